@@ -1,0 +1,48 @@
+"""Errors a person can act on: each says what is wrong, what was expected, what came, and the likely fix."""
+
+from __future__ import annotations
+
+
+class TinynetError(Exception):
+    """A mistake the user can mend. The command line prints it without a traceback and exits non-zero."""
+
+    def __init__(
+        self, problem: str, *, expected: object = None, received: object = None, fix: str | None = None
+    ) -> None:
+        lines = [problem]
+        for label, value in (("expected", expected), ("received", received), ("fix", fix)):
+            if value is not None:
+                lines.append(f"  {label}: {value}")
+        super().__init__("\n".join(lines))
+
+
+class ShapeError(TinynetError, ValueError):
+    """An array has the wrong shape."""
+
+
+class DTypeError(TinynetError, TypeError):
+    """An array has the wrong element type."""
+
+
+class ConfigError(TinynetError, ValueError):
+    """An option, a name or a key of a configuration is unknown or out of range."""
+
+
+class DataError(TinynetError, ValueError):
+    """A data set or one of its files is missing, damaged or of another kind."""
+
+
+class BackendError(TinynetError, RuntimeError):
+    """A backend was asked for that this machine cannot run."""
+
+
+class CheckpointError(TinynetError, RuntimeError):
+    """A checkpoint is damaged, foreign, or of another model."""
+
+
+class NonFiniteError(TinynetError, ArithmeticError):
+    """A NaN or an infinity appeared in data, in a loss or in the parameters."""
+
+
+class RunError(TinynetError, RuntimeError):
+    """A run folder cannot be used as asked."""
