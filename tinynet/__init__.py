@@ -1,3 +1,79 @@
 """tinynet: a from-scratch neural-network engine. Importing it loads NumPy and nothing heavier."""
 
 __version__ = "0.1.0"
+
+from tinynet.callbacks import (
+    BestCheckpoint,
+    Callback,
+    EarlyStopping,
+    JsonLog,
+    LastCheckpoint,
+    ReduceOnPlateau,
+)
+from tinynet.layers import (
+    ELU,
+    GELU,
+    AvgPool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool,
+    Layer,
+    LeakyReLU,
+    MaxPool2D,
+    ReLU,
+    Rescale,
+    Reshape,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
+from tinynet.model import Sequential
+from tinynet.optim import SGD, Adam, AdamW, Optimizer
+from tinynet.schedules import Constant, Cosine, OneCycle, Schedule, Step
+from tinynet.training import Trainer
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "AvgPool2D",
+    "BatchNorm",
+    "BestCheckpoint",
+    "Callback",
+    "Constant",
+    "Conv2D",
+    "Cosine",
+    "CrossEntropy",
+    "Dense",
+    "Dropout",
+    "EarlyStopping",
+    "Flatten",
+    "GlobalAveragePool",
+    "JsonLog",
+    "LastCheckpoint",
+    "Layer",
+    "LeakyReLU",
+    "Loss",
+    "MaxPool2D",
+    "MeanSquaredError",
+    "OneCycle",
+    "Optimizer",
+    "ReLU",
+    "ReduceOnPlateau",
+    "Rescale",
+    "Reshape",
+    "Schedule",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "SoftmaxCrossEntropy",
+    "Step",
+    "Tanh",
+    "Trainer",
+]

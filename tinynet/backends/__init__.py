@@ -1,0 +1,82 @@
+"""Choosing a backend by name, at run time. Only the one asked for is imported."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from tinynet.backends.base import Backend
+from tinynet.errors import BackendError, ConfigError
+
+NAMES = ("numpy", "numba", "cupy")
+
+CUPY_FIX = "on a machine with an NVIDIA GPU and its driver: pip install 'tinynet[cuda12]' (or cuda13)"
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether a backend can run here; where not, why, and the fix."""
+
+    name: str
+    works: bool
+    detail: str
+    fix: str = ""
+
+
+def get(name: str | None = None) -> Backend:
+    """The backend called `name`; with None, what TINYNET_BACKEND says, else "auto".
+
+    "auto" is numba, or numpy where numba cannot be loaded (`explain_auto` says which and why). It never
+    picks a GPU by itself. Raises ConfigError for an unknown name and BackendError, with the fix, for one
+    that this machine cannot run.
+    """
+    name = name or os.environ.get("TINYNET_BACKEND") or "auto"
+    if name == "auto":
+        name = "numba" if status("numba").works else "numpy"
+    if name not in NAMES:
+        raise ConfigError("unknown backend", expected=", ".join(("auto", *NAMES)), received=repr(name))
+    if name == "numpy":
+        from tinynet.backends.numpy_ import NumpyBackend
+
+        return NumpyBackend()
+    found = status(name)
+    if not found.works:
+        raise BackendError(f"the {name} backend cannot run here", received=found.detail, fix=found.fix)
+    if name == "numba":
+        from tinynet.backends.numba_ import NumbaBackend
+
+        return NumbaBackend()
+    from tinynet.backends.cupy_ import CupyBackend
+
+    return CupyBackend()
+
+
+def status(name: str) -> Status:
+    """Whether the backend `name` can run on this machine."""
+    if name == "numba":
+        try:
+            import numba
+        except ImportError as error:
+            return Status(
+                name, False, f"numba cannot be imported: {error}", "pip install --upgrade numba numpy"
+            )
+        return Status(name, True, f"numba {numba.__version__}")
+    if name == "cupy":
+        return _cupy_status()
+    import numpy
+
+    return Status(name, True, f"numpy {numpy.__version__}")
+
+
+def _cupy_status() -> Status:
+    try:
+        import cupy
+    except ImportError as error:
+        return Status("cupy", False, f"CuPy cannot be imported: {error}", CUPY_FIX)
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return Status("cupy", False, f"CuPy finds no GPU: {error}", CUPY_FIX)
+    if count == 0:
+        return Status("cupy", False, "CuPy finds no GPU: the driver reports 0 devices", CUPY_FIX)
+    return Status("cupy", True, f"CuPy {cupy.__version__}, {count} GPU(s)")

@@ -1,0 +1,251 @@
+"""The Backend protocol: where arrays live, and the operations a network is made of.
+
+Shapes in the docstrings: N images of a batch, H × W pixels, C channels, KH × KW the window, OH × OW the
+output's pixels, F filters, I inputs and O outputs of a dense layer, K classes. Images are NHWC.
+
+Three rules hold for every backend.
+- Arrays go in and come out on the backend's device; only `to_host` brings one back.
+- A parameter's gradient is *written* into the array handed in (`dW`, `db`, …): a view of the flat gradient
+  buffer. It is not added to, so nothing has to be zeroed first.
+- What a forward `saved` is the backend's own business: hand it to the matching backward, unread.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, TypeAlias
+
+from tinynet.backends.workspace import Workspace
+from tinynet.rng import Key
+from tinynet.types import Array, Shape
+
+Pair: TypeAlias = tuple[int, int]
+Padding: TypeAlias = tuple[Pair, Pair]
+"""((top, bottom), (left, right)) rows and columns of zeros around an image."""
+
+
+class Backend(ABC):
+    """One set of operations on one kind of array. Obtain one by `tinynet.backends.get(name)`."""
+
+    name: str
+    xp: Any
+    """The array module: numpy, or cupy."""
+    loss_check_every = 1
+    """Steps between two looks at the loss by the training loop (each costs a synchronisation on a GPU)."""
+
+    def bound_to(self, workspace: Workspace, owner: str) -> Backend:
+        """This backend, taking its output buffers from `workspace` under the name `owner`.
+
+        The default hands back itself: a backend without buffer reuse has nothing to bind.
+        """
+        return self
+
+    # --- arrays ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def asarray(self, array: Array) -> Array:
+        """`array` on this backend's device, C-contiguous, same dtype."""
+
+    @abstractmethod
+    def to_host(self, array: Array) -> Array:
+        """`array` as a numpy.ndarray (a view where it already is one)."""
+
+    @abstractmethod
+    def zeros_flat(self, size: int, dtype: str) -> Array:
+        """A flat buffer (size,) of zeros that starts on a 64-byte boundary."""
+
+    @abstractmethod
+    def random_bits(self, key: Key, count: int) -> Array:
+        """`count` random words, uint32 (count,), as `tinynet.rng.philox_bits` defines them."""
+
+    @abstractmethod
+    def take(self, array: Array, index: Array) -> Array:
+        """Rows `index` (N,) of `array` (M, …): (N, …)."""
+
+    @abstractmethod
+    def rescale(self, x: Array, scale: float, offset: float, dtype: str) -> Array:
+        """y = scale · x + offset in `dtype`, from an array of any real dtype, same shape."""
+
+    # --- dense ----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def dense(self, x: Array, W: Array, b: Array) -> Array:
+        """y (N, O) = x (N, I) · W (I, O) + b (O,)."""
+
+    @abstractmethod
+    def dense_backward(
+        self, dy: Array, x: Array, W: Array, dW: Array, db: Array, need_dx: bool
+    ) -> Array | None:
+        """Write dW (I, O) and db (O,); return dx (N, I), or None when it is not needed."""
+
+    # --- convolution and pooling ------------------------------------------------------------------------
+
+    @abstractmethod
+    def conv2d(self, x: Array, W: Array, b: Array, stride: Pair, padding: Padding) -> tuple[Array, Any]:
+        """y (N, OH, OW, F) from x (N, H, W, C), W (KH, KW, C, F), b (F,); returns (y, saved)."""
+
+    @abstractmethod
+    def conv2d_backward(
+        self,
+        dy: Array,
+        saved: Any,
+        W: Array,
+        dW: Array,
+        db: Array,
+        stride: Pair,
+        padding: Padding,
+        need_dx: bool,
+    ) -> Array | None:
+        """Write dW and db; return dx (N, H, W, C), or None when it is not needed."""
+
+    @abstractmethod
+    def maxpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> tuple[Array, Any]:
+        """y (N, OH, OW, C): the largest of each window, the first where several are equal; (y, saved)."""
+
+    @abstractmethod
+    def maxpool_backward(self, dy: Array, saved: Any, window: Pair, stride: Pair, padding: Padding) -> Array:
+        """dx (N, H, W, C): each dy goes to the pixel that was largest."""
+
+    @abstractmethod
+    def avgpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> Array:
+        """y (N, OH, OW, C): the mean of each window; padding does not count."""
+
+    @abstractmethod
+    def avgpool_backward(
+        self, dy: Array, shape: Shape, window: Pair, stride: Pair, padding: Padding
+    ) -> Array:
+        """dx of `shape` (N, H, W, C): each dy is shared equally by its window's pixels."""
+
+    # --- normalisation and regularisation ---------------------------------------------------------------
+
+    @abstractmethod
+    def batchnorm(
+        self, x: Array, gamma: Array, beta: Array, epsilon: float
+    ) -> tuple[Array, Array, Array, Any]:
+        """Normalise x (M, C) by the batch's own mean and biased variance.
+
+        Returns (y (M, C), mean (C,), variance (C,), saved).
+        """
+
+    @abstractmethod
+    def batchnorm_inference(
+        self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float
+    ) -> Array:
+        """y (M, C) normalised by the given (running) mean (C,) and variance (C,)."""
+
+    @abstractmethod
+    def batchnorm_backward(self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array) -> Array:
+        """Write dgamma (C,) and dbeta (C,); return dx (M, C) through the batch statistics."""
+
+    @abstractmethod
+    def dropout(self, x: Array, rate: float, key: Key) -> tuple[Array, Any]:
+        """y: each element 0 with probability `rate`, else x / (1 - rate); element i uses word i of `key`."""
+
+    @abstractmethod
+    def dropout_backward(self, dy: Array, saved: Any, rate: float) -> Array:
+        """dx: the same elements dropped, the others scaled alike."""
+
+    # --- activations: elementwise on any shape, softmax along the last axis -------------------------------
+
+    @abstractmethod
+    def relu(self, x: Array) -> Array:
+        """max(x, 0)."""
+
+    @abstractmethod
+    def relu_backward(self, dy: Array, y: Array) -> Array:
+        """dy where y > 0, else 0."""
+
+    @abstractmethod
+    def leaky_relu(self, x: Array, slope: float) -> Array:
+        """x where x > 0, else slope · x."""
+
+    @abstractmethod
+    def leaky_relu_backward(self, dy: Array, x: Array, slope: float) -> Array:
+        """dy where x > 0, else slope · dy."""
+
+    @abstractmethod
+    def elu(self, x: Array, alpha: float) -> Array:
+        """x where x > 0, else alpha · (eˣ - 1)."""
+
+    @abstractmethod
+    def elu_backward(self, dy: Array, y: Array, alpha: float) -> Array:
+        """dy where y > 0, else dy · (y + alpha)."""
+
+    @abstractmethod
+    def gelu(self, x: Array) -> Array:
+        """x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))."""
+
+    @abstractmethod
+    def gelu_backward(self, dy: Array, x: Array) -> Array:
+        """dy times the derivative of `gelu` at x."""
+
+    @abstractmethod
+    def sigmoid(self, x: Array) -> Array:
+        """1 / (1 + e⁻ˣ), without overflow."""
+
+    @abstractmethod
+    def sigmoid_backward(self, dy: Array, y: Array) -> Array:
+        """dy · y · (1 - y)."""
+
+    @abstractmethod
+    def tanh(self, x: Array) -> Array:
+        """tanh x."""
+
+    @abstractmethod
+    def tanh_backward(self, dy: Array, y: Array) -> Array:
+        """dy · (1 - y²)."""
+
+    @abstractmethod
+    def softmax(self, x: Array) -> Array:
+        """eˣ / Σ eˣ along the last axis, without overflow."""
+
+    @abstractmethod
+    def softmax_backward(self, dy: Array, y: Array) -> Array:
+        """y · (dy - Σ dy · y) along the last axis."""
+
+    # --- loss --------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def softmax_cross_entropy(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Any]:
+        """Mean loss over N from logits (N, K) and integer labels (N,): (0-d float64, saved)."""
+
+    @abstractmethod
+    def softmax_cross_entropy_backward(self, saved: Any, labels: Array, smoothing: float) -> Array:
+        """The gradient of that mean, (N, K)."""
+
+    # --- optimisers: one pass over the flat buffers -------------------------------------------------------
+
+    @abstractmethod
+    def sgd(
+        self,
+        values: Array,
+        grads: Array,
+        velocity: Array,
+        rate: float,
+        momentum: float,
+        nesterov: bool,
+        decay: float,
+        decayed: int,
+    ) -> None:
+        """One SGD step in place on flat (P,) buffers; the first `decayed` values also shrink by rate · decay."""
+
+    @abstractmethod
+    def adam(
+        self,
+        values: Array,
+        grads: Array,
+        m: Array,
+        v: Array,
+        step: int,
+        rate: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+        decay: float,
+        decayed: int,
+    ) -> None:
+        """Adam's step number `step` (from 1) in place on flat (P,) buffers, with decoupled decay as in `sgd`."""
+
+    @abstractmethod
+    def clip_global_norm(self, grads: Array, limit: float) -> None:
+        """Scale grads (P,) in place so that their Euclidean norm is at most `limit`."""

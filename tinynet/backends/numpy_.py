@@ -1,0 +1,293 @@
+"""The reference backend: every operation in plain array code, written to be read.
+
+Everything is spelled against `self.xp`, so a GPU array module with NumPy's interface can stand in for it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinynet.backends.base import Backend, Padding, Pair
+from tinynet.rng import Key, drop_threshold, philox_bits
+from tinynet.types import Array, Shape
+
+
+class NumpyBackend(Backend):
+    """Readable first; fast where the array library is."""
+
+    name = "numpy"
+    xp: Any = np
+
+    # --- arrays ---------------------------------------------------------------------------------------
+
+    def asarray(self, array: Array) -> Array:
+        return self.xp.ascontiguousarray(array)
+
+    def to_host(self, array: Array) -> Array:
+        return np.asarray(array)
+
+    def zeros_flat(self, size: int, dtype: str) -> Array:
+        return self.xp.zeros(size, dtype=dtype)
+
+    def random_bits(self, key: Key, count: int) -> Array:
+        return philox_bits(key, count, self.xp)
+
+    def take(self, array: Array, index: Array) -> Array:
+        return self.xp.take(array, index, axis=0)
+
+    def rescale(self, x: Array, scale: float, offset: float, dtype: str) -> Array:
+        return x.astype(dtype) * scale + offset
+
+    # --- dense ----------------------------------------------------------------------------------------
+
+    def dense(self, x: Array, W: Array, b: Array) -> Array:
+        return x @ W + b
+
+    def dense_backward(
+        self, dy: Array, x: Array, W: Array, dW: Array, db: Array, need_dx: bool
+    ) -> Array | None:
+        dW[...] = x.T @ dy
+        db[...] = dy.sum(axis=0)
+        return dy @ W.T if need_dx else None
+
+    # --- convolution and pooling ------------------------------------------------------------------------
+
+    def windows(self, x: Array, window: Pair, stride: Pair, padding: Padding, fill: float = 0.0) -> Array:
+        """Every window of x (N, H, W, C), as a view (N, OH, OW, KH, KW, C) of the padded image."""
+        if any(padding[0] + padding[1]):
+            x = self.xp.pad(x, ((0, 0), *padding, (0, 0)), constant_values=fill)
+        every = self.xp.lib.stride_tricks.sliding_window_view(x, window, axis=(1, 2))
+        return every[:, :: stride[0], :: stride[1]].transpose(0, 1, 2, 4, 5, 3)
+
+    def fold(self, windows: Array, shape: Shape, stride: Pair, padding: Padding) -> Array:
+        """The transpose of `windows`: add every window (N, OH, OW, KH, KW, C) back into `shape` (N, H, W, C)."""
+        N, H, W, C = shape
+        _, OH, OW, KH, KW, _ = windows.shape
+        (top, bottom), (left, right) = padding
+        padded = self.xp.zeros((N, top + H + bottom, left + W + right, C), dtype=windows.dtype)
+        for i in range(KH):
+            for j in range(KW):
+                rows = slice(i, i + stride[0] * OH, stride[0])
+                columns = slice(j, j + stride[1] * OW, stride[1])
+                padded[:, rows, columns] += windows[:, :, :, i, j]
+        return padded[:, top : top + H, left : left + W]
+
+    def im2col(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> Array:
+        """Each window of x (N, H, W, C) as one row: (N·OH·OW, KH·KW·C). A convolution is then a product."""
+        windows = self.windows(x, window, stride, padding)
+        return windows.reshape(math.prod(windows.shape[:3]), -1)
+
+    def col2im(self, cols: Array, shape: Shape, window: Pair, stride: Pair, padding: Padding) -> Array:
+        """The transpose of `im2col`: add the rows of cols (N·OH·OW, KH·KW·C) back into `shape` (N, H, W, C)."""
+        OH, OW = output_size(shape, window, stride, padding)
+        return self.fold(cols.reshape(shape[0], OH, OW, *window, shape[3]), shape, stride, padding)
+
+    def conv2d(self, x: Array, W: Array, b: Array, stride: Pair, padding: Padding) -> tuple[Array, Any]:
+        KH, KW, C, F = W.shape
+        OH, OW = output_size(x.shape, (KH, KW), stride, padding)
+        cols = self.im2col(x, (KH, KW), stride, padding)
+        y = cols @ W.reshape(KH * KW * C, F) + b
+        return y.reshape(len(x), OH, OW, F), (cols, x.shape)
+
+    def conv2d_backward(
+        self,
+        dy: Array,
+        saved: Any,
+        W: Array,
+        dW: Array,
+        db: Array,
+        stride: Pair,
+        padding: Padding,
+        need_dx: bool,
+    ) -> Array | None:
+        cols, shape = saved
+        KH, KW, C, F = W.shape
+        rows = dy.reshape(-1, F)
+        dW[...] = (cols.T @ rows).reshape(W.shape)
+        db[...] = rows.sum(axis=0)
+        if not need_dx:
+            return None
+        return self.col2im(rows @ W.reshape(KH * KW * C, F).T, shape, (KH, KW), stride, padding)
+
+    def maxpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> tuple[Array, Any]:
+        windows = self.windows(x, window, stride, padding, fill=-math.inf)
+        N, OH, OW, KH, KW, C = windows.shape
+        candidates = windows.reshape(N, OH, OW, KH * KW, C)
+        return candidates.max(axis=3), (candidates.argmax(axis=3), x.shape)
+
+    def maxpool_backward(self, dy: Array, saved: Any, window: Pair, stride: Pair, padding: Padding) -> Array:
+        winner, shape = saved
+        places = self.xp.arange(math.prod(window)).reshape(*window, 1)
+        is_winner = winner[:, :, :, None, None, :] == places
+        return self.fold(is_winner * dy[:, :, :, None, None, :], shape, stride, padding)
+
+    def avgpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> Array:
+        total = self.windows(x, window, stride, padding).sum(axis=(3, 4))
+        return total / self._window_sizes(x, x.shape, window, stride, padding)
+
+    def avgpool_backward(
+        self, dy: Array, shape: Shape, window: Pair, stride: Pair, padding: Padding
+    ) -> Array:
+        share = dy / self._window_sizes(dy, shape, window, stride, padding)
+        N, OH, OW, C = dy.shape
+        spread = self.xp.broadcast_to(share[:, :, :, None, None, :], (N, OH, OW, *window, C))
+        return self.fold(spread, shape, stride, padding)
+
+    def _window_sizes(self, like: Array, shape: Shape, window: Pair, stride: Pair, padding: Padding) -> Array:
+        """How many real pixels each window holds: (1, OH, OW, 1)."""
+        ones = self.xp.ones((1, shape[1], shape[2], 1), dtype=like.dtype)
+        return self.windows(ones, window, stride, padding).sum(axis=(3, 4))
+
+    # --- normalisation and regularisation ---------------------------------------------------------------
+
+    def batchnorm(
+        self, x: Array, gamma: Array, beta: Array, epsilon: float
+    ) -> tuple[Array, Array, Array, Any]:
+        mean = x.mean(axis=0)
+        centred = x - mean
+        variance = (centred * centred).mean(axis=0)
+        inverse_std = 1.0 / self.xp.sqrt(variance + epsilon)
+        normalised = centred * inverse_std
+        return gamma * normalised + beta, mean, variance, (normalised, inverse_std)
+
+    def batchnorm_inference(
+        self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float
+    ) -> Array:
+        return gamma * (x - mean) / self.xp.sqrt(variance + epsilon) + beta
+
+    def batchnorm_backward(self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array) -> Array:
+        normalised, inverse_std = saved
+        dgamma[...] = (dy * normalised).sum(axis=0)
+        dbeta[...] = dy.sum(axis=0)
+        return gamma * inverse_std * (dy - dbeta / len(dy) - normalised * (dgamma / len(dy)))
+
+    def dropout(self, x: Array, rate: float, key: Key) -> tuple[Array, Any]:
+        keep = (self.random_bits(key, x.size) >= drop_threshold(rate)).reshape(x.shape)
+        return x * keep * (1.0 / (1.0 - rate)), keep
+
+    def dropout_backward(self, dy: Array, saved: Any, rate: float) -> Array:
+        return dy * saved * (1.0 / (1.0 - rate))
+
+    # --- activations ------------------------------------------------------------------------------------
+
+    def relu(self, x: Array) -> Array:
+        return self.xp.maximum(x, 0)
+
+    def relu_backward(self, dy: Array, y: Array) -> Array:
+        return dy * (y > 0)
+
+    def leaky_relu(self, x: Array, slope: float) -> Array:
+        return self.xp.where(x > 0, x, slope * x)
+
+    def leaky_relu_backward(self, dy: Array, x: Array, slope: float) -> Array:
+        return self.xp.where(x > 0, dy, slope * dy)
+
+    def elu(self, x: Array, alpha: float) -> Array:
+        return self.xp.where(x > 0, x, alpha * self.xp.expm1(self.xp.minimum(x, 0)))
+
+    def elu_backward(self, dy: Array, y: Array, alpha: float) -> Array:
+        return self.xp.where(y > 0, dy, dy * (y + alpha))
+
+    def gelu(self, x: Array) -> Array:
+        return 0.5 * x * (1.0 + self.xp.tanh(GELU_SCALE * (x + GELU_CUBIC * x * x * x)))
+
+    def gelu_backward(self, dy: Array, x: Array) -> Array:
+        t = self.xp.tanh(GELU_SCALE * (x + GELU_CUBIC * x * x * x))
+        slope_of_t = (1.0 - t * t) * GELU_SCALE * (1.0 + 3.0 * GELU_CUBIC * x * x)
+        return dy * (0.5 * (1.0 + t) + 0.5 * x * slope_of_t)
+
+    def sigmoid(self, x: Array) -> Array:
+        small = self.xp.exp(-self.xp.abs(x))  # in (0, 1]: never overflows
+        return self.xp.where(x >= 0, 1.0, small) / (1.0 + small)
+
+    def sigmoid_backward(self, dy: Array, y: Array) -> Array:
+        return dy * y * (1.0 - y)
+
+    def tanh(self, x: Array) -> Array:
+        return self.xp.tanh(x)
+
+    def tanh_backward(self, dy: Array, y: Array) -> Array:
+        return dy * (1.0 - y * y)
+
+    def softmax(self, x: Array) -> Array:
+        e = self.xp.exp(x - x.max(axis=-1, keepdims=True))
+        return e / e.sum(axis=-1, keepdims=True)
+
+    def softmax_backward(self, dy: Array, y: Array) -> Array:
+        return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+
+    # --- loss --------------------------------------------------------------------------------------------
+
+    def softmax_cross_entropy(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Any]:
+        shifted = logits - logits.max(axis=-1, keepdims=True)
+        log_total = self.xp.log(self.xp.exp(shifted).sum(axis=-1, keepdims=True))
+        log_p = shifted - log_total
+        picked = self.xp.take_along_axis(log_p, labels[:, None], axis=-1)[:, 0]
+        losses = -(1.0 - smoothing) * picked - smoothing * log_p.mean(axis=-1)
+        return losses.mean(dtype="float64"), self.xp.exp(log_p)
+
+    def softmax_cross_entropy_backward(self, saved: Any, labels: Array, smoothing: float) -> Array:
+        p = saved
+        N, K = p.shape
+        is_label = labels[:, None] == self.xp.arange(K)
+        target = (1.0 - smoothing) * is_label.astype(p.dtype) + smoothing / K
+        return (p - target) / N
+
+    # --- optimisers --------------------------------------------------------------------------------------
+
+    def sgd(
+        self,
+        values: Array,
+        grads: Array,
+        velocity: Array,
+        rate: float,
+        momentum: float,
+        nesterov: bool,
+        decay: float,
+        decayed: int,
+    ) -> None:
+        values[:decayed] *= 1.0 - rate * decay
+        velocity *= momentum
+        velocity += grads
+        values -= rate * (grads + momentum * velocity if nesterov else velocity)
+
+    def adam(
+        self,
+        values: Array,
+        grads: Array,
+        m: Array,
+        v: Array,
+        step: int,
+        rate: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+        decay: float,
+        decayed: int,
+    ) -> None:
+        values[:decayed] *= 1.0 - rate * decay
+        m += (1.0 - beta1) * (grads - m)
+        v += (1.0 - beta2) * (grads * grads - v)
+        m_hat = m / (1.0 - beta1**step)
+        v_hat = v / (1.0 - beta2**step)
+        values -= rate * m_hat / (self.xp.sqrt(v_hat) + epsilon)
+
+    def clip_global_norm(self, grads: Array, limit: float) -> None:
+        norm = self.xp.sqrt(self.xp.square(grads, dtype="float64").sum())
+        grads *= self.xp.minimum(1.0, limit / self.xp.maximum(norm, 1e-30)).astype(grads.dtype)
+
+
+GELU_SCALE = math.sqrt(2.0 / math.pi)
+GELU_CUBIC = 0.044715
+
+
+def output_size(shape: Shape, window: Pair, stride: Pair, padding: Padding) -> Pair:
+    """(OH, OW) of a window sliding over `shape` (N, H, W, C)."""
+    (H, W), (vertical, horizontal) = shape[1:3], padding
+    return (
+        (H + sum(vertical) - window[0]) // stride[0] + 1,
+        (W + sum(horizontal) - window[1]) // stride[1] + 1,
+    )

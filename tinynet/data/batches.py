@@ -1,0 +1,66 @@
+"""Batches of a data set in a random order that is a function of (seed, epoch) and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tinynet.backends.base import Backend
+from tinynet.errors import DataError, NonFiniteError, ShapeError
+from tinynet.rng import Key, Stream, permutation
+from tinynet.types import Array
+
+
+class Batches:
+    """Samples and targets, on the backend's device in their own dtype; a batch is gathered when it is asked for.
+
+    inputs (M, …), targets (M,) class numbers or (M, …) values. The last batch of an epoch may be smaller.
+    """
+
+    def __init__(self, inputs: Array, targets: Array, batch_size: int, backend: Backend) -> None:
+        check_samples(inputs, targets)
+        if batch_size < 1:
+            raise DataError("the batch is too small", expected="at least 1 sample", received=batch_size)
+        self.backend = backend
+        self.batch_size = batch_size
+        self.samples = len(inputs)
+        self.inputs = backend.asarray(inputs)
+        self.targets = backend.asarray(targets.astype(np.int64) if targets.dtype.kind in "iu" else targets)
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return -(-self.samples // self.batch_size)
+
+    def epoch(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
+        """The batches of epoch number `epoch` (from 0) in its shuffled order, from batch `start` on."""
+        order = permutation(Key(seed, Stream.ORDER, step=epoch), self.samples)
+        return self._gather(self.backend.asarray(order), start)
+
+    def in_order(self) -> Iterator[tuple[Array, Array]]:
+        """All batches in stored order."""
+        return self._gather(self.backend.asarray(np.arange(self.samples)), 0)
+
+    def _gather(self, order: Array, start: int) -> Iterator[tuple[Array, Array]]:
+        for first in range(start * self.batch_size, self.samples, self.batch_size):
+            index = order[first : first + self.batch_size]
+            yield self.backend.take(self.inputs, index), self.backend.take(self.targets, index)
+
+
+def check_samples(inputs: Array, targets: Array) -> None:
+    """Raise unless there is at least one sample, a target for each, and no NaN or infinity among them."""
+    if len(inputs) != len(targets):
+        raise ShapeError(
+            "each sample needs one target", expected=f"{len(inputs)} targets", received=len(targets)
+        )
+    if len(inputs) == 0:
+        raise DataError("the data set is empty", expected="at least one sample", received=0)
+    for name, array in (("inputs", inputs), ("targets", targets)):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            row = int(np.argmax(~np.isfinite(array).reshape(len(array), -1).all(axis=1)))
+            raise NonFiniteError(
+                f"the {name} hold a NaN or an infinity",
+                expected="finite numbers",
+                received=f"the first in row {row}",
+                fix="clean or drop that row",
+            )

@@ -1,0 +1,39 @@
+"""The one place where a file is written so that a crash or a full disk never leaves half of one."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace the file at `path` by `data`: readers see the old bytes or the new ones, never a mixture.
+
+    The bytes go to a temporary file in the same folder, reach the disk (fsync), and then take the name in
+    one step (`os.replace`). If anything fails before that step, the temporary file is removed, the old file
+    stays as it was, and the error (usually an OSError) propagates. The folder must exist.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself survive a power cut. Windows cannot open a folder, and does this by itself."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,138 @@
+"""Activations: y = f(x) on each value (softmax: on each row), and ∂L/∂x = dy · f'(x).
+
+Where f' is simplest in terms of y = f(x), y is what the backward keeps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinynet.layers.base import Layer, check_setting
+from tinynet.rng import Key
+from tinynet.types import Array, Shape
+
+
+@dataclass(eq=False)
+class Activation(Layer):
+    """A layer without parameters whose output has the shape of its input."""
+
+    def build(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+
+@dataclass(eq=False)
+class ReLU(Activation):
+    """y = max(x, 0)        ∂L/∂x = dy where y > 0, else 0        (Nair & Hinton, 2010)"""
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
+        self.check_input(x)
+        y = self.ops.relu(x)
+        return y, y
+
+    def backward(self, dy: Array, cache: Array) -> Array | None:
+        self.check_gradient(dy)
+        return self.ops.relu_backward(dy, cache)
+
+
+@dataclass(eq=False)
+class LeakyReLU(Activation):
+    """y = x where x > 0, else slope · x        ∂L/∂x = dy or slope · dy        (Maas, Hannun, Ng, 2013)"""
+
+    slope: float = 0.01
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
+        self.check_input(x)
+        return self.ops.leaky_relu(x, self.slope), x
+
+    def backward(self, dy: Array, cache: Array) -> Array | None:
+        self.check_gradient(dy)
+        return self.ops.leaky_relu_backward(dy, cache, self.slope)
+
+
+@dataclass(eq=False)
+class ELU(Activation):
+    """y = x where x > 0, else α (eˣ - 1)        ∂L/∂x = dy or dy · (y + α)
+
+    (Clevert, Unterthiner, Hochreiter: "Fast and accurate deep network learning by exponential linear
+    units", 2015.)
+    """
+
+    alpha: float = 1.0
+
+    def build(self, input_shape: Shape) -> Shape:
+        check_setting(self.alpha > 0, self, "alpha", "above 0")
+        return super().build(input_shape)
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
+        self.check_input(x)
+        y = self.ops.elu(x, self.alpha)
+        return y, y
+
+    def backward(self, dy: Array, cache: Array) -> Array | None:
+        self.check_gradient(dy)
+        return self.ops.elu_backward(dy, cache, self.alpha)
+
+
+@dataclass(eq=False)
+class GELU(Activation):
+    """y = x/2 · (1 + tanh u),   u = √(2/π) · (x + 0.044715 x³)
+
+        ∂L/∂x = dy · ( (1 + tanh u)/2 + x/2 · (1 - tanh² u) · √(2/π) · (1 + 3 · 0.044715 x²) )
+
+    The tanh form of x·Φ(x), not the exact one with erf. (Hendrycks & Gimpel: "Gaussian error linear
+    units", 2016.)
+    """
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
+        self.check_input(x)
+        return self.ops.gelu(x), x
+
+    def backward(self, dy: Array, cache: Array) -> Array | None:
+        self.check_gradient(dy)
+        return self.ops.gelu_backward(dy, cache)
+
+
+@dataclass(eq=False)
+class Sigmoid(Activation):
+    """y = 1 / (1 + e⁻ˣ)        ∂L/∂x = dy · y · (1 - y)"""
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
+        self.check_input(x)
+        y = self.ops.sigmoid(x)
+        return y, y
+
+    def backward(self, dy: Array, cache: Array) -> Array | None:
+        self.check_gradient(dy)
+        return self.ops.sigmoid_backward(dy, cache)
+
+
+@dataclass(eq=False)
+class Tanh(Activation):
+    """y = tanh x        ∂L/∂x = dy · (1 - y²)"""
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
+        self.check_input(x)
+        y = self.ops.tanh(x)
+        return y, y
+
+    def backward(self, dy: Array, cache: Array) -> Array | None:
+        self.check_gradient(dy)
+        return self.ops.tanh_backward(dy, cache)
+
+
+@dataclass(eq=False)
+class Softmax(Activation):
+    """yₖ = e^{xₖ} / Σⱼ e^{xⱼ}        ∂L/∂xₖ = yₖ · (dyₖ - Σⱼ dyⱼ yⱼ)        along the last axis
+
+    Why: ∂yⱼ/∂xₖ = yⱼ (δⱼₖ - yₖ). To train a classifier, leave this layer out and use the loss
+    SoftmaxCrossEntropy on the logits: it is exact where probabilities round to 0.
+    """
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
+        self.check_input(x)
+        y = self.ops.softmax(x)
+        return y, y
+
+    def backward(self, dy: Array, cache: Array) -> Array | None:
+        self.check_gradient(dy)
+        return self.ops.softmax_backward(dy, cache)

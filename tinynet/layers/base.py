@@ -1,0 +1,123 @@
+"""What every layer is: a shape rule, a forward, and right below it the backward."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+from tinynet.backends.base import Backend
+from tinynet.errors import ConfigError, DTypeError, ShapeError
+from tinynet.params import Spec, Views
+from tinynet.rng import Key
+from tinynet.types import Array, Shape
+
+
+@dataclass(eq=False)
+class Layer(ABC):
+    """A differentiable function with parameters.
+
+    A subclass is a dataclass of its settings and implements three methods:
+
+    - `build(input_shape)`: check the shape of one sample, declare parameters, return the output's shape;
+    - `forward(x, train=, key=)`: return the output and whatever `backward` needs;
+    - `backward(dy, cache)`: given ∂L/∂y, write ∂L/∂θ into `self.grads` and return ∂L/∂x.
+
+    The model sets the rest: `name`, the views `params`, `grads` and `state`, the backend's operations `ops`.
+    """
+
+    name: str = field(default="", init=False, repr=False)
+    input_shape: Shape = field(default=(), init=False, repr=False)
+    output_shape: Shape = field(default=(), init=False, repr=False)
+    dtype: str = field(default="float32", init=False, repr=False)
+    needs_dx: bool = field(default=True, init=False, repr=False)
+    """False where nothing before this layer learns: then `backward` need not return ∂L/∂x."""
+    param_specs: list[Spec] = field(default_factory=list, init=False, repr=False)
+    state_specs: list[Spec] = field(default_factory=list, init=False, repr=False)
+    params: Views = field(default_factory=Views, init=False, repr=False)
+    grads: Views = field(default_factory=Views, init=False, repr=False)
+    state: Views = field(default_factory=Views, init=False, repr=False)
+    ops: Backend = field(init=False, repr=False)
+
+    @abstractmethod
+    def build(self, input_shape: Shape) -> Shape:
+        """Declare parameters for one sample of `input_shape`; return the shape of one output sample."""
+
+    @abstractmethod
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:
+        """(y, cache) for a batch x (N, *input_shape); `key` draws this step's random numbers."""
+
+    @abstractmethod
+    def backward(self, dy: Array, cache: Any) -> Array | None:
+        """∂L/∂x (N, *input_shape) from dy (N, *output_shape), the gradients written into `self.grads`."""
+
+    def multiply_adds(self) -> int:
+        """Multiplications with an addition that one sample costs in `forward`; elementwise work not counted."""
+        return 0
+
+    # --- for subclasses -----------------------------------------------------------------------------------
+
+    def add_param(self, name: str, shape: Shape, init: str, *, decay: bool = False, l2: float = 0.0) -> None:
+        """Ask for a trainable tensor, found as `self.params.<name>` and `self.grads.<name>`."""
+        self.param_specs.append(Spec(name, shape, init, decay, l2))
+
+    def add_state(self, name: str, shape: Shape, init: str) -> None:
+        """Ask for a tensor that is kept but not trained, found as `self.state.<name>`."""
+        self.state_specs.append(Spec(name, shape, init))
+
+    def check_shape(self, x: Array) -> None:
+        """Raise ShapeError unless x is (N, *input_shape)."""
+        if x.shape[1:] != self.input_shape or x.ndim == 0:
+            raise ShapeError(
+                f"{self.label} got an input of the wrong shape",
+                expected=_batch_of(self.input_shape),
+                received=x.shape,
+                fix="reshape the data, or build the model for this input shape",
+            )
+
+    def check_input(self, x: Array) -> None:
+        """Raise ShapeError or DTypeError unless x is (N, *input_shape) of the model's dtype."""
+        self.check_shape(x)
+        if x.dtype != self.dtype:
+            raise DTypeError(
+                f"{self.label} got an input of the wrong dtype",
+                expected=self.dtype,
+                received=x.dtype,
+                fix=f'x.astype("{self.dtype}"), or put Rescale() first, which accepts any dtype',
+            )
+
+    def check_gradient(self, dy: Array) -> None:
+        """Raise ShapeError or DTypeError unless dy is (N, *output_shape) of the model's dtype."""
+        if dy.shape[1:] != self.output_shape or dy.dtype != self.dtype:
+            raise (DTypeError if dy.dtype != self.dtype else ShapeError)(
+                f"{self.label} got an output gradient that does not match its output",
+                expected=f"{_batch_of(self.output_shape)} of {self.dtype}",
+                received=f"{dy.shape} of {dy.dtype}",
+                fix="backward takes ∂L/∂y, of the shape that forward returned",
+            )
+
+    def expect_input_rank(self, input_shape: Shape, meaning: str, fix: str) -> None:
+        """Raise ShapeError unless `input_shape` has as many axes as `meaning` names, e.g. "(H, W, C)"."""
+        if len(input_shape) != meaning.rstrip(",)").count(",") + 1:
+            raise ShapeError(
+                f"{self.label} cannot take this input", expected=meaning, received=input_shape, fix=fix
+            )
+
+    @property
+    def label(self) -> str:
+        """How errors call this layer."""
+        return f"{type(self).__name__} {self.name!r}" if self.name else type(self).__name__
+
+
+def check_setting(condition: bool, layer: Layer, setting: str, expected: str) -> None:
+    """Raise ConfigError unless `condition` holds for the layer's field `setting`."""
+    if not condition:
+        raise ConfigError(
+            f"{type(layer).__name__} cannot use this {setting}",
+            expected=expected,
+            received=f"{setting}={getattr(layer, setting)!r}",
+        )
+
+
+def _batch_of(shape: Shape) -> str:
+    return f"(N, {', '.join(map(str, shape))})" if shape else "(N,)"

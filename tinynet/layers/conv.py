@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tinynet.backends.base import Padding, Pair
+from tinynet.layers.base import Layer, check_setting
+from tinynet.layers.window import PaddingSetting, Size, as_pair, output_shape, resolve_padding
+from tinynet.rng import Key
+from tinynet.types import Array, Shape
+
+
+@dataclass(eq=False)
+class Conv2D(Layer):
+    """y[n,i,j,f] = b[f] + Σ_{u,v,c} x[n, i·s + u, j·s + v, c] · W[u,v,c,f]
+
+        x (N, H, W, C) zero-padded    W (KH, KW, C, F)    b (F,)    y (N, OH, OW, F)    s: the stride
+
+    im2col turns this into the dense layer: write the window of each output pixel as one row,
+    cols (N·OH·OW, KH·KW·C), and W as a matrix (KH·KW·C, F). Then y = cols W + b, and with dy = ∂L/∂y
+    as rows (N·OH·OW, F):
+
+        ∂L/∂W = colsᵀ dy      ∂L/∂b = Σ dy      ∂L/∂cols = dy Wᵀ      ∂L/∂x = col2im(∂L/∂cols)
+
+    col2im is im2col transposed: a pixel that was copied into several windows gets the sum of their gradients.
+    (LeCun et al., "Gradient-based learning applied to document recognition", 1998; im2col: Chellapilla, Puri,
+    Simard, "High performance convolutional neural networks for document processing", 2006. Like every
+    framework this computes a cross-correlation: the kernel is not flipped.)
+
+    `filters` is F; `kernel` and `stride` are a number or (rows, columns); `padding` is "same", "valid", a
+    number, (rows, columns) or ((top, bottom), (left, right)); `init` names the initialiser of W (b starts
+    at 0); `l2` = λ adds λ ΣW² to the loss.
+    """
+
+    filters: int
+    kernel: Size = 3
+    stride: Size = 1
+    padding: PaddingSetting = "valid"
+    init: str = "glorot_uniform"
+    l2: float = 0.0
+    _stride: Pair = field(default=(1, 1), init=False, repr=False)
+    _padding: Padding = field(default=((0, 0), (0, 0)), init=False, repr=False)
+
+    def build(self, input_shape: Shape) -> Shape:
+        check_setting(self.filters > 0, self, "filters", "at least 1")
+        self.expect_input_rank(input_shape, "(H, W, C)", "images are height, width, channels; see Reshape")
+        kernel, self._stride = as_pair(self.kernel, self, "kernel"), as_pair(self.stride, self, "stride")
+        self._padding = resolve_padding(self.padding, (input_shape[0], input_shape[1]), kernel, self._stride)
+        self.add_param("W", (*kernel, input_shape[2], self.filters), self.init, decay=True, l2=self.l2)
+        self.add_param("b", (self.filters,), "zeros")
+        return (*output_shape(self, input_shape, kernel, self._stride, self._padding), self.filters)
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:
+        self.check_input(x)
+        return self.ops.conv2d(x, self.params.W, self.params.b, self._stride, self._padding)
+
+    def backward(self, dy: Array, cache: Any) -> Array | None:
+        self.check_gradient(dy)
+        p, g = self.params, self.grads
+        return self.ops.conv2d_backward(dy, cache, p.W, g.W, g.b, self._stride, self._padding, self.needs_dx)
+
+    def multiply_adds(self) -> int:
+        OH, OW, F = self.output_shape
+        return OH * OW * F * self.param_specs[0].size // F

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tinynet.layers.base import Layer, check_setting
+from tinynet.rng import Key
+from tinynet.types import Array, Shape
+
+
+@dataclass(eq=False)
+class Dropout(Layer):
+    """y = x · mask / (1 - rate),   mask ~ Bernoulli(1 - rate)        x, mask and y of any one shape
+
+    Dividing by the share that is kept ("inverted" dropout) leaves the mean unchanged, so evaluation is y = x.
+    The mask is a constant for the gradient:
+
+        ∂L/∂x = dy · mask / (1 - rate)
+
+    The mask is drawn from the key (seed, stream, layer, step): the same one on every backend, and again
+    after a resume. (Srivastava et al., "Dropout", 2014.)
+    """
+
+    rate: float
+
+    def build(self, input_shape: Shape) -> Shape:
+        check_setting(0 <= self.rate < 1, self, "rate", "in [0, 1)")
+        return input_shape
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:
+        self.check_input(x)
+        if not train or self.rate == 0:
+            return x, None
+        return self.ops.dropout(x, self.rate, key)
+
+    def backward(self, dy: Array, cache: Any) -> Array | None:
+        self.check_gradient(dy)
+        return dy if cache is None else self.ops.dropout_backward(dy, cache, self.rate)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tinynet.layers.base import Layer, check_setting
+from tinynet.rng import Key
+from tinynet.types import Array, Shape
+
+
+@dataclass(eq=False)
+class BatchNorm(Layer):
+    """x̂ = (x - μ) / √(σ² + ε),   y = γ x̂ + β        per channel c; x and y (N, C) or (N, H, W, C)
+
+    In training μ and σ² are the batch's own mean and biased variance over the m values of a channel
+    (m = N, or N·H·W). They depend on x too, so with dy = ∂L/∂y the gradient has three terms:
+
+        ∂L/∂γ = Σ dy x̂      ∂L/∂β = Σ dy
+        ∂L/∂x = γ / √(σ² + ε) · ( dy  -  Σ dy / m  -  x̂ · Σ dy x̂ / m )
+
+    Moving x also shifts the mean (second term) and stretches the variance (third): the result has mean 0
+    and no component along x̂. For evaluation μ and σ² are running averages,
+    running ← momentum · running + (1 - momentum) · batch, the variance taken unbiased (m / (m - 1));
+    y is then linear in x and ∂L/∂x = γ / √(σ² + ε) · dy.
+
+    (Ioffe & Szegedy: "Batch normalization", 2015, algorithms 1 and 2.)
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+
+    def build(self, input_shape: Shape) -> Shape:
+        check_setting(0 <= self.momentum < 1, self, "momentum", "in [0, 1)")
+        check_setting(self.epsilon > 0, self, "epsilon", "above 0")
+        if len(input_shape) != 1:
+            self.expect_input_rank(input_shape, "(H, W, C)", "BatchNorm takes (features,) or (H, W, C)")
+        channels = (input_shape[-1],)
+        self.add_param("gamma", channels, "ones")
+        self.add_param("beta", channels, "zeros")
+        self.add_state("mean", channels, "zeros")
+        self.add_state("variance", channels, "ones")
+        return input_shape
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:
+        self.check_input(x)
+        p, running = self.params, self.state
+        rows = x.reshape(-1, x.shape[-1])
+        if not train:
+            y = self.ops.batchnorm_inference(
+                rows, p.gamma, p.beta, running.mean, running.variance, self.epsilon
+            )
+            return y.reshape(x.shape), (train, rows)
+        y, mean, variance, saved = self.ops.batchnorm(rows, p.gamma, p.beta, self.epsilon)
+        m = len(rows)
+        self._average(running.mean, mean)
+        self._average(running.variance, variance * (m / max(m - 1, 1)))
+        return y.reshape(x.shape), (train, saved)
+
+    def backward(self, dy: Array, cache: Any) -> Array | None:
+        self.check_gradient(dy)
+        p, g, running = self.params, self.grads, self.state
+        rows = dy.reshape(-1, dy.shape[-1])
+        train, saved = cache
+        if train:
+            dx = self.ops.batchnorm_backward(rows, saved, p.gamma, g.gamma, g.beta)
+        else:
+            inverse_std = 1.0 / self.ops.xp.sqrt(running.variance + self.epsilon)
+            g.gamma[...] = (rows * (saved - running.mean) * inverse_std).sum(axis=0)
+            g.beta[...] = rows.sum(axis=0)
+            dx = rows * (p.gamma * inverse_std)
+        return dx.reshape(dy.shape)
+
+    def _average(self, running: Array, batch: Array) -> None:
+        running *= self.momentum
+        running += (1.0 - self.momentum) * batch

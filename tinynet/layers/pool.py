@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tinynet.backends.base import Padding, Pair
+from tinynet.errors import ConfigError
+from tinynet.layers.base import Layer
+from tinynet.layers.window import PaddingSetting, Size, as_pair, output_shape, resolve_padding
+from tinynet.rng import Key
+from tinynet.types import Array, Shape
+
+
+@dataclass(eq=False)
+class Pool2D(Layer):
+    """What max and average pooling share: one output pixel a window and channel, no parameters.
+
+    `window` is a number or (rows, columns); `stride` likewise, the window itself when not given;
+    `padding` as in Conv2D.
+    """
+
+    window: Size = 2
+    stride: Size | None = None
+    padding: PaddingSetting = "valid"
+    _window: Pair = field(default=(2, 2), init=False, repr=False)
+    _stride: Pair = field(default=(2, 2), init=False, repr=False)
+    _padding: Padding = field(default=((0, 0), (0, 0)), init=False, repr=False)
+
+    def build(self, input_shape: Shape) -> Shape:
+        self.expect_input_rank(input_shape, "(H, W, C)", "pooling works on images; see Reshape")
+        self._window = as_pair(self.window, self, "window")
+        self._stride = self._window if self.stride is None else as_pair(self.stride, self, "stride")
+        size = (input_shape[0], input_shape[1])
+        self._padding = resolve_padding(self.padding, size, self._window, self._stride)
+        for pads, extent in zip(self._padding, self._window, strict=True):
+            if max(pads) >= extent:
+                raise ConfigError(
+                    f"{self.label}: a window could lie wholly in the padding",
+                    expected="padding smaller than the window on every side",
+                    received=f"window={self.window!r}, padding={self.padding!r}",
+                )
+        return (
+            *output_shape(self, input_shape, self._window, self._stride, self._padding),
+            input_shape[2],
+        )
+
+
+@dataclass(eq=False)
+class MaxPool2D(Pool2D):
+    """y[n,i,j,c] = max over the window of x[n, i·s + u, j·s + v, c]        x (N, H, W, C)   y (N, OH, OW, C)
+
+    Only the largest pixel moves y, so with dy = ∂L/∂y
+
+        ∂L/∂x[pixel] = Σ dy of the windows it won      (the first of several equal ones wins)
+
+    (Ranzato et al., "Unsupervised learning of invariant feature hierarchies", 2007.)
+    """
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:
+        self.check_input(x)
+        return self.ops.maxpool(x, self._window, self._stride, self._padding)
+
+    def backward(self, dy: Array, cache: Any) -> Array | None:
+        self.check_gradient(dy)
+        return self.ops.maxpool_backward(dy, cache, self._window, self._stride, self._padding)
+
+
+@dataclass(eq=False)
+class AvgPool2D(Pool2D):
+    """y[n,i,j,c] = mean over the window of x[n, i·s + u, j·s + v, c]       x (N, H, W, C)   y (N, OH, OW, C)
+
+    Padding does not count in the mean. Each of the m pixels in a window moves y by 1/m, so with dy = ∂L/∂y
+
+        ∂L/∂x[pixel] = Σ dy / m over the windows it lies in
+
+    (LeCun et al., "Gradient-based learning applied to document recognition", 1998: subsampling.)
+    """
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Shape]:
+        self.check_input(x)
+        return self.ops.avgpool(x, self._window, self._stride, self._padding), x.shape
+
+    def backward(self, dy: Array, cache: Shape) -> Array | None:
+        self.check_gradient(dy)
+        return self.ops.avgpool_backward(dy, cache, self._window, self._stride, self._padding)
+
+
+@dataclass(eq=False)
+class GlobalAveragePool(Layer):
+    """y[n,c] = mean of x[n,:,:,c]        x (N, H, W, C)   y (N, C)
+
+        ∂L/∂x[n,i,j,c] = dy[n,c] / (H·W)
+
+    (Lin, Chen, Yan: "Network in network", 2013.)
+    """
+
+    def build(self, input_shape: Shape) -> Shape:
+        self.expect_input_rank(input_shape, "(H, W, C)", "pooling works on images; see Reshape")
+        return input_shape[2:]
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Shape]:
+        self.check_input(x)
+        return x.mean(axis=(1, 2)), x.shape
+
+    def backward(self, dy: Array, cache: Shape) -> Array | None:
+        self.check_gradient(dy)
+        N, H, W, C = cache
+        share = (dy / (H * W)).reshape(N, 1, 1, C)
+        return self.ops.xp.ascontiguousarray(self.ops.xp.broadcast_to(share, (N, H, W, C)))

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tinynet.errors import ConfigError, ShapeError
+from tinynet.layers.base import Layer
+from tinynet.rng import Key
+from tinynet.types import Array, Shape
+
+
+@dataclass(eq=False)
+class Flatten(Layer):
+    """y = the values of each sample in one row        x (N, …)   y (N, product of …)
+
+    ∂L/∂x = dy in the shape of x
+    """
+
+    def build(self, input_shape: Shape) -> Shape:
+        return (math.prod(input_shape),)
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, None]:
+        self.check_input(x)
+        return x.reshape(len(x), *self.output_shape), None
+
+    def backward(self, dy: Array, cache: None) -> Array | None:
+        self.check_gradient(dy)
+        return dy.reshape(len(dy), *self.input_shape)
+
+
+@dataclass(eq=False)
+class Reshape(Layer):
+    """y = the values of each sample in another shape        x (N, …)   y (N, *shape)
+
+    ∂L/∂x = dy in the shape of x
+    """
+
+    shape: tuple[int, ...]
+
+    def build(self, input_shape: Shape) -> Shape:
+        if math.prod(self.shape) != math.prod(input_shape) or min(self.shape, default=1) < 1:
+            raise ShapeError(
+                f"{self.label} cannot change the number of values",
+                expected=f"a shape of {math.prod(input_shape)} values, as {input_shape} has",
+                received=tuple(self.shape),
+            )
+        return tuple(self.shape)
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, None]:
+        self.check_input(x)
+        return x.reshape(len(x), *self.output_shape), None
+
+    def backward(self, dy: Array, cache: None) -> Array | None:
+        self.check_gradient(dy)
+        return dy.reshape(len(dy), *self.input_shape)
+
+
+@dataclass(eq=False)
+class Rescale(Layer):
+    """y = scale · x + offset        x (N, …) of any real dtype   y (N, …) of the model's dtype
+
+    ∂L/∂x = scale · dy
+
+    The first layer of an image model: it takes raw uint8 pixels, so what trains a model and what serves it
+    cannot scale differently. The default maps 0 … 255 to 0 … 1.
+    """
+
+    scale: float = 1.0 / 255.0
+    offset: float = 0.0
+
+    def build(self, input_shape: Shape) -> Shape:
+        if self.scale == 0:
+            raise ConfigError("Rescale by 0 loses its input", expected="a scale other than 0", received=0)
+        return input_shape
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, None]:
+        self.check_shape(x)
+        return self.ops.rescale(x, self.scale, self.offset, self.dtype), None
+
+    def backward(self, dy: Array, cache: None) -> Array | None:
+        self.check_gradient(dy)
+        return dy * self.scale

@@ -1,0 +1,154 @@
+"""Losses: one number that says how wrong a batch of outputs is, and its gradient.
+
+Each has `forward(outputs, targets) -> (loss, cache)`, the mean over the batch, and `backward(cache)`, the
+gradient of that mean with respect to the outputs. `probabilities(outputs)` is what a classifier trained with
+the loss believes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+from tinynet.backends.base import Backend
+from tinynet.errors import ConfigError, DataError, DTypeError, ShapeError
+from tinynet.types import Array
+
+
+@dataclass(eq=False)
+class Loss(ABC):
+    """A differentiable measure of error. The trainer sets `ops`, the backend's operations."""
+
+    ops: Backend = field(init=False, repr=False)
+
+    @abstractmethod
+    def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
+        """(mean loss as a 0-d float64 array, cache)."""
+
+    @abstractmethod
+    def backward(self, cache: Any) -> Array:
+        """∂loss/∂outputs, in the shape of the outputs."""
+
+    def probabilities(self, outputs: Array) -> Array:
+        """Class probabilities (N, K) from the model's outputs (N, K)."""
+        raise ConfigError(
+            f"{type(self).__name__} has no class probabilities",
+            expected="a model trained as a classifier",
+            fix="train with SoftmaxCrossEntropy",
+        )
+
+
+@dataclass(eq=False)
+class SoftmaxCrossEntropy(Loss):
+    """L = -(1/N) Σₙ Σₖ qₙₖ log pₙₖ,   p = softmax(z)        logits z (N, K), labels (N,) in 0 … K-1
+
+    q puts 1 - ε on the label and spreads ε = `smoothing` evenly over all K classes (Szegedy et al.,
+    "Rethinking the Inception architecture", 2015; ε = 0 is plain cross-entropy). The gradient is
+
+        ∂L/∂z = (p - q) / N
+
+    Why: log pₖ = zₖ - log Σⱼ e^{zⱼ}, whose derivative by zⱼ is δⱼₖ - pⱼ; weigh by q, which sums to 1.
+    """
+
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.smoothing < 1:
+            raise ConfigError("label smoothing", expected="in [0, 1)", received=self.smoothing)
+
+    def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
+        check_labels(outputs, targets)
+        loss, saved = self.ops.softmax_cross_entropy(outputs, targets, self.smoothing)
+        return loss, (saved, targets)
+
+    def backward(self, cache: Any) -> Array:
+        return self.ops.softmax_cross_entropy_backward(*cache, self.smoothing)
+
+    def probabilities(self, outputs: Array) -> Array:
+        return self.ops.softmax(outputs)
+
+
+@dataclass(eq=False)
+class CrossEntropy(Loss):
+    """L = -(1/N) Σₙ log( sₙ,label / Σₖ sₙₖ )        positive scores s (N, K), labels (N,) in 0 … K-1
+
+    For a net that ends in softmax, or in sigmoid: the scores of a row are first divided by their sum, as
+    Keras' sparse categorical cross-entropy does. Scores are taken as at least 1e-7, so log never sees 0.
+
+        ∂L/∂sₖ = ( 1/Σⱼ sⱼ  -  [k = label] / sₖ ) / N        (0 where sₖ was raised to 1e-7)
+    """
+
+    FLOOR = 1e-7
+
+    def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
+        check_labels(outputs, targets)
+        xp = self.ops.xp
+        scores = xp.maximum(outputs, outputs.dtype.type(self.FLOOR))
+        picked = xp.take_along_axis(scores, targets[:, None], axis=-1)[:, 0]
+        total = scores.sum(axis=-1)
+        loss = xp.log(total / picked).mean(dtype="float64")
+        return loss, (scores, total, targets, outputs >= self.FLOOR)
+
+    def backward(self, cache: Any) -> Array:
+        scores, total, targets, live = cache
+        N, K = scores.shape
+        is_label = targets[:, None] == self.ops.xp.arange(K)
+        return (1.0 / total[:, None] - is_label / scores) * live / N
+
+    def probabilities(self, outputs: Array) -> Array:
+        scores = self.ops.xp.maximum(outputs, outputs.dtype.type(self.FLOOR))
+        return scores / scores.sum(axis=-1, keepdims=True)
+
+
+@dataclass(eq=False)
+class MeanSquaredError(Loss):
+    """L = (1/M) Σ (y - t)²        outputs y and targets t of one shape with M values in all
+
+    ∂L/∂y = 2 (y - t) / M
+    """
+
+    def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
+        if outputs.shape != targets.shape:
+            raise ShapeError(
+                "mean squared error compares arrays of one shape",
+                expected=f"targets {outputs.shape}, like the outputs",
+                received=targets.shape,
+            )
+        error = outputs - targets.astype(outputs.dtype)
+        return (error * error).mean(dtype="float64"), error
+
+    def backward(self, cache: Any) -> Array:
+        error = cache
+        return error * (2.0 / error.size)
+
+
+LOSSES: dict[str, type[Loss]] = {
+    kind.__name__: kind for kind in (SoftmaxCrossEntropy, CrossEntropy, MeanSquaredError)
+}
+
+
+def check_labels(outputs: Array, labels: Array) -> None:
+    """Raise unless `labels` (N,) are integers for outputs (N, K). Their range is checked with the data set."""
+    if outputs.ndim != 2 or labels.shape != outputs.shape[:1]:
+        raise ShapeError(
+            "outputs and labels do not go together",
+            expected="outputs (N, K) and labels (N,)",
+            received=f"outputs {outputs.shape} and labels {labels.shape}",
+            fix="end the model in Dense(K); pass class numbers, not one-hot rows",
+        )
+    if labels.dtype.kind not in "iu":
+        raise DTypeError("labels are class numbers", expected="an integer dtype", received=labels.dtype)
+
+
+def check_label_range(labels: Array, classes: int) -> None:
+    """Raise DataError unless every label of the host array (N,) lies in 0 … classes-1."""
+    wrong = (labels < 0) | (labels >= classes)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(
+            "a label is out of range",
+            expected=f"0 … {classes - 1}: the model has {classes} outputs",
+            received=f"{labels[row]} at row {row} ({int(wrong.sum())} rows in all)",
+            fix="number the classes from 0, or give the last layer more units",
+        )

@@ -1,0 +1,200 @@
+"""Sequential: layers one after another, built for one input shape, on one backend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinynet import backends, config
+from tinynet.backends.base import Backend
+from tinynet.backends.workspace import Workspace
+from tinynet.errors import ConfigError, DTypeError
+from tinynet.layers import LAYERS
+from tinynet.layers.base import Layer
+from tinynet.params import ParameterStore
+from tinynet.rng import Key, Stream
+from tinynet.types import Array, Shape
+
+DTYPES = ("float32", "float64")
+
+
+class Tape(NamedTuple):
+    """What one forward leaves for its backward: each layer's cache, and the memory they lie in."""
+
+    phase: str
+    caches: list[Any]
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One row of a model's summary; counts are for one sample."""
+
+    name: str
+    kind: str
+    output_shape: Shape
+    parameters: int
+    state: int
+    multiply_adds: int
+    activation_bytes: int
+
+
+class Sequential:
+    """y = layerₖ( … layer₂(layer₁(x)) )
+
+    `layers` are built at once for samples of `input_shape`; `backend` is a name, a Backend, or None for
+    the default; `seed` fixes the initial weights and every dropout mask. All parameters live in `store`.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        input_shape: Sequence[int],
+        *,
+        backend: str | Backend | None = None,
+        dtype: str = "float32",
+        seed: int = 0,
+    ) -> None:
+        if dtype not in DTYPES:
+            raise ConfigError("unknown dtype", expected=" or ".join(DTYPES), received=repr(dtype))
+        if not layers:
+            raise ConfigError(
+                "a model needs at least one layer", expected="a list of layers", received="none"
+            )
+        self.layers = list(layers)
+        self.input_shape = tuple(input_shape)
+        self.backend = backend if isinstance(backend, Backend) else backends.get(backend)
+        self.workspace = Workspace()
+        self.dtype = dtype
+        self.seed = seed
+        self._build()
+        self.store = ParameterStore(self.layers, self.backend, dtype, seed)
+        learners = (i for i, layer in enumerate(self.layers) if layer.param_specs)
+        self._first_learner = next(learners, len(self.layers))
+
+    def _build(self) -> None:
+        shape, used = self.input_shape, dict.fromkeys(LAYERS, 0)
+        for layer in self.layers:
+            if layer.name:
+                raise ConfigError(
+                    f"{layer.label} already belongs to a model",
+                    fix="make a new layer for every place in a model",
+                )
+            kind = type(layer).__name__
+            used[kind] = used.get(kind, 0) + 1
+            layer.name = f"{kind.lower()}_{used[kind]}"
+            layer.dtype = self.dtype
+            layer.ops = self.backend.bound_to(self.workspace, layer.name)
+            layer.input_shape = shape
+            shape = layer.output_shape = layer.build(shape)
+        self.output_shape = shape
+
+    def forward(self, x: Array, *, train: bool = False, step: int = 0) -> tuple[Array, Tape]:
+        """(outputs (N, …), tape) of a batch x (N, *input_shape) on the backend's device.
+
+        The outputs stay valid until the next forward in the same mode; copy them to keep them longer.
+        """
+        self.workspace.phase = phase = "train" if train else "evaluate"
+        caches = []
+        for position, layer in enumerate(self.layers):
+            key = Key(self.seed, Stream.DROPOUT, position, step)
+            x, cache = layer.forward(x, train=train, key=key)
+            caches.append(cache)
+        return x, Tape(phase, caches)
+
+    def backward(self, dy: Array, tape: Tape, *, input_gradient: bool = False) -> Array | None:
+        """Write every parameter's gradient, given dy = ∂L/∂outputs and the tape of their forward.
+
+        Stops at the first layer that learns, unless `input_gradient` asks for ∂L/∂x of the model's input.
+        """
+        self.workspace.phase = tape.phase
+        last = 0 if input_gradient else self._first_learner
+        gradient: Array | None = dy
+        for position in reversed(range(last, len(self.layers))):
+            layer = self.layers[position]
+            layer.needs_dx = input_gradient or position > last
+            assert gradient is not None, "only the last layer visited may return no gradient"
+            gradient = layer.backward(gradient, tape.caches[position])
+        return gradient if input_gradient else None
+
+    def regularize(self) -> float | Array:
+        """Add ∂(λ ΣW²)/∂W = 2 λ W to each gradient whose layer has an `l2` of λ; return Σ λ ΣW²."""
+        penalty: float | Array = 0.0
+        for name, spec in self.store.specs.items():
+            if spec.l2:
+                W = self.store.values.views[name]
+                self.store.grads.views[name][...] += (2.0 * spec.l2) * W
+                penalty = penalty + spec.l2 * (W * W).sum(dtype="float64")
+        return penalty
+
+    def penalty(self) -> float | Array:
+        """Σ λ ΣW² over the layers with an `l2` of λ."""
+        weighted = ((s.l2, self.store.values.views[name]) for name, s in self.store.specs.items() if s.l2)
+        return sum((l2 * (W * W).sum(dtype="float64") for l2, W in weighted), 0.0)
+
+    def predict(self, x: Array, *, batch_size: int = 256) -> Array:
+        """Outputs (M, …) on the host for host samples x (M, *input_shape), in evaluation mode."""
+        out = np.empty((len(x), *self.output_shape), dtype=self.dtype)
+        for start in range(0, len(x), batch_size):
+            batch = self.backend.asarray(self.as_input(x[start : start + batch_size]))
+            out[start : start + len(batch)] = self.backend.to_host(self.forward(batch)[0])
+        return out
+
+    def as_input(self, x: Array) -> Array:
+        """x as `forward` takes it: other floating dtypes are cast, integers stay for Rescale to scale."""
+        if x.dtype.kind == "f":
+            return x.astype(self.dtype, copy=False)
+        if x.dtype.kind in "iub":
+            return x
+        raise DTypeError("a model takes real numbers", expected="float or integer samples", received=x.dtype)
+
+    def first_non_finite(self, x: Array) -> str:
+        """Where a NaN or an infinity first shows: a parameter, or the layer of a training forward of x."""
+        xp = self.backend.xp
+        for name, view in self.store.values.views.items():
+            if not xp.isfinite(view).all():
+                return f"the parameter {name}"
+        for layer in self.layers:
+            x, _ = layer.forward(x, train=False, key=Key(self.seed, Stream.DROPOUT))
+            if not xp.isfinite(x).all():
+                return f"the output of {layer.label}"
+        return "the loss itself (every layer's output is finite)"
+
+    def summary(self) -> list[LayerSummary]:
+        """A row for every layer."""
+        itemsize = np.dtype(self.dtype).itemsize
+        return [
+            LayerSummary(
+                layer.name,
+                type(layer).__name__,
+                layer.output_shape,
+                sum(spec.size for spec in layer.param_specs),
+                sum(spec.size for spec in layer.state_specs),
+                layer.multiply_adds(),
+                math.prod(layer.output_shape) * itemsize,
+            )
+            for layer in self.layers
+        ]
+
+    def config(self) -> dict[str, Any]:
+        """The architecture as plain values: `Sequential.from_config` builds it again."""
+        return {
+            "input_shape": list(self.input_shape),
+            "layers": [config.to_table(layer) for layer in self.layers],
+        }
+
+    @classmethod
+    def from_config(
+        cls,
+        table: Mapping[str, Any],
+        *,
+        backend: str | Backend | None = None,
+        dtype: str = "float32",
+        seed: int = 0,
+    ) -> Sequential:
+        """The model that `table` describes; ConfigError for an unknown layer or setting."""
+        layers = [config.from_table(LAYERS, layer, "layer") for layer in table["layers"]]
+        return cls(layers, table["input_shape"], backend=backend, dtype=dtype, seed=seed)

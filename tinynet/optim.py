@@ -1,0 +1,134 @@
+"""Optimisers: each is one pass over the model's flat buffers, so its cost does not depend on the layers.
+
+`start(store, ops)` allocates the running averages, `step(rate)` moves the parameters. `state` holds what a
+checkpoint must keep. Weight decay is decoupled from the gradient (Loshchilov & Hutter, 2019) and touches
+kernels only, never biases or normalisation; for an L2 penalty inside the loss, give a layer its `l2`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from tinynet.backends.base import Backend
+from tinynet.errors import ConfigError
+from tinynet.params import ParameterStore
+from tinynet.types import Array
+
+
+@dataclass(eq=False)
+class Optimizer(ABC):
+    """Moves parameters along their gradients. `rate` is the base learning rate a schedule scales."""
+
+    rate: float = 1e-3
+    decay: float = 0.0
+    clip: float | None = None
+    steps: int = field(default=0, init=False)
+    state: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
+    store: ParameterStore = field(init=False, repr=False)
+    ops: Backend = field(init=False, repr=False)
+
+    averages = ("m", "v")
+    """Names of the running averages, each as long as the flat buffer."""
+
+    def __post_init__(self) -> None:
+        self.check(self.rate >= 0, "rate", "0 or more")
+        self.check(self.decay >= 0, "decay", "0 or more")
+        self.check(self.clip is None or self.clip > 0, "clip", "above 0, or nothing")
+
+    def start(self, store: ParameterStore, ops: Backend) -> None:
+        """Allocate zeroed running averages for the parameters of `store`."""
+        self.store, self.ops, self.steps = store, ops, 0
+        flat = store.values.flat
+        self.state = {name: ops.zeros_flat(flat.size, str(flat.dtype)) for name in self.averages}
+
+    def step(self, rate: float) -> None:
+        """Clip the gradients to global norm `clip` if that is set, then update with learning rate `rate`."""
+        self.steps += 1
+        if self.clip is not None:
+            self.ops.clip_global_norm(self.store.grads.flat, self.clip)
+        self.update(self.store.values.flat, self.store.grads.flat, rate)
+
+    @abstractmethod
+    def update(self, values: Array, grads: Array, rate: float) -> None:
+        """One step in place on the flat buffers (P,)."""
+
+    def check(self, condition: bool, setting: str, expected: str) -> None:
+        if not condition:
+            raise ConfigError(
+                f"{type(self).__name__} cannot use this {setting}",
+                expected=expected,
+                received=f"{setting}={getattr(self, setting)!r}",
+            )
+
+
+@dataclass(eq=False)
+class SGD(Optimizer):
+    """v ← μ v + g,   θ ← θ - α v        α: the rate, μ: `momentum`, g: the gradient
+
+    With `nesterov`, θ ← θ - α (g + μ v): the gradient looks one step ahead (Sutskever et al., "On the
+    importance of initialization and momentum in deep learning", 2013, in the form PyTorch uses).
+    """
+
+    rate: float = 0.1
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    averages = ("velocity",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check(0 <= self.momentum < 1, "momentum", "in [0, 1)")
+        self.check(not self.nesterov or self.momentum > 0, "nesterov", "a momentum above 0 with it")
+
+    def update(self, values: Array, grads: Array, rate: float) -> None:
+        velocity, decayed = self.state["velocity"], self.store.decayed
+        self.ops.sgd(values, grads, velocity, rate, self.momentum, self.nesterov, self.decay, decayed)
+
+
+@dataclass(eq=False)
+class Adam(Optimizer):
+    """m ← β₁ m + (1-β₁) g,   v ← β₂ v + (1-β₂) g²,   θ ← θ - α m̂ / (√v̂ + ε)
+
+    with m̂ = m / (1-β₁ᵗ) and v̂ = v / (1-β₂ᵗ), which undo the pull of starting at 0; ε stands outside the
+    root of the corrected average. (Kingma & Ba: "Adam", 2015, algorithm 1.)
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check(0 <= self.beta1 < 1, "beta1", "in [0, 1)")
+        self.check(0 <= self.beta2 < 1, "beta2", "in [0, 1)")
+        self.check(self.epsilon > 0, "epsilon", "above 0")
+
+    def update(self, values: Array, grads: Array, rate: float) -> None:
+        self.ops.adam(
+            values,
+            grads,
+            self.state["m"],
+            self.state["v"],
+            self.steps,
+            rate,
+            self.beta1,
+            self.beta2,
+            self.epsilon,
+            self.decay,
+            self.store.decayed,
+        )
+
+
+@dataclass(eq=False)
+class AdamW(Adam):
+    """Adam whose kernels also shrink by α · `decay` a step, apart from the gradient's averages.
+
+    θ ← θ - α · decay · θ, then Adam's step. (Loshchilov & Hutter: "Decoupled weight decay
+    regularization", 2019; the decay is multiplied by the scheduled rate, as in PyTorch.)
+    """
+
+    decay: float = 0.01
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__: kind for kind in (SGD, Adam, AdamW)}

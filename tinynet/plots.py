@@ -1,0 +1,258 @@
+"""Pictures of a run, as PNG or SVG by the suffix of the file. The same input makes the same bytes.
+
+matplotlib is imported when a plot is drawn, not before; figures are made without pyplot, so nothing here
+needs a display or changes the plots of the caller.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinynet.errors import ConfigError, DataError, ShapeError
+from tinynet.files import write_atomic
+from tinynet.types import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+
+_BLUE, _ORANGE, _GREEN, _RED, _INK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#333333"
+"""Colours of Okabe and Ito, distinct to colour-blind eyes too; and the ink of the text."""
+
+
+def _style() -> dict[str, Any]:
+    """The look of every plot: matplotlib's defaults, and these."""
+    return {
+        "figure.dpi": 144,
+        "figure.constrained_layout.h_pad": 0.1,
+        "figure.constrained_layout.w_pad": 0.1,
+        "savefig.dpi": 144,
+        "font.size": 10,
+        "text.color": _INK,
+        "axes.labelcolor": _INK,
+        "axes.edgecolor": "#999999",
+        "axes.titlelocation": "left",
+        "axes.titlesize": 11,
+        "axes.titleweight": "bold",
+        "axes.titlepad": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#E6E6E6",
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "lines.linewidth": 1.8,
+        "lines.markersize": 4.5,
+        "legend.frameon": False,
+        "svg.hashsalt": "tinynet",
+    }
+
+
+def learning_curve(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+    """Draw loss, accuracy and learning rate over the epochs, training beside validation.
+
+    history: one mapping an epoch, with `epoch` (1, 2, …) and any of `loss`, `accuracy`, `val_loss`,
+    `val_accuracy` and `lr`; shares are in 0 … 1, and an absent or None value is left out.
+
+    Raises DataError for an empty history or one without epochs, ConfigError for a suffix that is not
+    .png or .svg, and OSError if the file cannot be written (the old one stays).
+    """
+    if not history or any("epoch" not in row for row in history):
+        raise DataError(
+            "this history has no epochs to draw",
+            expected="a list of mappings with the key 'epoch'",
+            received=f"{len(history)} rows",
+            fix="train at least one epoch",
+        )
+    rates = _series(history, "lr")
+    ratios = [3, 3, 1] if rates[0] else [3, 3]
+    with _figure(path, 7.2, 1.0 * sum(ratios) + 0.4) as figure:
+        panels = figure.subplots(len(ratios), sharex=True, height_ratios=ratios)
+        _draw_pair(panels[0], history, "loss")
+        _draw_pair(panels[1], history, "accuracy", scale=100)
+        _ring_best(panels[1], *_series(history, "val_accuracy"))
+        panels[0].set(title=_curve_title(history), ylabel="loss", ylim=(0, None))
+        panels[1].set(ylabel="accuracy (%)")
+        if rates[0]:
+            panels[2].plot(*rates, color=_GREEN, marker="o", clip_on=False)
+            panels[2].set(ylabel="learning\nrate", ylim=(0, None))
+        first, last = history[0]["epoch"], history[-1]["epoch"]
+        margin = max(0.25, 0.03 * (last - first))
+        panels[-1].set(xlabel="epoch", xlim=(first - margin, last + margin))
+        panels[-1].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        figure.align_ylabels()
+        for panel in panels[:2]:
+            if panel.lines:
+                panel.legend()
+
+
+def confusion_matrix(matrix: Array, classes: Sequence[str], path: str | Path) -> None:
+    """Draw who is taken for whom, coloured by error: the share of a true class that went to a wrong one.
+
+    matrix (K, K) of counts, a row for each true class   classes: K names
+
+    The diagonal, hundreds of times larger than the errors, is left out of the colours. Counts are written
+    up to 30 classes. Raises ShapeError and DataError for a matrix that does not fit or is empty,
+    ConfigError and OSError as `learning_curve` does.
+    """
+    matrix, k = np.asarray(matrix), len(classes)
+    if matrix.shape != (k, k) or k == 0:
+        raise ShapeError(
+            "the confusion matrix does not fit the names of the classes",
+            expected=f"shape ({k}, {k}) for {k} classes, at least one",
+            received=matrix.shape,
+            fix="pass the matrix of metrics.confusion_matrix, and a name for each class",
+        )
+    total = int(matrix.sum())
+    if total == 0:
+        raise DataError(
+            "the confusion matrix is empty", expected="counts", received="zeros", fix="give a test set"
+        )
+    shares = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    errors = np.ma.masked_array(shares, mask=np.eye(k, dtype=bool))
+    top = float(errors.filled(0).max()) or 1.0
+    size = min(max(0.52 * k, 3.6), 14.0)
+    with _figure(path, size + 1.9, size + 1.3) as figure:
+        axes = figure.add_subplot()
+        axes.grid(False)
+        image = axes.imshow(errors, cmap=_error_colours(), vmin=0, vmax=top)
+        axes.set_title(_confusion_title(matrix, classes), x=0)
+        long = max(map(len, classes)) > 3
+        axes.set_xticks(range(k), classes, rotation=45 if long else 0, ha="right" if long else "center")
+        axes.set_yticks(range(k), classes)
+        edges = np.arange(1, k) - 0.5
+        axes.set_xticks(edges, minor=True)
+        axes.set_yticks(edges, minor=True)
+        axes.grid(which="minor")
+        axes.tick_params(which="both", length=0)
+        axes.set(xlabel="predicted", ylabel="true")
+        axes.spines[:].set(visible=True, color="#E6E6E6")
+        figure.colorbar(image, label="errors, % of the true class", shrink=0.8)
+        if k <= 30:
+            _write_counts(axes, matrix, shares / top)
+
+
+def digits(images: Array, titles: Sequence[str], path: str | Path, *, title: str = "") -> None:
+    """Draw images in a grid, as ink on paper, each under its own title; for a few dozen of them.
+
+    images (N, H, W) or (N, H, W, 1) uint8   titles: N strings   title: of the whole picture
+
+    Raises ShapeError if these do not fit, ConfigError and OSError as `learning_curve` does.
+    """
+    images = np.asarray(images)
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    if images.ndim != 3 or len(images) != len(titles) or images.dtype != np.uint8 or not len(images):
+        raise ShapeError(
+            "these images cannot be drawn",
+            expected="uint8 images (N, H, W) or (N, H, W, 1), at least one, and N titles",
+            received=f"{images.dtype} {images.shape} and {len(titles)} titles",
+            fix="undo the scaling to 0 … 1, and give each image a title",
+        )
+    rows = -(-len(images) // 8)
+    columns = -(-len(images) // rows)
+    with _figure(path, max(1.05 * columns, 3.0), 1.3 * rows + 0.45) as figure:
+        figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for panel in panels[len(images) :]:
+            panel.set_axis_off()
+        for panel, image, name in zip(panels, images, titles, strict=False):
+            panel.set(xticks=[], yticks=[])
+            panel.spines[:].set(visible=True, color="#CCCCCC")
+            panel.imshow(image, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+            panel.set_title(name, loc="center", size=9, weight="normal", pad=3)
+
+
+@contextmanager
+def _figure(path: str | Path, width: float, height: float) -> Iterator[Figure]:
+    """A figure of that many inches in our style, written to `path` once the block has drawn it."""
+    kind = Path(path).suffix.lower().lstrip(".")
+    if kind not in ("png", "svg"):
+        raise ConfigError(
+            f"cannot draw {Path(path).name}",
+            expected="a file name that ends in .png or .svg",
+            received=Path(path).suffix or "no suffix",
+            fix="rename the file",
+        )
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    nameless = {"Software": None} if kind == "png" else {"Creator": None, "Date": None}
+    buffer = io.BytesIO()
+    with style.context(["default", _style()]):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        figure.savefig(buffer, format=kind, metadata=nameless)
+    write_atomic(path, buffer.getvalue())
+
+
+def _series(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
+    """The epochs that have a value of `key`, and the values."""
+    rows = [row for row in history if row.get(key) is not None]
+    return [row["epoch"] for row in rows], [float(row[key]) for row in rows]
+
+
+def _draw_pair(axes: Axes, history: Sequence[Mapping[str, Any]], key: str, scale: float = 1) -> None:
+    for name, label, colour, marker in (
+        (key, "training", _ORANGE, "o"),
+        (f"val_{key}", "validation", _BLUE, "s"),
+    ):
+        epochs, values = _series(history, name)
+        if epochs:
+            axes.plot(epochs, np.multiply(values, scale), color=colour, marker=marker, label=label)
+
+
+def _ring_best(axes: Axes, epochs: list[int], values: list[float]) -> None:
+    if not values:
+        return
+    best = int(np.argmax(values))
+    label = f"best: {_percent(values[best])}, epoch {epochs[best]}"
+    axes.plot(epochs[best], 100 * values[best], "o", ms=11, mfc="none", mec=_BLUE, mew=1.4, label=label)
+
+
+def _curve_title(history: Sequence[Mapping[str, Any]]) -> str:
+    for key, name in (("val_accuracy", "validation"), ("accuracy", "training")):
+        epochs, values = _series(history, key)
+        if values:
+            after = f"{epochs[-1]} epoch{'s' if epochs[-1] > 1 else ''}"
+            return f"Learning curve: {name} accuracy {_percent(values[-1])} after {after}"
+    return "Learning curve"
+
+
+def _confusion_title(matrix: Array, classes: Sequence[str]) -> str:
+    right = f"Confusion matrix: {_percent(np.trace(matrix) / matrix.sum())} right"
+    errors = matrix - np.diag(np.diag(matrix))
+    i, j = divmod(int(errors.argmax()), len(classes))
+    times = int(errors[i, j])
+    if times == 0:
+        return f"{right}, no errors"
+    return f"{right}\nmost confused: {classes[i]} → {classes[j]} ({times} time{'s' if times > 1 else ''})"
+
+
+def _write_counts(axes: Axes, matrix: Array, strength: Array) -> None:
+    size = 9 if len(matrix) <= 15 else 6
+    for (i, j), count in np.ndenumerate(matrix):
+        if i == j:
+            axes.text(j, i, f"{count}", ha="center", va="center", size=size, color=_BLUE, weight="bold")
+        elif count:
+            ink = "white" if strength[i, j] > 0.6 else _INK
+            axes.text(j, i, f"{count}", ha="center", va="center", size=size, color=ink)
+
+
+def _error_colours() -> Colormap:
+    """White for no errors to vermilion for the most; the diagonal, which is masked, a pale blue."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("errors", ["white", _RED]).with_extremes(bad="#E3EEF5")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"

@@ -1,0 +1,259 @@
+"""The short report of a run: every figure in it is computed here, from the history and the predictions."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from tinynet import __version__, metrics, plots
+from tinynet.errors import ShapeError
+from tinynet.files import write_atomic
+from tinynet.types import Array
+
+
+def write_report(
+    folder: Path,
+    *,
+    config: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
+    labels: Array,
+    predicted: Array,
+    classes: Sequence[str],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write report.md, report.json, learning-curve.png and confusion-matrix.png into `folder`.
+
+    history    as for `plots.learning_curve`, with `seconds`, the time each epoch took
+    labels (N,)   predicted (N,)   of the test set   classes: the names of the K classes
+    facts      what only the caller knows, each optional: `command` (reproduces the run), `notice` (a
+               warning to print on top, such as that the bundled sample was used), `backend`, `threads`,
+               `dtype`, `seed`, `parameters`, `evaluation_seconds`, and `data`, a mapping with `name`,
+               `source` and `hash`. Others are kept in the JSON.
+
+    The best epoch is the first of the highest validation accuracy. Returns what report.json holds (a NaN
+    there is null). The files are written one by one, each atomically, report.md last.
+
+    Raises ShapeError, DTypeError or DataError if the history or the predictions make no sense, and OSError
+    if the folder does not exist or cannot be written.
+    """
+    if not len(classes):
+        raise ShapeError(
+            "a report needs the names of the classes",
+            expected="K names",
+            received="none",
+            fix="pass the classes of the data set",
+        )
+    report: dict[str, Any] = {
+        "test": _test(labels, predicted, classes),
+        "training": _training(history),
+        "facts": facts,
+        "machine": machine_facts(),
+        "versions": versions(),
+        "config": config,
+        "history": history,
+    }
+    plain: dict[str, Any] = _plain(report)
+    folder = Path(folder)
+    plots.learning_curve(history, folder / "learning-curve.png")
+    plots.confusion_matrix(report["test"]["confusion"], classes, folder / "confusion-matrix.png")
+    write_atomic(folder / "report.json", (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomic(folder / "report.md", _markdown(report).encode())
+    return plain
+
+
+def machine_facts() -> dict[str, Any]:
+    """The processor's name, the cores this process may use, the memory in GiB (None: unknown), the system."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "os": f"{platform.system()} {platform.release()}",
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """The versions of Python, tinynet and the two libraries that compute; None for one not installed."""
+    return {
+        "python": platform.python_version(),
+        "tinynet": __version__,
+        "numpy": _version("numpy"),
+        "numba": _version("numba"),
+    }
+
+
+def _test(labels: Array, predicted: Array, classes: Sequence[str]) -> dict[str, Any]:
+    figures = metrics.classification_report(labels, predicted, len(classes))
+    confusion = metrics.confusion_matrix(labels, predicted, len(classes))
+    right, samples = int(np.trace(confusion)), int(confusion.sum())
+    columns = zip(classes, figures.precision, figures.recall, figures.f1, figures.support, strict=True)
+    return {
+        "samples": samples,
+        "errors": samples - right,
+        "accuracy": figures.accuracy,
+        "interval": metrics.wilson_interval(right, samples),
+        "macro_precision": figures.macro_precision,
+        "macro_recall": figures.macro_recall,
+        "macro_f1": figures.macro_f1,
+        "classes": [
+            dict(zip(("name", "precision", "recall", "f1", "support"), c, strict=True)) for c in columns
+        ],
+        "confusion": confusion,
+    }
+
+
+def _training(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    seconds = [row["seconds"] for row in history if row.get("seconds") is not None]
+    judged = [row for row in history if row.get("val_accuracy") is not None]
+    best = max(judged, key=lambda row: row["val_accuracy"], default={})
+    return {
+        "epochs": len(history),
+        "best_epoch": best.get("epoch"),
+        "best_val_accuracy": best.get("val_accuracy"),
+        "final_loss": _last(history, "loss"),
+        "final_accuracy": _last(history, "accuracy"),
+        "final_val_loss": _last(history, "val_loss"),
+        "final_val_accuracy": _last(history, "val_accuracy"),
+        "seconds_per_epoch": median(seconds) if seconds else None,
+        "seconds_total": math.fsum(seconds) if seconds else None,
+    }
+
+
+def _last(history: Sequence[Mapping[str, Any]], key: str) -> Any:
+    """The last value recorded; validation may run every few epochs only."""
+    return next((row[key] for row in reversed(history) if row.get(key) is not None), None)
+
+
+def _markdown(report: Mapping[str, Any]) -> str:
+    test, training, facts = report["test"], report["training"], report["facts"]
+    data, machine, installed = facts.get("data") or {}, report["machine"], report["versions"]
+    low, high = test["interval"]
+    blocks = [f"# {_percent(test['accuracy'])} of {test['samples']:,} test samples right"]
+    if facts.get("notice"):
+        blocks.append("> **WARNING: " + " ".join(facts["notice"].split()) + "**")
+    blocks += [
+        f"{test['errors']:,} errors. The 95 % interval of the accuracy (Wilson) is {_percent(low)} to"
+        f" {_percent(high)}; it covers the choice of test samples, not of the seed."
+        f" Macro F1 is {_figure(test['macro_f1'])}.",
+        "![Learning curve](learning-curve.png)",
+        "![Confusion matrix](confusion-matrix.png)",
+        "## Training",
+        _table(
+            ("", ""),
+            [
+                ("epochs", training["epochs"]),
+                ("best validation epoch", training["best_epoch"]),
+                ("best validation accuracy", _percent(training["best_val_accuracy"])),
+                ("final validation accuracy", _percent(training["final_val_accuracy"])),
+                ("final validation loss", _figure(training["final_val_loss"])),
+                ("final training accuracy", _percent(training["final_accuracy"])),
+                ("final training loss", _figure(training["final_loss"])),
+                ("time per epoch, median", _seconds(training["seconds_per_epoch"])),
+                ("time of all epochs", _seconds(training["seconds_total"])),
+                ("time of the evaluation", _seconds(facts.get("evaluation_seconds"))),
+            ],
+        ),
+        "## Classes",
+        _table(
+            ("class", "precision", "recall", "F1", "support"),
+            [
+                (
+                    c["name"],
+                    _figure(c["precision"]),
+                    _figure(c["recall"]),
+                    _figure(c["f1"]),
+                    _count(c["support"]),
+                )
+                for c in test["classes"]
+            ],
+        ),
+        "## Run",
+        _table(
+            ("", ""),
+            [
+                ("data set", data.get("name")),
+                ("source", data.get("source")),
+                ("hash", data.get("hash")),
+                ("parameters", _count(facts.get("parameters"))),
+                *((key, facts.get(key)) for key in ("seed", "backend", "threads", "dtype")),
+                ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
+                ("system", machine["os"]),
+                ("versions", ", ".join(f"{name} {version}" for name, version in installed.items())),
+            ],
+        ),
+    ]
+    if facts.get("command"):
+        blocks += ["## Reproduce", f"```sh\n{facts['command']}\n```"]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table: first column to the left, the others to the right if there are several."""
+    align = ["---"] + ["---" if len(head) == 2 else "--:"] * (len(head) - 1)
+    return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in (head, align, *rows))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "not recorded"
+    return " ".join(str(value).replace("|", "\\|").split())
+
+
+def _count(value: int | None) -> str | None:
+    return None if value is None else f"{value:,}"
+
+
+def _figure(value: float | None) -> str | None:
+    return None if value is None else f"{value:.4f}"
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{100 * share:.2f} %"
+
+
+def _seconds(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3g} s" if value < 100 else f"{value:,.0f} s"
+
+
+def _plain(value: Any) -> Any:
+    """The same in the types of JSON, so that what is returned equals what a reader of the file gets."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    names = getattr(os, "sysconf_names", {})
+    if not {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= set(names):
+        return None
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

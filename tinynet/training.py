@@ -1,0 +1,246 @@
+"""The training loop: a generator of events. What listens to them is in `callbacks`."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinynet.data.batches import Batches
+from tinynet.errors import ConfigError, NonFiniteError, ShapeError
+from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_label_range
+from tinynet.model import Sequential
+from tinynet.optim import Adam, Optimizer
+from tinynet.schedules import Constant, Schedule
+from tinynet.types import Array
+
+if TYPE_CHECKING:
+    from tinynet.callbacks import Callback
+
+Samples = tuple[Array, Array]
+"""Inputs (M, …) and targets (M,) or (M, …), on the host."""
+
+
+@dataclass
+class TrainingState:
+    """Where training stands: all that, beside weights and averages, a resumed run needs to be the same run."""
+
+    epoch: int = 0
+    """Epochs completed."""
+    batch: int = 0
+    """Batches done in the epoch under way."""
+    step: int = 0
+    """Steps done in all."""
+    rate_scale: float = 1.0
+    """What callbacks have multiplied the learning rate by."""
+    loss_sum: Any = 0.0
+    """Σ loss · samples in the epoch under way; on the backend's device until it is read."""
+    correct: Any = 0
+    """Samples classified rightly in the epoch under way, each before its own update; likewise."""
+    seen: int = 0
+    """Samples in the epoch under way."""
+    seconds: float = 0.0
+    """Time spent training in the epoch under way."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """The record of each epoch completed."""
+    stopped: str | None = None
+    """Why training ended before its last epoch, if it did."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a checkpoint: sums on a device are read back."""
+        return {**vars(self), "loss_sum": float(self.loss_sum), "correct": int(self.correct)}
+
+
+@dataclass(frozen=True)
+class StepEnd:
+    """A batch was learned. `loss` includes the L2 penalty and may still be on the device."""
+
+    epoch: int
+    step: int
+    loss: Any
+    rate: float
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """An epoch was completed. `record`: epoch (from 1), step, loss, accuracy, val_…, rate, seconds."""
+
+    record: dict[str, Any]
+
+
+class Trainer:
+    """One training run of `model` on `train`, `events()` by `events()`, or all at once with `run(callbacks)`.
+
+    The same arguments give the same weights, bit for bit, on the same backend and machine.
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        train: Samples,
+        *,
+        validation: Samples | None = None,
+        loss: Loss | None = None,
+        optimizer: Optimizer | None = None,
+        schedule: Schedule | None = None,
+        epochs: int = 10,
+        batch_size: int = 64,
+    ) -> None:
+        if epochs < 0:
+            raise ConfigError("epochs", expected="0 or more", received=epochs)
+        self.model = model
+        self.loss = loss or SoftmaxCrossEntropy()
+        self.optimizer = optimizer or Adam()
+        self.schedule = schedule or Constant()
+        self.epochs = epochs
+        self.state = TrainingState()
+        self.classifies = not isinstance(self.loss, MeanSquaredError)
+        for inputs, targets in filter(None, (train, validation)):
+            self._check(inputs, targets)
+        self.loss.ops = model.backend.bound_to(model.workspace, "loss")
+        self.optimizer.start(model.store, model.backend)
+        self.train = Batches(*train, batch_size, model.backend)
+        self.validation = Batches(*validation, 256, model.backend) if validation else None
+
+    def events(self) -> Iterator[StepEnd | EpochEnd]:
+        """Train, saying so after every batch and every epoch. Ends early once `stop` was called."""
+        state = self.state
+        while state.epoch < self.epochs and not state.stopped:
+            began = time.perf_counter()
+            for x, targets in self.train.epoch(self.model.seed, state.epoch, state.batch):
+                rate = self.rate()
+                outputs, tape = self.model.forward(self.model.as_input(x), train=True, step=state.step)
+                loss, cache = self.loss.forward(outputs, targets)
+                self.model.backward(self.loss.backward(cache), tape)  # writes gradients: nothing to zero
+                loss = loss + self.model.regularize()
+                if state.step % self.model.backend.loss_check_every == 0:
+                    self._check_finite(loss, x)
+                self.optimizer.step(rate)
+                self._count(loss, outputs, targets)
+                now = time.perf_counter()
+                state.seconds, began = state.seconds + now - began, now
+                yield StepEnd(state.epoch, state.step, loss, rate)
+                if state.stopped:
+                    return
+                began = time.perf_counter()
+            yield self._finish_epoch()
+
+    def run(self, callbacks: Sequence[Callback] = ()) -> list[dict[str, Any]]:
+        """Train to the end with `callbacks` listening; return the history, one record an epoch.
+
+        Ctrl-C (SIGINT) or SIGTERM stops after the step under way, so callbacks can still save; a second one
+        stops at once.
+        """
+        with self._interruptible():
+            for callback in callbacks:
+                callback.on_start(self)
+            for event in self.events():
+                for callback in callbacks:
+                    if isinstance(event, StepEnd):
+                        callback.on_step(self, event)
+                    else:
+                        callback.on_epoch(self, event)
+            for callback in callbacks:
+                callback.on_end(self)
+        return self.state.history
+
+    def stop(self, reason: str) -> None:
+        """End training after the present event."""
+        self.state.stopped = reason
+
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        passed = self.state.epoch + self.state.batch / len(self.train)
+        return self.optimizer.rate * self.schedule(passed, self.epochs) * self.state.rate_scale
+
+    def evaluate(self, batches: Batches) -> dict[str, float]:
+        """Loss (with the L2 penalty) and, for a classifier, accuracy on `batches`, in evaluation mode."""
+        total: Any = 0.0
+        correct: Any = 0
+        for x, targets in batches.in_order():
+            outputs, _ = self.model.forward(self.model.as_input(x))
+            loss, _ = self.loss.forward(outputs, targets)
+            total = total + loss * len(x)
+            if self.classifies:
+                correct = correct + (outputs.argmax(axis=-1) == targets).sum()
+        result = {"loss": float(total / batches.samples + self.model.penalty())}
+        if self.classifies:
+            result["accuracy"] = int(correct) / batches.samples
+        return result
+
+    def _count(self, loss: Any, outputs: Array, targets: Array) -> None:
+        state = self.state
+        state.step += 1
+        state.batch += 1
+        state.seen += len(targets)
+        state.loss_sum = state.loss_sum + loss * len(targets)
+        if self.classifies:
+            state.correct = state.correct + (outputs.argmax(axis=-1) == targets).sum()
+
+    def _finish_epoch(self) -> EpochEnd:
+        state = self.state
+        record: dict[str, Any] = {"epoch": state.epoch + 1, "step": state.step}
+        record["loss"] = float(state.loss_sum) / state.seen
+        if self.classifies:
+            record["accuracy"] = int(state.correct) / state.seen
+        if self.validation:
+            record |= {f"val_{name}": value for name, value in self.evaluate(self.validation).items()}
+        record["rate"] = self.optimizer.rate * self.schedule(state.epoch, self.epochs) * state.rate_scale
+        record["seconds"] = state.seconds
+        if not all(map(math.isfinite, record.values())):
+            self._check_finite(math.nan, self.train.inputs[:1])
+        state.history.append(record)
+        state.epoch += 1
+        state.batch = state.seen = 0
+        state.loss_sum, state.correct, state.seconds = 0.0, 0, 0.0
+        return EpochEnd(record)
+
+    def _check_finite(self, loss: Any, x: Array) -> None:
+        if math.isfinite(float(loss)):
+            return
+        place = self.model.first_non_finite(self.model.as_input(x))
+        raise NonFiniteError(
+            f"training stopped: the loss is {float(loss)} at step {self.state.step}",
+            expected="a finite loss",
+            received=f"the first NaN or infinity is in {place}",
+            fix="a smaller learning rate, or gradient clipping (clip = 1.0 for the optimiser)",
+        )
+
+    def _check(self, inputs: Array, targets: Array) -> None:
+        if inputs.shape[1:] != self.model.input_shape:
+            raise ShapeError(
+                "the data do not fit the model",
+                expected=f"samples of {self.model.input_shape}",
+                received=inputs.shape[1:],
+                fix="reshape the data, or build the model for this input shape",
+            )
+        if self.classifies and targets.dtype.kind in "iu":
+            check_label_range(np.asarray(targets), self.model.output_shape[-1])
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield  # signals reach the main thread only
+            return
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in signals}
+
+        def stop_after_this_step(number: int, frame: object) -> None:
+            self.stop("interrupted")
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+        for number in signals:
+            signal.signal(number, stop_after_this_step)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
