@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tinynet.checkpoint import save_model, save_training
 from tinynet.errors import ConfigError
+from tinynet.files import write_atomic
 from tinynet.training import EpochEnd, StepEnd, Trainer
 from tinynet.types import Array
 
@@ -83,7 +85,7 @@ class Monitor(Callback):
 
 @dataclass(kw_only=True)
 class EarlyStopping(Monitor):
-    """Stop after `patience` epochs without improvement; with `restore_best`, end with the best epoch's weights."""
+    """Stop after `patience` epochs without improvement; `restore_best` then puts the best weights back."""
 
     patience: int = 10
     restore_best: bool = True
@@ -113,7 +115,10 @@ class EarlyStopping(Monitor):
 
 @dataclass(kw_only=True)
 class ReduceOnPlateau(Monitor):
-    """Multiply the learning rate by `factor` after `patience` epochs without improvement, down to `min_scale`."""
+    """Multiply the learning rate by `factor` after every `patience` epochs without improvement.
+
+    In all it is scaled by no less than `min_scale`.
+    """
 
     patience: int = 5
     factor: float = 0.2
@@ -134,9 +139,7 @@ class BestCheckpoint(Monitor):
 
     def on_epoch(self, trainer: Trainer, event: EpochEnd) -> None:
         if self.improved(event.record):
-            from tinynet import checkpoint
-
-            checkpoint.save_model(self.path, trainer.model, trainer.loss, self.about)
+            save_model(self.path, trainer.model, trainer.loss, self.about)
 
 
 class LastCheckpoint(Callback):
@@ -162,9 +165,10 @@ class LastCheckpoint(Callback):
         self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        from tinynet import checkpoint
-
-        checkpoint.save_training(self.path, trainer, self.others, self.about)
+        store, xp = trainer.model.store, trainer.model.backend.xp
+        if not (xp.isfinite(store.values.flat).all() and xp.isfinite(store.state.flat).all()):
+            return  # the last good one stays; the trainer stops at its next look at the loss
+        save_training(self.path, trainer, self.others, self.about)
         self._saved_at = time.monotonic()
 
 
@@ -178,8 +182,6 @@ class JsonLog(Callback):
         self.path, self.start, self.every_steps = path, start, every_steps
 
     def on_start(self, trainer: Trainer) -> None:
-        from tinynet.files import write_atomic
-
         state = trainer.state
         kept = [
             line
@@ -193,7 +195,12 @@ class JsonLog(Callback):
 
     def on_step(self, trainer: Trainer, event: StepEnd) -> None:
         if event.step % self.every_steps == 0:
-            line = {"event": "step", "step": event.step, "loss": float(event.loss), "rate": event.rate}
+            line = {
+                "event": "step",
+                "step": event.step,
+                "loss": float(event.loss),
+                "learning_rate": event.learning_rate,
+            }
             self._append(line)
 
     def on_epoch(self, trainer: Trainer, event: EpochEnd) -> None:

@@ -30,7 +30,7 @@ def from_table(kinds: Mapping[str, type[T]], table: object, what: str) -> T:
             received=repr(table),
         )
     name = table["type"]
-    if name not in kinds:
+    if not isinstance(name, str) or name not in kinds:
         raise ConfigError(f"unknown {what}", expected=", ".join(kinds), received=repr(name))
     arguments = {key: value for key, value in table.items() if key != "type"}
     return from_arguments(kinds[name], arguments, f"{what} {name}")
@@ -61,8 +61,10 @@ def to_table(thing: object) -> dict[str, Any]:
     """The table that `from_table` turns back into an equal object; fields at their default are left out."""
     table: dict[str, Any] = {"type": type(thing).__name__}
     for field in dataclasses.fields(thing):  # type: ignore[arg-type]
+        if not field.init:
+            continue
         value = getattr(thing, field.name)
-        if field.init and (_is_required(field) or value != field.default):
+        if _is_required(field) or value != field.default:
             table[field.name] = list(value) if isinstance(value, tuple) else value
     return table
 

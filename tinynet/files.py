@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
-def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
-    """Replace the file at `path` by `data`: readers see the old bytes or the new ones, never a mixture.
+@contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A binary file to write into that replaces `path` when the block ends, whole or not at all.
 
     The bytes go to a temporary file in the same folder, reach the disk (fsync), and then take the name in
     one step (`os.replace`). If anything fails before that step, the temporary file is removed, the old file
@@ -18,7 +22,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -26,6 +30,12 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace the file at `path` by `data`: readers see the old bytes or the new ones, never a mixture."""
+    with atomic_file(path) as file:
+        file.write(data)
 
 
 def _sync_folder(folder: Path) -> None:

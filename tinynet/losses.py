@@ -63,7 +63,8 @@ class SoftmaxCrossEntropy(Loss):
         return loss, (saved, targets)
 
     def backward(self, cache: Any) -> Array:
-        return self.ops.softmax_cross_entropy_backward(*cache, self.smoothing)
+        saved, targets = cache
+        return self.ops.softmax_cross_entropy_backward(saved, targets, self.smoothing)
 
     def probabilities(self, outputs: Array) -> Array:
         return self.ops.softmax(outputs)
@@ -129,7 +130,7 @@ LOSSES: dict[str, type[Loss]] = {
 
 
 def check_labels(outputs: Array, labels: Array) -> None:
-    """Raise unless `labels` (N,) are integers for outputs (N, K). Their range is checked with the data set."""
+    """Raise unless `labels` (N,) are integers for outputs (N, K). Their range the trainer checks once."""
     if outputs.ndim != 2 or labels.shape != outputs.shape[:1]:
         raise ShapeError(
             "outputs and labels do not go together",
@@ -143,6 +144,8 @@ def check_labels(outputs: Array, labels: Array) -> None:
 
 def check_label_range(labels: Array, classes: int) -> None:
     """Raise DataError unless every label of the host array (N,) lies in 0 … classes-1."""
+    if labels.ndim != 1:
+        raise ShapeError("labels are one number a sample", expected="(N,)", received=labels.shape)
     wrong = (labels < 0) | (labels >= classes)
     if wrong.any():
         row = int(wrong.argmax())

@@ -137,6 +137,8 @@ class Sequential:
 
     def predict(self, x: Array, *, batch_size: int = 256) -> Array:
         """Outputs (M, …) on the host for host samples x (M, *input_shape), in evaluation mode."""
+        if batch_size < 1:
+            raise ConfigError("the batch is too small", expected="at least 1 sample", received=batch_size)
         out = np.empty((len(x), *self.output_shape), dtype=self.dtype)
         for start in range(0, len(x), batch_size):
             batch = self.backend.asarray(self.as_input(x[start : start + batch_size]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tinynet.backends.base import Backend
 from tinynet.errors import ConfigError
@@ -18,9 +19,9 @@ from tinynet.types import Array
 
 @dataclass(eq=False)
 class Optimizer(ABC):
-    """Moves parameters along their gradients. `rate` is the base learning rate a schedule scales."""
+    """Moves parameters along their gradients. `learning_rate` is the base a schedule scales."""
 
-    rate: float = 1e-3
+    learning_rate: float = 1e-3
     decay: float = 0.0
     clip: float | None = None
     steps: int = field(default=0, init=False)
@@ -28,11 +29,11 @@ class Optimizer(ABC):
     store: ParameterStore = field(init=False, repr=False)
     ops: Backend = field(init=False, repr=False)
 
-    averages = ("m", "v")
+    averages: ClassVar[tuple[str, ...]] = ("m", "v")
     """Names of the running averages, each as long as the flat buffer."""
 
     def __post_init__(self) -> None:
-        self.check(self.rate >= 0, "rate", "0 or more")
+        self.check(self.learning_rate >= 0, "learning_rate", "0 or more")
         self.check(self.decay >= 0, "decay", "0 or more")
         self.check(self.clip is None or self.clip > 0, "clip", "above 0, or nothing")
 
@@ -64,17 +65,17 @@ class Optimizer(ABC):
 
 @dataclass(eq=False)
 class SGD(Optimizer):
-    """v ← μ v + g,   θ ← θ - α v        α: the rate, μ: `momentum`, g: the gradient
+    """v ← μ v + g,   θ ← θ - α v        α: the learning rate, μ: `momentum`, g: the gradient
 
     With `nesterov`, θ ← θ - α (g + μ v): the gradient looks one step ahead (Sutskever et al., "On the
     importance of initialization and momentum in deep learning", 2013, in the form PyTorch uses).
     """
 
-    rate: float = 0.1
+    learning_rate: float = 0.1
     momentum: float = 0.0
     nesterov: bool = False
 
-    averages = ("velocity",)
+    averages: ClassVar[tuple[str, ...]] = ("velocity",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

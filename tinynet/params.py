@@ -25,7 +25,7 @@ CACHE_LINE = 64  # bytes
 
 @dataclass(frozen=True)
 class Spec:
-    """One tensor a layer asks for. `decay`: takes part in decoupled weight decay; `l2`: its own L2 penalty."""
+    """One tensor a layer asks for. `decay`: takes part in weight decay; `l2`: the λ of its own penalty."""
 
     name: str
     shape: Shape
@@ -79,9 +79,14 @@ class Buffer:
         for name, spec in specs.items():
             self.offsets[name] = self.size
             self.size += -(-spec.size // unit) * unit
+        self.shapes = {name: spec.shape for name, spec in specs.items()}
         self.flat = backend.zeros_flat(self.size, dtype)
-        self.views = {
-            name: self.flat[offset : offset + specs[name].size].reshape(specs[name].shape)
+        self.views = self.split(self.flat)
+
+    def split(self, flat: Array) -> dict[str, Array]:
+        """Views of each tensor into `flat` (size,), an array laid out as this buffer."""
+        return {
+            name: flat[offset : offset + math.prod(self.shapes[name])].reshape(self.shapes[name])
             for name, offset in self.offsets.items()
         }
 

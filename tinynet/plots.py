@@ -60,7 +60,7 @@ def learning_curve(history: Sequence[Mapping[str, Any]], path: str | Path) -> No
     """Draw loss, accuracy and learning rate over the epochs, training beside validation.
 
     history: one mapping an epoch, with `epoch` (1, 2, …) and any of `loss`, `accuracy`, `val_loss`,
-    `val_accuracy` and `lr`; shares are in 0 … 1, and an absent or None value is left out.
+    `val_accuracy` and `learning_rate`; shares are in 0 … 1, and an absent or None value is left out.
 
     Raises DataError for an empty history or one without epochs, ConfigError for a suffix that is not
     .png or .svg, and OSError if the file cannot be written (the old one stays).
@@ -72,7 +72,7 @@ def learning_curve(history: Sequence[Mapping[str, Any]], path: str | Path) -> No
             received=f"{len(history)} rows",
             fix="train at least one epoch",
         )
-    rates = _series(history, "lr")
+    rates = _series(history, "learning_rate")
     ratios = [3, 3, 1] if rates[0] else [3, 3]
     with _figure(path, 7.2, 1.0 * sum(ratios) + 0.4) as figure:
         panels = figure.subplots(len(ratios), sharex=True, height_ratios=ratios)

@@ -45,7 +45,7 @@ class Key(NamedTuple):
 def philox_bits(key: Key, count: int, xp: ModuleType = np) -> Array:
     """`count` random 32-bit words, uint32 (count,).
 
-    Block i of four words is Philox of the counter (i, step, layer, stream) under the key (seed low, seed high).
+    Block i of four words is Philox of the counter (i, step, layer, stream) under the key (low, high) of seed.
     """
     blocks = -(-count // 4)
     u64 = xp.uint64
@@ -58,7 +58,8 @@ def philox_bits(key: Key, count: int, xp: ModuleType = np) -> Array:
         c0, c1 = (product1 >> half) ^ c1 ^ u64(k0), product1 & low
         c2, c3 = (product0 >> half) ^ c3 ^ u64(k1), product0 & low
         k0, k1 = (k0 + KEY_STEPS[0]) & LOW_32, (k1 + KEY_STEPS[1]) & LOW_32
-    return xp.stack((c0, c1, c2, c3), axis=1).astype(xp.uint32).reshape(-1)[:count]
+    words: Array = xp.stack((c0, c1, c2, c3), axis=1).astype(xp.uint32).reshape(-1)
+    return words[:count]
 
 
 def uniform(key: Key, shape: Shape) -> Array:
@@ -80,7 +81,8 @@ def normal(key: Key, shape: Shape) -> Array:
 
 def permutation(key: Key, count: int) -> Array:
     """The numbers 0 … count-1 in random order, int64 (count,): the order that sorts `count` random words."""
-    return np.argsort(philox_bits(key, count), kind="stable").astype(np.int64)
+    order: Array = np.argsort(philox_bits(key, count), kind="stable")
+    return order.astype(np.int64)
 
 
 def drop_threshold(rate: float) -> int:

@@ -2,7 +2,7 @@
 
 `schedule(epoch, epochs)` takes the time passed and the whole time, both in epochs (fractions count: the rate
 moves at every step), and returns the factor. Every schedule can begin with `warmup` epochs that climb
-linearly from 0 (Goyal et al., "Accurate, large minibatch SGD", 2017); its own shape fills the time that is left.
+linearly from 0 (Goyal et al., "Accurate, large minibatch SGD", 2017); its own shape fills the rest.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Step(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """factor = final + (1 - final) · (1 + cos(π · epoch / epochs)) / 2     (Loshchilov & Hutter, SGDR, 2017)"""
+    """factor = final + (1 - final) · (1 + cos(π · epoch / epochs)) / 2  (Loshchilov & Hutter, SGDR, 2017)"""
 
     final: float = 0.0
 

@@ -30,7 +30,7 @@ Samples = tuple[Array, Array]
 
 @dataclass
 class TrainingState:
-    """Where training stands: all that, beside weights and averages, a resumed run needs to be the same run."""
+    """Where training stands: with weights and averages, all that a resumed run needs to be the same run."""
 
     epoch: int = 0
     """Epochs completed."""
@@ -65,18 +65,19 @@ class StepEnd:
     epoch: int
     step: int
     loss: Any
-    rate: float
+    learning_rate: float
 
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """An epoch was completed. `record`: epoch (from 1), step, loss, accuracy, val_…, rate, seconds."""
+    """An epoch was completed. `record`: epoch (from 1), step, loss, accuracy, val_loss, val_accuracy,
+    learning_rate (of its last step), seconds (of training, without validation)."""
 
     record: dict[str, Any]
 
 
 class Trainer:
-    """One training run of `model` on `train`, `events()` by `events()`, or all at once with `run(callbacks)`.
+    """One training run of `model` on `train`: event by event, or all at once with `run(callbacks)`.
 
     The same arguments give the same weights, bit for bit, on the same backend and machine.
     """
@@ -112,10 +113,10 @@ class Trainer:
     def events(self) -> Iterator[StepEnd | EpochEnd]:
         """Train, saying so after every batch and every epoch. Ends early once `stop` was called."""
         state = self.state
-        while state.epoch < self.epochs and not state.stopped:
+        while state.epoch < self.epochs and not self._is_stopped():
             began = time.perf_counter()
             for x, targets in self.train.epoch(self.model.seed, state.epoch, state.batch):
-                rate = self.rate()
+                rate = self.learning_rate(state.batch)
                 outputs, tape = self.model.forward(self.model.as_input(x), train=True, step=state.step)
                 loss, cache = self.loss.forward(outputs, targets)
                 self.model.backward(self.loss.backward(cache), tape)  # writes gradients: nothing to zero
@@ -127,7 +128,7 @@ class Trainer:
                 now = time.perf_counter()
                 state.seconds, began = state.seconds + now - began, now
                 yield StepEnd(state.epoch, state.step, loss, rate)
-                if state.stopped:
+                if self._is_stopped():
                     return
                 began = time.perf_counter()
             yield self._finish_epoch()
@@ -155,10 +156,10 @@ class Trainer:
         """End training after the present event."""
         self.state.stopped = reason
 
-    def rate(self) -> float:
-        """The learning rate of the next step."""
-        passed = self.state.epoch + self.state.batch / len(self.train)
-        return self.optimizer.rate * self.schedule(passed, self.epochs) * self.state.rate_scale
+    def learning_rate(self, batch: int) -> float:
+        """The learning rate for batch number `batch` (from 0) of the epoch under way."""
+        passed = self.state.epoch + batch / len(self.train)
+        return self.optimizer.learning_rate * self.schedule(passed, self.epochs) * self.state.rate_scale
 
     def evaluate(self, batches: Batches) -> dict[str, float]:
         """Loss (with the L2 penalty) and, for a classifier, accuracy on `batches`, in evaluation mode."""
@@ -174,6 +175,9 @@ class Trainer:
         if self.classifies:
             result["accuracy"] = int(correct) / batches.samples
         return result
+
+    def _is_stopped(self) -> bool:
+        return self.state.stopped is not None
 
     def _count(self, loss: Any, outputs: Array, targets: Array) -> None:
         state = self.state
@@ -192,7 +196,7 @@ class Trainer:
             record["accuracy"] = int(state.correct) / state.seen
         if self.validation:
             record |= {f"val_{name}": value for name, value in self.evaluate(self.validation).items()}
-        record["rate"] = self.optimizer.rate * self.schedule(state.epoch, self.epochs) * state.rate_scale
+        record["learning_rate"] = self.learning_rate(state.batch - 1)
         record["seconds"] = state.seconds
         if not all(map(math.isfinite, record.values())):
             self._check_finite(math.nan, self.train.inputs[:1])

@@ -139,7 +139,7 @@ class Backend(ABC):
 
     @abstractmethod
     def dropout(self, x: Array, rate: float, key: Key) -> tuple[Array, Any]:
-        """y: each element 0 with probability `rate`, else x / (1 - rate); element i uses word i of `key`."""
+        """y: 0 with probability `rate`, else x / (1 - rate); element i is decided by word i of `key`."""
 
     @abstractmethod
     def dropout_backward(self, dy: Array, saved: Any, rate: float) -> Array:
@@ -227,7 +227,7 @@ class Backend(ABC):
         decay: float,
         decayed: int,
     ) -> None:
-        """One SGD step in place on flat (P,) buffers; the first `decayed` values also shrink by rate · decay."""
+        """One SGD step in place on flat (P,) buffers; the first `decayed` values shrink by rate · decay."""
 
     @abstractmethod
     def adam(
@@ -244,7 +244,7 @@ class Backend(ABC):
         decay: float,
         decayed: int,
     ) -> None:
-        """Adam's step number `step` (from 1) in place on flat (P,) buffers, with decoupled decay as in `sgd`."""
+        """Adam's step number `step` (from 1) in place on flat (P,) buffers, with weight decay as in `sgd`."""
 
     @abstractmethod
     def clip_global_norm(self, grads: Array, limit: float) -> None:

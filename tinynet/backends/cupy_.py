@@ -1,4 +1,4 @@
-"""The GPU backend: the reference operations on CuPy arrays. Data stays on the device; nothing is read back."""
+"""The GPU backend: the reference operations on CuPy arrays, which stay on the device."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class CupyBackend(NumpyBackend):
     loss_check_every = 50
 
     def asarray(self, array: Array) -> Array:
-        return cupy.ascontiguousarray(cupy.asarray(array))
+        there: Array = cupy.ascontiguousarray(cupy.asarray(array))
+        return there
 
     def to_host(self, array: Array) -> Array:
         return np.asarray(cupy.asnumpy(array))

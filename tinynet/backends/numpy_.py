@@ -63,7 +63,7 @@ class NumpyBackend(Backend):
         return every[:, :: stride[0], :: stride[1]].transpose(0, 1, 2, 4, 5, 3)
 
     def fold(self, windows: Array, shape: Shape, stride: Pair, padding: Padding) -> Array:
-        """The transpose of `windows`: add every window (N, OH, OW, KH, KW, C) back into `shape` (N, H, W, C)."""
+        """`windows` transposed: add every window (N, OH, OW, KH, KW, C) back into `shape` (N, H, W, C)."""
         N, H, W, C = shape
         _, OH, OW, KH, KW, _ = windows.shape
         (top, bottom), (left, right) = padding
@@ -81,7 +81,7 @@ class NumpyBackend(Backend):
         return windows.reshape(math.prod(windows.shape[:3]), -1)
 
     def col2im(self, cols: Array, shape: Shape, window: Pair, stride: Pair, padding: Padding) -> Array:
-        """The transpose of `im2col`: add the rows of cols (N·OH·OW, KH·KW·C) back into `shape` (N, H, W, C)."""
+        """`im2col` transposed: add the rows of cols (N·OH·OW, KH·KW·C) back into `shape` (N, H, W, C)."""
         OH, OW = output_size(shape, window, stride, padding)
         return self.fold(cols.reshape(shape[0], OH, OW, *window, shape[3]), shape, stride, padding)
 

@@ -1,0 +1,48 @@
+"""The command line: one command a file, each loaded when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from tinynet import __version__
+from tinynet.errors import TinynetError
+
+COMMANDS = ("train", "evaluate", "predict", "summary", "gradcheck", "data", "doctor")
+
+
+class Commands(click.Group):
+    """Finds `tinynet NAME` in the module `tinynet.cli.NAME`; a user's mistake ends in a message, not a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"tinynet.cli.{cmd_name}").command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TinynetError as error:
+            raise click.ClickException(str(error)) from error
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{place}{error.strerror or error}") from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tinynet")
+def main() -> None:
+    """A small neural-network engine: train, look inside, use.
+
+    \b
+    tinynet train                      learn handwritten digits with a small CNN
+    tinynet train mlp --epochs 5       another architecture, shorter
+    tinynet evaluate runs/cnn-1        how good is it, and where is it wrong?
+    tinynet predict runs/cnn-1 my.png  what does it see in a picture?
+    """

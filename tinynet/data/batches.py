@@ -13,7 +13,7 @@ from tinynet.types import Array
 
 
 class Batches:
-    """Samples and targets, on the backend's device in their own dtype; a batch is gathered when it is asked for.
+    """Samples and targets in their own dtype on the backend's device; a batch is gathered when asked for.
 
     inputs (M, …), targets (M,) class numbers or (M, …) values. The last batch of an epoch may be smaller.
     """

@@ -33,4 +33,24 @@ LAYERS: dict[str, type[Layer]] = {
 }
 """Every layer by the name a TOML file or a checkpoint gives it."""
 
-__all__ = ["LAYERS", "Layer", *sorted(LAYERS)]
+__all__ = [
+    "ELU",
+    "GELU",
+    "LAYERS",
+    "AvgPool2D",
+    "BatchNorm",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "GlobalAveragePool",
+    "Layer",
+    "LeakyReLU",
+    "MaxPool2D",
+    "ReLU",
+    "Rescale",
+    "Reshape",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+]

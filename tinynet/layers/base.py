@@ -52,7 +52,7 @@ class Layer(ABC):
         """∂L/∂x (N, *input_shape) from dy (N, *output_shape), the gradients written into `self.grads`."""
 
     def multiply_adds(self) -> int:
-        """Multiplications with an addition that one sample costs in `forward`; elementwise work not counted."""
+        """Multiply-adds that one sample costs in `forward`; elementwise work is not counted."""
         return 0
 
     # --- for subclasses -----------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def resolve_padding(setting: PaddingSetting, size: Pair, window: Pair, stride: P
             return top_bottom, left_right
     raise ConfigError(
         "unknown padding",
-        expected='"same", "valid", a number, (rows, columns) or ((top, bottom), (left, right)), none negative',
+        expected='"same", "valid", or 0 and up: a number, (rows, columns), ((top, bottom), (left, right))',
         received=repr(setting),
     )
 

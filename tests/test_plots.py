@@ -1,0 +1,195 @@
+"""The plots: made whole or not at all, the same bytes each time, whatever the caller does."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinynet import plots
+from tinynet.errors import ConfigError, DataError, ShapeError
+
+HISTORY: list[dict[str, Any]] = [
+    {
+        "epoch": e,
+        "loss": 1 / e,
+        "accuracy": 1 - 0.3 / e,
+        "val_loss": 1.2 / e,
+        "val_accuracy": a,
+        "learning_rate": 0.1 / e,
+    }
+    for e, a in ((1, 0.7), (2, 0.9), (3, 0.85))
+]
+MATRIX = np.array([[50, 0, 1], [2, 40, 3], [0, 0, 45]])
+IMAGES = np.random.default_rng(0).integers(0, 256, (10, 6, 5, 1), dtype=np.uint8)
+
+DRAW: dict[str, Callable[[Path], None]] = {
+    "learning_curve": lambda path: plots.learning_curve(HISTORY, path),
+    "confusion_matrix": lambda path: plots.confusion_matrix(MATRIX, ["a", "b", "c"], path),
+    "digits": lambda path: plots.digits(IMAGES, [f"{i} → 9" for i in range(10)], path, title="Mistakes"),
+}
+every_plot = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW.keys())
+
+
+def _settings() -> dict[str, Any]:
+    """The caller's settings, without the one that imports pyplot when it is read."""
+    return {key: mpl.rcParams[key] for key in mpl.rcParams if key != "backend"}
+
+
+def _svg_text(path: Path) -> str:
+    """The strings of a drawing: matplotlib draws glyphs as paths, and leaves each string as a comment."""
+    ElementTree.parse(path)
+    return "\n".join(re.findall("<!-- (.*?) -->", path.read_text(encoding="utf-8")))
+
+
+@every_plot
+def test_png(draw: Callable[[Path], None], tmp_path: Path) -> None:
+    path = tmp_path / "plot.png"
+    draw(path)
+    assert os.listdir(tmp_path) == ["plot.png"]
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 200
+        pixels = np.asarray(image.convert("L"))
+    assert pixels.min() < 100 < 250 < pixels.max()
+
+
+@every_plot
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_the_same_bytes_whatever_the_settings_of_the_caller(
+    draw: Callable[[Path], None], suffix: str, tmp_path: Path
+) -> None:
+    first, second = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
+    draw(first)
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        before = _settings()
+        draw(second)
+        assert _settings() == before
+    assert first.read_bytes() == second.read_bytes()
+
+
+@every_plot
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(
+    draw: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "plot.png"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        draw(path)
+    assert os.listdir(tmp_path) == ["plot.png"]
+    assert path.read_bytes() == b"old"
+
+
+@every_plot
+@pytest.mark.parametrize("name", ["plot.jpg", "plot"])
+def test_refuses_other_kinds_of_file(draw: Callable[[Path], None], name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\.png or \.svg"):
+        draw(tmp_path / name)
+    assert os.listdir(tmp_path) == []
+
+
+def test_neither_import_nor_drawing_loads_more_than_it_needs(tmp_path: Path) -> None:
+    code = (
+        "import sys; from tinynet import plots; assert 'matplotlib' not in sys.modules\n"
+        "plots.confusion_matrix([[3, 1], [0, 2]], ['a', 'b'], sys.argv[1])\n"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, str(tmp_path / "plot.png")], check=True, timeout=60
+    )
+
+
+def test_learning_curve_says_what_to_see(tmp_path: Path) -> None:
+    plots.learning_curve(HISTORY, tmp_path / "plot.svg")
+    text = _svg_text(tmp_path / "plot.svg")
+    assert "Learning curve: validation accuracy 85.00 % after 3 epochs" in text
+    assert "best: 90.00 %, epoch 2" in text
+
+
+@pytest.mark.parametrize(
+    ("history", "title"),
+    [
+        ([{"epoch": 1, "loss": 0.5, "accuracy": 0.8}], "training accuracy 80.00 % after 1 epoch"),
+        ([{"epoch": 1, "loss": float("nan")}, {"epoch": 2, "loss": float("inf")}], "Learning curve"),
+        ([{"epoch": 1, "loss": 0.0, "learning_rate": 0.0, "val_accuracy": None}], "Learning curve"),
+        (
+            [
+                {"epoch": e, "loss": 1.0, "val_accuracy": 0.5 if e % 2 else None, "learning_rate": np.float32(0.1)}
+                for e in range(1, 5)
+            ],
+            "validation accuracy 50.00 % after 3 epochs",
+        ),
+    ],
+)
+def test_learning_curve_of_an_incomplete_history(
+    history: list[dict[str, Any]], title: str, tmp_path: Path
+) -> None:
+    plots.learning_curve(history, tmp_path / "plot.svg")
+    assert title in _svg_text(tmp_path / "plot.svg")
+
+
+@pytest.mark.parametrize("history", [[], [{"loss": 1.0}]])
+def test_learning_curve_of_no_epochs(history: list[dict[str, Any]], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no epochs"):
+        plots.learning_curve(history, tmp_path / "plot.png")
+
+
+@pytest.mark.parametrize(
+    ("matrix", "title"),
+    [
+        (MATRIX, ["Confusion matrix: 95.74 % right", "most confused: b → c (3 times)"]),
+        ([[1, 1], [0, 1]], ["66.67 % right", "a → b (1 time)"]),
+        ([[2, 0], [0, 0]], ["100.00 % right, no errors"]),
+        ([[4]], ["100.00 % right, no errors"]),
+    ],
+)
+def test_confusion_matrix_says_what_to_see(matrix: Any, title: list[str], tmp_path: Path) -> None:
+    plots.confusion_matrix(np.asarray(matrix), "abc"[: len(matrix)], tmp_path / "plot.svg")
+    text = _svg_text(tmp_path / "plot.svg")
+    assert all(line in text for line in title)
+
+
+def test_confusion_matrix_of_many_classes_writes_no_counts(tmp_path: Path) -> None:
+    plots.confusion_matrix(
+        np.eye(31, dtype=int) * 777, [f"class {i}" for i in range(31)], tmp_path / "plot.svg"
+    )
+    assert "777" not in _svg_text(tmp_path / "plot.svg")
+
+
+def test_confusion_matrix_refuses(tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match=r"(?s)expected: shape \(2, 2\).*received: \(3, 3\)"):
+        plots.confusion_matrix(MATRIX, ["a", "b"], tmp_path / "plot.png")
+    with pytest.raises(ShapeError):
+        plots.confusion_matrix(np.zeros((0, 0), int), [], tmp_path / "plot.png")
+    with pytest.raises(DataError, match="empty"):
+        plots.confusion_matrix(0 * MATRIX, ["a", "b", "c"], tmp_path / "plot.png")
+
+
+@pytest.mark.parametrize(
+    ("images", "titles"),
+    [
+        (IMAGES, ["one"]),
+        (IMAGES / 255, ["x"] * 10),
+        (IMAGES[0, ..., 0], ["x"] * 6),
+        (IMAGES[:0], []),
+        (np.zeros((1, 4, 4, 3), np.uint8), ["colour"]),
+    ],
+)
+def test_digits_refuses(images: Any, titles: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match=r"(?s)expected: uint8.*received: .*fix: "):
+        plots.digits(images, titles, tmp_path / "plot.png")

@@ -1,0 +1,225 @@
+"""Models and training states on disk: safetensors for arrays, a JSON header for the rest, no pickle, no code.
+
+A *model* file holds the architecture, the weights and the running statistics; a *training* file also the
+optimiser's averages, the position in the run and what the callbacks remember, so that a resumed run is the
+same run. Tensors are named: values/dense_1.W, state/batchnorm_1.mean, optimizer/m/dense_1.W,
+callback/0/values. Both kinds are written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tinynet import config
+from tinynet.errors import CheckpointError, TinynetError
+from tinynet.files import write_atomic
+from tinynet.losses import LOSSES, Loss
+from tinynet.model import Sequential
+from tinynet.types import Array
+
+if TYPE_CHECKING:
+    from tinynet.callbacks import Callback
+    from tinynet.training import Trainer
+
+FORMAT = 1
+HEADER_KEY = "tinynet"
+
+
+class Loaded(NamedTuple):
+    """A model read from a file, with the loss it was trained by (it turns outputs into probabilities)."""
+
+    model: Sequential
+    loss: Loss
+    about: dict[str, Any]
+
+
+def save_model(path: Path, model: Sequential, loss: Loss, about: Mapping[str, Any]) -> None:
+    """Write the model alone; `about` is kept as it is (classes, data set, …: plain values).
+
+    Raises CheckpointError where the disk is full or the folder cannot be written; an older file then stays.
+    """
+    _write(path, _model_header(model, loss, about), _model_tensors(model))
+
+
+def load_model(path: Path, *, backend: str | None = None) -> Loaded:
+    """The model in a model or training file. Raises CheckpointError for a damaged or foreign file."""
+    header, tensors = _read(path)
+    try:
+        model = Sequential.from_config(
+            header["model"], backend=backend, dtype=header["dtype"], seed=header["seed"]
+        )
+        loss = config.from_table(LOSSES, header["loss"], "loss")
+    except (KeyError, TypeError, TinynetError) as error:
+        raise CheckpointError(f"{path} describes no model this version can build: {error}") from error
+    _fill(path, model, tensors)
+    loss.ops = model.backend
+    return Loaded(model, loss, header["about"])
+
+
+def save_training(
+    path: Path, trainer: Trainer, callbacks: Sequence[Callback], about: Mapping[str, Any]
+) -> None:
+    """Write all that `load_training` needs to go on as if nothing had happened."""
+    model, optimizer = trainer.model, trainer.optimizer
+    header = _model_header(model, trainer.loss, about) | {
+        "optimizer": {"steps": optimizer.steps},
+        "training": trainer.state.as_dict(),
+        "callbacks": [callback.state() for callback in callbacks],
+    }
+    tensors = _model_tensors(model)
+    for average, flat in optimizer.state.items():
+        for name, view in model.store.values.split(flat).items():
+            tensors[f"optimizer/{average}/{name}"] = model.backend.to_host(view)
+    for position, callback in enumerate(callbacks):
+        for name, array in callback.arrays().items():
+            tensors[f"callback/{position}/{name}"] = model.backend.to_host(array)
+    _write(path, header, tensors)
+
+
+def load_training(path: Path, trainer: Trainer, callbacks: Sequence[Callback]) -> None:
+    """Put a newly built `trainer` and its callbacks where the file's were.
+
+    Raises CheckpointError for a damaged or foreign file, and names the first parameter that differs.
+    """
+    header, tensors = _read(path)
+    if "training" not in header:
+        raise CheckpointError(
+            f"{path} holds a model but no training state",
+            expected="a file that LastCheckpoint wrote, such as last.safetensors",
+        )
+    model, optimizer, state = trainer.model, trainer.optimizer, trainer.state
+    _check_same_architecture(path, header["model"], model.config())
+    _fill(path, model, tensors)
+    for average, flat in optimizer.state.items():
+        for name, view in model.store.values.split(flat).items():
+            view[...] = model.backend.asarray(_tensor(path, tensors, f"optimizer/{average}/{name}", view))
+    optimizer.steps = header["optimizer"]["steps"]
+    for name, value in header["training"].items():
+        setattr(state, name, value)
+    for position, (callback, kept) in enumerate(zip(callbacks, header["callbacks"], strict=True)):
+        prefix = f"callback/{position}/"
+        arrays = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
+        callback.restore(kept, {name: model.backend.asarray(array) for name, array in arrays.items()})
+
+
+def weights_sha256(model: Sequential) -> str:
+    """One hash over all parameters and running statistics: equal models have equal hashes."""
+    return _digest(_model_tensors(model))
+
+
+def _check_same_architecture(path: Path, saved: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    pairs = zip_longest(saved["layers"], here["layers"])
+    differing = [(n, there, now) for n, (there, now) in enumerate(pairs, 1) if there != now]
+    if saved["input_shape"] != here["input_shape"]:
+        differing.insert(0, (0, saved["input_shape"], here["input_shape"]))
+    if differing:
+        number, there, now = differing[0]
+        raise CheckpointError(
+            f"{path} is of another model: {f'layer {number}' if number else 'the input shape'} differs",
+            expected=now,
+            received=there,
+            fix="resume with the recipe the run was started with",
+        )
+
+
+def _model_header(model: Sequential, loss: Loss, about: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "model": model.config(),
+        "dtype": model.dtype,
+        "seed": model.seed,
+        "loss": config.to_table(loss),
+        "about": dict(about),
+    }
+
+
+def _model_tensors(model: Sequential) -> dict[str, Array]:
+    tensors = {f"values/{name}": view for name, view in model.store.values.views.items()}
+    tensors |= {f"state/{name}": view for name, view in model.store.state.views.items()}
+    return {name: model.backend.to_host(view) for name, view in tensors.items()}
+
+
+def _fill(path: Path, model: Sequential, tensors: Mapping[str, Array]) -> None:
+    for kind, buffer in (("values", model.store.values), ("state", model.store.state)):
+        for name, view in buffer.views.items():
+            view[...] = model.backend.asarray(_tensor(path, tensors, f"{kind}/{name}", view))
+
+
+def _tensor(path: Path, tensors: Mapping[str, Array], name: str, like: Array) -> Array:
+    found = tensors.get(name)
+    if found is None or found.shape != like.shape or found.dtype != like.dtype:
+        raise CheckpointError(
+            f"{path} is of another model: {name} differs",
+            expected=f"{like.shape} of {like.dtype}",
+            received="no such tensor" if found is None else f"{found.shape} of {found.dtype}",
+            fix="load it into the architecture it was saved from",
+        )
+    return found
+
+
+def _write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
+    from safetensors.numpy import save
+
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    text = json.dumps({**header, "sha256": _digest(contiguous)})
+    try:
+        write_atomic(path, save(contiguous, {HEADER_KEY: text}))
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        before = "what was there before is intact" if path.exists() else "nothing was there before"
+        raise CheckpointError(
+            f"{path} could not be saved: {error.strerror or error}",
+            received=before,
+            fix="free some disk space, then resume the run" if full else "mend the folder's permissions",
+        ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no file {path}", fix="check the path") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is damaged, or no safetensors file",
+            expected="a whole file that tinynet wrote",
+            received=error,
+            fix="use another checkpoint of the run, or train again",
+        ) from error
+    if HEADER_KEY not in metadata:
+        raise CheckpointError(
+            f"{path} was not written by tinynet",
+            expected=f"a header {HEADER_KEY!r} in the file's metadata",
+            received=", ".join(metadata) or "no metadata",
+        )
+    header = json.loads(metadata[HEADER_KEY])
+    if header.get("format") != FORMAT:
+        raise CheckpointError(f"{path} has another format", expected=FORMAT, received=header.get("format"))
+    if header["sha256"] != _digest(tensors):
+        raise CheckpointError(
+            f"{path} is damaged: its contents do not match its checksum",
+            fix="use another checkpoint of the run, or train again",
+        )
+    return header, tensors
+
+
+def _digest(tensors: Mapping[str, Array]) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes, in order of name."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}\n".encode())
+        digest.update(tensor.tobytes())
+    return digest.hexdigest()

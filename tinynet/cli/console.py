@@ -1,0 +1,116 @@
+"""Talking to a person: tables and progress on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from tinynet.callbacks import Callback
+from tinynet.data.datasets import Dataset, load
+from tinynet.training import EpochEnd, StepEnd, Trainer
+
+console = Console(highlight=False)
+
+
+class TrainingProgress(Callback):
+    """A bar for the epoch under way and a line for every epoch done; without a terminal, lines only."""
+
+    LINE_EVERY = 10.0
+    """Seconds between two lines within an epoch where there is no terminal."""
+
+    def __init__(self) -> None:
+        self.bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.4f}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task: TaskID | None = None
+        self.said_at = time.monotonic()
+
+    def on_start(self, trainer: Trainer) -> None:
+        self.task = self.bar.add_task("", total=len(trainer.train), epoch=0, epochs=trainer.epochs, loss=0.0)
+        self.bar.start()
+
+    def on_step(self, trainer: Trainer, event: StepEnd) -> None:
+        now = time.monotonic()
+        wait = 0.1 if console.is_terminal else self.LINE_EVERY
+        if self.task is None or now - self.said_at < wait:
+            return
+        self.said_at = now
+        epoch, batch, loss = event.epoch + 1, trainer.state.batch, float(event.loss)
+        if console.is_terminal:
+            self.bar.update(self.task, completed=batch, epoch=epoch, loss=loss)
+        else:
+            console.print(
+                f"epoch {epoch}/{trainer.epochs}  batch {batch}/{len(trainer.train)}  loss {loss:.4f}"
+            )
+
+    def on_epoch(self, trainer: Trainer, event: EpochEnd) -> None:
+        r = event.record
+        parts = [f"epoch {r['epoch']:>{len(str(trainer.epochs))}}/{trainer.epochs}", f"loss {r['loss']:.4f}"]
+        if "accuracy" in r:
+            parts.append(f"accuracy {100 * r['accuracy']:6.2f} %")
+        if "val_loss" in r:
+            parts.append(f"validation loss {r['val_loss']:.4f}")
+        if "val_accuracy" in r:
+            parts.append(f"accuracy {100 * r['val_accuracy']:6.2f} %")
+        parts.append(f"{r['seconds']:.1f} s")
+        self.bar.console.print("   ".join(parts))
+        self.said_at = time.monotonic()
+
+    def on_end(self, trainer: Trainer) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar off the screen; harmless when it is off already."""
+        self.bar.stop()
+
+
+@contextmanager
+def download_progress() -> Iterator[Progress]:
+    """A progress display for files under way."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        yield progress
+
+
+def load_dataset(name: str, data_dir: object) -> Dataset:
+    """`tinynet.data.load` with a progress bar where it downloads, and its notice, if any, said loudly."""
+    tasks: dict[str, TaskID] = {}
+    with download_progress() as progress:
+
+        def show(file: str, received: int, total: int | None) -> None:
+            if file not in tasks:
+                tasks[file] = progress.add_task(file, total=total)
+                if not console.is_terminal:
+                    console.print(f"downloading {file}")
+            progress.update(tasks[file], completed=received, total=total)
+
+        dataset = load(name, data_dir=str(data_dir) if data_dir else None, on_progress=show)
+    if dataset.notice:
+        console.print(f"NOTE: {dataset.notice}", style="bold yellow")
+    return dataset

@@ -1,0 +1,51 @@
+"""tinynet gradcheck: every backward against central differences."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from tinynet.cli import options
+
+
+@click.command()
+@click.option("--layer", help="Check this alone: a layer, a loss or a model, as the table names it.")
+@options.together(options.backend, options.seed)
+def command(layer: str | None, backend: str, seed: int) -> None:
+    """Compare every hand-written gradient with central differences in float64; exit 1 if one is wrong.
+
+    \b
+    Examples:
+      tinynet gradcheck
+      tinynet gradcheck --backend numba --layer Conv2D
+    """
+    from rich.progress import track
+    from rich.table import Table
+
+    from tinynet import backends, gradcheck_cases
+    from tinynet.cli.console import console
+    from tinynet.errors import ConfigError
+
+    if layer is not None and layer not in gradcheck_cases.NAMES:
+        raise ConfigError(
+            "nothing of that name to check", expected=", ".join(gradcheck_cases.NAMES), received=repr(layer)
+        )
+    ops = backends.get(backend)
+    names = [layer] if layer else list(gradcheck_cases.NAMES)
+    shown = track(names, "checking", console=console, transient=True, disable=not console.is_terminal)
+    checks = [check for name in shown for check in gradcheck_cases.run(name, ops, seed)]
+
+    table = Table(title=f"Gradient check, {ops.name} backend, float64")
+    table.add_column("layer")
+    table.add_column("quantity")
+    table.add_column("largest relative error", justify="right")
+    table.add_column("verdict")
+    for check in checks:
+        verdict = "[green]ok[/]" if check.passed else "[bold red]WRONG[/]"
+        table.add_row(check.subject, f"∂L/∂{check.quantity}", f"{check.error:.1e}", verdict)
+    console.print(table)
+    wrong = [check for check in checks if not check.passed]
+    worst = max(check.error for check in checks)
+    console.print(f"{len(checks) - len(wrong)} of {len(checks)} gradients right, largest error {worst:.1e}")
+    sys.exit(1 if wrong else 0)

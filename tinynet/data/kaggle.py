@@ -1,0 +1,157 @@
+"""The CSV files of Kaggle's digit-recognizer competition.
+
+`train.csv` has the columns label, pixel0 … pixel783; `test.csv` has the pixels alone; a submission has
+ImageId, Label with ImageId counted from 1. Pixels are whole numbers 0 to 255, row by row of a 28×28 image.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from tinynet.data.files import atomic_write, open_payload
+from tinynet.errors import DataError
+from tinynet.types import Array
+
+SIDE = 28
+PIXELS = tuple(f"pixel{i}" for i in range(SIDE * SIDE))
+TRAIN_COLUMNS = ("label", *PIXELS)
+MAX_BYTES = 2**30  # 76 MB is the real train.csv
+ALPHABET = b"0123456789,\r\n"
+TEXT = [str(value).encode() for value in range(256)]
+
+
+def read_csv(path: str | Path) -> tuple[Array, Array | None]:
+    """Read a Kaggle digit file, plain or gzipped: images (N, 28, 28, 1) uint8, labels (N,) int64 or None.
+
+    Labels are None when the file has no label column (`test.csv`). Empty lines at the end do not count.
+    Raises DataError with the line and the column of the first fault.
+    """
+    with open_payload(path) as stream:
+        raw = stream.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise DataError(f"{path} is too long", expected=f"at most {MAX_BYTES:,} bytes", received="more")
+    header, _, body = raw.partition(b"\n")
+    columns = _read_header(path, header)
+    body = body.rstrip(b"\r\n")
+    if not body:
+        raise DataError(f"{path} has no rows", expected="a row an image", received="the header alone")
+    table = _parse(body, columns)
+    if table is None:
+        _raise_first_fault(path, body, columns)
+    images = table[:, -len(PIXELS) :].reshape(-1, SIDE, SIDE, 1)
+    return images, table[:, 0].astype(np.int64) if columns is TRAIN_COLUMNS else None
+
+
+def write_csv(path: str | Path, images: Array, labels: Array | None = None) -> None:
+    """Write images (N, 28, 28[, 1]) uint8 as Kaggle's `test.csv`, or with labels (N,) as its `train.csv`.
+
+    Gzipped if the name ends in .gz. The file appears whole or not at all.
+    """
+    if images.dtype != np.uint8 or images.ndim < 2 or images[:1].size != len(images[:1]) * len(PIXELS):
+        raise DataError(
+            "these images do not fit in a Kaggle file",
+            expected="shape (N, 28, 28, 1) of uint8",
+            received=f"shape {images.shape} of {images.dtype}",
+        )
+    columns, table = PIXELS, images.reshape(-1, len(PIXELS))
+    if labels is not None:
+        columns = TRAIN_COLUMNS
+        table = np.column_stack([_check_labels(labels, len(images)), table])
+    with atomic_write(path) as stream:
+        stream.write(",".join(columns).encode() + b"\n")
+        for row in table:
+            stream.write(b",".join([TEXT[value] for value in row.tolist()]) + b"\n")
+
+
+def write_submission(path: str | Path, labels: Array) -> None:
+    """Write predicted labels (N,), 0 to 9, as a Kaggle submission. The file appears whole or not at all."""
+    rows = enumerate(_check_labels(labels, len(labels)).tolist(), start=1)
+    with atomic_write(path) as stream:
+        stream.write(b"ImageId,Label\n")
+        stream.writelines(f"{image_id},{label}\n".encode() for image_id, label in rows)
+
+
+def _check_labels(labels: Array, count: int) -> Array:
+    """The labels as uint8 (N,), refused unless they are whole numbers 0 to 9, one an image."""
+    whole = labels.dtype.kind in "iu"
+    if labels.shape != (count,) or not whole or (count and not 0 <= labels.min() <= labels.max() <= 9):
+        raise DataError(
+            "these are not digit labels",
+            expected=f"shape ({count},) of whole numbers 0 to 9",
+            received=f"shape {labels.shape} of {labels.dtype}"
+            + (f", {labels.min()} to {labels.max()}" if labels.size else ""),
+        )
+    return labels.astype(np.uint8)
+
+
+def _read_header(path: str | Path, line: bytes) -> tuple[str, ...]:
+    """The columns that the first line names: TRAIN_COLUMNS or PIXELS, exactly."""
+    if not line.strip():
+        raise DataError(f"{path} is empty", expected="a header, then a row an image", received="no header")
+    names = line.rstrip(b"\r").decode("utf-8", "replace").split(",")
+    columns = TRAIN_COLUMNS if names[0].strip('\ufeff" ') == "label" else PIXELS
+    if tuple(names) == columns:
+        return columns
+    place = next((i for i, (a, b) in enumerate(zip(names, columns, strict=False)) if a != b), None)
+    if place is None:
+        place = min(len(names), len(columns))
+    received = f"{names[place][:40]!r}" if place < len(names) else "the end of the line"
+    raise DataError(
+        f"{path}, line 1: wrong header at field {place + 1} ({len(names)} fields in all)",
+        expected=repr(columns[place]) if place < len(columns) else "the end of the line",
+        received=received,
+        fix="give Kaggle's own file: [label,]pixel0,…,pixel783, in UTF-8 without quotes",
+    )
+
+
+def _parse(body: bytes, columns: tuple[str, ...]) -> Array | None:
+    """All rows as one (N, columns) uint8 table by NumPy's C reader, or None when anything is amiss."""
+    if body.translate(None, ALPHABET):
+        return None
+    try:
+        table = np.loadtxt(io.BytesIO(body), np.uint8, comments=None, delimiter=",", ndmin=2)
+    except ValueError:
+        return None
+    good = table.shape == (body.count(b"\n") + 1, len(columns))
+    return table if good and (columns is PIXELS or table[:, 0].max() <= 9) else None
+
+
+def _raise_first_fault(path: str | Path, body: bytes, columns: tuple[str, ...]) -> NoReturn:
+    """The slow pass: find the first field that `_parse` could not take, and say where it stands."""
+    for number, line in enumerate(body.split(b"\n"), start=2):
+        fields = line.removesuffix(b"\r").split(b",")
+        for column, field in zip(columns, fields, strict=False):
+            top = 9 if column == "label" else 255
+            if not _is_whole(field, top):
+                raise DataError(
+                    f"{path}, line {number}, column {column}: wrong value",
+                    expected=f"a whole number 0 to {top}",
+                    received=_show(field),
+                    fix="give Kaggle's own file",
+                )
+        if len(fields) != len(columns):
+            raise DataError(
+                f"{path}, line {number}: wrong number of fields",
+                expected=f"{len(columns)}, the last is {columns[-1]}",
+                received=f"{len(fields)}, the last is {columns[min(len(fields), len(columns)) - 1]}"
+                + (" and more after it" if len(fields) > len(columns) else ""),
+                fix="give Kaggle's own file",
+            )
+    raise DataError(f"{path} cannot be read as a Kaggle file", fix="give Kaggle's own file")
+
+
+def _is_whole(field: bytes, top: int) -> bool:
+    """Whether the field is decimal digits alone, worth at most `top`."""
+    return field.isdigit() and len(field.lstrip(b"0")) <= 3 and int(field) <= top
+
+
+def _show(field: bytes) -> str:
+    """A field as the reader of an error message should see it."""
+    try:
+        return repr(field[:40].decode())
+    except UnicodeDecodeError:
+        return f"bytes {field[:8].hex(' ')}, which are not UTF-8"

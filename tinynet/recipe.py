@@ -1,0 +1,140 @@
+"""A recipe: an architecture and how it is trained, as a small TOML file that a person can read and change.
+
+    layers = [
+      { type = "Rescale" },
+      { type = "Flatten" },
+      { type = "Dense", units = 10 },
+    ]
+
+    [training]
+    epochs = 5
+    optimizer = { type = "Adam", learning_rate = 0.001 }
+
+The named ones lie in `tinynet/zoo`. Every key is checked; an unknown one is an error that lists the known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tinynet import config
+from tinynet.callbacks import EarlyStopping, ReduceOnPlateau
+from tinynet.errors import ConfigError
+from tinynet.layers import LAYERS
+from tinynet.losses import LOSSES
+from tinynet.optim import OPTIMIZERS
+from tinynet.schedules import SCHEDULES
+
+Table: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained. `validation` samples are the last ones: a share if below 1, else a count."""
+
+    epochs: int = 10
+    batch_size: int = 64
+    samples: int | None = None
+    """Use the first so many training samples, validation included; all of them when not given."""
+    validation: float = 0.0
+    loss: Table = field(default_factory=lambda: {"type": "SoftmaxCrossEntropy"})
+    optimizer: Table = field(default_factory=lambda: {"type": "Adam"})
+    schedule: Table = field(default_factory=lambda: {"type": "Constant"})
+    monitor: str = "val_loss"
+    """What the best checkpoint goes by."""
+    early_stopping: Table | None = None
+    reduce_on_plateau: Table | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 0), ("batch_size", 1), ("validation", 0), ("samples", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"{name} is too small", expected=f"at least {least}", received=value)
+        config.from_table(LOSSES, self.loss, "loss")
+        config.from_table(OPTIMIZERS, self.optimizer, "optimizer")
+        config.from_table(SCHEDULES, self.schedule, "schedule")
+        for kind, table in ((EarlyStopping, self.early_stopping), (ReduceOnPlateau, self.reduce_on_plateau)):
+            if table is not None:
+                config.from_arguments(kind, table, kind.__name__)
+
+    def cut(self, available: int) -> tuple[int, int]:
+        """(training, validation) counts out of `available` samples; ConfigError when there are too few."""
+        samples = available if self.samples is None else self.samples
+        held_out = round(samples * self.validation) if self.validation < 1 else int(self.validation)
+        if samples > available or held_out >= samples:
+            raise ConfigError(
+                "the data set is too small for this recipe",
+                expected=f"{samples} samples, more than the {held_out} kept for validation",
+                received=f"{available} samples",
+                fix="set `samples` and `validation` (a share such as 0.1 fits every data set)",
+            )
+        return samples - held_out, held_out
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An architecture for samples of `input_shape`, and its training."""
+
+    layers: list[Table]
+    input_shape: tuple[int, ...] = (28, 28, 1)
+    training: Training = field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        for layer in self.layers:
+            config.from_table(LAYERS, layer, "layer")
+
+    def as_table(self) -> Table:
+        """Plain values, from which `from_table` makes an equal recipe."""
+        return dataclasses.asdict(self)
+
+
+def names() -> list[str]:
+    """The named recipes."""
+    zoo = resources.files("tinynet.zoo").iterdir()
+    return sorted(entry.name.removesuffix(".toml") for entry in zoo if entry.name.endswith(".toml"))
+
+
+def load(name: str) -> Recipe:
+    """The recipe called `name`, or the one in the TOML file at that path.
+
+    Raises ConfigError for an unknown name, a file that is missing or no TOML, an unknown key, a wrong value.
+    """
+    if name in names():
+        text, where = resources.files("tinynet.zoo").joinpath(f"{name}.toml").read_text("utf-8"), name
+    elif name.endswith(".toml"):
+        text, where = _read(Path(name)), name
+    else:
+        raise ConfigError(
+            "unknown architecture",
+            expected=f"{', '.join(names())}, or the path of a .toml file",
+            received=repr(name),
+        )
+    try:
+        return from_table(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not valid TOML", received=error) from error
+    except ConfigError as error:
+        raise ConfigError(f"in {where}: {error}") from error
+
+
+def from_table(table: Mapping[str, Any]) -> Recipe:
+    """The recipe that plain values describe."""
+    training = table.get("training", {})
+    if not isinstance(training, Mapping):
+        raise ConfigError("training is a table", expected="[training]", received=repr(training))
+    rest = {key: value for key, value in table.items() if key != "training"}
+    recipe = config.from_arguments(Recipe, rest, "the recipe")
+    return dataclasses.replace(recipe, training=config.from_arguments(Training, training, "[training]"))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read", expected="a UTF-8 text file", received=error) from error

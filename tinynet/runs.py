@@ -1,0 +1,237 @@
+"""A run: one training in a folder of its own, from its configuration to its report.
+
+config.json          what was asked for: recipe, data set and its hash, seed, backend
+log.jsonl            what happened, one JSON object a line
+last.safetensors     the whole training state: `resume` goes on from it
+best.safetensors     the model of the best epoch by the recipe's `monitor`
+model.safetensors    the model at the end
+predictions.csv      label, prediction and its probability for every test image
+report.md, .json     figures computed from the log and the predictions, with two plots
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinynet import checkpoint, config, recipe
+from tinynet.callbacks import (
+    BestCheckpoint,
+    Callback,
+    EarlyStopping,
+    JsonLog,
+    LastCheckpoint,
+    ReduceOnPlateau,
+)
+from tinynet.data.datasets import Dataset, Split
+from tinynet.errors import RunError
+from tinynet.files import write_atomic
+from tinynet.losses import LOSSES
+from tinynet.model import Sequential
+from tinynet.optim import OPTIMIZERS
+from tinynet.schedules import SCHEDULES
+from tinynet.training import Trainer
+from tinynet.types import Array
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides how a run goes; config.json holds it."""
+
+    name: str
+    recipe: recipe.Table
+    dataset: str
+    data_dir: str | None
+    data_sha256: str
+    seed: int
+    backend: str
+    dtype: str
+    command: str
+
+
+class Run:
+    """A training ready to go: `train()`, then `finish()`."""
+
+    def __init__(self, folder: Path, settings: Settings, dataset: Dataset) -> None:
+        self.folder, self.settings, self.dataset = folder, settings, dataset
+        self.recipe = recipe.from_table(settings.recipe)
+        plan = self.recipe.training
+        count, held_out = plan.cut(len(dataset.train))
+        images, labels = dataset.train.images, dataset.train.labels
+        self.trainer = Trainer(
+            Sequential.from_config(
+                settings.recipe, backend=settings.backend, dtype=settings.dtype, seed=settings.seed
+            ),
+            (images[:count], labels[:count]),
+            validation=(images[count : count + held_out], labels[count : count + held_out])
+            if held_out
+            else None,
+            loss=config.from_table(LOSSES, plan.loss, "loss"),
+            optimizer=config.from_table(OPTIMIZERS, plan.optimizer, "optimizer"),
+            schedule=config.from_table(SCHEDULES, plan.schedule, "schedule"),
+            epochs=plan.epochs,
+            batch_size=plan.batch_size,
+        )
+        self.about = {
+            "name": settings.name,
+            "classes": list(dataset.classes),
+            "dataset": dataset.name,
+            "data_sha256": dataset.sha256,
+        }
+        self.listeners = self._listeners(plan, bool(held_out))
+
+    @classmethod
+    def start(cls, folder: Path, settings: Settings, dataset: Dataset) -> Run:
+        """A new run in `folder`, which must be new or empty. Raises RunError where it is not."""
+        run = cls(folder, settings, dataset)  # everything is checked before the folder is made
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            taken = any(folder.iterdir())
+        except OSError as error:
+            raise RunError(
+                f"the folder {folder} cannot be used: {error.strerror}", fix="choose another --out"
+            ) from error
+        if taken:
+            raise RunError(
+                f"the folder {folder} is not empty",
+                fix=f"choose another --out, or go on with that run: tinynet train --resume {folder}",
+            )
+        text = json.dumps(dataclasses.asdict(settings), indent=1)
+        write_atomic(folder / "config.json", text.encode())
+        return run
+
+    @classmethod
+    def resume(cls, folder: Path, settings: Settings, dataset: Dataset) -> Run:
+        """The run in `folder`, as `read_settings` found it, where its last checkpoint left it."""
+        if dataset.sha256 != settings.data_sha256:
+            raise RunError(
+                f"the data set {dataset.name} is not the one this run was started with",
+                expected=settings.data_sha256,
+                received=dataset.sha256,
+                fix="name the folder with the original data: --data-dir",
+            )
+        run = cls(folder, settings, dataset)
+        last = folder / "last.safetensors"
+        if last.exists():  # a run killed before its first checkpoint starts again from its seed
+            checkpoint.load_training(last, run.trainer, run.listeners)
+            if run.trainer.state.stopped == "interrupted":
+                run.trainer.state.stopped = None
+        return run
+
+    def train(self, callbacks: Sequence[Callback] = ()) -> bool:
+        """Train to the end, `callbacks` listening too; False when it was interrupted."""
+        log = JsonLog(self.folder / "log.jsonl", {"settings": dataclasses.asdict(self.settings)})
+        last = LastCheckpoint(self.folder / "last.safetensors", self.listeners, self.about)
+        self.trainer.run([*self.listeners, log, last, *callbacks])
+        return self.trainer.state.stopped != "interrupted"
+
+    def finish(self, *, threads: int | None = None) -> dict[str, Any]:
+        """Save the model, predict the test images, write predictions and report; return the report."""
+        from tinynet.report import write_report
+
+        model, loss = self.trainer.model, self.trainer.loss
+        checkpoint.save_model(self.folder / "model.safetensors", model, loss, self.about)
+        began = time.perf_counter()
+        predictions = predict(model, loss, self.dataset.test.images)
+        seconds = time.perf_counter() - began
+        write_predictions(self.folder / "predictions.csv", self.dataset.test, predictions)
+        return write_report(
+            self.folder,
+            config=dataclasses.asdict(self.settings),
+            history=self.trainer.state.history,
+            labels=self.dataset.test.labels,
+            predicted=predictions.classes,
+            classes=self.dataset.classes,
+            facts={
+                "command": self.settings.command,
+                "notice": self.dataset.notice,
+                "backend": model.backend.name,
+                "threads": threads,
+                "dtype": model.dtype,
+                "seed": model.seed,
+                "parameters": model.store.count + model.store.state_count,
+                "weights_sha256": checkpoint.weights_sha256(model),
+                "stopped": self.trainer.state.stopped,
+                "evaluation_seconds": seconds,
+                "data": {
+                    "name": self.dataset.name,
+                    "source": self.dataset.source,
+                    "hash": self.dataset.sha256,
+                },
+            },
+        )
+
+    def _listeners(self, plan: recipe.Training, validates: bool) -> list[Callback]:
+        listeners: list[Callback] = []
+        if validates:
+            best = self.folder / "best.safetensors"
+            listeners.append(BestCheckpoint(path=best, about=self.about, monitor=plan.monitor))
+        for kind, table in (
+            (EarlyStopping, plan.early_stopping),
+            (ReduceOnPlateau, plan.reduce_on_plateau),
+        ):
+            if table is not None:
+                listeners.append(config.from_arguments(kind, table, kind.__name__))
+        return listeners
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The most probable class of each image, int64 (M,), and its probability (M,)."""
+
+    classes: Array
+    confidence: Array
+
+
+def predict(model: Sequential, loss: Any, images: Array) -> Predictions:
+    """What a classifier makes of host images (M, H, W, C)."""
+    outputs = model.backend.asarray(model.predict(images))
+    probabilities = model.backend.to_host(loss.probabilities(outputs))
+    classes = probabilities.argmax(axis=1)
+    return Predictions(classes, np.take_along_axis(probabilities, classes[:, None], axis=1)[:, 0])
+
+
+def write_predictions(path: Path, split: Split, predictions: Predictions) -> None:
+    """A CSV line for every image: its index, label, predicted class, and the probability of that."""
+    rows = zip(split.labels, predictions.classes, predictions.confidence, strict=True)
+    lines = [f"{i},{label},{guess},{p:.6f}" for i, (label, guess, p) in enumerate(rows)]
+    write_atomic(path, ("index,label,predicted,confidence\n" + "\n".join(lines) + "\n").encode())
+
+
+def next_folder(name: str, parent: Path = Path("runs")) -> Path:
+    """The first of runs/name-1, runs/name-2, … that does not exist."""
+    number = 1
+    while (parent / f"{name}-{number}").exists():
+        number += 1
+    return parent / f"{name}-{number}"
+
+
+def read_settings(folder: Path) -> Settings:
+    """What config.json in a run's folder says. Raises RunError where there is none, or it is damaged."""
+    path = folder / "config.json"
+    try:
+        return Settings(**json.loads(path.read_text("utf-8")))
+    except FileNotFoundError as error:
+        raise RunError(
+            f"{folder} is not the folder of a run",
+            expected="a folder with a config.json, which `tinynet train` made",
+            fix="check the path; `tinynet train` prints it",
+        ) from error
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(f"{path} is damaged", received=error, fix="start the run again") from error
+
+
+def load_model(path: Path, *, backend: str | None = None) -> checkpoint.Loaded:
+    """The model of a run's folder (as it was at the end, or else the last saved), or in a safetensors file."""
+    if path.is_dir():
+        read_settings(path)
+        files = [path / "model.safetensors", path / "last.safetensors"]
+        path = next((file for file in files if file.exists()), files[0])
+    return checkpoint.load_model(path, backend=backend)
