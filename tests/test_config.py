@@ -147,6 +147,8 @@ def test_optimisers_are_checked_alike(table: object, says: list[str]) -> None:
 
 
 def test_whole_numbers_pass_for_numbers_and_nothing_where_allowed() -> None:
-    adam = config.from_table(optim.OPTIMIZERS, {"type": "Adam", "learning_rate": 1, "clip": None}, "optimiser")
+    adam = config.from_table(
+        optim.OPTIMIZERS, {"type": "Adam", "learning_rate": 1, "clip": None}, "optimiser"
+    )
     assert adam.learning_rate == 1
     assert adam.clip is None

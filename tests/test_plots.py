@@ -129,7 +129,12 @@ def test_learning_curve_says_what_to_see(tmp_path: Path) -> None:
         ([{"epoch": 1, "loss": 0.0, "learning_rate": 0.0, "val_accuracy": None}], "Learning curve"),
         (
             [
-                {"epoch": e, "loss": 1.0, "val_accuracy": 0.5 if e % 2 else None, "learning_rate": np.float32(0.1)}
+                {
+                    "epoch": e,
+                    "loss": 1.0,
+                    "val_accuracy": 0.5 if e % 2 else None,
+                    "learning_rate": np.float32(0.1),
+                }
                 for e in range(1, 5)
             ],
             "validation accuracy 50.00 % after 3 epochs",

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,15 +61,24 @@ class Monitor(Callback):
     best_epoch: int = field(default=0, init=False)
     waited: int = field(default=0, init=False)
 
-    def improved(self, record: dict[str, Any]) -> bool:
-        """Look at an epoch's record; True if the figure improved."""
-        if self.monitor not in record:
+    def check(self, trainer: Trainer) -> None:
+        """Raise ConfigError unless the epochs of `trainer` will have the figure to watch."""
+        figures = ["loss", "accuracy"] if trainer.classifies else ["loss"]
+        if trainer.validation:
+            figures += [f"val_{figure}" for figure in figures]
+        if self.monitor not in figures:
             raise ConfigError(
                 f"{type(self).__name__} cannot watch {self.monitor!r}",
-                expected=", ".join(record),
+                expected=", ".join(figures),
                 received=self.monitor,
                 fix="keep validation samples (validation = 0.1), or watch another figure",
             )
+
+    def on_start(self, trainer: Trainer) -> None:
+        self.check(trainer)
+
+    def improved(self, record: dict[str, Any]) -> bool:
+        """Look at an epoch's record; True if the figure improved."""
         figure = -record[self.monitor] if self.monitor.endswith("accuracy") else record[self.monitor]
         if figure < self.best - self.min_delta:
             self.best, self.best_epoch, self.waited = figure, record["epoch"], 0
@@ -149,7 +159,7 @@ class LastCheckpoint(Callback):
     """
 
     def __init__(
-        self, path: Path, others: list[Callback], about: dict[str, Any], seconds: float = 30.0
+        self, path: Path, others: Sequence[Callback], about: dict[str, Any], seconds: float = 30.0
     ) -> None:
         self.path, self.others, self.about, self.seconds = path, others, about, seconds
         self._saved_at = time.monotonic()

@@ -60,7 +60,7 @@ def load_model(path: Path, *, backend: str | None = None) -> Loaded:
     except (KeyError, TypeError, TinynetError) as error:
         raise CheckpointError(f"{path} describes no model this version can build: {error}") from error
     _fill(path, model, tensors)
-    loss.ops = model.backend
+    loss.start(model)
     return Loaded(model, loss, header["about"])
 
 
@@ -97,6 +97,13 @@ def load_training(path: Path, trainer: Trainer, callbacks: Sequence[Callback]) -
         )
     model, optimizer, state = trainer.model, trainer.optimizer, trainer.state
     _check_same_architecture(path, header["model"], model.config())
+    if len(header["callbacks"]) != len(callbacks):
+        raise CheckpointError(
+            f"{path} was saved with other callbacks",
+            expected=", ".join(type(callback).__name__ for callback in callbacks) or "none",
+            received=f"{len(header['callbacks'])} callbacks",
+            fix="resume with the recipe the run was started with",
+        )
     _fill(path, model, tensors)
     for average, flat in optimizer.state.items():
         for name, view in model.store.values.split(flat).items():
@@ -169,9 +176,9 @@ def _write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Array]) 
     from safetensors.numpy import save
 
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    text = json.dumps({**header, "sha256": _digest(contiguous)})
+    text = json.dumps(header)
     try:
-        write_atomic(path, save(contiguous, {HEADER_KEY: text}))
+        write_atomic(path, save(contiguous, {HEADER_KEY: text, "sha256": _digest(contiguous, text)}))
     except OSError as error:
         full = error.errno == errno.ENOSPC
         before = "what was there before is intact" if path.exists() else "nothing was there before"
@@ -204,20 +211,20 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
             expected=f"a header {HEADER_KEY!r} in the file's metadata",
             received=", ".join(metadata) or "no metadata",
         )
-    header = json.loads(metadata[HEADER_KEY])
-    if header.get("format") != FORMAT:
-        raise CheckpointError(f"{path} has another format", expected=FORMAT, received=header.get("format"))
-    if header["sha256"] != _digest(tensors):
+    if metadata.get("sha256") != _digest(tensors, metadata[HEADER_KEY]):
         raise CheckpointError(
             f"{path} is damaged: its contents do not match its checksum",
             fix="use another checkpoint of the run, or train again",
         )
+    header = json.loads(metadata[HEADER_KEY])
+    if header.get("format") != FORMAT:
+        raise CheckpointError(f"{path} has another format", expected=FORMAT, received=header.get("format"))
     return header, tensors
 
 
-def _digest(tensors: Mapping[str, Array]) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes, in order of name."""
-    digest = hashlib.sha256()
+def _digest(tensors: Mapping[str, Array], header: str = "") -> str:
+    """SHA-256 over the header, and over names, dtypes, shapes and bytes in order of name."""
+    digest = hashlib.sha256(header.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tensor.shape}\n".encode())

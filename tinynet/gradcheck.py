@@ -181,7 +181,7 @@ def _check_stack(
     x = ops.asarray(tie_free((batch, *model.input_shape), seed))
     outputs, _ = model.forward(x, train=train)
     if loss:
-        loss.ops = ops.bound_to(model.workspace, "loss")
+        loss.start(model)
         labels = ops.asarray(permutation(Key(seed, Stream.CHECK, layer=2), batch) % model.output_shape[-1])
     else:
         cotangent = ops.asarray(normal(Key(seed, Stream.CHECK, layer=1), outputs.shape))

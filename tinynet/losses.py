@@ -9,18 +9,25 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinynet.backends.base import Backend
 from tinynet.errors import ConfigError, DataError, DTypeError, ShapeError
 from tinynet.types import Array
 
+if TYPE_CHECKING:
+    from tinynet.model import Sequential
+
 
 @dataclass(eq=False)
 class Loss(ABC):
-    """A differentiable measure of error. The trainer sets `ops`, the backend's operations."""
+    """A differentiable measure of error. `start(model)` gives it the model's backend."""
 
     ops: Backend = field(init=False, repr=False)
+
+    def start(self, model: Sequential) -> None:
+        """Compute where `model` computes."""
+        self.ops = model.backend.bound_to(model.workspace, "loss")
 
     @abstractmethod
     def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:

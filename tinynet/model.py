@@ -12,7 +12,7 @@ import numpy as np
 from tinynet import backends, config
 from tinynet.backends.base import Backend
 from tinynet.backends.workspace import Workspace
-from tinynet.errors import ConfigError, DTypeError
+from tinynet.errors import ConfigError, DTypeError, ShapeError
 from tinynet.layers import LAYERS
 from tinynet.layers.base import Layer
 from tinynet.params import ParameterStore
@@ -66,6 +66,10 @@ class Sequential:
             )
         self.layers = list(layers)
         self.input_shape = tuple(input_shape)
+        if min(self.input_shape, default=1) < 1:
+            raise ShapeError(
+                "a sample has no values", expected="sizes of at least 1", received=self.input_shape
+            )
         self.backend = backend if isinstance(backend, Backend) else backends.get(backend)
         self.workspace = Workspace()
         self.dtype = dtype

@@ -1,6 +1,6 @@
 """Optimisers: each is one pass over the model's flat buffers, so its cost does not depend on the layers.
 
-`start(store, ops)` allocates the running averages, `step(rate)` moves the parameters. `state` holds what a
+`start(model)` allocates the running averages, `step(rate)` moves the parameters. `state` holds what a
 checkpoint must keep. Weight decay is decoupled from the gradient (Loshchilov & Hutter, 2019) and touches
 kernels only, never biases or normalisation; for an L2 penalty inside the loss, give a layer its `l2`.
 """
@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from tinynet.backends.base import Backend
 from tinynet.errors import ConfigError
 from tinynet.params import ParameterStore
 from tinynet.types import Array
+
+if TYPE_CHECKING:
+    from tinynet.model import Sequential
 
 
 @dataclass(eq=False)
@@ -37,11 +40,11 @@ class Optimizer(ABC):
         self.check(self.decay >= 0, "decay", "0 or more")
         self.check(self.clip is None or self.clip > 0, "clip", "above 0, or nothing")
 
-    def start(self, store: ParameterStore, ops: Backend) -> None:
-        """Allocate zeroed running averages for the parameters of `store`."""
-        self.store, self.ops, self.steps = store, ops, 0
-        flat = store.values.flat
-        self.state = {name: ops.zeros_flat(flat.size, str(flat.dtype)) for name in self.averages}
+    def start(self, model: Sequential) -> None:
+        """Take charge of the parameters of `model`, with running averages that begin at 0."""
+        self.store, self.ops, self.steps = model.store, model.backend, 0
+        size = self.store.values.size
+        self.state = {name: self.ops.zeros_flat(size, model.dtype) for name in self.averages}
 
     def step(self, rate: float) -> None:
         """Clip the gradients to global norm `clip` if that is set, then update with learning rate `rate`."""

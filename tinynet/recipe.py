@@ -39,6 +39,8 @@ class Training:
     """How a model is trained. `validation` samples are the last ones: a share if below 1, else a count."""
 
     epochs: int = 10
+    min_steps: int = 0
+    """A small data set is gone through more often than `epochs`, until so many steps are done."""
     batch_size: int = 64
     samples: int | None = None
     """Use the first so many training samples, validation included; all of them when not given."""
@@ -52,7 +54,8 @@ class Training:
     reduce_on_plateau: Table | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 0), ("batch_size", 1), ("validation", 0), ("samples", 1)):
+        smallest = {"epochs": 0, "min_steps": 0, "batch_size": 1, "validation": 0, "samples": 1}
+        for name, least in smallest.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} is too small", expected=f"at least {least}", received=value)
@@ -62,6 +65,11 @@ class Training:
         for kind, table in ((EarlyStopping, self.early_stopping), (ReduceOnPlateau, self.reduce_on_plateau)):
             if table is not None:
                 config.from_arguments(kind, table, kind.__name__)
+
+    def epochs_on(self, samples: int) -> int:
+        """The epochs to train on so many samples."""
+        steps_per_epoch = -(-samples // self.batch_size)
+        return max(self.epochs, -(-self.min_steps // steps_per_epoch))
 
     def cut(self, available: int) -> tuple[int, int]:
         """(training, validation) counts out of `available` samples; ConfigError when there are too few."""

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tinynet import checkpoint, config, recipe
 from tinynet.callbacks import (
     BestCheckpoint,
@@ -28,10 +26,11 @@ from tinynet.callbacks import (
     EarlyStopping,
     JsonLog,
     LastCheckpoint,
+    Monitor,
     ReduceOnPlateau,
 )
 from tinynet.data.datasets import Dataset, Split
-from tinynet.errors import RunError
+from tinynet.errors import RunError, ShapeError
 from tinynet.files import write_atomic
 from tinynet.losses import LOSSES
 from tinynet.model import Sequential
@@ -76,7 +75,7 @@ class Run:
             loss=config.from_table(LOSSES, plan.loss, "loss"),
             optimizer=config.from_table(OPTIMIZERS, plan.optimizer, "optimizer"),
             schedule=config.from_table(SCHEDULES, plan.schedule, "schedule"),
-            epochs=plan.epochs,
+            epochs=plan.epochs_on(count),
             batch_size=plan.batch_size,
         )
         self.about = {
@@ -86,6 +85,8 @@ class Run:
             "data_sha256": dataset.sha256,
         }
         self.listeners = self._listeners(plan, bool(held_out))
+        for listener in self.listeners:
+            listener.check(self.trainer)
 
     @classmethod
     def start(cls, folder: Path, settings: Settings, dataset: Dataset) -> Run:
@@ -125,10 +126,13 @@ class Run:
                 run.trainer.state.stopped = None
         return run
 
-    def train(self, callbacks: Sequence[Callback] = ()) -> bool:
-        """Train to the end, `callbacks` listening too; False when it was interrupted."""
+    def train(self, callbacks: Sequence[Callback] = (), *, save_every: float = 30.0) -> bool:
+        """Train to the end, `callbacks` listening too; False when it was interrupted.
+
+        A checkpoint is written at every epoch's end and, within an epoch, every `save_every` seconds.
+        """
         log = JsonLog(self.folder / "log.jsonl", {"settings": dataclasses.asdict(self.settings)})
-        last = LastCheckpoint(self.folder / "last.safetensors", self.listeners, self.about)
+        last = LastCheckpoint(self.folder / "last.safetensors", self.listeners, self.about, save_every)
         self.trainer.run([*self.listeners, log, last, *callbacks])
         return self.trainer.state.stopped != "interrupted"
 
@@ -168,8 +172,8 @@ class Run:
             },
         )
 
-    def _listeners(self, plan: recipe.Training, validates: bool) -> list[Callback]:
-        listeners: list[Callback] = []
+    def _listeners(self, plan: recipe.Training, validates: bool) -> list[Monitor]:
+        listeners: list[Monitor] = []
         if validates:
             best = self.folder / "best.safetensors"
             listeners.append(BestCheckpoint(path=best, about=self.about, monitor=plan.monitor))
@@ -184,18 +188,29 @@ class Run:
 
 @dataclass(frozen=True)
 class Predictions:
-    """The most probable class of each image, int64 (M,), and its probability (M,)."""
+    """What a classifier believes of M images: the probability of each of K classes, (M, K)."""
 
-    classes: Array
-    confidence: Array
+    probabilities: Array
+
+    @property
+    def classes(self) -> Array:
+        """The most probable class of each image, int64 (M,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def confidence(self) -> Array:
+        """The probability of that class (M,)."""
+        return self.probabilities.max(axis=1)
 
 
 def predict(model: Sequential, loss: Any, images: Array) -> Predictions:
     """What a classifier makes of host images (M, H, W, C)."""
+    if images.shape[1:] != model.input_shape:
+        raise ShapeError(
+            "the images do not fit the model", expected=model.input_shape, received=images.shape[1:]
+        )
     outputs = model.backend.asarray(model.predict(images))
-    probabilities = model.backend.to_host(loss.probabilities(outputs))
-    classes = probabilities.argmax(axis=1)
-    return Predictions(classes, np.take_along_axis(probabilities, classes[:, None], axis=1)[:, 0])
+    return Predictions(model.backend.to_host(loss.probabilities(outputs)))
 
 
 def write_predictions(path: Path, split: Split, predictions: Predictions) -> None:
@@ -229,7 +244,7 @@ def read_settings(folder: Path) -> Settings:
 
 
 def load_model(path: Path, *, backend: str | None = None) -> checkpoint.Loaded:
-    """The model of a run's folder (as it was at the end, or else the last saved), or in a safetensors file."""
+    """The model of a run's folder (as it was at the end, or else last saved), or of a safetensors file."""
     if path.is_dir():
         read_settings(path)
         files = [path / "model.safetensors", path / "last.safetensors"]

@@ -105,8 +105,8 @@ class Trainer:
         self.classifies = not isinstance(self.loss, MeanSquaredError)
         for inputs, targets in filter(None, (train, validation)):
             self._check(inputs, targets)
-        self.loss.ops = model.backend.bound_to(model.workspace, "loss")
-        self.optimizer.start(model.store, model.backend)
+        self.loss.start(model)
+        self.optimizer.start(model)
         self.train = Batches(*train, batch_size, model.backend)
         self.validation = Batches(*validation, 256, model.backend) if validation else None
 
@@ -198,7 +198,8 @@ class Trainer:
             record |= {f"val_{name}": value for name, value in self.evaluate(self.validation).items()}
         record["learning_rate"] = self.learning_rate(state.batch - 1)
         record["seconds"] = state.seconds
-        if not all(map(math.isfinite, record.values())):
+        weights_are_finite = self.model.backend.xp.isfinite(self.model.store.values.flat).all()
+        if not weights_are_finite or not all(map(math.isfinite, record.values())):
             self._check_finite(math.nan, self.train.inputs[:1])
         state.history.append(record)
         state.epoch += 1

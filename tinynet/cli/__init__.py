@@ -14,7 +14,7 @@ COMMANDS = ("train", "evaluate", "predict", "summary", "gradcheck", "data", "doc
 
 
 class Commands(click.Group):
-    """Finds `tinynet NAME` in the module `tinynet.cli.NAME`; a user's mistake ends in a message, not a traceback."""
+    """Finds `tinynet NAME` in the module `tinynet.cli.NAME`; a mistake ends in a message, not a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -19,6 +19,7 @@ from rich.progress import (
 
 from tinynet.callbacks import Callback
 from tinynet.data.datasets import Dataset, load
+from tinynet.data.download import Progress as DownloadProgress
 from tinynet.training import EpochEnd, StepEnd, Trainer
 
 console = Console(highlight=False)
@@ -64,15 +65,14 @@ class TrainingProgress(Callback):
 
     def on_epoch(self, trainer: Trainer, event: EpochEnd) -> None:
         r = event.record
-        parts = [f"epoch {r['epoch']:>{len(str(trainer.epochs))}}/{trainer.epochs}", f"loss {r['loss']:.4f}"]
+        figures = [f"epoch {r['epoch']:>{len(str(trainer.epochs))}}/{trainer.epochs}  loss {r['loss']:.4f}"]
         if "accuracy" in r:
-            parts.append(f"accuracy {100 * r['accuracy']:6.2f} %")
+            figures.append(f"accuracy {100 * r['accuracy']:5.2f} %")
         if "val_loss" in r:
-            parts.append(f"validation loss {r['val_loss']:.4f}")
+            figures.append(f"validation {r['val_loss']:.4f}")
         if "val_accuracy" in r:
-            parts.append(f"accuracy {100 * r['val_accuracy']:6.2f} %")
-        parts.append(f"{r['seconds']:.1f} s")
-        self.bar.console.print("   ".join(parts))
+            figures.append(f"{100 * r['val_accuracy']:5.2f} %")
+        self.bar.console.print(", ".join([*figures, f"{r['seconds']:.1f} s"]))
         self.said_at = time.monotonic()
 
     def on_end(self, trainer: Trainer) -> None:
@@ -84,8 +84,9 @@ class TrainingProgress(Callback):
 
 
 @contextmanager
-def download_progress() -> Iterator[Progress]:
-    """A progress display for files under way."""
+def downloads() -> Iterator[DownloadProgress]:
+    """Inside the block: what to call with (file, bytes received, bytes in all or None) to show a download."""
+    tasks: dict[str, TaskID] = {}
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -95,13 +96,6 @@ def download_progress() -> Iterator[Progress]:
         transient=True,
         disable=not console.is_terminal,
     ) as progress:
-        yield progress
-
-
-def load_dataset(name: str, data_dir: object) -> Dataset:
-    """`tinynet.data.load` with a progress bar where it downloads, and its notice, if any, said loudly."""
-    tasks: dict[str, TaskID] = {}
-    with download_progress() as progress:
 
         def show(file: str, received: int, total: int | None) -> None:
             if file not in tasks:
@@ -110,6 +104,12 @@ def load_dataset(name: str, data_dir: object) -> Dataset:
                     console.print(f"downloading {file}")
             progress.update(tasks[file], completed=received, total=total)
 
+        yield show
+
+
+def load_dataset(name: str, data_dir: object) -> Dataset:
+    """`tinynet.data.load` with a progress bar where it downloads, and its notice, if any, said loudly."""
+    with downloads() as show:
         dataset = load(name, data_dir=str(data_dir) if data_dir else None, on_progress=show)
     if dataset.notice:
         console.print(f"NOTE: {dataset.notice}", style="bold yellow")

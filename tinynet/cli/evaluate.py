@@ -46,8 +46,11 @@ def command(
     data = load_dataset(dataset, data_dir)
     images, labels = (part := getattr(data, split)).images, part.labels
     check_label_range(labels, model.output_shape[-1])
-    if list(data.classes) != about["classes"]:
-        console.print(f"NOTE: trained on {about['dataset']}, evaluated on {data.name}", style="bold yellow")
+    if list(data.classes) != about.get("classes"):
+        console.print(
+            f"NOTE: trained on {about.get('dataset', 'other data')}, evaluated on {data.name}",
+            style="bold yellow",
+        )
     found = runs.predict(model, loss, images)
     report = metrics.classification_report(labels, found.classes, len(data.classes))
 

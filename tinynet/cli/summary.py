@@ -30,7 +30,7 @@ def command(what: str) -> None:
     else:
         model = runs.load_model(Path(what), backend="numpy").model
     table = Table(title=f"{what}: input {model.input_shape}")
-    for column in ("layer", "kind", "output"):
+    for column in ("layer", "output"):
         table.add_column(column)
     for column in ("parameters", "multiply-adds", "activations"):
         table.add_column(column, justify="right")
@@ -38,7 +38,6 @@ def command(what: str) -> None:
     for row in rows:
         table.add_row(
             row.name,
-            row.kind,
             " x ".join(map(str, row.output_shape)),
             f"{row.parameters + row.state:,}",
             f"{row.multiply_adds:,}",

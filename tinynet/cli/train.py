@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -33,8 +33,17 @@ INTERRUPTED = 130
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/NAME-1, -2, …]"
 )
+@click.option(
+    "--save-every",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="Seconds between checkpoints within an epoch (there is one at every epoch's end as well).",
+)
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with the run in this folder.")
-def command(architecture: str, resume: Path | None, threads: int | None, **asked: Any) -> None:
+def command(
+    architecture: str, resume: Path | None, threads: int | None, save_every: float, **asked: Any
+) -> None:
     """Train ARCHITECTURE: a name (linear, mlp, lenet, kaggle-cnn, cnn) or a TOML file; cnn by default.
 
     What is not given comes from the architecture's recipe. The run's folder gets the configuration, the log,
@@ -57,19 +66,21 @@ def command(architecture: str, resume: Path | None, threads: int | None, **asked
     console.print(
         f"{run.settings.name}: {model.store.count + model.store.state_count:,} parameters, "
         f"{trainer.train.samples:,} training images, {model.backend.name} backend, "
-        f"{thread_budget.budget()} threads, into {run.folder}"
+        f"{thread_budget.size()} threads, into {run.folder}"
     )
     progress = TrainingProgress()
     try:
-        complete = run.train([progress])
+        complete = run.train([progress], save_every=save_every)
     finally:
         progress.close()
     if not complete:
-        console.print(f"Interrupted and saved. Go on with: tinynet train --resume {run.folder}")
-        sys.exit(INTERRUPTED)
+        _leave_interrupted(run)
     if trainer.state.stopped:
         console.print(f"Stopped early: {trainer.state.stopped}.")
-    report = run.finish(threads=thread_budget.budget())
+    try:
+        report = run.finish(threads=thread_budget.size())
+    except KeyboardInterrupt:
+        _leave_interrupted(run)
     _say_result(run, report)
 
 
@@ -84,8 +95,8 @@ def _started(architecture: str, **asked: Any) -> Any:
     settings = runs.Settings(
         name=name,
         recipe=chosen.as_table(),
-        dataset=asked["dataset"],
-        data_dir=str(asked["data_dir"]) if asked["data_dir"] else None,
+        dataset=_from_anywhere(asked["dataset"], dataset.name),
+        data_dir=str(asked["data_dir"].resolve()) if asked["data_dir"] else None,
         data_sha256=dataset.sha256,
         seed=asked["seed"],
         backend=backend,
@@ -95,21 +106,42 @@ def _started(architecture: str, **asked: Any) -> Any:
     return runs.Run.start(asked["out"] or runs.next_folder(name), settings, dataset)
 
 
+def _from_anywhere(asked: str, found: str) -> str:
+    """A data set's name that means the same on a resume, from whichever folder."""
+    if asked == "auto":
+        return found
+    return str(Path(asked).resolve()) if Path(asked).exists() else asked
+
+
 def _resumed(folder: Path, data_dir: Path | None) -> Any:
     from tinynet import runs
     from tinynet.cli.console import load_dataset
 
+    _refuse_changes(click.get_current_context())
     settings = runs.read_settings(folder)
-    dataset = load_dataset(settings.dataset, settings.data_dir or data_dir)
+    dataset = load_dataset(settings.dataset, data_dir or settings.data_dir)
     return runs.Run.resume(folder, settings, dataset)
 
 
+def _refuse_changes(context: click.Context) -> None:
+    """A resumed run keeps its recipe, data, seed and backend: to name another one is an error."""
+    from click.core import ParameterSource
+
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and name not in ("resume", "threads", "data_dir", "save_every"):
+            raise click.UsageError(f"{parameter.get_error_hint(context)} does not go with --resume.")
+
+
 def _with_options(chosen: Any, asked: dict[str, Any]) -> Any:
-    """The recipe with what the command line says instead; a new optimiser or schedule starts at its defaults."""
+    """The recipe with what the command line says instead; a new optimiser or schedule starts as it comes."""
     training = chosen.training
     changes = {
         name: asked[name] for name in ("epochs", "batch_size", "validation") if asked[name] is not None
     }
+    if "epochs" in changes:
+        changes["min_steps"] = 0
     for name in ("optimizer", "schedule"):
         if asked[name] and asked[name] != getattr(training, name)["type"]:
             changes[name] = {"type": asked[name]}
@@ -117,6 +149,13 @@ def _with_options(chosen: Any, asked: dict[str, Any]) -> Any:
         optimizer = changes.get("optimizer", training.optimizer)
         changes["optimizer"] = {**optimizer, "learning_rate": asked["learning_rate"]}
     return dataclasses.replace(chosen, training=dataclasses.replace(training, **changes))
+
+
+def _leave_interrupted(run: Any) -> NoReturn:
+    from tinynet.cli.console import console
+
+    console.print(f"Interrupted and saved. Go on with: tinynet train --resume {run.folder}")
+    sys.exit(INTERRUPTED)
 
 
 def _say_result(run: Any, report: dict[str, Any]) -> None:

@@ -43,6 +43,7 @@ class Conv2D(Layer):
 
     def build(self, input_shape: Shape) -> Shape:
         check_setting(self.filters > 0, self, "filters", "at least 1")
+        check_setting(self.l2 >= 0, self, "l2", "0 or more")
         self.expect_input_rank(input_shape, "(H, W, C)", "images are height, width, channels; see Reshape")
         kernel, self._stride = as_pair(self.kernel, self, "kernel"), as_pair(self.stride, self, "stride")
         self._padding = resolve_padding(self.padding, (input_shape[0], input_shape[1]), kernel, self._stride)

@@ -28,6 +28,7 @@ class Dense(Layer):
 
     def build(self, input_shape: Shape) -> Shape:
         check_setting(self.units > 0, self, "units", "at least 1")
+        check_setting(self.l2 >= 0, self, "l2", "0 or more")
         self.expect_input_rank(input_shape, "(features,)", "add Flatten() before it")
         self.add_param("W", (*input_shape, self.units), self.init, decay=True, l2=self.l2)
         self.add_param("b", (self.units,), "zeros")

@@ -15,8 +15,8 @@ PaddingSetting: TypeAlias = str | int | tuple[int, int] | tuple[tuple[int, int],
 
 def as_pair(size: Size, layer: Layer, setting: str) -> Pair:
     """An int stands for both axes; ConfigError unless both are at least 1."""
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or min(pair) < 1:
+    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(pair) != 2 or not all(isinstance(extent, int) and extent >= 1 for extent in pair):
         raise ConfigError(
             f"{type(layer).__name__} cannot use this {setting}",
             expected="a whole number of at least 1, or a pair of them (rows, columns)",
@@ -38,7 +38,7 @@ def resolve_padding(setting: PaddingSetting, size: Pair, window: Pair, stride: P
         return _same(size[0], window[0], stride[0]), _same(size[1], window[1], stride[1])
     if isinstance(setting, int):
         setting = (setting, setting)
-    if not isinstance(setting, str) and len(setting) == 2:
+    if isinstance(setting, tuple | list) and len(setting) == 2:
         top_bottom, left_right = (_both_sides(side) for side in setting)
         if min(top_bottom + left_right) >= 0:
             return top_bottom, left_right

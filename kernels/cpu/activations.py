@@ -1,0 +1,203 @@
+"""Activations and their backwards, softmax, and softmax with cross-entropy.
+
+exp is our own, a polynomial without branches: the compiler then vectorises every loop here, which it cannot
+do around calls of the C library. It works in float64 for float32 arrays too, so one polynomial serves both
+and float32 results are rounded once, at the end.
+"""
+
+import math
+
+import numpy as np
+from tinynet.kernels.cpu.jit import jit
+
+LOG2_E = math.log2(math.e)
+LN2_HIGH = 0.693147180369123816490  # 33 bits of ln 2, so that k · LN2_HIGH is exact
+LN2_LOW = 1.90821492927058770002e-10
+ROUNDER = 1.5 * 2.0**52  # adding it leaves the nearest integer in the low bits of the sum
+ONE_BITS = 1023 << 52  # the float64 1.0: exponent field 1023, fraction 0
+LOWEST, HIGHEST = -708.0, 709.0  # beyond these 2ᵏ leaves the normal numbers
+GELU_SCALE = math.sqrt(2.0 / math.pi)
+GELU_CUBIC = 0.044715
+
+
+@jit
+def reduced(x):
+    """(2ᵏ, p) with eˣ = 2ᵏ (1 + p): x = k ln 2 + r, |r| ≤ ln 2 / 2, and p = eʳ - 1 by 13 terms of Taylor."""
+    x = np.float64(x)
+    shifted = x * LOG2_E + ROUNDER
+    k = shifted - ROUNDER
+    r = (x - k * LN2_HIGH) - k * LN2_LOW
+    p = 1.0 / 6227020800.0
+    p = p * r + 1.0 / 479001600.0
+    p = p * r + 1.0 / 39916800.0
+    p = p * r + 1.0 / 3628800.0
+    p = p * r + 1.0 / 362880.0
+    p = p * r + 1.0 / 40320.0
+    p = p * r + 1.0 / 5040.0
+    p = p * r + 1.0 / 720.0
+    p = p * r + 1.0 / 120.0
+    p = p * r + 1.0 / 24.0
+    p = p * r + 1.0 / 6.0
+    p = p * r + 0.5
+    p = p * r * r + r
+    exponent = np.float64(shifted).view(np.int64) << np.int64(52)
+    return np.int64(exponent + np.int64(ONE_BITS)).view(np.float64), p
+
+
+@jit
+def exp(x):
+    """eˣ: 0 below e^-708, infinity above e^709."""
+    power, p = reduced(x)
+    e = power + power * p
+    e = 0.0 if x < LOWEST else e
+    return np.inf if x > HIGHEST else e
+
+
+@jit
+def expm1(x):
+    """eˣ - 1, exact near 0 too."""
+    power, p = reduced(x)
+    e = (power - 1.0) + power * p
+    e = -1.0 if x < LOWEST else e
+    return np.inf if x > HIGHEST else e
+
+
+@jit
+def tanh(x):
+    """tanh x = -t / (t + 2) with t = e^{-2|x|} - 1, the sign put back: exact near 0 too."""
+    t = expm1(-2.0 * abs(np.float64(x)))
+    return math.copysign(t / (t + 2.0), x)
+
+
+@jit
+def relu_backward(start, stop, dy, y, dx):
+    dy, y, dx = dy[start:stop], y[start:stop], dx[start:stop]
+    zero = dy.dtype.type(0)
+    for i in range(len(dy)):
+        dx[i] = dy[i] if y[i] > zero else zero
+
+
+@jit
+def leaky_relu(start, stop, x, y, slope):
+    x, y = x[start:stop], y[start:stop]
+    zero = x.dtype.type(0)
+    for i in range(len(x)):
+        y[i] = x[i] if x[i] > zero else slope * x[i]
+
+
+@jit
+def leaky_relu_backward(start, stop, dy, x, dx, slope):
+    dy, x, dx = dy[start:stop], x[start:stop], dx[start:stop]
+    zero = dy.dtype.type(0)
+    for i in range(len(dy)):
+        dx[i] = dy[i] if x[i] > zero else slope * dy[i]
+
+
+@jit
+def elu(start, stop, x, y, alpha):
+    x, y = x[start:stop], y[start:stop]
+    for i in range(len(x)):
+        y[i] = x[i] if x[i] > 0 else alpha * expm1(x[i])
+
+
+@jit
+def elu_backward(start, stop, dy, y, dx, alpha):
+    dy, y, dx = dy[start:stop], y[start:stop], dx[start:stop]
+    zero = dy.dtype.type(0)
+    for i in range(len(dy)):
+        dx[i] = dy[i] if y[i] > zero else dy[i] * (y[i] + alpha)
+
+
+@jit
+def gelu(start, stop, x, y):
+    x, y = x[start:stop], y[start:stop]
+    for i in range(len(x)):
+        v = np.float64(x[i])
+        y[i] = 0.5 * v * (1.0 + tanh(GELU_SCALE * (v + GELU_CUBIC * v * v * v)))
+
+
+@jit
+def gelu_backward(start, stop, dy, x, dx):
+    dy, x, dx = dy[start:stop], x[start:stop], dx[start:stop]
+    for i in range(len(dy)):
+        v = np.float64(x[i])
+        t = tanh(GELU_SCALE * (v + GELU_CUBIC * v * v * v))
+        slope_of_t = (1.0 - t * t) * GELU_SCALE * (1.0 + 3.0 * GELU_CUBIC * v * v)
+        dx[i] = dy[i] * (0.5 * (1.0 + t) + 0.5 * v * slope_of_t)
+
+
+@jit
+def sigmoid(start, stop, x, y):
+    x, y = x[start:stop], y[start:stop]
+    for i in range(len(x)):
+        y[i] = 1.0 / (1.0 + exp(-x[i]))  # exp overflows to infinity, whose reciprocal is the right 0
+
+
+@jit
+def sigmoid_backward(start, stop, dy, y, dx):
+    dy, y, dx = dy[start:stop], y[start:stop], dx[start:stop]
+    one = dy.dtype.type(1)
+    for i in range(len(dy)):
+        dx[i] = dy[i] * y[i] * (one - y[i])
+
+
+@jit
+def tanh_backward(start, stop, dy, y, dx):
+    dy, y, dx = dy[start:stop], y[start:stop], dx[start:stop]
+    one = dy.dtype.type(1)
+    for i in range(len(dy)):
+        dx[i] = dy[i] * (one - y[i] * y[i])
+
+
+@jit
+def largest(row):
+    """The maximum, or NaN if there is one."""
+    best = row[0]
+    for k in range(len(row)):
+        best = row[k] if row[k] > best or row[k] != row[k] else best
+    return best
+
+
+@jit
+def exp_in_place(x):
+    """x ← eˣ, x flat: rows are short, so this one loop over many of them is what gets vectorised."""
+    for i in range(len(x)):
+        x[i] = exp(x[i])
+
+
+@jit
+def softmax(start, stop, x, y):
+    """Rows of y (N, K) = eˣ / Σ eˣ."""
+    for n in range(start, stop):
+        top = largest(x[n])
+        for k in range(x.shape[1]):
+            y[n, k] = x[n, k] - top
+    exp_in_place(y[start:stop].reshape(-1))
+    for n in range(start, stop):
+        row, total = y[n], 0.0
+        for k in range(len(row)):
+            total += row[k]
+        for k in range(len(row)):
+            row[k] /= total
+
+
+@jit
+def softmax_cross_entropy(start, stop, logits, labels, p, losses, smoothing):
+    """p (N, K) = softmax(logits) and each row's loss (N,); NaN where a label is outside 0 … K-1."""
+    K = logits.shape[1]
+    for n in range(start, stop):
+        top, mean, picked = largest(logits[n]), 0.0, np.nan
+        for k in range(K):
+            shifted = logits[n, k] - top
+            p[n, k] = shifted
+            mean += shifted / K
+            picked = np.float64(shifted) if k == labels[n] else picked
+        losses[n] = -(1.0 - smoothing) * picked - smoothing * mean
+    exp_in_place(p[start:stop].reshape(-1))
+    for n in range(start, stop):
+        row, total = p[n], 0.0
+        for k in range(K):
+            total += row[k]
+        for k in range(K):
+            row[k] /= total
+        losses[n] += math.log(total)

@@ -1,0 +1,45 @@
+"""The one decorator of the CPU kernels.
+
+A kernel is a serial function over the part [start, stop) of its outermost axis. It runs without the GIL, so
+the caller's threads can work on other parts at the same time; no `parallel=True`, which compiles for seconds,
+breaks after a fork and competes with BLAS for the cores.
+
+A part must give the same bits wherever it begins and ends. Elementwise kernels may therefore fuse a
+multiplication with an addition, nothing more; `reorder=True` also lets the compiler reorder the sums inside
+one chunk. Neither assumes that there are no NaNs.
+
+Compiled code is cached on disk. Numba notices that a file changed, but not that a function which a kernel
+calls changed in another file: call only helpers of the same file.
+"""
+
+from __future__ import annotations
+
+import numba
+from numba.core.caching import FunctionCache
+
+FUSE = {"contract"}
+REORDER = {"contract", "reassoc", "nsz"}
+
+
+class ForgivingCache(FunctionCache):
+    """Numba's cache on disk, where failing to write (full, read-only by now) costs only the next start."""
+
+    def save_overload(self, sig, data):
+        try:
+            super().save_overload(sig, data)
+        except OSError:
+            self.disable()
+
+
+def jit(function=None, *, reorder=False):
+    """Compile `function` on its first call for each combination of argument types."""
+    if function is None:
+        return lambda function: jit(function, reorder=reorder)
+    fastmath = REORDER if reorder else FUSE
+    kernel = numba.jit(nopython=True, nogil=True, error_model="numpy", fastmath=fastmath)(function)
+    if hasattr(kernel, "enable_caching"):  # not so under NUMBA_DISABLE_JIT: that hands the function back
+        try:
+            kernel._cache = ForgivingCache(function)  # what enable_caching does, with our cache
+        except RuntimeError:  # no place on this machine can be written: compile anew in each process
+            return kernel
+    return kernel

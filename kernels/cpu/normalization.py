@@ -1,0 +1,71 @@
+"""Batch normalisation of x (M, C), and sums over rows.
+
+Rows are summed in chunks of a fixed number of rows, one chunk's result a row of the output; the caller adds
+those in order. The sum then does not depend on how the chunks were dealt to threads. Accumulators are
+float64 for both dtypes. The variance is taken about the chunk's own mean, in a second pass over a chunk that
+is still in cache: nothing cancels, and memory is read once. (Chan, Golub, LeVeque: "Updating formulae and a
+pairwise algorithm for computing sample variances", 1979.)
+"""
+
+from tinynet.kernels.cpu.jit import jit
+
+
+@jit(reorder=True)
+def column_sums(start, stop, x, rows, sums):
+    """Row k of sums: Σ over rows [k · rows, (k + 1) · rows) of x."""
+    for k in range(start, stop):
+        chunk, total = x[k * rows : (k + 1) * rows], sums[k]
+        total[:] = 0
+        for m in range(len(chunk)):
+            for c in range(len(total)):
+                total[c] += chunk[m, c]
+
+
+@jit(reorder=True)
+def chunk_statistics(start, stop, x, rows, means, squares):
+    """Of each chunk: the mean, and the sum of squared distances to it."""
+    for k in range(start, stop):
+        chunk, mean, square = x[k * rows : (k + 1) * rows], means[k], squares[k]
+        mean[:] = 0
+        square[:] = 0
+        for m in range(len(chunk)):
+            for c in range(len(mean)):
+                mean[c] += chunk[m, c]
+        for c in range(len(mean)):
+            mean[c] /= len(chunk)
+        for m in range(len(chunk)):
+            for c in range(len(mean)):
+                distance = chunk[m, c] - mean[c]
+                square[c] += distance * distance
+
+
+@jit
+def normalize(start, stop, x, y, mean, scale, beta):
+    """y = (x - mean) · scale + beta."""
+    x, y = x[start:stop], y[start:stop]
+    for m in range(len(x)):
+        for c in range(len(mean)):
+            y[m, c] = (x[m, c] - mean[c]) * scale[c] + beta[c]
+
+
+@jit(reorder=True)
+def chunk_gradients(start, stop, dy, x, mean, rows, sums, products):
+    """Of each chunk: Σ dy and Σ dy · (x - mean)."""
+    for k in range(start, stop):
+        gradients, chunk = dy[k * rows : (k + 1) * rows], x[k * rows : (k + 1) * rows]
+        total, product = sums[k], products[k]
+        total[:] = 0
+        product[:] = 0
+        for m in range(len(chunk)):
+            for c in range(len(total)):
+                total[c] += gradients[m, c]
+                product[c] += gradients[m, c] * (chunk[m, c] - mean[c])
+
+
+@jit
+def normalize_backward(start, stop, dy, x, dx, mean, scale, slope, shift):
+    """dx = scale · dy + slope · (x - mean) + shift."""
+    dy, x, dx = dy[start:stop], x[start:stop], dx[start:stop]
+    for m in range(len(x)):
+        for c in range(len(mean)):
+            dx[m, c] = scale[c] * dy[m, c] + slope[c] * (x[m, c] - mean[c]) + shift[c]

@@ -1,0 +1,46 @@
+"""Optimiser steps on flat buffers, and the norm that clipping needs.
+
+NumPy makes a pass over memory for every operator; here a step reads and writes each buffer once. Scalars
+arrive in the buffers' dtype, so float32 stays float32. `sum_of_squares` has one float64 partial sum per fixed
+chunk; the caller adds them in order.
+"""
+
+import numpy as np
+from tinynet.kernels.cpu.jit import jit
+
+
+@jit
+def sgd(start, stop, values, grads, velocity, rate, momentum, nesterov, shrink, decayed):
+    """v ← μ v + g, θ ← θ - α v, or θ - α (g + μ v); before it the first `decayed` values shrink."""
+    one = values.dtype.type(1)
+    decayed = decayed - start
+    values, grads, velocity = values[start:stop], grads[start:stop], velocity[start:stop]
+    for i in range(len(values)):
+        v = momentum * velocity[i] + grads[i]
+        velocity[i] = v
+        step = grads[i] + momentum * v if nesterov else v
+        values[i] = values[i] * (shrink if i < decayed else one) - rate * step
+
+
+@jit
+def adam(start, stop, values, grads, m, v, rate, gain1, gain2, unbias1, unbias2, epsilon, shrink, decayed):
+    """θ ← θ - α m̂ / (√v̂ + ε), gain = 1 - β and unbias = 1 / (1 - βᵗ); decay as in `sgd`."""
+    one = values.dtype.type(1)
+    decayed = decayed - start
+    values, grads, m, v = values[start:stop], grads[start:stop], m[start:stop], v[start:stop]
+    for i in range(len(values)):
+        g = grads[i]
+        m[i] += gain1 * (g - m[i])
+        v[i] += gain2 * (g * g - v[i])
+        step = unbias1 * m[i] / (np.sqrt(unbias2 * v[i]) + epsilon)
+        values[i] = values[i] * (shrink if i < decayed else one) - rate * step
+
+
+@jit(reorder=True)
+def sum_of_squares(start, stop, x, chunk, sums):
+    """sums[k] = Σ x² over [k · chunk, (k + 1) · chunk)."""
+    for k in range(start, stop):
+        part, total = x[k * chunk : (k + 1) * chunk], 0.0
+        for i in range(len(part)):
+            total += np.float64(part[i]) * part[i]
+        sums[k] = total

@@ -1,0 +1,99 @@
+"""Max and average pooling over windows of images (N, H, W, C), forward and backward.
+
+Channels are the innermost loop: neighbouring channels are neighbours in memory and take part in different
+maxima, so every inner loop is vectorised whatever the window. A window is clipped to the image before its
+loops; padding is never read. The backwards zero one image and add into it while it is in cache, in a fixed
+order, so windows may overlap.
+"""
+
+from tinynet.kernels.cpu.jit import jit
+
+
+@jit
+def clip(o, stride, corner, window, size):
+    """(first pixel, begin, end): the part [begin, end) of window number o that lies inside the image."""
+    first = o * stride - corner
+    return first, max(0, -first), min(window, size - first)
+
+
+@jit
+def maxpool(start, stop, x, y, winner, window, stride, corner):
+    """y (N, OH, OW, C) and winner, the number u · KW + v of the first largest pixel in its window."""
+    _, H, W, C = x.shape
+    _, OH, OW, _ = y.shape
+    for n in range(start, stop):
+        for oh in range(OH):
+            top, u0, u1 = clip(oh, stride[0], corner[0], window[0], H)
+            for ow in range(OW):
+                left, v0, v1 = clip(ow, stride[1], corner[1], window[1], W)
+                best, place = y[n, oh, ow], winner[n, oh, ow]
+                pixel = x[n, top + u0, left + v0]
+                for c in range(C):
+                    best[c] = pixel[c]
+                    place[c] = u0 * window[1] + v0
+                for u in range(u0, u1):
+                    for v in range(v0, v1):
+                        pixel, number = x[n, top + u, left + v], winner.dtype.type(u * window[1] + v)
+                        for c in range(C):
+                            # not (≤) is true for a larger value and for NaN; a NaN once found stays
+                            wins = best[c] == best[c] and not pixel[c] <= best[c]
+                            place[c] = number if wins else place[c]
+                            best[c] = pixel[c] if wins else best[c]
+
+
+@jit
+def maxpool_backward(start, stop, dy, winner, dx, window, stride, corner):
+    _, H, W, C = dx.shape
+    _, OH, OW, _ = dy.shape
+    for n in range(start, stop):
+        dx[n] = 0
+        for oh in range(OH):
+            top, u0, u1 = clip(oh, stride[0], corner[0], window[0], H)
+            for ow in range(OW):
+                left, v0, v1 = clip(ow, stride[1], corner[1], window[1], W)
+                gradient, place = dy[n, oh, ow], winner[n, oh, ow]
+                for u in range(u0, u1):
+                    for v in range(v0, v1):
+                        pixel, number = dx[n, top + u, left + v], winner.dtype.type(u * window[1] + v)
+                        for c in range(C):
+                            pixel[c] += gradient[c] if place[c] == number else dx.dtype.type(0)
+
+
+@jit
+def avgpool(start, stop, x, y, window, stride, corner):
+    _, H, W, C = x.shape
+    _, OH, OW, _ = y.shape
+    for n in range(start, stop):
+        for oh in range(OH):
+            top, u0, u1 = clip(oh, stride[0], corner[0], window[0], H)
+            for ow in range(OW):
+                left, v0, v1 = clip(ow, stride[1], corner[1], window[1], W)
+                mean = y[n, oh, ow]
+                mean[:] = 0
+                for u in range(u0, u1):
+                    for v in range(v0, v1):
+                        pixel = x[n, top + u, left + v]
+                        for c in range(C):
+                            mean[c] += pixel[c]
+                share = y.dtype.type(1.0 / ((u1 - u0) * (v1 - v0)))
+                for c in range(C):
+                    mean[c] *= share
+
+
+@jit
+def avgpool_backward(start, stop, dy, dx, window, stride, corner):
+    _, H, W, C = dx.shape
+    _, OH, OW, _ = dy.shape
+    for n in range(start, stop):
+        dx[n] = 0
+        for oh in range(OH):
+            top, u0, u1 = clip(oh, stride[0], corner[0], window[0], H)
+            for ow in range(OW):
+                left, v0, v1 = clip(ow, stride[1], corner[1], window[1], W)
+                gradient = dy[n, oh, ow]
+                share = dx.dtype.type(1.0 / ((u1 - u0) * (v1 - v0)))
+                for u in range(u0, u1):
+                    for v in range(v0, v1):
+                        pixel = dx[n, top + u, left + v]
+                        for c in range(C):
+                            pixel[c] += share * gradient[c]

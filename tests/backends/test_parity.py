@@ -1,0 +1,447 @@
+"""Every operation of the numba backend against the reference, and what it promises beyond that."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinynet import threads
+from tinynet.backends.base import Backend
+from tinynet.backends.numba_ import NumbaBackend
+from tinynet.backends.numpy_ import NumpyBackend, output_size
+from tinynet.backends.workspace import Workspace
+from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
+from tinynet.model import Sequential
+from tinynet.rng import Key
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+KEY = Key(seed=2**40 + 17, stream=2, layer=3, step=9)
+
+
+class Draw:
+    """The shapes of a case and its arrays: the same ones whenever they are asked for in the same order."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.g = geometry
+        self.random = np.random.default_rng(geometry.seed)
+
+    def __call__(self, *shape: int) -> np.ndarray:
+        return self.random.standard_normal(shape).astype(self.g.dtype)
+
+    def images(self) -> np.ndarray:
+        return self(self.g.N, self.g.H, self.g.W, self.g.C)
+
+    def distinct_images(self) -> np.ndarray:
+        """No two values alike, so that every maximum has one place."""
+        size = self.g.N * self.g.H * self.g.W * self.g.C
+        values = self.random.permutation(size).astype(self.g.dtype) / size - 0.5
+        return values.reshape(self.g.N, self.g.H, self.g.W, self.g.C)
+
+
+class Geometry(NamedTuple):
+    N: int = 3
+    H: int = 9
+    W: int = 8
+    C: int = 5
+    F: int = 7
+    window: tuple[int, int] = (3, 2)
+    stride: tuple[int, int] = (2, 1)
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((1, 2), (0, 1))
+    dtype: str = "float32"
+    seed: int = 0
+
+
+# Large enough that every operation is cut into several parts and chunks.
+LARGE = Geometry(N=37, H=21, W=23, C=19, F=33, window=(3, 3), stride=(1, 1), padding=((1, 1), (1, 1)))
+
+
+@st.composite
+def geometries(draw: Any) -> Geometry:
+    pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
+    window = draw(pair)
+    padding = tuple(tuple(draw(st.integers(0, extent - 1)) for _ in range(2)) for extent in window)
+    small = [max(1, extent - sum(pad)) for extent, pad in zip(window, padding, strict=True)]
+    return Geometry(
+        N=draw(st.integers(1, 5)),
+        H=draw(st.integers(small[0], 11)),
+        W=draw(st.integers(small[1], 11)),
+        C=draw(st.sampled_from((1, 2, 3, 8, 17))),
+        F=draw(st.sampled_from((1, 4, 5, 16))),
+        window=window,
+        stride=draw(pair),
+        padding=padding,
+        dtype=draw(st.sampled_from(("float32", "float64"))),
+        seed=draw(st.integers(0, 10_000)),
+    )
+
+
+# --- one function an operation: run it, forward and backward, and return all that it computes ---------------
+
+
+def dense(ops: Backend, draw: Draw) -> list[Any]:
+    N, I, O = draw.g.N * draw.g.H, draw.g.W * draw.g.C, draw.g.F
+    x, W, b, dy = draw(N, I), draw(I, O), draw(O), draw(N, O)
+    dW, db = np.empty_like(W), np.empty_like(b)
+    return [ops.dense(x, W, b), ops.dense_backward(dy, x, W, dW, db, True), dW, db]
+
+
+def conv2d(ops: Backend, draw: Draw) -> list[Any]:
+    g = draw.g
+    return _conv2d(ops, draw, g.window, g.stride, g.padding)
+
+
+def conv2d_pointwise(ops: Backend, draw: Draw) -> list[Any]:
+    return _conv2d(ops, draw, (1, 1), (1, 1), ((0, 0), (0, 0)))
+
+
+def _conv2d(ops: Backend, draw: Draw, window: Any, stride: Any, padding: Any) -> list[Any]:
+    x, W, b = draw.images(), draw(*window, draw.g.C, draw.g.F), draw(draw.g.F)
+    y, saved = ops.conv2d(x, W, b, stride, padding)
+    dy, dW, db = draw(*y.shape), np.empty_like(W), np.empty_like(b)
+    dx = ops.conv2d_backward(dy, saved, W, dW, db, stride, padding, True)
+    without = np.empty_like(W)
+    assert ops.conv2d_backward(dy, saved, W, without, db, stride, padding, False) is None
+    np.testing.assert_array_equal(without, dW)
+    return [y, dx, dW, db]
+
+
+def maxpool(ops: Backend, draw: Draw) -> list[Any]:
+    g = draw.g
+    y, saved = ops.maxpool(draw.distinct_images(), g.window, g.stride, g.padding)
+    return [y, ops.maxpool_backward(draw(*y.shape), saved, g.window, g.stride, g.padding)]
+
+
+def avgpool(ops: Backend, draw: Draw) -> list[Any]:
+    g, x = draw.g, draw.images()
+    y = ops.avgpool(x, g.window, g.stride, g.padding)
+    return [y, ops.avgpool_backward(draw(*y.shape), x.shape, g.window, g.stride, g.padding)]
+
+
+def batchnorm(ops: Backend, draw: Draw) -> list[Any]:
+    x, dy = draw.images().reshape(-1, draw.g.C) * 3 + 2, draw.images().reshape(-1, draw.g.C)
+    gamma, beta, mean, variance = (draw(draw.g.C) for _ in range(4))
+    evaluated = ops.batchnorm_inference(x, gamma, beta, mean, variance**2, 1e-3)
+    y, mean, variance, saved = ops.batchnorm(x, gamma, beta, 1e-3)
+    dgamma, dbeta = np.empty_like(gamma), np.empty_like(beta)
+    dx = ops.batchnorm_backward(dy, saved, gamma, dgamma, dbeta)
+    return [evaluated, y, mean, variance, dx, dgamma, dbeta]
+
+
+def dropout(ops: Backend, draw: Draw) -> list[Any]:
+    x, dy = draw.images(), draw.images()
+    y, saved = ops.dropout(x, 0.3, KEY)
+    return [y, ops.dropout_backward(dy, saved, 0.3), np.asarray(saved)]
+
+
+def random_bits(ops: Backend, draw: Draw) -> list[Any]:
+    return [ops.random_bits(KEY, draw.images().size)]
+
+
+def rescale(ops: Backend, draw: Draw) -> list[Any]:
+    pixels = (draw.images() * 50 + 128).astype(np.uint8)
+    inputs = (pixels, pixels.astype(np.float16), pixels > 128, draw.images())
+    return [ops.rescale(x, 1 / 255, -0.5, draw.g.dtype).copy() for x in inputs]
+
+
+def softmax(ops: Backend, draw: Draw) -> list[Any]:
+    y = ops.softmax(8 * draw.images())
+    return [y, ops.softmax_backward(draw.images(), y)]
+
+
+def softmax_cross_entropy(ops: Backend, draw: Draw) -> list[Any]:
+    N, K = draw.g.N * draw.g.H * draw.g.W, draw.g.F
+    logits, labels = 8 * draw(N, K), draw.random.integers(0, K, N).astype(np.uint8)
+    loss, p = ops.softmax_cross_entropy(logits, labels, 0.1)
+    assert loss.dtype == np.float64
+    assert loss.shape == ()
+    return [loss, p, ops.softmax_cross_entropy_backward(p, labels, 0.1)]
+
+
+def sgd(ops: Backend, draw: Draw) -> list[Any]:
+    values, grads, velocity = (draw.images().reshape(-1) for _ in range(3))
+    for nesterov in (True, False):
+        ops.sgd(values, grads, velocity, 0.1, 0.9, nesterov, 0.01, values.size // 3)
+    return [values, velocity]
+
+
+def adam(ops: Backend, draw: Draw) -> list[Any]:
+    values, grads, m, v = (draw.images().reshape(-1) for _ in range(4))
+    v *= v
+    for step in (1, 2):
+        ops.adam(values, grads, m, v, step, 1e-2, 0.9, 0.999, 1e-8, 0.1, values.size // 3)
+    return [values, m, v]
+
+
+def clip_global_norm(ops: Backend, draw: Draw) -> list[Any]:
+    large, small = draw.images().reshape(-1), draw.images().reshape(-1) / 1e6
+    ops.clip_global_norm(large, 0.1)
+    ops.clip_global_norm(small, 0.1)
+    return [large, small]
+
+
+def activation(name: str, backward_takes: str, *settings: float) -> Callable[[Backend, Draw], list[Any]]:
+    def run(ops: Backend, draw: Draw) -> list[Any]:
+        x, dy = 4 * draw.images(), draw.images()
+        y = getattr(ops, name)(x, *settings)
+        return [y, getattr(ops, f"{name}_backward")(dy, x if backward_takes == "x" else y, *settings)]
+
+    return run
+
+
+CASES: dict[str, Callable[[Backend, Draw], list[Any]]] = {
+    "dense": dense,
+    "conv2d": conv2d,
+    "conv2d_pointwise": conv2d_pointwise,
+    "maxpool": maxpool,
+    "avgpool": avgpool,
+    "batchnorm": batchnorm,
+    "dropout": dropout,
+    "random_bits": random_bits,
+    "rescale": rescale,
+    "softmax": softmax,
+    "softmax_cross_entropy": softmax_cross_entropy,
+    "sgd": sgd,
+    "adam": adam,
+    "clip_global_norm": clip_global_norm,
+    "relu": activation("relu", "y"),
+    "leaky_relu": activation("leaky_relu", "x", 0.1),
+    "elu": activation("elu", "y", 0.7),
+    "gelu": activation("gelu", "x"),
+    "sigmoid": activation("sigmoid", "y"),
+    "tanh": activation("tanh", "y"),
+}
+every_operation = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+
+
+def copies(results: list[Any]) -> list[np.ndarray]:
+    return [np.array(result) for result in results]
+
+
+def assert_close(ours: list[Any], reference: list[Any], dtype: str) -> None:
+    for mine, theirs in zip(ours, reference, strict=True):
+        mine, theirs = np.asarray(mine), np.asarray(theirs)
+        assert (mine.shape, mine.dtype) == (theirs.shape, theirs.dtype)
+        if theirs.dtype.kind == "f":
+            scale = max(1.0, float(np.abs(theirs).max(initial=0.0)))
+            np.testing.assert_allclose(mine, theirs, rtol=0, atol=TOLERANCE[dtype] * scale)
+        else:
+            np.testing.assert_array_equal(mine, theirs)
+
+
+# --- tests --------------------------------------------------------------------------------------------------
+
+
+@every_operation
+@settings(deadline=None, max_examples=15)
+@given(geometry=geometries())
+def test_agrees_with_the_reference(case: Any, geometry: Geometry) -> None:
+    ours, reference = (case(ops, Draw(geometry)) for ops in (NumbaBackend(), NumpyBackend()))
+    assert_close(ours, reference, geometry.dtype)
+
+
+@every_operation
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_agrees_where_the_work_is_split(case: Any, dtype: str) -> None:
+    geometry = LARGE._replace(dtype=dtype)
+    with threads.limit(2):
+        ours = case(NumbaBackend(), Draw(geometry))
+    assert_close(ours, case(NumpyBackend(), Draw(geometry)), dtype)
+
+
+@every_operation
+def test_bits_do_not_depend_on_the_number_of_threads(case: Any) -> None:
+    results = []
+    for count in (1, 2, 3):
+        with threads.limit(count):
+            results.append(copies(case(NumbaBackend(), Draw(LARGE))))
+    for other in results[1:]:
+        for mine, theirs in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@every_operation
+def test_buffers_of_a_workspace_change_nothing(case: Any) -> None:
+    bound = NumbaBackend().bound_to(Workspace(), "layer")
+    expected = copies(case(NumbaBackend(), Draw(LARGE)))
+    for _ in range(2):  # the second time into used buffers
+        for mine, theirs in zip(case(bound, Draw(LARGE)), expected, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(CASES.keys() - {"sgd", "adam", "clip_global_norm"})
+)  # those take flat buffers
+def test_arrays_need_not_be_contiguous(name: str) -> None:
+    class Strided(Draw):
+        def __call__(self, *shape: int) -> np.ndarray:
+            return np.repeat(super().__call__(*shape), 2, axis=-1)[..., ::2]
+
+    case = CASES[name]
+    plain, strided = case(NumbaBackend(), Draw(Geometry())), case(NumbaBackend(), Strided(Geometry()))
+    assert_close(strided, plain, "float32")
+
+
+def test_dense_is_cut_by_columns_too() -> None:
+    """The three products of a layer with many more units than samples, and of one with many fewer."""
+    for N, I, O in ((5, 700, 900), (900, 300, 64), (600, 1, 700)):
+        draw = Draw(Geometry())
+        x, W, b, dy = draw(N, I), draw(I, O), draw(O), draw(N, O)
+        results = []
+        for ops in (NumbaBackend(), NumpyBackend()):
+            dW, db = np.empty_like(W), np.empty_like(b)
+            results.append([ops.dense(x, W, b), ops.dense_backward(dy, x, W, dW, db, True), dW, db])
+        assert_close(*results, "float32")
+
+
+def test_batchnorm_keeps_its_digits_far_from_zero() -> None:
+    """Mean 1000, deviation 1, in float32: as exact as the input allows, compared with float64."""
+    x = np.random.default_rng(0).normal(1000.0, 1.0, (50_000, 3)).astype(np.float32)
+    ones, zeros = np.ones(3, np.float32), np.zeros(3, np.float32)
+    _, mean, variance, _ = NumbaBackend().batchnorm(x, ones, zeros, 1e-5)
+    np.testing.assert_allclose(mean, x.mean(axis=0, dtype=np.float64), rtol=1e-7)
+    np.testing.assert_allclose(variance, x.var(axis=0, dtype=np.float64), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:(invalid value|overflow):RuntimeWarning")  # with the JIT off
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_exponentials_at_their_limits(dtype: str) -> None:
+    x = np.array([-np.inf, -800, -740, -87, -30, -1e-12, -0.0, 0, 1e-12, 20, 88, 800, np.inf], dtype=dtype)
+    ours, reference = NumbaBackend(), NumpyBackend()
+    tolerance = 10 * np.finfo(dtype).eps
+    for name in ("sigmoid", "tanh"):
+        np.testing.assert_allclose(
+            getattr(ours, name)(x), getattr(reference, name)(x), rtol=tolerance, atol=1e-300
+        )
+    np.testing.assert_allclose(ours.elu(x, 1.0), reference.elu(x, 1.0), rtol=tolerance, atol=1e-16)
+    rows = np.array([[0.0, -30.0, -80.0, -1000.0], [900.0, 900.0, -900.0, 0.0]], dtype=dtype)
+    np.testing.assert_allclose(ours.softmax(rows), reference.softmax(rows), rtol=tolerance, atol=1e-300)
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "gelu", "softmax"])
+def test_nan_shows_in_activations(name: str) -> None:
+    x = np.arange(40, dtype=np.float32).reshape(4, 10) - 20
+    x[1, 3] = np.nan
+    ours, reference = getattr(NumbaBackend(), name)(x), getattr(NumpyBackend(), name)(x)
+    np.testing.assert_array_equal(np.isnan(ours), np.isnan(reference))
+
+
+def test_nan_shows_in_elu_leaky_relu_and_dropout() -> None:
+    x = np.full((4, 10), np.nan, dtype=np.float32)
+    ops = NumbaBackend()
+    assert np.isnan([ops.elu(x, 1.0), ops.leaky_relu(x, 0.1), ops.dropout(x, 0.5, KEY)[0]]).all()
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_maxpool_takes_the_first_nan(place: int) -> None:
+    x = np.array([4.0, 3.0, 2.0, 9.0], dtype=np.float32)
+    x[place:] = np.nan
+    x[3] = 9.0 if place < 3 else np.nan
+    pool = ((2, 2), (2, 2), ((0, 0), (0, 0)))
+    dx = []
+    for ops in (NumbaBackend(), NumpyBackend()):
+        y, saved = ops.maxpool(x.reshape(1, 2, 2, 1), *pool)
+        assert np.isnan(y).all()
+        dx.append(ops.maxpool_backward(np.ones_like(y), saved, *pool))
+    np.testing.assert_array_equal(*dx)
+
+
+def test_maxpool_ties_go_to_the_first() -> None:
+    x = np.zeros((1, 4, 4, 3), dtype=np.float32)
+    pool = ((3, 3), (1, 1), ((1, 1), (1, 1)))
+    dx = []
+    for ops in (NumbaBackend(), NumpyBackend()):
+        x[...] = np.random.default_rng(0).integers(0, 2, x.shape)
+        y, saved = ops.maxpool(x, *pool)
+        dx.append(ops.maxpool_backward(np.arange(y.size, dtype=np.float32).reshape(y.shape), saved, *pool))
+    np.testing.assert_array_equal(*dx)
+
+
+def test_maxpool_with_a_window_of_more_than_256() -> None:
+    geometry = Geometry(H=20, W=19, window=(17, 17), stride=(1, 2), padding=((0, 0), (2, 0)))
+    assert_close(maxpool(NumbaBackend(), Draw(geometry)), maxpool(NumpyBackend(), Draw(geometry)), "float32")
+
+
+def test_nan_gradients_survive_clipping() -> None:
+    grads = np.array([1.0, np.nan, 2.0], dtype=np.float32)
+    NumbaBackend().clip_global_norm(grads, 1.0)
+    assert np.isnan(grads).all()
+
+
+def test_a_label_out_of_range_gives_nan_not_a_crash() -> None:
+    loss, _ = NumbaBackend().softmax_cross_entropy(np.zeros((2, 3), np.float32), np.array([1, 10**9]), 0.0)
+    assert np.isnan(loss)
+
+
+@pytest.mark.parametrize("kind", [NumpyBackend, NumbaBackend])
+def test_signatures_are_those_of_the_protocol(kind: type[Backend]) -> None:
+    for name, declared in inspect.getmembers(Backend, inspect.isfunction):
+        if not name.startswith("_"):
+            ours, protocol = inspect.signature(getattr(kind, name)), inspect.signature(declared)
+            assert list(ours.parameters.values()) == list(protocol.parameters.values()), name
+            assert name == "bound_to" or ours.return_annotation == protocol.return_annotation, name
+
+
+def small_network(backend: Backend) -> Sequential:
+    layers = [
+        Conv2D(6, padding="same"),
+        BatchNorm(),
+        ReLU(),
+        MaxPool2D(),
+        Dropout(0.25),
+        Flatten(),
+        Dense(10),
+    ]
+    return Sequential(layers, (12, 12, 2), backend=backend, seed=3)
+
+
+def test_evaluating_between_forward_and_backward_changes_no_gradient() -> None:
+    rng = np.random.default_rng(0)
+    x, other = (rng.standard_normal((8, 12, 12, 2)).astype(np.float32) for _ in range(2))
+    dy = rng.standard_normal((8, 10)).astype(np.float32)
+    gradients = []
+    for interrupted in (False, True):
+        model = small_network(NumbaBackend())
+        _, tape = model.forward(x, train=True, step=1)
+        if interrupted:
+            model.forward(other)
+            model.predict(np.concatenate([other, other]))
+        dx = model.backward(dy, tape, input_gradient=True)
+        gradients.append([model.store.grads.flat.copy(), np.array(dx)])
+    for mine, theirs in zip(*gradients, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_network_has_the_gradients_of_the_reference() -> None:
+    rng = np.random.default_rng(0)
+    x, dy = (rng.standard_normal(shape).astype(np.float32) for shape in ((8, 12, 12, 2), (8, 10)))
+    gradients = []
+    for backend in (NumbaBackend(), NumpyBackend()):
+        model = small_network(backend)
+        _, tape = model.forward(x, train=True, step=1)
+        model.backward(dy, tape)
+        gradients.append([model.store.grads.flat])
+    assert_close(*gradients, "float32")
+
+
+def test_a_step_allocates_nothing_after_the_first() -> None:
+    model = small_network(NumbaBackend())
+    x, dy = np.ones((8, 12, 12, 2), np.float32), np.ones((8, 10), np.float32)
+    held = []
+    for step in range(3):
+        _, tape = model.forward(x, train=True, step=step)
+        model.backward(dy, tape)
+        held.append(model.workspace.nbytes)
+    assert held[0] == held[1] == held[2] > 0
+
+
+def test_output_size_of_an_empty_batch() -> None:
+    W, b = np.ones((3, 3, 1, 2), np.float32), np.ones(2, np.float32)
+    x = np.ones((0, 5, 5, 1), np.float32)
+    y, _ = NumbaBackend().conv2d(x, W, b, (1, 1), ((0, 0), (0, 0)))
+    assert y.shape == (0, *output_size(x.shape, (3, 3), (1, 1), ((0, 0), (0, 0))), 2)

@@ -1,0 +1,55 @@
+"""tinynet doctor: it tells what works, and what to do about the rest."""
+
+import pytest
+
+from tinynet import backends
+from tinynet.backends.numpy_ import NumpyBackend
+from tinynet.cli import doctor
+
+
+def test_a_healthy_machine(tinynet):
+    if not backends.status("numba").works:
+        pytest.skip("numba cannot be loaded here")
+    said = tinynet("doctor")
+    assert "All is well" in said
+    for word in ("Python", "numba", "cupy", "BLAS", "threads", "data cache", "kernel cache", "notebooks"):
+        assert word in said
+    assert "not fetched yet" in said
+    assert "tinynet data fetch mnist" in said
+
+
+def test_without_numba(tinynet, monkeypatch):
+    real = backends.status
+    gone = backends.Status("numba", False, "numba cannot be imported: gone", "pip install numba")
+    monkeypatch.setattr(backends, "status", lambda name: gone if name == "numba" else real(name))
+    said = tinynet("doctor", code=1)
+    assert "numba cannot be imported: gone → pip install numba" in said
+    assert "the numba backend does not work" in said
+
+
+def test_a_backend_that_breaks_or_errs_when_it_computes(monkeypatch):
+    def crash(self, *arguments):
+        raise RuntimeError("illegal instruction")
+
+    assert doctor._try("numpy") == ""
+    with monkeypatch.context() as patch:
+        patch.setattr(NumpyBackend, "relu", crash)
+        assert doctor._try("numpy") == "RuntimeError: illegal instruction"
+
+
+def test_folders_that_cannot_be_written(tinynet, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "file" / "cache"))
+    found = {what: (good, text, fix) for what, good, text, fix in doctor.folder_rows()}
+    assert not found["data cache"][0]
+    assert "TINYNET_CACHE" in found["data cache"][2]
+
+
+def test_data_sets_that_are_there(monkeypatch, mnist_dir, tmp_path):
+    monkeypatch.setenv("TINYNET_DATA", str(mnist_dir))
+    assert doctor._data_set("mnist", tmp_path)[0]
+    good, _, fix = doctor._data_set("fashion-mnist", tmp_path)
+    assert not good
+    assert fix
+    monkeypatch.setenv("TINYNET_DATA", str(tmp_path))
+    assert "lacks files of mnist" in doctor._data_set("mnist", tmp_path)[1]

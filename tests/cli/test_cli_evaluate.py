@@ -1,0 +1,59 @@
+"""tinynet evaluate: figures by class for a run or a file, and a picture of the mistakes."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tinynet import checkpoint
+from tinynet.data import write_idx
+
+
+def test_a_run_and_its_model_file_give_the_accuracy_of_the_report(tinynet, trained):
+    expected = json.loads((trained.folder / "report.json").read_text())["test"]["accuracy"]
+    for what in (trained.folder, trained.folder / "model.safetensors"):
+        said = tinynet("evaluate", what, "--dataset", "sample", "--backend", "numpy")
+        assert f"accuracy {100 * expected:.2f} %" in said
+        assert "precision" in said
+        assert said.count("│ 100 │") == 10
+
+
+def test_the_training_split(tinynet, trained):
+    said = tinynet("evaluate", trained.folder, "--dataset", "sample", "--split", "train")
+    assert "4,000 train images of sample" in said
+
+
+def test_the_mistakes_are_drawn(tinynet, trained, tmp_path):
+    picture = tmp_path / "mistakes.png"
+    tinynet("evaluate", trained.folder, "--dataset", "sample", "--mistakes", picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "complaint"),
+    [
+        ("missing.safetensors", None, "there is no file"),
+        ("text.safetensors", b"hello", "is damaged, or no safetensors file"),
+    ],
+)
+def test_a_file_that_is_no_model(tinynet, tmp_path, file, content, complaint):
+    if content:
+        (tmp_path / file).write_bytes(content)
+    assert complaint in tinynet("evaluate", tmp_path / file, "--dataset", "sample", code=1)
+
+
+def test_a_folder_that_is_no_run(tinynet, tmp_path):
+    assert "is not the folder of a run" in tinynet("evaluate", tmp_path, "--dataset", "sample", code=1)
+
+
+def test_a_model_of_another_data_set_is_told(tinynet, trained, tmp_path):
+    model, loss, _ = checkpoint.load_model(trained.folder / "model.safetensors", backend="numpy")
+    checkpoint.save_model(tmp_path / "m.safetensors", model, loss, {})
+    said = tinynet("evaluate", tmp_path / "m.safetensors", "--dataset", "sample")
+    assert "NOTE: trained on other data, evaluated on sample" in said
+
+
+def test_a_data_folder_without_the_files(tinynet, trained, tmp_path):
+    write_idx(tmp_path / "train-labels-idx1-ubyte", np.zeros(3, np.uint8))
+    said = tinynet("evaluate", trained.folder, "--dataset", "mnist", "--data-dir", tmp_path, code=1)
+    assert "lacks files of mnist" in said

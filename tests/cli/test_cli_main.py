@@ -1,0 +1,65 @@
+"""tinynet as a whole: help, versions, and mistakes that end in a message."""
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+import tinynet as package
+from tinynet.cli import COMMANDS, main
+
+SUBCOMMANDS = [*([name] for name in COMMANDS), *(["data", name] for name in ("fetch", "info", "verify"))]
+
+
+@pytest.mark.parametrize("command", SUBCOMMANDS, ids=" ".join)
+def test_help_shows_an_example_and_what_each_option_is_for(tinynet, command):
+    said = tinynet(*command, "--help")
+    assert f"Usage: main {' '.join(command)}" in said
+    assert "Example" in said
+    assert f"tinynet {' '.join(command)}" in said
+
+
+def test_help_lists_every_command(tinynet):
+    said = tinynet("--help")
+    assert all(f" {name} " in said for name in COMMANDS)
+
+
+def test_the_version(tinynet):
+    assert tinynet("--version") == f"tinynet, version {package.__version__}"
+
+
+def test_an_unknown_command(tinynet):
+    assert "No such command 'trian'" in tinynet("trian", code=2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--dataset", "nosuch"],
+        ["train", "nosuch"],
+        ["evaluate", "nosuch"],
+        ["predict", "nosuch", "nosuch.png"],
+        ["summary", "nosuch"],
+        ["gradcheck", "--layer", "nosuch"],
+        ["data", "verify", "nosuch"],
+        ["train", "--resume", "nosuch"],
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_ends_in_a_message(arguments):
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert result.output.splitlines()[0].startswith("Error: ")
+    assert "nosuch" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from click.testing import CliRunner; from tinynet.cli import main;"
+        "assert CliRunner().invoke(main, ['--help']).exit_code == 0;"
+        "print([name for name in ('numba', 'rich', 'PIL', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,105 @@
+"""tinynet predict: pictures, IDX and CSV in; a table, a CSV or a submission out."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinynet import checkpoint
+from tinynet.data import load, write_csv, write_idx
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("sample").test
+
+
+@pytest.fixture
+def predict(tinynet, trained):
+    return lambda *arguments, code=0: tinynet("predict", trained.folder, *arguments, code=code)
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_kind_of_file_gives_the_predictions_of_the_run(predict, trained, digits, tmp_path):
+    write_csv(tmp_path / "test.csv", digits.images[:30])
+    write_csv(tmp_path / "train.csv.gz", digits.images[:30], digits.labels[:30])
+    write_idx(tmp_path / "plain", digits.images[:30, ..., 0])
+    write_idx(tmp_path / "packed.gz", digits.images[:30])
+    Image.fromarray(digits.images[0, ..., 0]).save(tmp_path / "digit.png")
+    names = ["test.csv", "train.csv.gz", "plain", "packed.gz"]
+    out = tmp_path / "out.csv"
+    predict(*(tmp_path / name for name in names), tmp_path / "digit.png", "--out", out)
+    expected = [row["predicted"] for row in rows(trained.folder / "predictions.csv")[:30]]
+    found = rows(out)
+    assert [row["prediction"] for row in found] == expected * 4 + expected[:1]
+    assert [row["index"] for row in found[30:60]] == [str(i) for i in range(30)]
+    assert found[-1]["fitted"] == "used as it is"
+    assert all(float(row["probability"]) >= float(row["probability_2"]) for row in found)
+
+
+def test_the_table_shows_twenty_rows_and_says_that_there_are_more(predict, digits, tmp_path):
+    write_idx(tmp_path / "many", digits.images[:25])
+    said = predict(tmp_path / "many")
+    assert said.count("many #") == 20
+    assert "… and 5 more (use --out)" in said
+
+
+def test_a_picture_is_explained(predict, tmp_path):
+    canvas = np.full((120, 90), 240, np.uint8)
+    canvas[20:100, 40:50] = 10
+    Image.fromarray(canvas).save(tmp_path / "one.png")
+    said = predict(tmp_path / "one.png", "--top", 3)
+    assert "inverted, cropped from 90 x 120 to 10 x 80" in said
+    assert said.count("%)") == 2
+
+
+def test_top_is_limited_by_the_classes(predict, digits, tmp_path):
+    write_idx(tmp_path / "one", digits.images[:1])
+    predict(tmp_path / "one", "--top", 99, "--out", tmp_path / "out.csv")
+    (row,) = rows(tmp_path / "out.csv")
+    assert sum(float(p) for name, p in row.items() if name.startswith("prob")) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_submission(predict, trained, digits, tmp_path):
+    write_csv(tmp_path / "test.csv", digits.images[:12])
+    predict(tmp_path / "test.csv", "--submission", tmp_path / "submission.csv")
+    lines = (tmp_path / "submission.csv").read_text().splitlines()
+    expected = [row["predicted"] for row in rows(trained.folder / "predictions.csv")[:12]]
+    assert lines == ["ImageId,Label", *(f"{i},{label}" for i, label in enumerate(expected, 1))]
+
+
+def test_class_names_come_from_the_checkpoint(tinynet, trained, digits, tmp_path):
+    model, loss, about = checkpoint.load_model(trained.folder / "model.safetensors", backend="numpy")
+    checkpoint.save_model(tmp_path / "m.safetensors", model, loss, about | {"classes": list("ABCDEFGHIJ")})
+    write_idx(tmp_path / "one", digits.images[:1])
+    tinynet("predict", tmp_path / "m.safetensors", tmp_path / "one", "--out", tmp_path / "out.csv")
+    assert rows(tmp_path / "out.csv")[0]["prediction"] in "ABCDEFGHIJ"
+    said = tinynet(
+        "predict", tmp_path / "m.safetensors", tmp_path / "one", "--submission", tmp_path / "s", code=1
+    )
+    assert "a submission is for models of the ten digits" in said
+    checkpoint.save_model(tmp_path / "m.safetensors", model, loss, {})
+    tinynet("predict", tmp_path / "m.safetensors", tmp_path / "one")
+
+
+def test_files_with_a_mistake(predict, tmp_path):
+    assert "cannot be read" in predict(tmp_path / "missing.png", code=1)
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert "is not a picture" in predict(tmp_path / "notes.txt", code=1)
+    write_idx(tmp_path / "labels", np.arange(5, dtype=np.uint8))
+    assert "do not fit this model" in predict(tmp_path / "labels", code=1)
+    write_idx(tmp_path / "small", np.zeros((2, 8, 8), np.uint8))
+    assert "received: shape (2, 8, 8, 1)" in predict(tmp_path / "small", code=1)
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    assert "wrong header" in predict(tmp_path / "bad.csv", code=1)
+    assert "Missing argument 'FILES...'" in predict(code=2)
+
+
+def test_an_output_that_cannot_be_written(predict, digits, tmp_path):
+    write_idx(tmp_path / "one", digits.images[:1])
+    assert "cannot be written" in predict(tmp_path / "one", "--out", tmp_path / "no" / "out.csv", code=1)

@@ -1,0 +1,26 @@
+"""tinynet summary: what the layers are and what they cost."""
+
+import pytest
+
+from tinynet import recipe
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_every_named_architecture(tinynet, name):
+    assert "multiply-adds" in tinynet("summary", name)
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("kaggle-cnn", "2,686,858"), ("lenet", "1,199,882")])
+def test_the_published_sizes(tinynet, name, parameters):
+    assert f"{parameters} parameters" in tinynet("summary", name)
+
+
+def test_a_file_a_run_and_its_model(tinynet, tiny, trained):
+    for what in (tiny, trained.folder, trained.folder / "best.safetensors"):
+        assert "7,850 parameters (7,850 trainable), 7,840 multiply-adds" in tinynet("summary", what)
+
+
+def test_what_is_none_of_these(tinynet, tmp_path):
+    assert "nosuch" in tinynet("summary", "nosuch", code=1)
+    assert "is not the folder of a run" in tinynet("summary", tmp_path, code=1)
+    assert "cannot be read" in tinynet("summary", tmp_path / "no.toml", code=1)

@@ -1,0 +1,212 @@
+"""tinynet train: what a run leaves behind, how it goes on, and what it says when something is wrong."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tinynet import backends, callbacks, files
+
+LEFT = {
+    "best.safetensors",
+    "config.json",
+    "last.safetensors",
+    "log.jsonl",
+    "model.safetensors",
+    "predictions.csv",
+    "report.json",
+    "report.md",
+}
+
+
+def weights(folder):
+    return json.loads((folder / "report.json").read_text())["facts"]["weights_sha256"]
+
+
+def test_a_run_leaves_its_files(trained):
+    names = {path.name for path in trained.folder.iterdir()}
+    assert names >= LEFT
+    assert {path.suffix for path in map(trained.folder.joinpath, names - LEFT)} <= {".png"}
+    assert len((trained.folder / "predictions.csv").read_text().splitlines()) == 1001
+    assert "Test accuracy" in trained.said
+    assert f"tinynet evaluate {trained.folder}" in trained.said
+    assert "not on MNIST's 10,000" in trained.said
+
+
+def test_options_change_the_recipe(train, tmp_path):
+    options = ["--epochs", 1, "--batch", 100, "--optimizer", "SGD", "--lr", 0.5, "--schedule", "Cosine"]
+    train(*options, "--validation", 0, "--seed", 7, "--dtype", "float64")
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())
+    plan = settings["recipe"]["training"]
+    assert (plan["epochs"], plan["batch_size"], plan["validation"]) == (1, 100, 0)
+    assert plan["optimizer"] == {"type": "SGD", "learning_rate": 0.5}
+    assert plan["schedule"] == {"type": "Cosine"}
+    assert (settings["seed"], settings["dtype"], settings["backend"]) == (7, "float64", "numpy")
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
+def test_the_same_command_gives_the_same_weights(train, tmp_path, trained):
+    train()
+    assert weights(tmp_path / "run") == weights(trained.folder)
+
+
+def test_a_folder_that_is_taken(train, trained):
+    said = train("--out", trained.folder, code=1)
+    assert "is not empty" in said
+    assert f"tinynet train --resume {trained.folder}" in said
+
+
+def test_a_folder_that_cannot_be_made(train, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert "cannot be used: Not a directory" in train("--out", tmp_path / "file" / "run", code=1)
+
+
+@pytest.mark.parametrize(
+    ("toml", "complaint"),
+    [
+        ('layers = [ { type = "Dense", unit = 3 } ]', "unknown key 'unit' for layer Dense"),
+        ('layers = [ { type = "Dens", units = 3 } ]', "unknown layer"),
+        ('layers = [ { type = "Dense", units = "3" } ]', "wrong value for 'units'"),
+        ("layers = [", "is not valid TOML"),
+        ("[training]\nepochs = 1", "lacks layers"),
+        ("layers = []\n[training]\nepoch = 1", "unknown key 'epoch'"),
+        ("layers = []", "at least one layer"),
+        ('layers = [ { type = "Dense", units = 10 } ]', "expected"),
+    ],
+)
+def test_an_architecture_with_a_mistake(train, tmp_path, toml, complaint):
+    path = tmp_path / "mine.toml"
+    path.write_text(toml)
+    assert complaint in train(architecture=path, code=1)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--optimizer", "Sgd"], "expected: SGD, Adam, AdamW received: 'Sgd'"),
+        (["--schedule", "cosine"], "unknown schedule"),
+        (["--backend", "tpu"], "expected: auto, numpy, numba, cupy received: 'tpu'"),
+        (["--dataset", "nosuch"], "there is no data set 'nosuch'"),
+        (["--validation", "400000"], "too small for this recipe"),
+    ],
+)
+def test_an_option_with_a_mistake(train, tmp_path, options, complaint):
+    assert complaint in train(*options, code=1)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "options", [["--epochs", "-1"], ["--batch", "0"], ["--threads", "0"], ["--seed", "x"]]
+)
+def test_a_number_out_of_range(train, options):
+    assert f"Invalid value for '{options[0]}'" in train(*options, code=2)
+
+
+def test_cupy_without_a_gpu(train):
+    if backends.status("cupy").works:
+        pytest.skip("there is a GPU here")
+    said = train("--backend", "cupy", code=1)
+    assert "the cupy backend cannot run here" in said
+    assert "pip install 'tinynet[cuda12]'" in said
+
+
+def test_a_finished_run_resumed_stays_what_it_is(train, trained, tmp_path):
+    folder = shutil.copytree(trained.folder, tmp_path / "again")
+    assert "Test accuracy" in train("--resume", folder)
+    assert weights(folder) == weights(trained.folder)
+
+
+def test_resuming_what_is_no_run(train, tmp_path):
+    assert "is not the folder of a run" in train("--resume", tmp_path, code=1)
+    (tmp_path / "config.json").write_text('{"name": ')
+    assert "config.json is damaged" in train("--resume", tmp_path, code=1)
+
+
+def test_a_resumed_run_cannot_be_changed(train, trained):
+    assert "'--epochs' does not go with --resume" in train("--resume", trained.folder, "--epochs", 9, code=2)
+
+
+def test_resuming_from_a_damaged_checkpoint(train, trained, tmp_path):
+    folder = shutil.copytree(trained.folder, tmp_path / "damaged")
+    whole = (folder / "last.safetensors").read_bytes()
+    (folder / "last.safetensors").write_bytes(whole[:-100])
+    said = train("--resume", folder, code=1)
+    assert "last.safetensors is damaged" in said
+    assert "fix:" in said
+
+
+def test_resuming_with_other_data(train, trained, tmp_path):
+    folder = shutil.copytree(trained.folder, tmp_path / "other")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"data_sha256": "0" * 64}))
+    assert "is not the one this run was started with" in train("--resume", folder, code=1)
+
+
+def test_auto_is_written_down_as_what_it_was(train, tmp_path, monkeypatch):
+    monkeypatch.setattr("tinynet.data.download.MIRRORS", {"mnist": ()})
+    train("--dataset", "auto")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["dataset"] == "sample"
+    train("--resume", tmp_path / "run")
+
+
+def test_a_full_disk_ends_in_a_message_and_keeps_the_old_checkpoint(train, tmp_path, monkeypatch):
+    last, kept = tmp_path / "run" / "last.safetensors", []
+    save = callbacks.save_training
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def save_until_full(path, *rest):
+        if path.exists():  # the second time
+            kept.append(path.read_bytes())
+            monkeypatch.setattr(files.os, "fsync", full)
+        save(path, *rest)
+
+    monkeypatch.setattr(callbacks, "save_training", save_until_full)
+    said = train(code=1)
+    assert "last.safetensors could not be saved: No space left on device" in said
+    assert "free some disk space" in said
+    assert kept == [last.read_bytes()]
+    assert not list(last.parent.glob("*.tmp"))
+    monkeypatch.undo()
+    monkeypatch.setenv("COLUMNS", "300")
+    train("--resume", last.parent)
+
+
+def test_ctrl_c_while_the_report_is_written(train, tmp_path, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tinynet.report.write_report", interrupt)
+        assert "Interrupted and saved. Go on with:" in train(code=130)
+    train("--resume", tmp_path / "run")
+    assert (tmp_path / "run" / "report.json").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
+def test_an_interrupted_run_goes_on_to_the_same_weights(train, tiny, tmp_path):
+    options = ["--epochs", "150", "--dataset", "sample", "--backend", "numpy"]
+    command = [sys.executable, "-c", "from tinynet.cli import main; main()", "train", str(tiny), *options]
+    folder = tmp_path / "cut"
+    started = subprocess.Popen([*command, "--out", str(folder)], stdout=subprocess.PIPE, text=True)
+    patience = time.monotonic() + 30
+    while not (folder / "last.safetensors").exists() and time.monotonic() < patience:
+        time.sleep(0.02)
+    started.send_signal(signal.SIGINT)
+    said, _ = started.communicate(timeout=30)
+    assert started.returncode == 130, said
+    assert f"tinynet train --resume {folder}" in " ".join(said.split()).replace("- ", "-")
+    done = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
+    assert done["event"] == "end"
+    assert done["stopped"] == "interrupted"
+    train("--resume", folder)
+    train("--epochs", 150, "--out", tmp_path / "whole")
+    assert weights(folder) == weights(tmp_path / "whole")

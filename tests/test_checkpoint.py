@@ -1,0 +1,184 @@
+"""tinynet.checkpoint: what is saved comes back bit for bit, and nothing damaged or foreign is loaded."""
+
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from tinynet import files
+from tinynet.callbacks import EarlyStopping
+from tinynet.checkpoint import load_model, load_training, save_model, save_training, weights_sha256
+from tinynet.errors import CheckpointError
+from tinynet.layers import BatchNorm, Dense, Flatten, ReLU, Rescale
+from tinynet.losses import SoftmaxCrossEntropy
+from tinynet.model import Sequential
+from tinynet.optim import SGD, Adam
+from tinynet.training import Trainer
+
+ABOUT = {"classes": ["a", "b", "c"], "dataset": "dots"}
+IMAGES = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 1), dtype=np.uint8)
+LABELS = np.arange(60) % 3
+
+
+def make_trainer(units=8, *, seed=0, epochs=2, dtype="float32", optimizer=None):
+    layers = [Rescale(), Flatten(), Dense(units), BatchNorm(), ReLU(), Dense(3)]
+    model = Sequential(layers, (4, 4, 1), backend="numpy", seed=seed, dtype=dtype)
+    data = (IMAGES, LABELS)
+    optimizer = optimizer or Adam(0.01)
+    return Trainer(model, data, validation=data, optimizer=optimizer, epochs=epochs, batch_size=16)
+
+
+@pytest.fixture
+def trained():
+    """A trainer and its callback after two epochs."""
+    trainer, callbacks = make_trainer(), [EarlyStopping()]
+    trainer.run(callbacks)
+    return trainer, callbacks
+
+
+@pytest.fixture
+def model_file(trained, tmp_path):
+    save_model(tmp_path / "model.safetensors", trained[0].model, SoftmaxCrossEntropy(0.1), ABOUT)
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def training_file(trained, tmp_path):
+    save_training(tmp_path / "last.safetensors", *trained, ABOUT)
+    return tmp_path / "last.safetensors"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_model_comes_back_bit_for_bit(tmp_path, dtype):
+    trainer = make_trainer(dtype=dtype)
+    trainer.run()
+    save_model(tmp_path / "m", trainer.model, SoftmaxCrossEntropy(0.1), ABOUT)
+    back = load_model(tmp_path / "m", backend="numpy")
+    assert weights_sha256(back.model) == weights_sha256(trainer.model)
+    assert back.model.predict(IMAGES).tobytes() == trainer.model.predict(IMAGES).tobytes()
+    assert back.model.dtype == dtype
+    assert back.loss.smoothing == 0.1
+    assert back.about == ABOUT
+
+
+def test_a_resumed_training_is_the_same_training(training_file):
+    whole = make_trainer(epochs=5)
+    whole_callbacks = [EarlyStopping()]
+    whole.run(whole_callbacks)
+    resumed, callbacks = make_trainer(epochs=5, seed=0), [EarlyStopping()]
+    load_training(training_file, resumed, callbacks)
+    assert resumed.state.epoch == 2
+    resumed.run(callbacks)
+    assert weights_sha256(resumed.model) == weights_sha256(whole.model)
+    assert callbacks[0].state() == whole_callbacks[0].state()
+
+    def figures(trainer):
+        return [{name: v for name, v in r.items() if name != "seconds"} for r in trainer.state.history]
+
+    assert figures(resumed) == figures(whole)
+
+
+def test_a_training_file_is_also_a_model(training_file, trained):
+    assert weights_sha256(load_model(training_file, backend="numpy").model) == weights_sha256(
+        trained[0].model
+    )
+
+
+def test_no_cut_is_loaded(model_file):
+    whole = model_file.read_bytes()
+    for length in [*range(0, len(whole), 37), len(whole) - 1]:
+        model_file.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match="is damaged"):
+            load_model(model_file)
+
+
+@pytest.mark.parametrize("bit", [0, 1, 5, 7])
+def test_no_flipped_bit_is_loaded(model_file, trained, bit):
+    whole = model_file.read_bytes()
+    for position in range(0, len(whole), 3):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << bit
+        model_file.write_bytes(damaged)
+        with pytest.raises(CheckpointError):
+            load_model(model_file)
+
+
+def test_a_foreign_file(tmp_path):
+    save_file({"x": np.zeros(3, np.float32)}, tmp_path / "foreign")
+    with pytest.raises(CheckpointError, match=r"was not written by tinynet(.|\n)*no metadata"):
+        load_model(tmp_path / "foreign")
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(CheckpointError, match=r"no safetensors file(.|\n)*fix: "):
+        load_model(tmp_path / "text")
+    with pytest.raises(CheckpointError, match="there is no file"):
+        load_model(tmp_path / "missing")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load_model(tmp_path)
+
+
+def test_a_model_file_given_to_resume(model_file):
+    with pytest.raises(CheckpointError, match=r"no training state(.|\n)*last.safetensors"):
+        load_training(model_file, make_trainer(), [EarlyStopping()])
+
+
+def test_another_architecture_is_named(training_file):
+    with pytest.raises(CheckpointError, match=r"layer 3 differs(.|\n)*'units': 9(.|\n)*'units': 8"):
+        load_training(training_file, make_trainer(9), [EarlyStopping()])
+
+
+def test_another_dtype_names_the_first_parameter(training_file):
+    with pytest.raises(CheckpointError, match=r"values/dense_1\.W differs\n.*float64\n.*float32"):
+        load_training(training_file, make_trainer(dtype="float64"), [EarlyStopping()])
+
+
+def test_another_optimizer_names_the_first_average(trained, tmp_path):
+    sgd = make_trainer(optimizer=SGD(0.1))
+    sgd.run()
+    save_training(tmp_path / "sgd", sgd, [EarlyStopping()], ABOUT)
+    with pytest.raises(CheckpointError, match=r"optimizer/\w+/dense_1\.W differs(.|\n)*no such tensor"):
+        load_training(tmp_path / "sgd", make_trainer(), [EarlyStopping()])
+
+
+def test_other_callbacks(training_file):
+    with pytest.raises(CheckpointError, match="callbacks"):
+        load_training(training_file, make_trainer(), [])
+
+
+def test_a_refused_file_leaves_the_trainer_as_it_was(training_file):
+    trainer = make_trainer(9)
+    before = weights_sha256(trainer.model)
+    with pytest.raises(CheckpointError):
+        load_training(training_file, trainer, [EarlyStopping()])
+    assert weights_sha256(trainer.model) == before
+    assert trainer.state.epoch == 0
+
+
+def test_a_full_disk_keeps_the_old_file(model_file, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    before = model_file.read_bytes()
+    model = make_trainer(seed=5).model
+    with pytest.raises(CheckpointError, match=r"No space left(.|\n)*is intact(.|\n)*free some disk space"):
+        save_model(model_file, model, SoftmaxCrossEntropy(), ABOUT)
+    assert model_file.read_bytes() == before
+    assert [path.name for path in model_file.parent.iterdir()] == [model_file.name]
+    with pytest.raises(CheckpointError, match="nothing was there before"):
+        save_model(model_file.with_name("new"), model, SoftmaxCrossEntropy(), ABOUT)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(CheckpointError, match="could not be saved"):
+        save_model(tmp_path / "no" / "m", make_trainer().model, SoftmaxCrossEntropy(), ABOUT)
+
+
+def test_no_pickle_and_readable_by_anyone(model_file):
+    raw = model_file.read_bytes()
+    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    assert json.loads(header["__metadata__"]["tinynet"])["about"] == ABOUT
+    assert "values/dense_1.W" in header
+    assert "state/batchnorm_1.mean" in header

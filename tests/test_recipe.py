@@ -1,0 +1,115 @@
+"""tinynet.recipe: the named recipes, files of one's own, and what is said about mistakes in them."""
+
+import pytest
+
+from tinynet import recipe
+from tinynet.errors import ConfigError
+from tinynet.model import Sequential
+from tinynet.recipe import Training
+
+SIZES = {"linear": 7_850, "mlp": 101_770, "lenet": 1_199_882, "kaggle-cnn": 2_686_858}
+
+
+@pytest.fixture
+def toml(tmp_path):
+    def write(text):
+        (tmp_path / "mine.toml").write_text(text)
+        return str(tmp_path / "mine.toml")
+
+    return write
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_every_named_recipe_builds_and_survives_a_round_trip(name):
+    found = recipe.load(name)
+    model = Sequential.from_config(found.as_table(), backend="numpy")
+    assert model.output_shape == (10,)
+    assert recipe.from_table(found.as_table()) == found
+    assert model.store.count + model.store.state_count == SIZES.get(
+        name, model.store.count + model.store.state_count
+    )
+
+
+def test_the_named_recipes():
+    assert set(SIZES) < set(recipe.names())
+    assert "cnn" in recipe.names()
+
+
+def test_a_file_of_ones_own(toml):
+    found = recipe.load(
+        toml('input_shape = [4, 4, 1]\nlayers = [ { type = "Flatten" } ]\n[training]\nepochs = 3')
+    )
+    assert found.input_shape == (4, 4, 1)
+    assert found.training == Training(epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("layers = []\nlayer = 1", r"unknown key 'layer' for the recipe\n  expected: layers, input_shape"),
+        (
+            "layers = []\n[training]\nepoch = 1",
+            r"unknown key 'epoch' for \[training\]\n  expected: epochs, ",
+        ),
+        (
+            'layers = [ { type = "Dense", unit = 1 } ]',
+            r"unknown key 'unit' for layer Dense\n  expected: units",
+        ),
+        ('layers = [ { type = "Dens" } ]', r"unknown layer\n  expected: .*Dense.*\n  received: 'Dens'"),
+        ("layers = [ 3 ]", "a layer is described by a table with a type"),
+        ("layers = 3", "wrong value for 'layers'"),
+        ("training = 3\nlayers = []", "training is a table"),
+        ("layers = []\n[training]\nepochs = 1.5", r"wrong value for 'epochs'.*\n  expected: a whole number"),
+        (
+            "layers = []\n[training]\nepochs = -1",
+            r"epochs is too small\n  expected: at least 0\n  received: -1",
+        ),
+        ('layers = []\n[training]\noptimizer = { type = "Adan" }', "unknown optimizer"),
+        ('layers = []\n[training]\nloss = { type = "L3" }', "unknown loss"),
+        ('layers = []\n[training]\nschedule = { type = "Step", evry = 1 }', "unknown key 'evry'"),
+        (
+            "layers = []\n[training]\nearly_stopping = { patienc = 1 }",
+            "unknown key 'patienc' for EarlyStopping",
+        ),
+        ("[training]", "lacks layers"),
+        ("layers = [", "is not valid TOML"),
+    ],
+)
+def test_a_mistake_is_explained_with_the_file(toml, text, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        recipe.load(toml(text))
+    assert "mine.toml" in str(caught.value)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        recipe.load(str(tmp_path / "no.toml"))
+    (tmp_path / "latin.toml").write_bytes(b"# \xe9")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        recipe.load(str(tmp_path / "latin.toml"))
+    with pytest.raises(
+        ConfigError, match=r"unknown architecture\n  expected: cnn, .*\.toml file\n.*'resnet'"
+    ):
+        recipe.load("resnet")
+
+
+@pytest.mark.parametrize(
+    ("training", "available", "counts"),
+    [
+        (Training(), 100, (100, 0)),
+        (Training(validation=0.1), 100, (90, 10)),
+        (Training(validation=30), 100, (70, 30)),
+        (Training(validation=0.25, samples=40), 100, (30, 10)),
+        (Training(samples=100), 100, (100, 0)),
+    ],
+)
+def test_the_cut(training, available, counts):
+    assert training.cut(available) == counts
+
+
+@pytest.mark.parametrize(
+    "training", [Training(samples=101), Training(validation=100), Training(validation=500)]
+)
+def test_too_few_samples(training):
+    with pytest.raises(ConfigError, match="too small for this recipe"):
+        training.cut(100)

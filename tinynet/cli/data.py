@@ -1,0 +1,124 @@
+"""tinynet data: fetch the data sets, look at them, verify their files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tinynet.cli import options
+
+name = click.argument("name", default="mnist")
+
+
+@click.group()
+def command() -> None:
+    """Fetch, show and verify the data sets.
+
+    \b
+    Examples:
+      tinynet data fetch
+      tinynet data info sample
+      tinynet data verify
+    """
+
+
+@command.command()
+@name
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to put the files in.  [default: the user's cache]",
+)
+def fetch(name: str, data_dir: Path | None) -> None:
+    """Download what is missing of NAME (mnist, fashion-mnist; mnist by default), and verify it.
+
+    \b
+    Examples:
+      tinynet data fetch
+      tinynet data fetch fashion-mnist --data-dir data/fashion
+    """
+    import os
+
+    from tinynet.cli.console import console, downloads
+    from tinynet.data import datasets
+
+    with downloads() as on_progress:
+        folder = datasets.fetch(name, data_dir, on_progress=on_progress)
+    console.print(f"{name}: four files, verified, in {folder}")
+    if os.environ.get("TINYNET_DATA"):
+        console.print("NOTE: TINYNET_DATA is set, and the folder it names comes first", style="bold yellow")
+
+
+@command.command()
+@click.argument("name", default="auto")
+@options.data_dir
+def info(name: str, data_dir: Path | None) -> None:
+    """Show the splits of NAME: auto (the default), mnist, fashion-mnist, sample or the path of a train.csv.
+
+    A data set that is not there yet is fetched.
+
+    \b
+    Examples:
+      tinynet data info
+      tinynet data info fashion-mnist
+      tinynet data info ../digit-recognizer/train.csv
+    """
+    from rich.table import Table
+
+    from tinynet.cli.console import console, load_dataset
+    from tinynet.data import datasets
+
+    facts: Any = datasets.info(load_dataset(name, data_dir))
+    splits = facts["splits"]
+    console.print(f"Images of each class in {facts['name']}:")
+    table = Table(show_footer=True)
+    table.add_column("class", footer="all")
+    for title, split in splits.items():
+        table.add_column(title, justify="right", footer=f"{split['shape'][0]:,}")
+    for kind in splits["train"]["labels"]:
+        table.add_row(kind, *(f"{split['labels'][kind]:,}" for split in splits.values()))
+    console.print(table)
+    for title, split in splits.items():
+        console.print(f"{title}: {' x '.join(map(str, split['shape']))}")
+    console.print(f"source: {facts['source']}")
+    console.print(f"sha256: {facts['sha256']}", soft_wrap=True)
+
+
+@command.command()
+@name
+@options.data_dir
+def verify(name: str, data_dir: Path | None) -> None:
+    """Check the four files of NAME (mnist, fashion-mnist; mnist by default) byte for byte; exit 1 if one is
+    wrong or missing.
+
+    \b
+    Examples:
+      tinynet data verify
+      tinynet data verify fashion-mnist --data-dir data/fashion
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    from tinynet.cli.console import console
+    from tinynet.data import datasets
+    from tinynet.data.download import cache_dir
+
+    folder = data_dir or datasets.locate(name) or cache_dir() / name
+    table = Table(title=f"{name} in {folder}")
+    for column in ("file", "status", "detail"):
+        table.add_column(column, overflow="fold")
+    results = datasets.verify(folder, name)
+    for file, status, detail in results:
+        style = "green" if status == "ok" else "bold red"
+        table.add_row(file, f"[{style}]{status}[/]", escape(detail))
+    console.print(table)
+    wrong = [file for file, status, _ in results if status != "ok"]
+    if wrong:
+        into = f" --data-dir {data_dir}" if data_dir else ""
+        console.print(f"{len(wrong)} of {len(results)} files are wrong or missing.")
+        console.print(f"Delete what is wrong, then: tinynet data fetch {name}{into}")
+        sys.exit(1)
+    console.print(f"All {len(results)} files are genuine.")

@@ -1,0 +1,195 @@
+"""tinynet doctor: what works on this machine, what does not, and how to mend it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import TypeAlias
+
+import click
+
+Row: TypeAlias = tuple[str, bool, str, str]
+"""What was looked at, whether all is well, what was found, and the fix if there is one."""
+
+PACKAGES = ("numpy", "numba", "llvmlite", "matplotlib", "Pillow", "safetensors", "threadpoolctl")
+EXTRAS = {
+    "cuda12": ("cupy-cuda12x", "train on an NVIDIA GPU"),
+    "cuda13": ("cupy-cuda13x", "train on an NVIDIA GPU"),
+    "notebooks": ("ipykernel", "run the notebooks"),
+    "test": ("pytest", "run the tests"),
+    "torch": ("torch", "compare with PyTorch in the tests"),
+}
+
+
+@click.command()
+def command() -> None:
+    """Check this machine: what is installed, which backends work, threads, caches; and say how to mend it.
+
+    Exit 0 when the two CPU backends, numpy and numba, work; 1 when one does not.
+
+    \b
+    Example:
+      tinynet doctor
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    from tinynet.cli.console import console
+
+    backends = list(backend_rows())
+    sections = {
+        "Installed": installed_rows(),
+        "Backends": backends,
+        "Threads": thread_rows(),
+        "Folders": folder_rows(),
+        "Extras (all optional)": extra_rows(),
+    }
+    for title, rows in sections.items():
+        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 1))
+        for what, good, found, fix in rows:
+            mark = "[green]ok[/]" if good else "[yellow]--[/]"
+            table.add_row(f" {mark}", what, escape(found + (f"\n→ {fix}" if fix else "")))
+        console.print(table, "")
+    broken = [what for what, good, _, _ in backends if not good and what != "cupy"]
+    if broken:
+        console.print(f"Not well: the {' and '.join(broken)} backend does not work.", style="bold red")
+        sys.exit(1)
+    console.print("All is well: the CPU backends work.", style="bold green")
+
+
+def installed_rows() -> Iterator[Row]:
+    """Python, tinynet and the libraries it stands on."""
+    from tinynet import __version__
+
+    yield "Python", True, f"{platform.python_version()} on {platform.platform()}", ""
+    yield "tinynet", True, f"{__version__} in {Path(__file__).resolve().parent.parent}", ""
+    for package in PACKAGES:
+        version = _version(package)
+        yield package, bool(version), version or "missing", "" if version else f"pip install {package}"
+
+
+def backend_rows() -> Iterator[Row]:
+    """Each backend, put to work where it can be loaded."""
+    from tinynet import backends
+
+    for name in backends.NAMES:
+        found = backends.status(name)
+        problem = _try(name) if found.works else ""
+        if problem:
+            fix = backends.CUPY_FIX if name == "cupy" else "pip install --upgrade --force-reinstall tinynet"
+            yield name, False, f"{found.detail}, but a small computation failed: {problem}", fix
+        else:
+            yield name, found.works, found.detail + ", computes rightly" * found.works, found.fix
+
+
+def thread_rows() -> Iterator[Row]:
+    """The cores, tinynet's share of them, and what BLAS (NumPy's matrix products) is set to."""
+    import numpy  # noqa: F401 (loads the BLAS that threadpoolctl then sees)
+    from threadpoolctl import threadpool_info
+
+    from tinynet import threads
+
+    has_affinity = hasattr(os, "sched_getaffinity")
+    allowed = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
+    yield "cores", True, f"{os.cpu_count()} in this machine, {allowed} for this process", ""
+    how = "TINYNET_THREADS" if os.environ.get("TINYNET_THREADS") else "by itself"
+    yield "tinynet", True, f"{threads.budget()} threads, chosen {how}", ""
+    for library in threadpool_info():
+        if library["user_api"] == "blas":
+            kind, version, count = (library[key] for key in ("internal_api", "version", "num_threads"))
+            owner = Path(library["filepath"]).parent.name
+            yield "BLAS", True, f"{kind} {version} ({owner}), {count} threads", ""
+
+
+def folder_rows() -> Iterator[Row]:
+    """Where downloads and compiled kernels are kept, and which data sets are there."""
+    from tinynet.data.download import PAYLOAD_SHA256, cache_dir
+
+    cache = cache_dir()
+    yield "data cache", *_writable(cache, "name another folder in TINYNET_CACHE")
+    for name in PAYLOAD_SHA256:
+        yield name, *_data_set(name, cache / name)
+    yield "kernel cache", *_kernel_cache()
+
+
+def extra_rows() -> Iterator[Row]:
+    """What can be installed on top."""
+    for extra, (package, use) in EXTRAS.items():
+        version = _version(package)
+        fix = "" if version else f"to {use}: pip install 'tinynet[{extra}]'"
+        yield extra, bool(version), f"{package} {version or 'is not installed'}", fix
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _try(backend: str) -> str:
+    """What goes wrong when the backend computes a small model, compared with numpy; "" if nothing does."""
+    import numpy as np
+
+    from tinynet.layers import Dense, Flatten, ReLU, Rescale
+    from tinynet.model import Sequential
+
+    images = np.arange(2 * 16, dtype=np.uint8).reshape(2, 4, 4, 1)
+    try:
+        expected, received = (
+            Sequential([Rescale(), Flatten(), Dense(8), ReLU(), Dense(3)], (4, 4, 1), backend=name).predict(
+                images
+            )
+            for name in ("numpy", backend)
+        )
+    except Exception as error:  # whatever a broken installation raises is what the user must read
+        return f"{type(error).__name__}: {error}"
+    return "" if np.allclose(expected, received, atol=1e-5) else "it gives other numbers than numpy"
+
+
+def _data_set(name: str, cached: Path) -> tuple[bool, str, str]:
+    from tinynet.data import datasets
+    from tinynet.errors import DataError
+
+    try:
+        folder = datasets.locate(name) or cached
+    except DataError as error:
+        return False, str(error).splitlines()[0], "mend or unset TINYNET_DATA"
+    results = datasets.verify(folder, name)
+    states = {status for _, status, _ in results}
+    if states == {"ok"}:
+        return True, f"verified, in {folder}", ""
+    if states == {"missing"}:
+        return False, "not fetched yet", f"tinynet data fetch {name}"
+    return False, f"files wrong or missing in {folder}", f"tinynet data verify {name}"
+
+
+def _kernel_cache() -> tuple[bool, str, str]:
+    try:
+        from tinynet.kernels.cpu import elementwise
+    except ImportError as error:
+        return False, f"numba's kernels cannot be loaded: {error}", "see the numba backend above"
+    kernel = next((value for value in vars(elementwise).values() if hasattr(value, "stats")), None)
+    place = kernel.stats.cache_path if kernel else None
+    if place is None:
+        return False, "none can be written: kernels are compiled anew at every start", _KERNEL_CACHE_FIX
+    return _writable(Path(place), _KERNEL_CACHE_FIX)
+
+
+_KERNEL_CACHE_FIX = "name a folder that can be written in NUMBA_CACHE_DIR"
+
+
+def _writable(folder: Path, fix: str) -> tuple[bool, str, str]:
+    """Whether a file can be made in `folder`, or in the nearest folder above it that exists."""
+    import tempfile
+
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            return True, f"{folder}{'' if nearest == folder else ' (made when needed)'}, can be written", ""
+    except OSError as error:
+        return False, f"{folder} cannot be written: {error.strerror}", fix
