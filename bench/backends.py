@@ -31,6 +31,8 @@ from tinynet.rng import Key
 
 RESULTS = Path(__file__).parent / "results" / "backends.md"
 BATCH = 128
+PAUSE = 0.03
+"""Seconds between turns: OpenBLAS' threads spin on after a product and would take a core from the next."""
 NO_PADDING, UNIT = ((0, 0), (0, 0)), (1, 1)
 
 Operation = Callable[[Backend], Any]
@@ -162,9 +164,12 @@ def measure(name: str, operation: Operation, seconds: float) -> Row:
     began = time.perf_counter()
     while len(times[0]) < 5 or time.perf_counter() - began < seconds:
         for ops, taken in zip(contenders, times, strict=True):
-            start = time.perf_counter()
-            operation(ops)
-            taken.append(1e3 * (time.perf_counter() - start))
+            time.sleep(PAUSE)
+            operation(ops)  # wakes this contender's threads
+            for _ in range(3):
+                start = time.perf_counter()
+                operation(ops)
+                taken.append(1e3 * (time.perf_counter() - start))
     (r, r_spread), (o, o_spread) = map(summary, times)
     return Row(name, r, r_spread, o, o_spread)
 

@@ -254,11 +254,18 @@ def test_names_count_within_a_kind_and_labels_carry_them() -> None:
 
 def test_a_layer_has_one_place() -> None:
     shared = L.Dense(2)
-    with pytest.raises(ConfigError, match=r"Dense 'dense_1' already belongs to a model\n  fix: make a new"):
+    with pytest.raises(ConfigError, match=r"Dense already belongs to a model\n  fix: make a new"):
         Sequential([shared, L.ReLU(), shared], (2,), backend="numpy")
     taken = Sequential([L.Dense(2)], (2,), backend="numpy").layers[0]
     with pytest.raises(ConfigError, match="already belongs"):
         Sequential([taken], (2,), backend="numpy")
+
+
+def test_the_layers_of_a_model_that_could_not_be_built_are_free_again() -> None:
+    layers = [L.Dense(2), L.Conv2D(3)]
+    with pytest.raises(ShapeError):
+        Sequential(layers, (2,), backend="numpy")
+    assert Sequential(layers[:1], (2,), backend="numpy").store.count == 6
 
 
 def test_an_unknown_dtype_or_backend_and_no_layers_are_refused() -> None:

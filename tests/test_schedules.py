@@ -78,13 +78,23 @@ def test_no_epochs_at_all_divide_by_nothing(name: str) -> None:
     assert math.isfinite(SCHEDULES[name]()(0.0, 0.0))
 
 
-@pytest.mark.parametrize("settings", [{"every": 0.0}, {"every": -1.0}, {"factor": 0.0}])
-def test_a_step_that_cannot_be_is_refused(settings: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match=r"step schedule\n  expected: every and factor above 0"):
-        Step(**settings)
-
-
-@pytest.mark.parametrize("peak", [0.0, 1.0, -0.5, 2.0])
-def test_a_peak_out_of_range_is_refused(peak: float) -> None:
-    with pytest.raises(ConfigError, match=r"one-cycle schedule\n  expected: peak in \(0, 1\)"):
-        OneCycle(peak=peak)
+@pytest.mark.parametrize(
+    ("kind", "settings", "complaint"),
+    [
+        (Step, {"every": 0.0}, r"the step schedule .*\n  expected: every above 0\n  received: 0.0"),
+        (Step, {"every": -1.0}, "expected: every above 0"),
+        (Step, {"factor": 0.0}, "expected: factor above 0"),
+        (OneCycle, {"peak": 0.0}, r"the one-cycle schedule .*\n  expected: peak in \(0, 1\)"),
+        (OneCycle, {"peak": 1.0}, r"expected: peak in \(0, 1\)"),
+        (OneCycle, {"peak": -0.5}, r"expected: peak in \(0, 1\)"),
+        (OneCycle, {"final": -1.0}, "expected: final of 0 or more"),
+        (OneCycle, {"start": -1.0}, "expected: start of 0 or more"),
+        (Cosine, {"final": -3.0}, "the cosine schedule .*\n  expected: final of 0 or more"),
+        (Constant, {"warmup": -1.0}, "a warm-up .*\n  expected: 0 epochs or more"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(
+    kind: type[Schedule], settings: dict[str, float], complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        kind(**settings)

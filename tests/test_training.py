@@ -425,11 +425,13 @@ def test_a_monitor_goes_on_where_it_was_after_a_resume(make: type[Monitor]) -> N
         np.testing.assert_array_equal(trainer.model.store.values.flat, 2)
 
 
-def test_watching_a_figure_that_is_not_there_says_which_are() -> None:
+def test_watching_a_figure_that_is_not_there_is_refused_before_the_first_step() -> None:
+    trainer = Trainer(_mlp(), _blobs(), epochs=1)
     with pytest.raises(
-        ConfigError, match=r"EarlyStopping cannot watch 'val_loss'\n  expected: epoch, step, loss"
+        ConfigError, match=r"EarlyStopping cannot watch 'val_loss'\n  expected: loss, accuracy\n"
     ):
-        Trainer(_mlp(), _blobs(), epochs=1).run([EarlyStopping()])
+        trainer.run([EarlyStopping()])
+    assert trainer.state.step == 0
 
 
 # --- the log ------------------------------------------------------------------------------------------------

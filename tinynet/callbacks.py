@@ -101,6 +101,9 @@ class EarlyStopping(Monitor):
     restore_best: bool = True
     _weights: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        check_patience(self)
+
     def on_epoch(self, trainer: Trainer, event: EpochEnd) -> None:
         if self.improved(event.record):
             if self.restore_best:
@@ -133,6 +136,9 @@ class ReduceOnPlateau(Monitor):
     patience: int = 5
     factor: float = 0.2
     min_scale: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_patience(self)
 
     def on_epoch(self, trainer: Trainer, event: EpochEnd) -> None:
         if not self.improved(event.record) and self.waited >= self.patience:
@@ -224,6 +230,16 @@ class JsonLog(Callback):
             log.write(json.dumps(line) + "\n")
             log.flush()
             os.fsync(log.fileno()) if line["event"] != "step" else None
+
+
+def check_patience(callback: EarlyStopping | ReduceOnPlateau) -> None:
+    """Raise ConfigError unless the callback's patience is at least one epoch."""
+    if callback.patience < 1:
+        raise ConfigError(
+            f"{type(callback).__name__} needs patience",
+            expected="1 epoch or more",
+            received=callback.patience,
+        )
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -74,19 +74,28 @@ class Sequential:
         self.workspace = Workspace()
         self.dtype = dtype
         self.seed = seed
-        self._build()
+        self._check_unused()
+        try:
+            self._build()
+        except Exception:
+            for layer in self.layers:
+                layer.release()
+            raise
         self.store = ParameterStore(self.layers, self.backend, dtype, seed)
         learners = (i for i, layer in enumerate(self.layers) if layer.param_specs)
         self._first_learner = next(learners, len(self.layers))
 
-    def _build(self) -> None:
-        shape, used = self.input_shape, dict.fromkeys(LAYERS, 0)
-        for layer in self.layers:
-            if layer.name:
+    def _check_unused(self) -> None:
+        for position, layer in enumerate(self.layers):
+            if layer.name or layer in self.layers[:position]:
                 raise ConfigError(
                     f"{layer.label} already belongs to a model",
                     fix="make a new layer for every place in a model",
                 )
+
+    def _build(self) -> None:
+        shape, used = self.input_shape, dict.fromkeys(LAYERS, 0)
+        for layer in self.layers:
             kind = type(layer).__name__
             used[kind] = used.get(kind, 0) + 1
             layer.name = f"{kind.lower()}_{used[kind]}"
@@ -157,14 +166,15 @@ class Sequential:
             return x
         raise DTypeError("a model takes real numbers", expected="float or integer samples", received=x.dtype)
 
-    def first_non_finite(self, x: Array) -> str:
-        """Where a NaN or an infinity first shows: a parameter, or the layer of a training forward of x."""
-        xp = self.backend.xp
-        for name, view in self.store.values.views.items():
+    def first_non_finite(self, x: Array, step: int = 0) -> str:
+        """Where a NaN or an infinity first shows: a parameter, or a layer in the training forward of x."""
+        xp, running = self.backend.xp, self.store.state.flat.copy()
+        for name, view in (self.store.values.views | self.store.state.views).items():
             if not xp.isfinite(view).all():
                 return f"the parameter {name}"
-        for layer in self.layers:
-            x, _ = layer.forward(x, train=False, key=Key(self.seed, Stream.DROPOUT))
+        for position, layer in enumerate(self.layers):
+            x, _ = layer.forward(x, train=True, key=Key(self.seed, Stream.DROPOUT, position, step))
+            self.store.state.flat[...] = running  # a diagnosis leaves no trace in the statistics
             if not xp.isfinite(x).all():
                 return f"the output of {layer.label}"
         return "the loss itself (every layer's output is finite)"

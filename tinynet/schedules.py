@@ -20,6 +20,9 @@ class Schedule(ABC):
 
     warmup: float = 0.0
 
+    def __post_init__(self) -> None:
+        check(self.warmup >= 0, "a warm-up", "0 epochs or more", self.warmup)
+
     def __call__(self, epoch: float, epochs: float) -> float:
         if epoch < self.warmup:
             return epoch / self.warmup
@@ -46,12 +49,9 @@ class Step(Schedule):
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.every <= 0 or self.factor <= 0:
-            raise ConfigError(
-                "the step schedule",
-                expected="every and factor above 0",
-                received=f"{self.every}, {self.factor}",
-            )
+        super().__post_init__()
+        check(self.every > 0, "the step schedule", "every above 0", self.every)
+        check(self.factor > 0, "the step schedule", "factor above 0", self.factor)
 
     def shape(self, epoch: float, epochs: float) -> float:
         return float(self.factor ** math.floor(epoch / self.every))
@@ -62,6 +62,10 @@ class Cosine(Schedule):
     """factor = final + (1 - final) · (1 + cos(π · epoch / epochs)) / 2  (Loshchilov & Hutter, SGDR, 2017)"""
 
     final: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.final >= 0, "the cosine schedule", "final of 0 or more", self.final)
 
     def shape(self, epoch: float, epochs: float) -> float:
         return _cosine(1.0, self.final, min(epoch / epochs, 1.0))
@@ -79,14 +83,22 @@ class OneCycle(Schedule):
     final: float = 1e-4
 
     def __post_init__(self) -> None:
-        if not 0 < self.peak < 1:
-            raise ConfigError("the one-cycle schedule", expected="peak in (0, 1)", received=self.peak)
+        super().__post_init__()
+        check(0 < self.peak < 1, "the one-cycle schedule", "peak in (0, 1)", self.peak)
+        check(self.start >= 0, "the one-cycle schedule", "start of 0 or more", self.start)
+        check(self.final >= 0, "the one-cycle schedule", "final of 0 or more", self.final)
 
     def shape(self, epoch: float, epochs: float) -> float:
         passed = min(epoch / epochs, 1.0)
         if passed < self.peak:
             return _cosine(self.start, 1.0, passed / self.peak)
         return _cosine(1.0, self.final, (passed - self.peak) / (1.0 - self.peak))
+
+
+def check(condition: bool, what: str, expected: str, received: float) -> None:
+    """Raise ConfigError unless `condition` holds."""
+    if not condition:
+        raise ConfigError(f"{what} has a setting out of range", expected=expected, received=received)
 
 
 def _cosine(start: float, end: float, passed: float) -> float:

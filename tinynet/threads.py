@@ -116,8 +116,9 @@ def over(task: Callable[..., object], count: int, *arguments: Any, least: int = 
 def serial_blas() -> Iterator[None]:
     """Every matrix product inside runs on the thread that asks for it.
 
-    Two reasons. Our threads each compute products of their own and would compete with BLAS's; and how BLAS
-    cuts a product up, hence its last bits, depends on how many threads it has.
+    Three reasons. Our threads each compute products of their own and would compete with those of BLAS. BLAS'
+    threads spin on for milliseconds after a product, on cores that we need next. And how BLAS cuts a product
+    up, hence its last bits, depends on how many threads it has.
     """
     process = _process()
     with process.lock:

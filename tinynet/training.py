@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -121,8 +121,8 @@ class Trainer:
                 loss, cache = self.loss.forward(outputs, targets)
                 self.model.backward(self.loss.backward(cache), tape)  # writes gradients: nothing to zero
                 loss = loss + self.model.regularize()
-                if state.step % self.model.backend.loss_check_every == 0:
-                    self._check_finite(loss, x)
+                if state.step % self.model.backend.loss_check_every == 0 and not math.isfinite(loss):
+                    self._raise_non_finite(loss, x)
                 self.optimizer.step(rate)
                 self._count(loss, outputs, targets)
                 now = time.perf_counter()
@@ -200,17 +200,15 @@ class Trainer:
         record["seconds"] = state.seconds
         weights_are_finite = self.model.backend.xp.isfinite(self.model.store.values.flat).all()
         if not weights_are_finite or not all(map(math.isfinite, record.values())):
-            self._check_finite(math.nan, self.train.inputs[:1])
+            self._raise_non_finite(record["loss"], self.train.inputs[:1])
         state.history.append(record)
         state.epoch += 1
         state.batch = state.seen = 0
         state.loss_sum, state.correct, state.seconds = 0.0, 0, 0.0
         return EpochEnd(record)
 
-    def _check_finite(self, loss: Any, x: Array) -> None:
-        if math.isfinite(float(loss)):
-            return
-        place = self.model.first_non_finite(self.model.as_input(x))
+    def _raise_non_finite(self, loss: Any, x: Array) -> NoReturn:
+        place = self.model.first_non_finite(self.model.as_input(x), self.state.step)
         raise NonFiniteError(
             f"training stopped: the loss is {float(loss)} at step {self.state.step}",
             expected="a finite loss",

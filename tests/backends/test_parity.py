@@ -299,6 +299,11 @@ def test_dense_is_cut_by_columns_too() -> None:
         assert_close(*results, "float32")
 
 
+def test_convolution_windows_may_lie_wholly_in_the_padding() -> None:
+    geometry = Geometry(H=4, W=3, window=(2, 3), stride=(1, 2), padding=((5, 4), (7, 9)))
+    assert_close(conv2d(NumbaBackend(), Draw(geometry)), conv2d(NumpyBackend(), Draw(geometry)), "float32")
+
+
 def test_batchnorm_keeps_its_digits_far_from_zero() -> None:
     """Mean 1000, deviation 1, in float32: as exact as the input allows, compared with float64."""
     x = np.random.default_rng(0).normal(1000.0, 1.0, (50_000, 3)).astype(np.float32)

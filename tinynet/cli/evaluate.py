@@ -41,7 +41,7 @@ def command(
     from tinynet.cli.console import console, load_dataset
     from tinynet.losses import check_label_range
 
-    thread_budget.limit(threads)
+    click.get_current_context().with_resource(thread_budget.limit(threads))
     model, loss, about = runs.load_model(run, backend=backend)
     data = load_dataset(dataset, data_dir)
     images, labels = (part := getattr(data, split)).images, part.labels

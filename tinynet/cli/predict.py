@@ -59,7 +59,7 @@ def command(
     from tinynet.data.files import atomic_write
     from tinynet.errors import ConfigError
 
-    thread_budget.limit(threads)
+    click.get_current_context().with_resource(thread_budget.limit(threads))
     model, loss, about = runs.load_model(run, backend=backend)
     names = class_names(about.get("classes", []), model.output_shape[-1])
     if submission and names != DIGITS:

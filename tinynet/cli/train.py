@@ -60,7 +60,7 @@ def command(
     from tinynet import threads as thread_budget
     from tinynet.cli.console import TrainingProgress, console
 
-    thread_budget.limit(threads)
+    click.get_current_context().with_resource(thread_budget.limit(threads))
     run = _resumed(resume, asked["data_dir"]) if resume else _started(architecture, **asked)
     model, trainer = run.trainer.model, run.trainer
     console.print(

@@ -39,6 +39,11 @@ class Layer(ABC):
     state: Views = field(default_factory=Views, init=False, repr=False)
     ops: Backend = field(init=False, repr=False)
 
+    def release(self) -> None:
+        """Undo what a model that could not be built has set, so that the layer can go into another."""
+        self.name = ""
+        self.param_specs, self.state_specs = [], []
+
     @abstractmethod
     def build(self, input_shape: Shape) -> Shape:
         """Declare parameters for one sample of `input_shape`; return the shape of one output sample."""
@@ -117,6 +122,12 @@ def check_setting(condition: bool, layer: Layer, setting: str, expected: str) ->
             expected=expected,
             received=f"{setting}={getattr(layer, setting)!r}",
         )
+
+
+def check_count(layer: Layer, setting: str) -> None:
+    """Raise ConfigError unless the layer's field `setting` is a whole number of at least 1."""
+    count = getattr(layer, setting)
+    check_setting(isinstance(count, int) and count > 0, layer, setting, "a whole number of at least 1")
 
 
 def _batch_of(shape: Shape) -> str:

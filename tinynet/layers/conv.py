@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinynet.backends.base import Padding, Pair
-from tinynet.layers.base import Layer, check_setting
+from tinynet.layers.base import Layer, check_count, check_setting
 from tinynet.layers.window import PaddingSetting, Size, as_pair, output_shape, resolve_padding
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
@@ -42,7 +42,7 @@ class Conv2D(Layer):
     _padding: Padding = field(default=((0, 0), (0, 0)), init=False, repr=False)
 
     def build(self, input_shape: Shape) -> Shape:
-        check_setting(self.filters > 0, self, "filters", "at least 1")
+        check_count(self, "filters")
         check_setting(self.l2 >= 0, self, "l2", "0 or more")
         self.expect_input_rank(input_shape, "(H, W, C)", "images are height, width, channels; see Reshape")
         kernel, self._stride = as_pair(self.kernel, self, "kernel"), as_pair(self.stride, self, "stride")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinynet.layers.base import Layer, check_setting
+from tinynet.layers.base import Layer, check_count, check_setting
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -27,7 +27,7 @@ class Dense(Layer):
     l2: float = 0.0
 
     def build(self, input_shape: Shape) -> Shape:
-        check_setting(self.units > 0, self, "units", "at least 1")
+        check_count(self, "units")
         check_setting(self.l2 >= 0, self, "l2", "0 or more")
         self.expect_input_rank(input_shape, "(features,)", "add Flatten() before it")
         self.add_param("W", (*input_shape, self.units), self.init, decay=True, l2=self.l2)
