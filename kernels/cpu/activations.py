@@ -8,6 +8,7 @@ and float32 results are rounded once, at the end.
 import math
 
 import numpy as np
+
 from tinynet.kernels.cpu.jit import jit
 
 LOG2_E = math.log2(math.e)

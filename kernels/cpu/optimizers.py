@@ -6,6 +6,7 @@ chunk; the caller adds them in order.
 """
 
 import numpy as np
+
 from tinynet.kernels.cpu.jit import jit
 
 

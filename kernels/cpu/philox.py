@@ -7,6 +7,7 @@ never writes its random words to memory.
 """
 
 import numpy as np
+
 from tinynet.kernels.cpu.jit import jit
 
 MULTIPLIER_0, MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 import pytest
 from numba.core import caching
+
 from tinynet.kernels.cpu.jit import jit
 
 
@@ -18,6 +19,7 @@ def double(x: float) -> float:
     return 2 * x
 
 
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="numba compiles nothing under NUMBA_DISABLE_JIT")
 def test_without_any_place_for_a_cache_kernels_are_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
     with pytest.raises(RuntimeError, match="no locator available"):
