@@ -131,7 +131,8 @@ class Run:
 
         A checkpoint is written at every epoch's end and, within an epoch, every `save_every` seconds.
         """
-        log = JsonLog(self.folder / "log.jsonl", {"settings": dataclasses.asdict(self.settings)})
+        opening = {"settings": dataclasses.asdict(self.settings), "notice": self.dataset.notice}
+        log = JsonLog(self.folder / "log.jsonl", opening)
         last = LastCheckpoint(self.folder / "last.safetensors", self.listeners, self.about, save_every)
         self.trainer.run([*self.listeners, log, last, *callbacks])
         return self.trainer.state.stopped != "interrupted"
