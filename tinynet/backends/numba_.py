@@ -1,12 +1,11 @@
 """The fast CPU backend: the reference operations as compiled loops on every core.
 
-Memory, not arithmetic, is what costs most here: each operation is one pass over its arrays, writes into a
-buffer that is there already, and leaves what the next one needs in cache. A convolution is im2col and a
-matrix product for a few images at a time, so the matrix of windows never leaves the second-level cache; its
-backward makes that matrix again, which is cheaper than keeping it.
+Dense layers and convolutions are built from one microkernel (`kernels.cpu.brgemm`). For the rest memory costs
+more than arithmetic: each operation is one pass over its arrays, writes into a buffer that is there already,
+and leaves what the next one needs in cache.
 
-Results do not depend on the number of threads. What is summed is cut by its shape alone, into chunks whose
-sums are added in order; matrix products run on one thread each, on blocks cut the same way.
+Results do not depend on the number of threads: what is summed is cut by its shape alone, into chunks whose
+sums are added in order.
 
 One layer may use each operation once a step: its buffers are named by operation.
 """
@@ -15,24 +14,25 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tinynet import threads
 from tinynet.backends.base import Padding, Pair
+from tinynet.backends.convolution import ALGORITHMS, WORTH_A_THREAD, Im2col
 from tinynet.backends.numpy_ import NumpyBackend, output_size
 from tinynet.backends.workspace import Workspace, aligned_empty
 from tinynet.kernels.cpu import (
     activations,
-    convolution,
+    brgemm,
     elementwise,
     normalization,
     optimizers,
     philox,
     pooling,
+    product,
 )
 from tinynet.rng import LOW_32, Key, drop_threshold
 from tinynet.types import Array, Shape
@@ -43,11 +43,6 @@ ALIGN = 4096
 """Elementwise parts end at multiples of this, so vector loops meet the same elements whatever the parts."""
 CHUNK = 1 << 14
 """Elements of one partial sum."""
-BLOCK_PRODUCT = 1 << 22
-"""Multiply-adds of one block of a matrix product: some 100 µs."""
-MOST_BLOCKS = 32
-COLUMNS = 1 << 18
-"""Elements of the matrix of windows made at a time: about 1 MiB."""
 NUMBERS = "?bBhHiIlLqQfd"
 """Dtypes compiled code reads (not half or extended precision)."""
 
@@ -57,7 +52,9 @@ class NumbaBackend(NumpyBackend):
 
     name = "numba"
 
-    def __init__(self) -> None:
+    def __init__(self, convolution: str = "direct") -> None:
+        """`convolution` is one of `ALGORITHMS`."""
+        self.convolution = convolution
         self._workspace: Workspace | None = None
         self._owner = ""
 
@@ -88,37 +85,39 @@ class NumbaBackend(NumpyBackend):
     # --- dense ----------------------------------------------------------------------------------------
 
     def dense(self, x: Array, W: Array, b: Array) -> Array:
-        y = self._buffer("dense", (len(x), len(b)), x.dtype)
-        self._product(x, W, y)
-        threads.over(elementwise.add_bias, len(y), y, b, least=-(-LEAST // len(b)))
+        x, W, b = (np.ascontiguousarray(array) for array in (x, W, b))
+        (N, I), O = x.shape, len(b)
+        y = self._buffer("dense", (N, O), x.dtype)
+        tile = brgemm.tile_for(N, O, x.itemsize)
+        _product(x, (I, 1), W, (brgemm.width_of(tile), O), b, y, I, tile)
         return y
 
     def dense_backward(
         self, dy: Array, x: Array, W: Array, dW: Array, db: Array, need_dx: bool
     ) -> Array | None:
-        self._product(x.T, dy, dW)
-        db[...] = _column_sums(np.ascontiguousarray(dy))
+        x, dy, W = (np.ascontiguousarray(array) for array in (x, dy, W))
+        (N, I), O = x.shape, dy.shape[1]
+        nothing = np.empty(0, x.dtype)
+        tile = brgemm.tile_for(I, O, x.itemsize)
+        _product(x, (1, I), dy, (brgemm.width_of(tile), O), nothing, dW, N, tile)
+        db[...] = _column_sums(dy)
         if not need_dx:
             return None
         dx = self._buffer("dense dx", x.shape, x.dtype)
-        self._product(dy, W.T, dx)
+        tile = brgemm.tile_for(N, I, x.itemsize)
+        width = brgemm.width_of(tile)
+        panels = self._buffer("dense dx panels", (-(-I // width), O, width), x.dtype)
+        threads.over(product.pack_transposed, len(panels), W, panels, least=-(-LEAST // (O * width)))
+        _product(dy, (O, 1), panels, (O * width, width), nothing, dx, O, tile)
         return dx
 
     # --- convolution and pooling ------------------------------------------------------------------------
 
     def conv2d(self, x: Array, W: Array, b: Array, stride: Pair, padding: Padding) -> tuple[Array, Any]:
-        x, W = np.ascontiguousarray(x), np.ascontiguousarray(W)
-        plan = _Windows(x.shape, W.shape, stride, padding)
-        y = self._buffer("conv2d", (len(x), *plan.output, W.shape[3]), x.dtype)
-        matrix = W.reshape(-1, W.shape[3])
-
-        def forward(start: int, stop: int, columns: Array) -> None:
-            for images in plan.blocks(start, stop):
-                rows = y[images].reshape(-1, W.shape[3])
-                np.matmul(plan.im2col(x[images], columns), matrix, out=rows)
-                elementwise.add_bias(0, len(rows), rows, b)
-
-        self._in_groups(forward, plan, x.dtype, plan.columns)
+        x, W, b = (np.ascontiguousarray(array) for array in (x, W, b))
+        convolution = self._convolution(x.shape, W.shape, stride, padding)
+        y = self._buffer("conv2d", (len(x), *convolution.output, W.shape[3]), x.dtype)
+        convolution.forward(x, W, b, y)
         return y, x
 
     def conv2d_backward(
@@ -133,26 +132,17 @@ class NumbaBackend(NumpyBackend):
         need_dx: bool,
     ) -> Array | None:
         x, dy, W = saved, np.ascontiguousarray(dy), np.ascontiguousarray(W)
-        plan = _Windows(x.shape, W.shape, stride, padding)
-        matrix = W.reshape(-1, W.shape[3])
-        dx = self._buffer("conv2d dx", x.shape, x.dtype) if need_dx else None
-        sums = self._buffer("conv2d dW", (plan.groups, *matrix.shape), x.dtype)
-
-        def backward(start: int, stop: int, scratch: Array) -> None:
-            columns, product = scratch[: plan.columns], scratch[plan.columns :].reshape(matrix.shape)
-            for group in range(start, stop):
-                sums[group] = 0
-                for images in plan.blocks(group, group + 1):
-                    rows = dy[images].reshape(-1, W.shape[3])
-                    np.matmul(plan.im2col(x[images], columns).T, rows, out=product)
-                    np.add(sums[group], product, out=sums[group])
-                    if dx is not None:
-                        plan.add_back(rows, matrix, columns, dx[images])
-
-        self._in_groups(backward, plan, x.dtype, plan.columns + matrix.size)
-        dW[...] = sums.sum(axis=0).reshape(W.shape)
+        convolution = self._convolution(x.shape, W.shape, stride, padding)
+        convolution.kernel_gradient(x, dy, dW)
         db[...] = _column_sums(dy.reshape(-1, W.shape[3]))
+        if not need_dx:
+            return None
+        dx = self._buffer("conv2d dx", x.shape, x.dtype)
+        convolution.input_gradient(dy, W, dx)
         return dx
+
+    def _convolution(self, x: Shape, W: Shape, stride: Pair, padding: Padding) -> Im2col:
+        return ALGORITHMS[self.convolution](x, W, stride, padding, self._buffer)
 
     def maxpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> tuple[Array, Any]:
         x = np.ascontiguousarray(x)
@@ -356,90 +346,16 @@ class NumbaBackend(NumpyBackend):
         flat = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
         threads.over(kernel, flat[0].size, *flat, *scalars, least=LEAST, align=ALIGN)
 
-    def _product(self, a: Array, b: Array, out: Array) -> None:
-        """out (M, N) = a (M, K) · b (K, N), in blocks along the longest of M, N and K.
 
-        So no block reads much that another reads too. Blocks along K each have a sum of their own.
-        """
-        (M, K), N = a.shape, b.shape[1]
-        longest = max(M, N, K)
-        blocks = min(MOST_BLOCKS, max(1, M * N * K // BLOCK_PRODUCT))
-        width = -(-longest // (blocks * 16)) * 16  # a multiple of what BLAS takes at a time
-        blocks = -(-longest // width)
-        sums = self._buffer("product", (blocks, M, N), out.dtype) if longest == K and blocks > 1 else None
-
-        def compute(start: int, stop: int) -> None:
-            for block in range(start, stop):
-                part = slice(block * width, (block + 1) * width)
-                if sums is not None:
-                    np.matmul(a[:, part], b[part], out=sums[block])
-                elif longest == M:
-                    np.matmul(a[part], b, out=out[part])
-                else:
-                    np.matmul(a, b[:, part], out=out[:, part])
-
-        with threads.serial_blas():
-            threads.over(compute, blocks)
-        if sums is not None:
-            np.sum(sums, axis=0, out=out)
-
-    def _in_groups(
-        self, task: Callable[[int, int, Array], None], plan: _Windows, dtype: np.dtype[Any], scratch: int
-    ) -> None:
-        """task(start, stop, its own scratch array) over a convolution's groups of images."""
-        parts = threads.parts(plan.groups)
-        memory = self._buffer("conv2d scratch", (len(parts), scratch), dtype)
-        with threads.serial_blas():
-            threads.together([partial(task, *part, own) for part, own in zip(parts, memory, strict=True)])
-
-
-class _Windows:
-    """Which images a convolution treats at a time, and the windows of one such block as a matrix.
-
-    `groups` of consecutive images are dealt to threads; each is worked through in blocks, small enough for
-    their `columns` (elements of the matrix) to stay in cache. Both depend on the shapes alone.
-    """
-
-    def __init__(self, shape: Shape, kernel: Shape, stride: Pair, padding: Padding) -> None:
-        self.window, self.stride, self.channels = (kernel[0], kernel[1]), stride, kernel[2]
-        self.corner = _corner(padding)
-        self.output = output_size(shape, self.window, stride, padding)
-        self.images = shape[0]
-        self.pointwise = self.window == stride == (1, 1) and not any(padding[0] + padding[1])
-        most = max(4, (1 << 22) // math.prod(kernel))  # each group has a dW of its own: bound their memory
-        self.per_group = max(1, -(-self.images // min(MOST_BLOCKS, most)))
-        self.groups = -(-self.images // self.per_group)
-        per_image = math.prod(self.output) * math.prod(kernel[:3])
-        self.per_block = max(1, min(COLUMNS // per_image, self.per_group))
-        self.columns = 0 if self.pointwise else self.per_block * per_image
-
-    def blocks(self, start: int, stop: int) -> Iterator[slice]:
-        """The blocks of images in groups [start, stop)."""
-        for group in range(start, stop):
-            end = min((group + 1) * self.per_group, self.images)
-            for first in range(group * self.per_group, end, self.per_block):
-                yield slice(first, min(first + self.per_block, end))
-
-    def im2col(self, x: Array, memory: Array) -> Array:
-        """The windows of a block x (B, H, W, C) as rows (B·OH·OW, KH·KW·C), in `memory`."""
-        if self.pointwise:
-            return x.reshape(-1, self.channels)
-        cols = self._columns(len(x), memory)
-        convolution.im2col(0, len(x), _lines(x), cols, self.channels, self.stride, self.corner)
-        return cols.reshape(math.prod(cols.shape[:3]), -1)
-
-    def add_back(self, rows: Array, matrix: Array, memory: Array, dx: Array) -> None:
-        """Write a block's dx (B, H, W, C) = col2im(rows · matrixᵀ), with that product in `memory`."""
-        if self.pointwise:
-            np.matmul(rows, matrix.T, out=dx.reshape(-1, self.channels))
-            return
-        cols = self._columns(len(dx), memory)
-        np.matmul(rows, matrix.T, out=cols.reshape(len(rows), -1))
-        convolution.col2im(0, len(dx), cols, _lines(dx), self.channels, self.stride, self.corner)
-
-    def _columns(self, images: int, memory: Array) -> Array:
-        shape = (images, *self.output, self.window[0], self.window[1] * self.channels)
-        return memory[: math.prod(shape)].reshape(shape)
+def _product(
+    a: Array, a_strides: Pair, b: Array, b_strides: Pair, bias: Array, c: Array, depth: int, tile: Any
+) -> None:
+    """c (M, N) = A · B + bias out of tiles; how A and B lie in a and b, `kernels.cpu.product` says."""
+    height, width = len(tile[0]), brgemm.width_of(tile)
+    tiles = -(-c.shape[0] // height) * -(-c.shape[1] // width)
+    least = -(-WORTH_A_THREAD // (height * width * depth))
+    arguments = (a.reshape(-1), a_strides, b.reshape(-1), b_strides, bias, c, depth, tile)
+    threads.over(product.product, tiles, *arguments, least=least)
 
 
 def _relu(start: int, stop: int, x: Array, y: Array) -> None:
@@ -481,11 +397,6 @@ def _over_images(kernel: Callable[..., None], x: Array, *arguments: Any) -> None
 
 def _rows(x: Array) -> Array:
     return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-
-
-def _lines(x: Array) -> Array:
-    """(N, H, W, C) as (N, H, W·C)."""
-    return x.reshape(*x.shape[:2], -1)
 
 
 def _corner(padding: Padding) -> Pair:

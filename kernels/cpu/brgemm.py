@@ -1,0 +1,217 @@
+"""The one building block of dense layers and convolutions: a batch of small products, summed in registers.
+
+    C[p, v] = start[v] + Σ_q Σ_r Σ_t  A[q·qa + r·ra + t·ta + p·sa] · B[q·qb + r·rb + t·tb + v]
+
+for a tile of P rows and `width` columns of C. Strides do the rest: with r running over the rows of a window
+and t along one row, it is a convolution that never builds the matrix of windows; with q over images, r and t
+over pixels, it is that convolution's weight gradient. (Georganas et al., "High-performance deep learning via
+a single building block", 2019.)
+
+Why a tile, and why this size. A multiply-add needs two operands. Taken from memory for every use, they cost
+far more than the arithmetic; so P·V vectors of C stay in registers while A and B stream by, and each step t
+loads V vectors of B and P single values of A for P·V multiply-adds. With AVX-512 there are 32 registers of
+16 floats: 14 × 2 of them hold C, two a row of B, one the value of A that is being spread over its lanes.
+With AVX2 (16 registers of 8) the tile is 6 × 2. A multiply-add takes 4 cycles and two start in each, so at
+least 8 must be under way at once: P·V ≥ 8.
+
+What each step brought, on one thread (`python bench/brgemm.py`): @@STORY@@
+
+The tile's shape is part of a *type*: a tuple of three tuples, whose lengths are P, V and the lanes W of a
+vector. So Numba compiles a tile when a layer first needs it, and keeps it on disk with the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+import numba
+import numpy as np
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+
+def _definition(tile, a, a0, b, b0, c, c0, start, counts, a_strides, sa, b_strides, sc, columns):
+    """The sum as the top of this file has it. `a0`, `b0`, `c0`: where the operands begin in flat a, b and c.
+
+    counts (Q, R, T); a_strides (qa, ra, ta); b_strides (qb, rb, tb); rows of C lie `sc` apart; only the
+    first `columns` of the tile's width exist. `start` (columns or more,) is what sums begin with, empty: 0.
+    """
+    rows = np.arange(len(tile[0]))
+    total = np.zeros((len(rows), columns), a.dtype) + (start[:columns] if len(start) else 0)
+    for place in np.ndindex(counts):
+        left = a[a0 + np.dot(place, a_strides) + rows * sa]
+        first = b0 + np.dot(place, b_strides)
+        total += left[:, None] * b[first : first + columns]
+    for p in rows:
+        c[c0 + p * sc : c0 + p * sc + columns] = total[p]
+
+
+@intrinsic
+def _in_registers(context, tile, a, a0, b, b0, c, c0, start, counts, a_strides, sa, b_strides, sc, columns):
+    """`_definition` as vector instructions. Full tiles load and store whole vectors, others masked ones."""
+    rows, vectors, lanes = (part.count for part in tile)
+    signature = types.void(
+        tile, a, types.intp, b, types.intp, c, types.intp, start, counts, a_strides, types.intp,
+        b_strides, types.intp, types.intp,
+    )  # fmt: skip
+
+    def generate(context, builder, signature, arguments):
+        number = context.get_value_type(signature.args[1].dtype)
+        vector = ir.VectorType(number, lanes)
+        index = context.get_value_type(types.intp)
+        zero = ir.Constant(vector, [0.0] * lanes)
+        suffix = f"v{lanes}f{32 if isinstance(number, ir.FloatType) else 64}"
+        align = 4 if isinstance(number, ir.FloatType) else 8
+
+        def pointer(position):
+            return context.make_array(signature.args[position])(context, builder, arguments[position]).data
+
+        def constant(value):
+            return ir.Constant(index, value)
+
+        def ahead(base, *distances):
+            for distance in distances:
+                base = builder.gep(base, [distance])
+            return base
+
+        def lane_mask(v):
+            """Which lanes of vector v exist."""
+            remaining = builder.sub(columns, constant(v * lanes))
+            spread = _spread(builder, remaining, lanes)
+            numbers = ir.Constant(ir.VectorType(index, lanes), list(range(lanes)))
+            return builder.icmp_signed("<", numbers, spread)
+
+        def declare(name, result, operands):
+            return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, operands), name)
+
+        fma = declare(f"llvm.fma.{suffix}", vector, [vector] * 3)
+        masks = ir.VectorType(ir.IntType(1), lanes)
+        place = vector.as_pointer()
+        masked_load = declare(f"llvm.masked.load.{suffix}.p0", vector, [place, ir.IntType(32), masks, vector])
+        masked_store = declare(
+            f"llvm.masked.store.{suffix}.p0", ir.VoidType(), [vector, place, ir.IntType(32), masks]
+        )
+        bytes_aligned = ir.Constant(ir.IntType(32), align)
+
+        def load(base, v, whole):
+            at = builder.bitcast(ahead(base, constant(v * lanes)), place)
+            if whole:
+                value = builder.load(at)
+                value.align = align
+                return value
+            return builder.call(masked_load, [at, bytes_aligned, lane_mask(v), zero])
+
+        def store(value, base, v, whole):
+            at = builder.bitcast(ahead(base, constant(v * lanes)), place)
+            if whole:
+                builder.store(value, at).align = align
+            else:
+                builder.call(masked_store, [value, at, bytes_aligned, lane_mask(v)])
+
+        a0, b0, c0, sa, sc, columns = (arguments[i] for i in (2, 4, 6, 10, 12, 13))
+        counts, a_strides, b_strides = (cgutils.unpack_tuple(builder, arguments[i]) for i in (8, 9, 11))
+        a, b, c = ahead(pointer(1), a0), ahead(pointer(3), b0), ahead(pointer(5), c0)
+        beginning = context.make_array(signature.args[7])(context, builder, arguments[7])
+        sums = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
+
+        def compute(whole):
+            for v in range(vectors):
+                first = cgutils.alloca_once(builder, vector)
+                builder.store(zero, first)
+                with builder.if_then(cgutils.is_not_null(builder, beginning.nitems)):
+                    builder.store(load(beginning.data, v, whole), first)
+                for p in range(rows):
+                    builder.store(builder.load(first), sums[p][v])
+            row_starts = [builder.mul(constant(p), sa) for p in range(rows)]
+            with cgutils.for_range(builder, counts[0]) as q:
+                aq = ahead(a, builder.mul(q.index, a_strides[0]))
+                bq = ahead(b, builder.mul(q.index, b_strides[0]))
+                with cgutils.for_range(builder, counts[1]) as r:
+                    ar = ahead(aq, builder.mul(r.index, a_strides[1]))
+                    br = ahead(bq, builder.mul(r.index, b_strides[1]))
+                    with cgutils.for_range(builder, counts[2]) as t:
+                        at = ahead(ar, builder.mul(t.index, a_strides[2]))
+                        bt = ahead(br, builder.mul(t.index, b_strides[2]))
+                        right = [load(bt, v, whole) for v in range(vectors)]
+                        for p in range(rows):
+                            left = _spread(builder, builder.load(ahead(at, row_starts[p])), lanes)
+                            for v in range(vectors):
+                                total = builder.call(fma, [left, right[v], builder.load(sums[p][v])])
+                                builder.store(total, sums[p][v])
+            for p in range(rows):
+                row = ahead(c, builder.mul(constant(p), sc))
+                for v in range(vectors):
+                    store(builder.load(sums[p][v]), row, v, whole)
+
+        is_whole = builder.icmp_signed("==", columns, constant(vectors * lanes))
+        with builder.if_else(is_whole, likely=True) as (then, otherwise):
+            with then:
+                compute(whole=True)
+            with otherwise:
+                compute(whole=False)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _spread(builder, value, lanes):
+    """A vector with `value` in every lane."""
+    undefined = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
+    first = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(
+        first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+    )
+
+
+product_tile = _definition if numba.config.DISABLE_JIT else _in_registers
+
+
+# --- the shape of a tile ------------------------------------------------------------------------------------
+
+BITS = "TINYNET_VECTOR_BITS"
+"""Environment variable: 512, 256 or 128 forces that vector width, for instance to test it."""
+
+ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14)
+"""Heights of a tile: few, since each is compiled for itself."""
+
+
+@cache
+def vector_bits():
+    """The widest vectors this processor computes with: 512, 256 or 128 bits."""
+    forced = os.environ.get(BITS)
+    if forced:
+        return int(forced)
+    features = binding.get_host_cpu_features()
+    return 512 if features.get("avx512f") else 256 if features.get("avx2") else 128
+
+
+@cache
+def tile_for(rows, columns, itemsize):
+    """The tile that covers `rows` × `columns` in the fewest cycles, the highest of several.
+
+    The last tile of a column is moved up to end with it, so a tile is never higher than `rows`.
+    """
+    bits = vector_bits()
+    lanes = bits // 8 // itemsize
+    vectors = 1 if columns <= lanes else 2
+    registers = 16 if bits < 512 and not _is_arm() else 32
+    most = min(rows, (registers - vectors - 1) // vectors)
+
+    def cycles(height):
+        busy = height * vectors / 2  # two multiply-adds start in each cycle
+        return -(-rows // height) * max(busy, 4)  # and each takes four
+
+    height = min((p for p in ROWS if p <= most), key=lambda p: (cycles(p), -p))
+    return (0,) * height, (0,) * vectors, (0,) * lanes
+
+
+def width_of(tile):
+    """Columns of a tile."""
+    return len(tile[1]) * len(tile[2])
+
+
+def _is_arm():
+    return binding.get_process_triple().startswith(("aarch64", "arm64"))

@@ -1,0 +1,119 @@
+"""Convolution without a matrix of windows: the tile walks over the image itself.
+
+With channels last, a row of a window is one run of KW·C values, and the runs of neighbouring windows lie
+stride · C values apart. So the product of windows and kernel needs no copy, only strides:
+
+    forward    C: P pixels of an output row × filters      r: window rows (KH)     t: a window row (KW·C)
+    gradient   C: P weights of a window row × filters      q: images               r, t: output pixels
+    to input   the forward of dy, padded, with the kernel turned around and its channels and filters swapped
+
+Kernels come packed in panels as wide as the tile: a panel is read for every pixel and stays in cache. An
+image that needs padding is copied into a padded scratch image first, which is small enough to stay there too.
+"""
+
+from tinynet.kernels.cpu.brgemm import product_tile
+from tinynet.kernels.cpu.jit import jit
+
+
+@jit
+def pack(start, stop, W, panels):
+    """panels (F / width, KH·KW·C, width) from W (KH·KW·C, F), the last one filled up with 0."""
+    depth, F = W.shape
+    width = panels.shape[2]
+    for panel in range(start, stop):
+        for k in range(depth):
+            for v in range(width):
+                f = panel * width + v
+                panels[panel, k, v] = W[k, f] if f < F else 0
+
+
+@jit
+def pack_turned(start, stop, W, panels):
+    """panels (C / width, KH·KW·F, width) of the kernel from dy to dx: turned, with C and F swapped."""
+    KH, KW, C, F = W.shape
+    width = panels.shape[2]
+    for panel in range(start, stop):
+        for i in range(KH):
+            for j in range(KW):
+                for f in range(F):
+                    row = panels[panel, (i * KW + j) * F + f]
+                    for v in range(width):
+                        c = panel * width + v
+                        row[v] = W[KH - 1 - i, KW - 1 - j, c, f] if c < C else 0
+
+
+@jit
+def copy_into(x, n, padded, m, top, left):
+    """Image n of x (N, H, W·C) into the middle of image m of padded, `left` values from the left."""
+    _, H, WC = x.shape
+    for h in range(H):
+        source, target = x[n, h], padded[m, top + h][left : left + WC]
+        for k in range(len(target)):
+            target[k] = source[k]
+
+
+@jit
+def convolve(start, stop, x, padded, corner, panels, bias, y, channels, window, stride, tile):
+    """Images [start, stop) of y (N, OH, OW, F) from x (N, H, W·C).
+
+    padded    (1, H', W'·C) scratch with zeros at its border; empty where x needs no padding
+    corner    where the image goes in it: (top, left · C)        bias (F,), empty: none
+    """
+    _, OH, OW, F = y.shape
+    height, width = len(tile[0]), panels.shape[2]
+    flat_w, flat_y = panels.reshape(-1), y.reshape(-1)
+    run = window[1] * channels
+    pads = padded.size > 0
+    image = padded if pads else x
+    rows, line = image.shape[1], image.shape[2]
+    flat_x = image.reshape(-1)
+    for n in range(start, stop):
+        if pads:
+            copy_into(x, n, padded, 0, corner[0], corner[1])
+        first = 0 if pads else n * rows * line
+        for panel in range(len(panels)):
+            f = panel * width
+            for i in range(OH):
+                for j in range(0, OW, height):
+                    at = min(j, OW - height)
+                    product_tile(
+                        tile, flat_x, first + i * stride[0] * line + at * stride[1] * channels,
+                        flat_w, panel * window[0] * run * width,
+                        flat_y, ((n * OH + i) * OW + at) * F + f, bias[f:],
+                        (1, window[0], run), (0, line, 1), stride[1] * channels, (0, run * width, width),
+                        F, min(width, F - f),
+                    )  # fmt: skip
+
+
+@jit
+def kernel_gradient(start, stop, x, padded, corner, dy, per_group, sums, nothing, channels, stride, tile):
+    """sums (G, KH, KW·C, F): the gradient from each group [start, stop) of `per_group` images.
+
+    x (N, H, W·C), dy (N, OH, OW, F); padded (per_group, H', W'·C) scratch as in `convolve`, or empty;
+    nothing: an empty array of the same dtype.
+    """
+    N, OH, OW, F = dy.shape
+    _, KH, run, _ = sums.shape
+    height, width = len(tile[0]), len(tile[1]) * len(tile[2])
+    flat_dy, flat_sums = dy.reshape(-1), sums.reshape(-1)
+    pads = padded.size > 0
+    image = padded if pads else x
+    rows, line = image.shape[1], image.shape[2]
+    flat_x = image.reshape(-1)
+    for group in range(start, stop):
+        n = group * per_group
+        images = min(per_group, N - n)
+        if pads:
+            for m in range(images):
+                copy_into(x, n + m, padded, m, corner[0], corner[1])
+        first = 0 if pads else n * rows * line
+        for u in range(KH):
+            for f in range(0, F, width):
+                for j in range(0, run, height):
+                    at = min(j, run - height)
+                    product_tile(
+                        tile, flat_x, first + u * line + at, flat_dy, n * OH * OW * F + f,
+                        flat_sums, ((group * KH + u) * run + at) * F + f, nothing,
+                        (images, OH, OW), (rows * line, stride[0] * line, stride[1] * channels), 1,
+                        (OH * OW * F, OW * F, F), F, min(width, F - f),
+                    )  # fmt: skip

@@ -1,0 +1,41 @@
+"""Matrix products out of tiles, and packing: dense layers, forward and both gradients.
+
+Work is numbered by tile, panel by panel (a panel is as many columns as a tile is wide), so that a part of it
+stays with few panels of B. The last tile of a column is moved up to end with the matrix: it computes some
+rows again, with the same result.
+"""
+
+from tinynet.kernels.cpu.brgemm import product_tile
+from tinynet.kernels.cpu.jit import jit
+
+
+@jit
+def product(start, stop, a, a_strides, b, b_strides, bias, c, depth, tile):
+    """Tiles [start, stop) of c (M, N) = A (M, depth) · B (depth, N) + bias (N,) (empty: none).
+
+    a, b     flat arrays; A[m, t] is a[m · a_strides[0] + t · a_strides[1]]
+             B[t, n] is b[(n // width) · b_strides[0] + t · b_strides[1] + n % width]: panels
+    """
+    M, N = c.shape
+    flat = c.reshape(-1)
+    height, width = len(tile[0]), len(tile[1]) * len(tile[2])
+    down = (M + height - 1) // height
+    for number in range(start, stop):
+        panel, n = number // down, (number // down) * width
+        m = min(number % down * height, M - height)
+        product_tile(
+            tile, a, m * a_strides[0], b, panel * b_strides[0], flat, m * N + n, bias[n:],
+            (1, 1, depth), (0, 0, a_strides[1]), a_strides[0], (0, 0, b_strides[1]), N, min(width, N - n),
+        )  # fmt: skip
+
+
+@jit
+def pack_transposed(start, stop, b, panels):
+    """panels (columns / width, M, width) = panels of bᵀ for b (N, M), the last one filled up with 0."""
+    _, M, width = panels.shape
+    for panel in range(start, stop):
+        for first in range(0, M, 16):  # 16 values of b share a cache line
+            for k in range(width):
+                n = panel * width + k
+                for m in range(first, min(first + 16, M)):
+                    panels[panel, m, k] = b[n, m] if n < len(b) else 0

@@ -1,0 +1,232 @@
+"""Two ways to convolve on a CPU: through a matrix of windows (im2col), and directly from the image.
+
+Both write into arrays they are handed and take scratch memory from `buffer(role, shape, dtype)`. Both give
+the same bits for any number of threads: what is summed over images is cut into groups by shape alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tinynet import threads
+from tinynet.backends.base import Padding, Pair
+from tinynet.backends.numpy_ import output_size
+from tinynet.kernels.cpu import brgemm, direct
+from tinynet.kernels.cpu import convolution as kernels
+from tinynet.types import Array, Shape
+
+Buffer = Callable[[str, Shape, Any], Array]
+
+MOST_GROUPS = 32
+"""Groups of images that each have a kernel gradient of their own."""
+COLUMNS = 1 << 18
+"""Elements of the matrix of windows made at a time: about 1 MiB."""
+GROUP = 1 << 18
+"""Elements of x and dy in a group of the direct kernel gradient: about 1 MiB."""
+WORTH_A_THREAD = 1 << 21
+"""Multiply-adds: handing work to a thread costs about as much as some 20 µs of them."""
+
+
+class Im2col:
+    """Any convolution as a product with the matrix of windows, for a block of images at a time.
+
+    So the matrix never leaves the second-level cache. The kernel gradient makes it again, which is cheaper
+    than keeping it. x (N, H, W, C), W (KH, KW, C, F), dy and y (N, OH, OW, F).
+    """
+
+    def __init__(self, x: Shape, W: Shape, stride: Pair, padding: Padding, buffer: Buffer) -> None:
+        self.images, self.channels, self.filters = x[0], x[3], W[3]
+        self.window, self.stride, self.padding, self.buffer = (W[0], W[1]), stride, padding, buffer
+        self.output = output_size(x, self.window, stride, padding)
+        self.depth = math.prod(W[:3])
+        self.is_pointwise = self.window == stride == (1, 1) and not any(padding[0] + padding[1])
+        most = max(4, (1 << 22) // math.prod(W))  # each group has a dW of its own: bound their memory
+        self.per_group = max(1, -(-self.images // min(MOST_GROUPS, most)))
+        per_image = math.prod(self.output) * self.depth
+        self.per_block = max(1, min(COLUMNS // per_image, self.per_group))
+        self.columns = 0 if self.is_pointwise else self.per_block * per_image
+
+    @property
+    def groups(self) -> int:
+        """Groups of images in the batch."""
+        return -(-self.images // self.per_group)
+
+    @property
+    def corner(self) -> Pair:
+        """Rows above and columns left of the image."""
+        return self.padding[0][0], self.padding[1][0]
+
+    def forward(self, x: Array, W: Array, b: Array, y: Array) -> None:
+        """y = x * W + b."""
+        matrix = W.reshape(self.depth, -1)
+
+        def compute(start: int, stop: int, columns: Array) -> None:
+            for images in self._blocks(start, stop):
+                rows = y[images].reshape(-1, self.filters)
+                np.matmul(self._im2col(x[images], columns), matrix, out=rows)
+                rows += b
+
+        self._in_groups(compute, x.dtype, self.columns)
+
+    def kernel_gradient(self, x: Array, dy: Array, dW: Array) -> None:
+        """dW = Σ over images and pixels of windowᵀ · dy."""
+        size = self.depth * self.filters
+        sums = self.buffer("conv2d dW", (self.groups, self.depth, self.filters), x.dtype)
+
+        def compute(start: int, stop: int, scratch: Array) -> None:
+            columns, product = scratch[: self.columns], scratch[self.columns :].reshape(sums.shape[1:])
+            for group in range(start, stop):
+                sums[group] = 0
+                for images in self._blocks(group, group + 1):
+                    rows = dy[images].reshape(-1, self.filters)
+                    np.matmul(self._im2col(x[images], columns).T, rows, out=product)
+                    sums[group] += product
+
+        self._in_groups(compute, x.dtype, self.columns + size)
+        np.sum(sums.reshape(len(sums), *dW.shape), axis=0, out=dW)
+
+    def input_gradient(self, dy: Array, W: Array, dx: Array) -> None:
+        """dx = col2im(dy · Wᵀ)."""
+        matrix = W.reshape(self.depth, -1)
+
+        def compute(start: int, stop: int, columns: Array) -> None:
+            for images in self._blocks(start, stop):
+                rows, target = dy[images].reshape(-1, self.filters), dx[images]
+                if self.is_pointwise:
+                    np.matmul(rows, matrix.T, out=target.reshape(-1, self.channels))
+                    continue
+                cols = self._columns(len(target), columns)
+                np.matmul(rows, matrix.T, out=cols.reshape(len(rows), -1))
+                kernels.col2im(0, len(target), cols, lines(target), self.channels, self.stride, self.corner)
+
+        self._in_groups(compute, dy.dtype, self.columns)
+
+    def _blocks(self, start: int, stop: int) -> Iterator[slice]:
+        """The blocks of images in groups [start, stop)."""
+        for group in range(start, stop):
+            end = min((group + 1) * self.per_group, self.images)
+            for first in range(group * self.per_group, end, self.per_block):
+                yield slice(first, min(first + self.per_block, end))
+
+    def _im2col(self, x: Array, memory: Array) -> Array:
+        """The windows of a block x (B, H, W, C) as rows (B·OH·OW, KH·KW·C), in `memory`."""
+        if self.is_pointwise:
+            return x.reshape(-1, self.channels)
+        cols = self._columns(len(x), memory)
+        kernels.im2col(0, len(x), lines(x), cols, self.channels, self.stride, self.corner)
+        return cols.reshape(-1, self.depth)
+
+    def _columns(self, images: int, memory: Array) -> Array:
+        shape = (images, *self.output, self.window[0], self.window[1] * self.channels)
+        return memory[: math.prod(shape)].reshape(shape)
+
+    def _in_groups(self, task: Callable[[int, int, Array], None], dtype: Any, scratch: int) -> None:
+        """task(start, stop, its own scratch array) over the groups of images."""
+        parts = threads.parts(self.groups)
+        memory = self.buffer("conv2d scratch", (len(parts), scratch), dtype)
+        with threads.serial_blas():
+            threads.together([partial(task, *part, own) for part, own in zip(parts, memory, strict=True)])
+
+
+class Direct(Im2col):
+    """The same without the matrix: tiles of the product straight from the image (`kernels.cpu.direct`)."""
+
+    def __init__(self, x: Shape, W: Shape, stride: Pair, padding: Padding, buffer: Buffer) -> None:
+        super().__init__(x, W, stride, padding, buffer)
+        per_image = math.prod(x[1:]) + math.prod(self.output) * self.filters
+        self.per_group = min(max(self.per_group, GROUP // per_image), self.images)
+
+    def forward(self, x: Array, W: Array, b: Array, y: Array) -> None:
+        def pack(panels: Array) -> None:
+            threads.over(direct.pack, len(panels), W.reshape(self.depth, -1), panels)
+
+        self._convolve("conv2d forward", x, self.padding, pack, b, y, self.stride)
+
+    def kernel_gradient(self, x: Array, dy: Array, dW: Array) -> None:
+        run = self.window[1] * self.channels
+        tile = brgemm.tile_for(run, self.filters, x.itemsize)
+        sums = self.buffer("conv2d dW", (self.groups, self.window[0], run, self.filters), x.dtype)
+        parts = threads.parts(self.groups)
+        padded = self._padded(x, self.padding, (len(parts), self.per_group))
+        corner = (self.padding[0][0], self.padding[1][0] * self.channels)
+        nothing = np.empty(0, x.dtype)
+        threads.together(
+            [
+                partial(
+                    direct.kernel_gradient,
+                    *part, lines(x), scratch, corner, dy, self.per_group, sums, nothing,
+                    self.channels, self.stride, tile,
+                )
+                for part, scratch in zip(parts, padded, strict=True)
+            ]
+        )  # fmt: skip
+        np.sum(sums.reshape(len(sums), *dW.shape), axis=0, out=dW)
+
+    def input_gradient(self, dy: Array, W: Array, dx: Array) -> None:
+        """dx = the convolution of padded dy with the kernel turned around; by col2im where strided."""
+        turned = tuple(
+            (extent - 1 - pads[0], extent - 1 - pads[1])
+            for extent, pads in zip(self.window, self.padding, strict=True)
+        )
+        padding: Padding = (turned[0], turned[1])
+        if self.stride != (1, 1) or min(padding[0] + padding[1]) < 0:
+            super().input_gradient(dy, W, dx)
+            return
+
+        def pack(panels: Array) -> None:
+            threads.over(direct.pack_turned, len(panels), W, panels)
+
+        self._convolve("conv2d dx", dy, padding, pack, np.empty(0, dy.dtype), dx, (1, 1))
+
+    def _convolve(
+        self,
+        role: str,
+        x: Array,
+        padding: Padding,
+        pack: Callable[[Array], None],
+        bias: Array,
+        y: Array,
+        stride: Pair,
+    ) -> None:
+        images, channels, filters = len(x), x.shape[3], y.shape[3]
+        tile = brgemm.tile_for(y.shape[2], filters, x.itemsize)
+        width = brgemm.width_of(tile)
+        depth = math.prod(self.window) * channels
+        panels = self.buffer(f"{role} panels", (-(-filters // width), depth, width), x.dtype)
+        pack(panels)
+        per_image = math.prod(y.shape[1:]) * depth
+        parts = threads.parts(images, least=-(-WORTH_A_THREAD // per_image))
+        padded = self._padded(x, padding, (len(parts), 1))
+        corner = (padding[0][0], padding[1][0] * channels)
+        threads.together(
+            [
+                partial(
+                    direct.convolve,
+                    *part, lines(x), scratch, corner, panels, bias, y, channels, self.window, stride, tile,
+                )
+                for part, scratch in zip(parts, padded, strict=True)
+            ]
+        )  # fmt: skip
+
+    def _padded(self, x: Array, padding: Padding, leading: Pair) -> Array:
+        """Zeroed scratch (*leading, H', W'·C) for padded images; where none is needed, empty arrays."""
+        _, H, W, C = x.shape
+        if not any(padding[0] + padding[1]):
+            return np.empty((leading[0], 0, 0, 0), x.dtype)
+        shape = (*leading, H + sum(padding[0]), (W + sum(padding[1])) * C)
+        scratch = self.buffer(f"padded {x.shape[1:]}", shape, x.dtype)
+        scratch[...] = 0
+        return scratch
+
+
+ALGORITHMS: dict[str, type[Im2col]] = {"im2col": Im2col, "direct": Direct}
+
+
+def lines(x: Array) -> Array:
+    """(N, H, W, C) as (N, H, W·C)."""
+    return x.reshape(*x.shape[:2], -1)
