@@ -7,24 +7,12 @@ stride · C values apart. So the product of windows and kernel needs no copy, on
     gradient   C: P weights of a window row × filters      q: images               r, t: output pixels
     to input   the forward of dy, padded, with the kernel turned around and its channels and filters swapped
 
-Kernels come packed in panels as wide as the tile: a panel is read for every pixel and stays in cache. An
-image that needs padding is copied into a padded scratch image first, which is small enough to stay there too.
+Kernels come packed in panels as wide as the tile. A panel is read for every pixel of a block of images, so
+that both stay in cache. Images that need padding are copied into padded scratch images first.
 """
 
 from tinynet.kernels.cpu.brgemm import product_tile
 from tinynet.kernels.cpu.jit import jit
-
-
-@jit
-def pack(start, stop, W, panels):
-    """panels (F / width, KH·KW·C, width) from W (KH·KW·C, F), the last one filled up with 0."""
-    depth, F = W.shape
-    width = panels.shape[2]
-    for panel in range(start, stop):
-        for k in range(depth):
-            for v in range(width):
-                f = panel * width + v
-                panels[panel, k, v] = W[k, f] if f < F else 0
 
 
 @jit
@@ -53,11 +41,11 @@ def copy_into(x, n, padded, m, top, left):
 
 
 @jit
-def convolve(start, stop, x, padded, corner, panels, bias, y, channels, window, stride, tile):
-    """Images [start, stop) of y (N, OH, OW, F) from x (N, H, W·C).
+def convolve(start, stop, x, padded, corner, panels, bias, y, block, channels, window, stride, tile):
+    """Images [start, stop) of y (N, OH, OW, F) from x (N, H, W·C), `block` of them at a time.
 
-    padded    (1, H', W'·C) scratch with zeros at its border; empty where x needs no padding
-    corner    where the image goes in it: (top, left · C)        bias (F,), empty: none
+    padded    (block, H', W'·C) scratch with zeros at its border; empty where x needs no padding
+    corner    where an image goes in it: (top, left · C)        bias (F,), empty: none
     """
     _, OH, OW, F = y.shape
     height, width = len(tile[0]), panels.shape[2]
@@ -67,22 +55,25 @@ def convolve(start, stop, x, padded, corner, panels, bias, y, channels, window, 
     image = padded if pads else x
     rows, line = image.shape[1], image.shape[2]
     flat_x = image.reshape(-1)
-    for n in range(start, stop):
+    for begin in range(start, stop, block):
+        end = min(begin + block, stop)
         if pads:
-            copy_into(x, n, padded, 0, corner[0], corner[1])
-        first = 0 if pads else n * rows * line
+            for n in range(begin, end):
+                copy_into(x, n, padded, n - begin, corner[0], corner[1])
         for panel in range(len(panels)):
             f = panel * width
-            for i in range(OH):
-                for j in range(0, OW, height):
-                    at = min(j, OW - height)
-                    product_tile(
-                        tile, flat_x, first + i * stride[0] * line + at * stride[1] * channels,
-                        flat_w, panel * window[0] * run * width,
-                        flat_y, ((n * OH + i) * OW + at) * F + f, bias[f:],
-                        (1, window[0], run), (0, line, 1), stride[1] * channels, (0, run * width, width),
-                        F, min(width, F - f),
-                    )  # fmt: skip
+            for n in range(begin, end):
+                first = (n - begin if pads else n) * rows * line
+                for i in range(OH):
+                    for j in range(0, OW, height):
+                        at = min(j, OW - height)
+                        product_tile(
+                            tile, flat_x, first + i * stride[0] * line + at * stride[1] * channels,
+                            flat_w, panel * window[0] * run * width,
+                            flat_y, ((n * OH + i) * OW + at) * F + f, bias[f:],
+                            (1, window[0], run), (0, line, 1), stride[1] * channels, (0, run * width, width),
+                            F, min(width, F - f),
+                        )  # fmt: skip
 
 
 @jit

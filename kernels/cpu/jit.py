@@ -8,11 +8,14 @@ A part must give the same bits wherever it begins and ends. Elementwise kernels 
 multiplication with an addition, nothing more; `reorder=True` also lets the compiler reorder the sums inside
 one chunk. Neither assumes that there are no NaNs.
 
-Compiled code is cached on disk. Numba notices that a file changed, but not that a function which a kernel
-calls changed in another file: call only helpers of the same file.
+Compiled code is cached on disk. Numba compiles anew when a kernel's own file has changed; here when any file
+of this folder has, as kernels are built out of one another.
 """
 
 from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
 
 import numba
 from numba.core.caching import FunctionCache
@@ -22,13 +25,27 @@ REORDER = {"contract", "reassoc", "nsz"}
 
 
 class ForgivingCache(FunctionCache):
-    """Numba's cache on disk, where failing to write (full, read-only by now) costs only the next start."""
+    """Numba's cache on disk, valid while no file of this folder changes.
+
+    Failing to write to it (full, read-only by now) costs only the next start.
+    """
+
+    def __init__(self, function):
+        super().__init__(function)
+        self._cache_file._source_stamp = folder_stamp()
 
     def save_overload(self, sig, data):
         try:
             super().save_overload(sig, data)
         except OSError:
             self.disable()
+
+
+@cache
+def folder_stamp():
+    """What changes when a file beside this one does."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
 def jit(function=None, *, reorder=False):

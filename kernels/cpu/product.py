@@ -1,8 +1,8 @@
 """Matrix products out of tiles, and packing: dense layers, forward and both gradients.
 
-Work is numbered by tile, panel by panel (a panel is as many columns as a tile is wide), so that a part of it
-stays with few panels of B. The last tile of a column is moved up to end with the matrix: it computes some
-rows again, with the same result.
+Work is numbered by tile, so that a part of it stays with few panels of B (a panel is as many columns as a
+tile is wide) or with few rows of A. The last tile of a column is moved up to end with the matrix: it computes
+some rows again, with the same result.
 """
 
 from tinynet.kernels.cpu.brgemm import product_tile
@@ -10,23 +10,36 @@ from tinynet.kernels.cpu.jit import jit
 
 
 @jit
-def product(start, stop, a, a_strides, b, b_strides, bias, c, depth, tile):
+def product(start, stop, a, a_strides, b, b_strides, bias, c, depth, by_row, tile):
     """Tiles [start, stop) of c (M, N) = A (M, depth) · B (depth, N) + bias (N,) (empty: none).
 
     a, b     flat arrays; A[m, t] is a[m · a_strides[0] + t · a_strides[1]]
              B[t, n] is b[(n // width) · b_strides[0] + t · b_strides[1] + n % width]: panels
+    by_row   number the tiles row by row (better where A is the large one), not panel by panel
     """
     M, N = c.shape
     flat = c.reshape(-1)
     height, width = len(tile[0]), len(tile[1]) * len(tile[2])
-    down = (M + height - 1) // height
+    down, across = (M + height - 1) // height, (N + width - 1) // width
     for number in range(start, stop):
-        panel, n = number // down, (number // down) * width
-        m = min(number % down * height, M - height)
+        panel, row = (number % across, number // across) if by_row else (number // down, number % down)
+        n, m = panel * width, min(row * height, M - height)
         product_tile(
             tile, a, m * a_strides[0], b, panel * b_strides[0], flat, m * N + n, bias[n:],
             (1, 1, depth), (0, 0, a_strides[1]), a_strides[0], (0, 0, b_strides[1]), N, min(width, N - n),
         )  # fmt: skip
+
+
+@jit
+def pack(start, stop, b, panels):
+    """panels (N / width, M, width) of b (M, N), the last one filled up with 0."""
+    M, N = b.shape
+    width = panels.shape[2]
+    for panel in range(start, stop):
+        for m in range(M):
+            for v in range(width):
+                n = panel * width + v
+                panels[panel, m, v] = b[m, n] if n < N else 0
 
 
 @jit

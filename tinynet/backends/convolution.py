@@ -16,7 +16,7 @@ import numpy as np
 from tinynet import threads
 from tinynet.backends.base import Padding, Pair
 from tinynet.backends.numpy_ import output_size
-from tinynet.kernels.cpu import brgemm, direct
+from tinynet.kernels.cpu import brgemm, direct, product
 from tinynet.kernels.cpu import convolution as kernels
 from tinynet.types import Array, Shape
 
@@ -26,8 +26,8 @@ MOST_GROUPS = 32
 """Groups of images that each have a kernel gradient of their own."""
 COLUMNS = 1 << 18
 """Elements of the matrix of windows made at a time: about 1 MiB."""
-GROUP = 1 << 18
-"""Elements of x and dy in a group of the direct kernel gradient: about 1 MiB."""
+BLOCK = 1 << 18
+"""Elements of input and output images that a direct convolution treats at a time: about 1 MiB."""
 WORTH_A_THREAD = 1 << 21
 """Multiply-adds: handing work to a thread costs about as much as some 20 µs of them."""
 
@@ -79,13 +79,13 @@ class Im2col:
         sums = self.buffer("conv2d dW", (self.groups, self.depth, self.filters), x.dtype)
 
         def compute(start: int, stop: int, scratch: Array) -> None:
-            columns, product = scratch[: self.columns], scratch[self.columns :].reshape(sums.shape[1:])
+            columns, block = scratch[: self.columns], scratch[self.columns :].reshape(sums.shape[1:])
             for group in range(start, stop):
                 sums[group] = 0
                 for images in self._blocks(group, group + 1):
                     rows = dy[images].reshape(-1, self.filters)
-                    np.matmul(self._im2col(x[images], columns).T, rows, out=product)
-                    sums[group] += product
+                    np.matmul(self._im2col(x[images], columns).T, rows, out=block)
+                    sums[group] += block
 
         self._in_groups(compute, x.dtype, self.columns + size)
         np.sum(sums.reshape(len(sums), *dW.shape), axis=0, out=dW)
@@ -139,11 +139,11 @@ class Direct(Im2col):
     def __init__(self, x: Shape, W: Shape, stride: Pair, padding: Padding, buffer: Buffer) -> None:
         super().__init__(x, W, stride, padding, buffer)
         per_image = math.prod(x[1:]) + math.prod(self.output) * self.filters
-        self.per_group = min(max(self.per_group, GROUP // per_image), self.images)
+        self.per_group = min(max(self.per_group, BLOCK // per_image), self.images)
 
     def forward(self, x: Array, W: Array, b: Array, y: Array) -> None:
         def pack(panels: Array) -> None:
-            threads.over(direct.pack, len(panels), W.reshape(self.depth, -1), panels)
+            threads.over(product.pack, len(panels), W.reshape(self.depth, -1), panels)
 
         self._convolve("conv2d forward", x, self.padding, pack, b, y, self.stride)
 
@@ -201,13 +201,15 @@ class Direct(Im2col):
         pack(panels)
         per_image = math.prod(y.shape[1:]) * depth
         parts = threads.parts(images, least=-(-WORTH_A_THREAD // per_image))
-        padded = self._padded(x, padding, (len(parts), 1))
+        block = max(1, min(images, BLOCK // (math.prod(x.shape[1:]) + math.prod(y.shape[1:]))))
+        padded = self._padded(x, padding, (len(parts), block))
         corner = (padding[0][0], padding[1][0] * channels)
         threads.together(
             [
                 partial(
                     direct.convolve,
-                    *part, lines(x), scratch, corner, panels, bias, y, channels, self.window, stride, tile,
+                    *part, lines(x), scratch, corner, panels, bias, y, block,
+                    channels, self.window, stride, tile,
                 )
                 for part, scratch in zip(parts, padded, strict=True)
             ]

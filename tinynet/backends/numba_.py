@@ -41,6 +41,10 @@ LEAST = 1 << 16
 """Elements worth a thread: handing a part to one costs about as much as a pass over this many."""
 ALIGN = 4096
 """Elementwise parts end at multiples of this, so vector loops meet the same elements whatever the parts."""
+LARGE_MATRIX = 1 << 18
+"""Elements of a matrix too large to be read in strips: it is packed into panels first."""
+WORTH_PACKING = 64
+"""Rows that the packed matrix must serve."""
 CHUNK = 1 << 14
 """Elements of one partial sum."""
 NUMBERS = "?bBhHiIlLqQfd"
@@ -89,7 +93,13 @@ class NumbaBackend(NumpyBackend):
         (N, I), O = x.shape, len(b)
         y = self._buffer("dense", (N, O), x.dtype)
         tile = brgemm.tile_for(N, O, x.itemsize)
-        _product(x, (I, 1), W, (brgemm.width_of(tile), O), b, y, I, tile)
+        width = brgemm.width_of(tile)
+        if N >= WORTH_PACKING and W.size >= LARGE_MATRIX:
+            panels = self._buffer("dense panels", (-(-O // width), I, width), x.dtype)
+            threads.over(product.pack, len(panels), W, panels)
+            _product(x, (I, 1), panels, (I * width, width), b, y, I, tile)
+        else:
+            _product(x, (I, 1), W, (width, O), b, y, I, tile)
         return y
 
     def dense_backward(
@@ -99,7 +109,7 @@ class NumbaBackend(NumpyBackend):
         (N, I), O = x.shape, dy.shape[1]
         nothing = np.empty(0, x.dtype)
         tile = brgemm.tile_for(I, O, x.itemsize)
-        _product(x, (1, I), dy, (brgemm.width_of(tile), O), nothing, dW, N, tile)
+        _product(x, (1, I), dy, (brgemm.width_of(tile), O), nothing, dW, N, tile, by_row=True)
         db[...] = _column_sums(dy)
         if not need_dx:
             return None
@@ -348,13 +358,21 @@ class NumbaBackend(NumpyBackend):
 
 
 def _product(
-    a: Array, a_strides: Pair, b: Array, b_strides: Pair, bias: Array, c: Array, depth: int, tile: Any
+    a: Array,
+    a_strides: Pair,
+    b: Array,
+    b_strides: Pair,
+    bias: Array,
+    c: Array,
+    depth: int,
+    tile: Any,
+    by_row: bool = False,
 ) -> None:
     """c (M, N) = A · B + bias out of tiles; how A and B lie in a and b, `kernels.cpu.product` says."""
     height, width = len(tile[0]), brgemm.width_of(tile)
     tiles = -(-c.shape[0] // height) * -(-c.shape[1] // width)
     least = -(-WORTH_A_THREAD // (height * width * depth))
-    arguments = (a.reshape(-1), a_strides, b.reshape(-1), b_strides, bias, c, depth, tile)
+    arguments = (a.reshape(-1), a_strides, b.reshape(-1), b_strides, bias, c, depth, by_row, tile)
     threads.over(product.product, tiles, *arguments, least=least)
 
 
