@@ -20,6 +20,9 @@ from pathlib import Path
 import numba
 from numba.core.caching import FunctionCache
 
+announce = None
+"""Called without arguments before a kernel that is not in the cache is compiled, if set."""
+
 FUSE = {"contract"}
 REORDER = {"contract", "reassoc", "nsz"}
 
@@ -33,6 +36,12 @@ class ForgivingCache(FunctionCache):
     def __init__(self, function):
         super().__init__(function)
         self._cache_file._source_stamp = folder_stamp()
+
+    def load_overload(self, sig, target_context):
+        found = super().load_overload(sig, target_context)
+        if found is None and announce is not None:
+            announce()
+        return found
 
     def save_overload(self, sig, data):
         try:

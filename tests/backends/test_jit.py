@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numba.core import caching
 
+from tinynet.backends.numba_ import NumbaBackend
 from tinynet.kernels.cpu.jit import jit
 
 
@@ -65,3 +66,16 @@ for run in (
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
     finished = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
+
+
+def test_a_kernel_announces_that_it_is_compiled_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    ops = NumbaBackend()
+    kernel = jit(double)
+    ops.announce_compiling(lambda: calls.append("compiling"))
+    monkeypatch.setattr(caching.FunctionCache, "load_overload", lambda self, *arguments: None)
+    kernel(4.0)
+    kernel(5.0)
+    ops.announce_compiling(None)
+    kernel(np.float32(4.0))
+    assert calls == ["compiling"]

@@ -13,6 +13,7 @@ Three rules hold for every backend.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from tinynet.backends.workspace import Workspace
@@ -39,6 +40,10 @@ class Backend(ABC):
         The default hands back itself: a backend without buffer reuse has nothing to bind.
         """
         return self
+
+    @abstractmethod
+    def announce_compiling(self, announce: Callable[[], None] | None) -> None:
+        """Call `announce` before any kernel is compiled (a while, once on a machine), until given None."""
 
     # --- arrays ---------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from tinynet.kernels.cpu import (
     activations,
     brgemm,
     elementwise,
+    jit,
     normalization,
     optimizers,
     philox,
@@ -66,6 +67,9 @@ class NumbaBackend(NumpyBackend):
         bound = copy.copy(self)
         bound._workspace, bound._owner = workspace, owner
         return bound
+
+    def announce_compiling(self, announce: Callable[[], None] | None) -> None:
+        jit.announce = announce
 
     # --- arrays ---------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ Everything is spelled against `self.xp`, so a GPU array module with NumPy's inte
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ class NumpyBackend(Backend):
 
     name = "numpy"
     xp: Any = np
+
+    def announce_compiling(self, announce: Callable[[], None] | None) -> None:
+        """Nothing is compiled here."""
 
     # --- arrays ---------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from tinynet.backends.base import Backend
 from tinynet.callbacks import Callback
 from tinynet.data.datasets import Dataset, load
 from tinynet.data.download import Progress as DownloadProgress
@@ -43,11 +44,19 @@ class TrainingProgress(Callback):
             disable=not console.is_terminal,
         )
         self.task: TaskID | None = None
+        self.backend: Backend | None = None
         self.said_at = time.monotonic()
 
     def on_start(self, trainer: Trainer) -> None:
         self.task = self.bar.add_task("", total=len(trainer.train), epoch=0, epochs=trainer.epochs, loss=0.0)
         self.bar.start()
+        self.backend = trainer.model.backend
+        self.backend.announce_compiling(self._say_compiling)
+
+    def _say_compiling(self) -> None:
+        """Once is enough: the other kernels follow in the next seconds."""
+        self.close_announcements()
+        self.bar.console.print("compiling kernels for this processor: some seconds, only the first time …")
 
     def on_step(self, trainer: Trainer, event: StepEnd) -> None:
         now = time.monotonic()
@@ -81,6 +90,12 @@ class TrainingProgress(Callback):
     def close(self) -> None:
         """Take the bar off the screen; harmless when it is off already."""
         self.bar.stop()
+        self.close_announcements()
+
+    def close_announcements(self) -> None:
+        """Let kernels compile in silence."""
+        if self.backend is not None:
+            self.backend.announce_compiling(None)
 
 
 @contextmanager
