@@ -16,8 +16,7 @@ import numpy as np
 from tinynet import threads
 from tinynet.backends.base import Padding, Pair
 from tinynet.backends.numpy_ import output_size
-from tinynet.kernels.cpu import brgemm, direct, product
-from tinynet.kernels.cpu import convolution as kernels
+from tinynet.kernels.cpu import brgemm, direct, im2col, product
 from tinynet.types import Array, Shape
 
 Buffer = Callable[[str, Shape, Any], Array]
@@ -102,7 +101,7 @@ class Im2col:
                     continue
                 cols = self._columns(len(target), columns)
                 np.matmul(rows, matrix.T, out=cols.reshape(len(rows), -1))
-                kernels.col2im(0, len(target), cols, lines(target), self.channels, self.stride, self.corner)
+                im2col.col2im(0, len(target), cols, lines(target), self.channels, self.stride, self.corner)
 
         self._in_groups(compute, dy.dtype, self.columns)
 
@@ -118,7 +117,7 @@ class Im2col:
         if self.is_pointwise:
             return x.reshape(-1, self.channels)
         cols = self._columns(len(x), memory)
-        kernels.im2col(0, len(x), lines(x), cols, self.channels, self.stride, self.corner)
+        im2col.im2col(0, len(x), lines(x), cols, self.channels, self.stride, self.corner)
         return cols.reshape(-1, self.depth)
 
     def _columns(self, images: int, memory: Array) -> Array:

@@ -10,14 +10,8 @@ from tinynet.types import Array, Shape
 
 
 @dataclass(eq=False)
-class Flatten(Layer):
-    """y = the values of each sample in one row        x (N, …)   y (N, product of …)
-
-    ∂L/∂x = dy in the shape of x
-    """
-
-    def build(self, input_shape: Shape) -> Shape:
-        return (math.prod(input_shape),)
+class Rearrangement(Layer):
+    """The same values in the same order, in another shape."""
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, None]:
         self.check_input(x)
@@ -29,7 +23,18 @@ class Flatten(Layer):
 
 
 @dataclass(eq=False)
-class Reshape(Layer):
+class Flatten(Rearrangement):
+    """y = the values of each sample in one row        x (N, …)   y (N, product of …)
+
+    ∂L/∂x = dy in the shape of x
+    """
+
+    def build(self, input_shape: Shape) -> Shape:
+        return (math.prod(input_shape),)
+
+
+@dataclass(eq=False)
+class Reshape(Rearrangement):
     """y = the values of each sample in another shape        x (N, …)   y (N, *shape)
 
     ∂L/∂x = dy in the shape of x
@@ -45,14 +50,6 @@ class Reshape(Layer):
                 received=tuple(self.shape),
             )
         return tuple(self.shape)
-
-    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, None]:
-        self.check_input(x)
-        return x.reshape(len(x), *self.output_shape), None
-
-    def backward(self, dy: Array, cache: None) -> Array | None:
-        self.check_gradient(dy)
-        return dy.reshape(len(dy), *self.input_shape)
 
 
 @dataclass(eq=False)
