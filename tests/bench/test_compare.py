@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,12 +18,12 @@ import pairs
 import tables
 from pairs import CpuTimes, Turn
 
-STEAL = 0.05
+MOST_LOST = 0.05
 
 
-def turns(*values: float, stolen: tuple[int, ...] = ()) -> list[Turn]:
-    """Of these values; the ones at the places `stolen` lost half the machine."""
-    return [Turn(value, 0.5 * (place in stolen)) for place, value in enumerate(values)]
+def turns(*values: float, lost: tuple[int, ...] = ()) -> list[Turn]:
+    """Of these values; those at the places `lost` lost half the processors."""
+    return [Turn(value, 0.5 * (place in lost)) for place, value in enumerate(values)]
 
 
 # --- statistics -------------------------------------------------------------------------------------------
@@ -36,7 +37,7 @@ def test_summary_is_median_and_quartiles() -> None:
 
 def test_ratios_are_formed_within_a_round() -> None:
     # the machine is three times slower in the second round: the ratio does not notice
-    found = pairs.compare(turns(1.0, 3.0, 1.0), turns(2.0, 6.0, 2.0), STEAL)
+    found = pairs.compare(turns(1.0, 3.0, 1.0), turns(2.0, 6.0, 2.0), MOST_LOST)
     assert found is not None
     assert found.ratio == (0.5, 0.5, 0.5)
     assert found.ours == (1.0, 1.0, 2.0)
@@ -44,7 +45,7 @@ def test_ratios_are_formed_within_a_round() -> None:
 
 
 def test_ratio_of_medians_is_not_what_counts() -> None:
-    found = pairs.compare(turns(1.0, 2.0, 9.0), turns(9.0, 2.0, 1.0), STEAL)
+    found = pairs.compare(turns(1.0, 2.0, 9.0), turns(9.0, 2.0, 1.0), MOST_LOST)
     assert found is not None
     assert found.ratio.median == 1.0
     assert found.ratio.first == pytest.approx((1 / 9 + 1) / 2)
@@ -52,28 +53,37 @@ def test_ratio_of_medians_is_not_what_counts() -> None:
 
 
 @pytest.mark.parametrize("side", ["ours", "theirs"])
-def test_a_round_with_steal_on_either_side_is_discarded(side: str) -> None:
-    a = turns(1.0, 100.0, 1.0, stolen=(1,) if side == "ours" else ())
-    b = turns(2.0, 100.0, 2.0, stolen=(1,) if side == "theirs" else ())
-    found = pairs.compare(a, b, STEAL)
+def test_a_round_that_lost_time_on_either_side_is_discarded(side: str) -> None:
+    a = turns(1.0, 100.0, 1.0, lost=(1,) if side == "ours" else ())
+    b = turns(2.0, 100.0, 2.0, lost=(1,) if side == "theirs" else ())
+    found = pairs.compare(a, b, MOST_LOST)
     assert found is not None
     assert found.ratio == (0.5, 0.5, 0.5)
     assert (found.kept, found.discarded) == (2, 1)
 
 
 def test_nothing_clean_gives_no_comparison() -> None:
-    assert pairs.compare(turns(1.0, stolen=(0,)), turns(2.0), STEAL) is None
+    assert pairs.compare(turns(1.0, lost=(0,)), turns(2.0), MOST_LOST) is None
 
 
-def test_steal_is_a_share_of_the_time_between_two_readings(tmp_path: Path) -> None:
-    def reading(user: int, steal: int) -> CpuTimes:
+def test_what_others_took_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairs.os, "sched_getaffinity", lambda _: {1}, raising=False)
+    monkeypatch.setattr(pairs.os, "sysconf", lambda _: 100, raising=False)
+
+    def reading(user: int, idle: int, stolen: int) -> CpuTimes:
         stat = tmp_path / "stat"
-        stat.write_text(f"cpu  {user} 0 10 500 5 0 1 {steal} 7 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n")
+        others = "9 9 9 9 9 9 9 9 0 0"
+        stat.write_text(
+            f"cpu  {others}\ncpu0 {others}\ncpu1 {user} 0 5 {idle} 0 0 0 {stolen} 7 0\nintr 1 2\n"
+        )
         return CpuTimes.now(stat)
 
-    assert reading(100, 20).steal_until(reading(160, 60)) == pytest.approx(0.4)
-    assert reading(100, 20).steal_until(reading(100, 20)) == 0.0
-    assert CpuTimes.now(tmp_path / "missing").steal_until(CpuTimes.now(tmp_path / "missing")) == 0.0
+    before, after = reading(100, 500, 20), reading(160, 530, 30)  # 0.6 s busy, 0.3 s idle, 0.1 s stolen
+    assert before.lost_until(after, own=0.6) == pytest.approx(0.1)
+    assert before.lost_until(after, own=0.4) == pytest.approx(0.3)
+    assert before.lost_until(after, own=9.0) == pytest.approx(0.1)  # ticks are coarse
+    assert before.lost_until(before, own=0.0) == 0.0
+    assert CpuTimes.now(tmp_path / "missing") == (0, 0, 0)
 
 
 def test_disagreement_names_the_number() -> None:
@@ -93,32 +103,34 @@ def settings(tmp_path: Path) -> compare.Settings:
     rng = np.random.default_rng(0)
     compare.write_data(tmp_path, rng.integers(0, 256, (64, 28, 28, 1), np.uint8), rng.integers(0, 10, 64))
     compare.write_nets(tmp_path, {"mlp"})
-    return compare.Settings(tmp_path, tmp_path, rounds=2, seconds=0.001, most_steal=1.0, threads=1)
+    return compare.Settings(tmp_path, tmp_path, rounds=2, seconds=0.001, most_lost=1.0, threads=1)
 
 
-def play(monkeypatch: pytest.MonkeyPatch, steal: Callable[[int], float]) -> tuple[str, dict[str, list[Turn]]]:
-    """Two contenders, "a" and "b", for two rounds; `steal(reading)` is what happens in a turn."""
-    order, readings = [], iter(range(100))
-    now = SimpleNamespace(now=lambda: SimpleNamespace(steal_until=lambda _: steal(next(readings))))
-    monkeypatch.setattr(compare, "CpuTimes", now)
+def play(monkeypatch: pytest.MonkeyPatch, lost: Callable[[int], float]) -> tuple[str, dict[str, list[Turn]]]:
+    """Two contenders, "a" and "b", for two rounds; `lost(i)` is the share lost in the i-th turn."""
+    order: list[str] = []
+    now = SimpleNamespace(lost_until=lambda later, own: lost(len(order)))
+    monkeypatch.setattr(compare, "CpuTimes", SimpleNamespace(now=lambda: now))
     monkeypatch.setattr(compare, "PAUSE", 0)
 
-    def turn(name: str) -> Callable[[], float]:
-        return lambda: float(order.append(name) or len(order))
+    def take_turn(name: str) -> tuple[float, float]:
+        order.append(name)
+        return float(len(order)), 0.0
 
-    played = compare.play({"a": turn("a"), "b": turn("b")}, 2, STEAL, lambda: None)
+    turns = {name: partial(take_turn, name) for name in ("a", "b")}
+    played = compare.play(turns, 2, MOST_LOST, lambda: None)
     return "".join(order), played
 
 
 def test_contenders_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    order, played = play(monkeypatch, lambda reading: 0.0)
+    order, played = play(monkeypatch, lambda turn: 0.0)
     assert order == "abab"
     assert played == {"a": [Turn(1.0), Turn(3.0)], "b": [Turn(2.0), Turn(4.0)]}
 
 
-def test_rounds_with_steal_are_played_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert play(monkeypatch, lambda reading: 0.5 * (reading == 1))[0] == "ababab"
-    assert play(monkeypatch, lambda reading: 0.5)[0] == "abab" * 2  # gives up
+def test_disturbed_rounds_are_played_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert play(monkeypatch, lambda turn: 0.5 * (turn == 2))[0] == "ababab"
+    assert play(monkeypatch, lambda turn: 0.5)[0] == "abab" * 2  # gives up
 
 
 # --- workers ----------------------------------------------------------------------------------------------
@@ -149,11 +161,11 @@ def test_a_peer_that_computes_something_else_is_not_timed(
 
 def test_results_are_written(tmp_path: Path) -> None:
     ours, theirs = turns(0.001, 0.003), turns(0.002, 0.002)
-    timed = compare.Result("mlp-step", "a", "ms", pairs.compare(ours, theirs, STEAL), "", ours, theirs)
+    timed = compare.Result("mlp-step", "a", "ms", pairs.compare(ours, theirs, MOST_LOST), "", ours, theirs)
     refused = compare.Result("mlp-step", "b", "ms", None, "not timed: losses differ")
     report = dict.fromkeys(("date", "machine", "threads"), "?") | {
         "samples": 20,
-        "most_steal": STEAL,
+        "most_lost": MOST_LOST,
         "versions": {"a": ["a 1.0"]},
     }
     compare.write(tmp_path, report, [timed, refused])
