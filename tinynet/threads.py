@@ -1,7 +1,10 @@
 """How many threads to use, and a small pool that runs parts of one array operation at the same time.
 
-The pool's threads run kernels and matrix products that release the GIL; the calling thread works too, and
-waits only for calls that already run, so nesting cannot deadlock. A forked child makes a pool of its own.
+The workers run kernels and matrix products that release the GIL; the calling thread works too. Work goes only
+to workers that are free at that moment, so nesting cannot deadlock. A forked child makes workers of its own.
+
+Waking a sleeping thread costs 100 µs and more, as much as many an operation here. So a worker looks out for
+work for a millisecond before it sleeps, and whoever waits for it looks out likewise (`kernels.cpu.spin`).
 
     limit(2)            # from now on
     with limit(1): ...  # inside the block
@@ -13,14 +16,16 @@ import math
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tinynet.errors import ConfigError
 
@@ -92,15 +97,16 @@ def together(calls: Sequence[Callable[[], object]]) -> None:
                 return
             call()
 
-    helpers = min(size(), len(calls)) - 1
-    futures = [_process().pool(helpers).submit(work) for _ in range(helpers)]
+    crew = _process().hire(min(size(), len(calls)) - 1)
+    for worker in crew:
+        worker.begin(work)
     try:
         work()
     finally:
-        running = [future for future in futures if not future.cancel()]
-        wait(running)
-    for future in running:
-        future.result()
+        failures = [worker.finish() for worker in crew]
+        _process().release(crew)
+    for failure in filter(None, failures):
+        raise failure
 
 
 def over(task: Callable[..., object], count: int, *arguments: Any, least: int = 1, align: int = 1) -> None:
@@ -137,6 +143,59 @@ def serial_blas() -> Iterator[None]:
                     library.set_num_threads(count)
 
 
+class _Worker(threading.Thread):
+    """A thread that runs one call at a time, looks out for the next for a while, then sleeps."""
+
+    REQUEST, DONE = 0, 8
+    """Places of two counters, on cache lines of their own: calls handed over, calls done."""
+    LOOKS = 20000
+    """How often to look before sleeping: a millisecond, longer than the pauses within a training step."""
+
+    def __init__(self) -> None:
+        super().__init__(name="tinynet", daemon=True)
+        from tinynet.kernels.cpu import spin  # compiles: only where threads are really used
+
+        self._spin = spin
+        self._looks = 1 if spin.UNCOMPILED else self.LOOKS
+        self._counters = np.zeros(16, np.int64)
+        self._call: Callable[[], object] | None = None
+        self._failure: BaseException | None = None
+        self._asleep = False
+        self._alarm = threading.Semaphore(0)
+        super().start()
+
+    def begin(self, call: Callable[[], object]) -> None:
+        """Hand over `call`, and return at once."""
+        self._call, self._failure = call, None
+        self._counters[self.REQUEST] += 1
+        if self._asleep:
+            self._alarm.release()
+
+    def finish(self) -> BaseException | None:
+        """Wait until the call is done; return what it raised."""
+        while not self._spin.wait_for(self._counters, self.DONE, self._counters[self.REQUEST], self._looks):
+            time.sleep(0)  # lets this worker have the core if there are fewer cores than threads
+        return self._failure
+
+    def run(self) -> None:
+        done = 0
+        while True:
+            if not self._spin.wait_for(self._counters, self.REQUEST, done + 1, self._looks):
+                self._asleep = True
+                if self._counters[self.REQUEST] == done:  # looked at again: `begin` may have come in between
+                    self._alarm.acquire()
+                self._asleep = False
+                continue
+            try:
+                assert self._call is not None, "begin sets the call before it raises the counter"
+                self._call()
+            except BaseException as failure:  # handed to the thread that waits in `finish`
+                self._failure = failure
+            self._call = None
+            done += 1
+            self._counters[self.DONE] = done
+
+
 class _Process:
     """Threads and locks, which do not survive a fork: there is one of these for each process id."""
 
@@ -144,14 +203,22 @@ class _Process:
         self.lock = threading.Lock()
         self.blas_users = 0
         self.blas_threads: list[int] = []
-        self._pools: dict[int, ThreadPoolExecutor] = {}
+        self._idle: list[_Worker] = []
+        self._workers = 0
 
-    def pool(self, workers: int) -> ThreadPoolExecutor:
-        """A pool of `workers` threads, which start when first needed."""
-        if workers not in self._pools:
-            new = ThreadPoolExecutor(workers, thread_name_prefix="tinynet")
-            return self._pools.setdefault(workers, new)  # atomic: two threads get the same pool
-        return self._pools[workers]
+    def hire(self, count: int) -> list[_Worker]:
+        """Up to `count` workers who are free; new ones as long as there are fewer than `size()` in all."""
+        with self.lock:
+            while len(self._idle) < count and self._workers < size() - 1:
+                self._idle.append(_Worker())
+                self._workers += 1
+            crew, self._idle = self._idle[:count], self._idle[count:]
+        return crew
+
+    def release(self, crew: list[_Worker]) -> None:
+        """Make the crew free again."""
+        with self.lock:
+            self._idle = crew + self._idle
 
 
 _processes: dict[int, _Process] = {}

@@ -27,8 +27,8 @@ COLUMNS = 1 << 18
 """Elements of the matrix of windows made at a time: about 1 MiB."""
 BLOCK = 1 << 18
 """Elements of input and output images that a direct convolution treats at a time: about 1 MiB."""
-WORTH_A_THREAD = 1 << 22
-"""Multiply-adds: handing work to a thread costs about as much as some 50 µs of them."""
+WORTH_A_THREAD = 1 << 23
+"""Multiply-adds: handing work to a thread costs about as much as 100 µs of them."""
 
 
 class Im2col:

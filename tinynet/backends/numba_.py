@@ -38,7 +38,7 @@ from tinynet.kernels.cpu import (
 from tinynet.rng import LOW_32, Key, drop_threshold
 from tinynet.types import Array, Shape
 
-LEAST = 1 << 16
+LEAST = 1 << 17
 """Elements worth a thread: handing a part to one costs about as much as a pass over this many."""
 ALIGN = 4096
 """Elementwise parts end at multiples of this, so vector loops meet the same elements whatever the parts."""
