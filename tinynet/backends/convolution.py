@@ -27,6 +27,7 @@ COLUMNS = 1 << 18
 """Elements of the matrix of windows made at a time: about 1 MiB."""
 BLOCK = 1 << 18
 """Elements of input and output images that a direct convolution treats at a time: about 1 MiB."""
+FEW_CHANNELS = 4
 WORTH_A_THREAD = 1 << 23
 """Multiply-adds: handing work to a thread costs about as much as 100 µs of them."""
 
@@ -167,13 +168,16 @@ class Direct(Im2col):
         np.sum(sums.reshape(len(sums), *dW.shape), axis=0, out=dW)
 
     def input_gradient(self, dy: Array, W: Array, dx: Array) -> None:
-        """dx = the convolution of padded dy with the kernel turned around; by col2im where strided."""
+        """dx = the convolution of padded dy with the kernel turned around.
+
+        By col2im where that has strides, or so few channels that most of a tile would be empty.
+        """
         turned = tuple(
             (extent - 1 - pads[0], extent - 1 - pads[1])
             for extent, pads in zip(self.window, self.padding, strict=True)
         )
         padding: Padding = (turned[0], turned[1])
-        if self.stride != (1, 1) or min(padding[0] + padding[1]) < 0:
+        if self.stride != (1, 1) or self.channels < FEW_CHANNELS or min(padding[0] + padding[1]) < 0:
             super().input_gradient(dy, W, dx)
             return
 
