@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -160,3 +161,28 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     finished = subprocess.run([sys.executable, "-c", script], timeout=120, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
+
+
+def test_no_call_is_lost_when_workers_fall_asleep_at_any_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses around the time after which a worker sleeps, from two threads at once."""
+    monkeypatch.setattr(threads._Worker, "LOOKS", 200)
+    random = np.random.default_rng(0)
+    pauses = random.uniform(0, 40e-6, 1500)
+
+    def many(results: list[int]) -> None:
+        for pause in pauses:
+            done: list[int] = []
+            threads.together([partial(done.append, part) for part in range(3)])
+            results.append(sum(done))
+            time.sleep(pause)
+
+    with threads.limit(3):
+        monkeypatch.setattr(threads, "_processes", {})  # workers made now, with the short watch
+        collected: list[list[int]] = [[], []]
+        others = [threading.Thread(target=many, args=(results,)) for results in collected]
+        for other in others:
+            other.start()
+        for other in others:
+            other.join(timeout=60)
+            assert not other.is_alive(), "a call was never finished"
+    assert collected == [[3] * len(pauses)] * 2

@@ -98,9 +98,9 @@ def together(calls: Sequence[Callable[[], object]]) -> None:
             call()
 
     crew = _process().hire(min(size(), len(calls)) - 1)
-    for worker in crew:
-        worker.begin(work)
     try:
+        for worker in crew:
+            worker.begin(work)
         work()
     finally:
         failures = [worker.finish() for worker in crew]
@@ -146,18 +146,20 @@ def serial_blas() -> Iterator[None]:
 class _Worker(threading.Thread):
     """A thread that runs one call at a time, looks out for the next for a while, then sleeps."""
 
-    REQUEST, DONE = 0, 8
-    """Places of two counters, on cache lines of their own: calls handed over, calls done."""
+    REQUEST, STARTED, DONE = 0, 8, 16
+    """Places of three counters, on cache lines of their own: calls handed over, begun, done."""
     LOOKS = 20000
     """How often to look before sleeping: a millisecond, longer than the pauses within a training step."""
+    SETTLE = 50
+    """Pauses (a few µs) in which a worker that has begun gets from Python into its kernel."""
 
     def __init__(self) -> None:
         super().__init__(name="tinynet", daemon=True)
         from tinynet.kernels.cpu import spin  # compiles: only where threads are really used
 
         self._spin = spin
-        self._looks = 1 if spin.UNCOMPILED else self.LOOKS
-        self._counters = np.zeros(16, np.int64)
+        self._looks, self._settle = (1, 0) if spin.UNCOMPILED else (self.LOOKS, self.SETTLE)
+        self._counters = np.zeros(24, np.int64)
         self._call: Callable[[], object] | None = None
         self._failure: BaseException | None = None
         self._asleep = False
@@ -165,35 +167,42 @@ class _Worker(threading.Thread):
         super().start()
 
     def begin(self, call: Callable[[], object]) -> None:
-        """Hand over `call`, and return at once."""
+        """Hand over `call`, and return as soon as it is under way, or at once if the worker must be woken."""
         self._call, self._failure = call, None
-        self._counters[self.REQUEST] += 1
+        number = self._counters[self.REQUEST] + 1
         if self._asleep:
+            self._counters[self.REQUEST] = number
+        else:
+            self._spin.hand_over(
+                self._counters, self.REQUEST, self.STARTED, number, self._looks, self._settle
+            )
+        if self._asleep:  # it may have fallen asleep meanwhile; an alarm too many does no harm
             self._alarm.release()
 
     def finish(self) -> BaseException | None:
         """Wait until the call is done; return what it raised."""
         while not self._spin.wait_for(self._counters, self.DONE, self._counters[self.REQUEST], self._looks):
+            if self._asleep:  # as in `begin`: no call may ever be left lying
+                self._alarm.release()
             time.sleep(0)  # lets this worker have the core if there are fewer cores than threads
         return self._failure
 
     def run(self) -> None:
-        done = 0
+        counters, done = self._counters, 0
         while True:
-            if not self._spin.wait_for(self._counters, self.REQUEST, done + 1, self._looks):
+            if not self._spin.report_and_wait(counters, self.DONE, done, self.REQUEST, self._looks):
                 self._asleep = True
-                if self._counters[self.REQUEST] == done:  # looked at again: `begin` may have come in between
+                if counters[self.REQUEST] == done:  # `begin` may have come in between
                     self._alarm.acquire()
                 self._asleep = False
                 continue
+            counters[self.STARTED] = done + 1
             try:
                 assert self._call is not None, "begin sets the call before it raises the counter"
                 self._call()
             except BaseException as failure:  # handed to the thread that waits in `finish`
                 self._failure = failure
-            self._call = None
             done += 1
-            self._counters[self.DONE] = done
 
 
 class _Process:

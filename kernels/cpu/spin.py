@@ -54,3 +54,23 @@ def wait_for(flags, place, value, looks):
             return True
         pause()
     return False
+
+
+@jit
+def hand_over(flags, request, started, value, looks, settle):
+    """Set flags[request] to value, wait until flags[started] follows, and `settle` so many pauses more.
+
+    All that without the GIL: the other thread needs it for a few microseconds to begin its work. A thread
+    that finds the GIL taken goes to sleep, and that is what costs.
+    """
+    flags[request] = value
+    wait_for(flags, started, value, looks)
+    for _ in range(settle):
+        pause()
+
+
+@jit
+def report_and_wait(flags, done, value, request, looks):
+    """Set flags[done] to value, then wait for flags[request] to be value + 1, as `wait_for` does."""
+    flags[done] = value
+    return wait_for(flags, request, value + 1, looks)
