@@ -15,12 +15,16 @@ from numba.core import caching
 from tinynet.backends.numba_ import NumbaBackend
 from tinynet.kernels.cpu.jit import jit
 
+compiled = pytest.mark.skipif(
+    bool(numba.config.DISABLE_JIT), reason="numba compiles nothing under NUMBA_DISABLE_JIT"
+)
+
 
 def double(x: float) -> float:
     return 2 * x
 
 
-@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="numba compiles nothing under NUMBA_DISABLE_JIT")
+@compiled
 def test_without_any_place_for_a_cache_kernels_are_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
     with pytest.raises(RuntimeError, match="no locator available"):
@@ -68,6 +72,7 @@ for run in (
     assert finished.returncode == 0, finished.stderr
 
 
+@compiled
 def test_a_kernel_announces_that_it_is_compiled_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     ops = NumbaBackend()
