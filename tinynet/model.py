@@ -135,13 +135,10 @@ class Sequential:
 
     def regularize(self) -> float | Array:
         """Add ∂(λ ΣW²)/∂W = 2 λ W to each gradient whose layer has an `l2` of λ; return Σ λ ΣW²."""
-        penalty: float | Array = 0.0
         for name, spec in self.store.specs.items():
             if spec.l2:
-                W = self.store.values.views[name]
-                self.store.grads.views[name][...] += (2.0 * spec.l2) * W
-                penalty = penalty + spec.l2 * (W * W).sum(dtype="float64")
-        return penalty
+                self.store.grads.views[name][...] += (2.0 * spec.l2) * self.store.values.views[name]
+        return self.penalty()
 
     def penalty(self) -> float | Array:
         """Σ λ ΣW² over the layers with an `l2` of λ."""

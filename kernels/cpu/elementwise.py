@@ -1,4 +1,4 @@
-"""Passes over flat arrays: rescaling, scaling in place, adding a bias to every row.
+"""Passes over flat arrays: rescaling, and scaling in place.
 
 One read and one write per element; these run at the speed of memory, so each does all its work in one pass.
 """
@@ -20,12 +20,3 @@ def scale_in_place(start, stop, x, factor):
     x = x[start:stop]
     for i in range(len(x)):
         x[i] *= factor
-
-
-@jit
-def add_bias(start, stop, y, b):
-    """y (M, F) ← y + b (F,)."""
-    y = y[start:stop]
-    for m in range(len(y)):
-        for f in range(len(b)):
-            y[m, f] += b[f]
