@@ -103,19 +103,56 @@ def together(calls: Sequence[Callable[[], object]]) -> None:
             worker.begin(work)
         work()
     finally:
-        failures = [worker.finish() for worker in crew]
-        _process().release(crew)
+        try:
+            failures = _finish(crew)
+        finally:
+            _process().release(crew)
     for failure in filter(None, failures):
         raise failure
 
 
-def over(task: Callable[..., object], count: int, *arguments: Any, least: int = 1, align: int = 1) -> None:
-    """task(start, stop, *arguments) on the `parts` of range(count), together."""
+def _finish(crew: Sequence[_Worker]) -> list[BaseException | None]:
+    """Wait for all of them, and return what they raised. A Ctrl-C is raised when all are done, not before."""
+    try:
+        return [worker.finish() for worker in crew]
+    except BaseException:
+        _finish(crew)
+        raise
+
+
+def over(
+    task: Callable[..., object],
+    count: int,
+    *arguments: Any,
+    least: int = 1,
+    align: int = 1,
+    scratch: Sequence[Any] | None = None,
+) -> None:
+    """task(start, stop, *arguments) on the `parts` of range(count), together.
+
+    With `scratch`, one for each of `size()` threads: task(start, stop, own, *arguments), where no other call
+    has the same one of them at that time.
+    """
+    if scratch is not None:
+        task = _lending(task, deque(scratch))
     pieces = parts(count, least, align)
     if len(pieces) == 1:
         task(0, count, *arguments)
     else:
         together([partial(task, start, stop, *arguments) for start, stop in pieces])
+
+
+def _lending(task: Callable[..., object], free: deque[Any]) -> Callable[..., None]:
+    """task(start, stop, own, *arguments) with one of those `free` as its own, preferably one used just now."""
+
+    def run(start: int, stop: int, *arguments: Any) -> None:
+        own = free.pop()
+        try:
+            task(start, stop, own, *arguments)
+        finally:
+            free.append(own)
+
+    return run
 
 
 @contextmanager

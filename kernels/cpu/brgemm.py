@@ -46,10 +46,13 @@ def _definition(tile, a, a0, b, b0, c, c0, start, counts, a_strides, sa, b_strid
     """The sum as the top of this file has it. `a0`, `b0`, `c0`: where the operands begin in flat a, b and c.
 
     counts (Q, R, T); a_strides (qa, ra, ta); b_strides (qb, rb, tb); rows of C lie `sc` apart; only the
-    first `columns` of the tile's width exist. `start` (columns or more,) is what sums begin with, empty: 0.
+    first `columns` of the tile's width exist. `start` is what sums begin with: one row (columns or more,) for
+    all of the tile, or (rows or more, columns or more); empty: 0.
     """
     rows = np.arange(len(tile[0]))
-    total = np.zeros((len(rows), columns), a.dtype) + (start[:columns] if len(start) else 0)
+    total = np.zeros((len(rows), columns), a.dtype)
+    if start.size:
+        total += np.atleast_2d(start)[: len(rows), :columns]
     for place in np.ndindex(counts):
         left = a[a0 + np.dot(place, a_strides) + rows * sa]
         first = b0 + np.dot(place, b_strides)
@@ -124,16 +127,20 @@ def _in_registers(context, tile, a, a0, b, b0, c, c0, start, counts, a_strides, 
         counts, a_strides, b_strides = (cgutils.unpack_tuple(builder, arguments[i]) for i in (8, 9, 11))
         a, b, c = ahead(pointer(1), a0), ahead(pointer(3), b0), ahead(pointer(5), c0)
         beginning = context.make_array(signature.args[7])(context, builder, arguments[7])
+        is_matrix = signature.args[7].ndim == 2
+        line = builder.sdiv(cgutils.unpack_tuple(builder, beginning.strides)[0], beginning.itemsize)
+        step = line if is_matrix else constant(0)
         sums = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
 
         def compute(whole):
-            for v in range(vectors):
-                first = cgutils.alloca_once(builder, vector)
-                builder.store(zero, first)
-                with builder.if_then(cgutils.is_not_null(builder, beginning.nitems)):
-                    builder.store(load(beginning.data, v, whole), first)
+            for p in range(rows):
+                for v in range(vectors):
+                    builder.store(zero, sums[p][v])
+            with builder.if_then(cgutils.is_not_null(builder, beginning.nitems)):
                 for p in range(rows):
-                    builder.store(builder.load(first), sums[p][v])
+                    row = ahead(beginning.data, builder.mul(constant(p), step))
+                    for v in range(vectors):
+                        builder.store(load(row, v, whole), sums[p][v])
             row_starts = [builder.mul(constant(p), sa) for p in range(rows)]
             with cgutils.for_range(builder, counts[0]) as q:
                 aq = ahead(a, builder.mul(q.index, a_strides[0]))
@@ -197,16 +204,20 @@ def vector_bits():
     return 512 if features.get("avx512f") else 256 if features.get("avx2") else 128
 
 
+def lanes_for(itemsize):
+    """The lanes of a vector, as kernels take them: a tuple that long."""
+    return (0,) * (vector_bits() // 8 // itemsize)
+
+
 @cache
 def tile_for(rows, columns, itemsize):
     """The tile that covers `rows` × `columns` in the fewest cycles, the highest of several.
 
     The last tile of a column is moved up to end with it, so a tile is never higher than `rows`.
     """
-    bits = vector_bits()
-    lanes = bits // 8 // itemsize
-    vectors = 1 if columns <= lanes else 2
-    registers = 16 if bits < 512 and not _is_arm() else 32
+    lanes = lanes_for(itemsize)
+    vectors = 1 if columns <= len(lanes) else 2
+    registers = 16 if vector_bits() < 512 and not _is_arm() else 32
     most = min(rows, (registers - vectors - 1) // vectors)
 
     def cycles(height):
@@ -214,7 +225,7 @@ def tile_for(rows, columns, itemsize):
         return -(-rows // height) * max(busy, 4)  # and each takes four
 
     height = min((p for p in ROWS if p <= most), key=lambda p: (cycles(p), -p))
-    return (0,) * height, (0,) * vectors, (0,) * lanes
+    return (0,) * height, (0,) * vectors, lanes
 
 
 def width_of(tile):

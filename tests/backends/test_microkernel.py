@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinynet import threads
-from tinynet.backends.convolution import ALGORITHMS
-from tinynet.backends.numba_ import NumbaBackend
+from tinynet.backends.numba_ import ALGORITHMS, NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.kernels.cpu import brgemm
 

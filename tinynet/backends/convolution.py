@@ -172,11 +172,7 @@ class Direct(Im2col):
 
         By col2im where that has strides, or so few channels that most of a tile would be empty.
         """
-        turned = tuple(
-            (extent - 1 - pads[0], extent - 1 - pads[1])
-            for extent, pads in zip(self.window, self.padding, strict=True)
-        )
-        padding: Padding = (turned[0], turned[1])
+        padding = self.turned_padding
         if self.stride != (1, 1) or self.channels < FEW_CHANNELS or min(padding[0] + padding[1]) < 0:
             super().input_gradient(dy, W, dx)
             return
@@ -185,6 +181,13 @@ class Direct(Im2col):
             threads.over(direct.pack_turned, len(panels), W, panels)
 
         self._convolve("conv2d dx", dy, padding, pack, np.empty(0, dy.dtype), dx, (1, 1))
+
+    @property
+    def turned_padding(self) -> Padding:
+        """Of dy, for the convolution that makes dx."""
+        (top, bottom), (left, right) = self.padding
+        down, across = self.window[0] - 1, self.window[1] - 1
+        return (down - top, down - bottom), (across - left, across - right)
 
     def _convolve(
         self,
@@ -227,9 +230,6 @@ class Direct(Im2col):
         scratch = self.buffer(f"padded {x.shape[1:]}", shape, x.dtype)
         scratch[...] = 0
         return scratch
-
-
-ALGORITHMS: dict[str, type[Im2col]] = {"im2col": Im2col, "direct": Direct}
 
 
 def lines(x: Array) -> Array:

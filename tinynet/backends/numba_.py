@@ -21,8 +21,9 @@ import numpy as np
 
 from tinynet import threads
 from tinynet.backends.base import Padding, Pair
-from tinynet.backends.convolution import ALGORITHMS, WORTH_A_THREAD, Im2col
+from tinynet.backends.convolution import WORTH_A_THREAD, Direct, Im2col
 from tinynet.backends.numpy_ import NumpyBackend, output_size
+from tinynet.backends.winograd import Winograd
 from tinynet.backends.workspace import Workspace, aligned_empty
 from tinynet.kernels.cpu import (
     activations,
@@ -38,6 +39,7 @@ from tinynet.kernels.cpu import (
 from tinynet.rng import LOW_32, Key, drop_threshold
 from tinynet.types import Array, Shape
 
+ALGORITHMS: dict[str, type[Im2col]] = {"im2col": Im2col, "direct": Direct, "winograd": Winograd}
 LEAST = 1 << 17
 """Elements worth a thread: handing a part to one costs about as much as a pass over this many."""
 ALIGN = 4096
@@ -57,8 +59,8 @@ class NumbaBackend(NumpyBackend):
 
     name = "numba"
 
-    def __init__(self, convolution: str = "direct") -> None:
-        """`convolution` is one of `ALGORITHMS`."""
+    def __init__(self, convolution: str = "auto") -> None:
+        """`convolution` is one of `ALGORITHMS`, or "auto": the fastest for each layer."""
         self.convolution = convolution
         self._workspace: Workspace | None = None
         self._owner = ""
@@ -156,7 +158,9 @@ class NumbaBackend(NumpyBackend):
         return dx
 
     def _convolution(self, x: Shape, W: Shape, stride: Pair, padding: Padding) -> Im2col:
-        return ALGORITHMS[self.convolution](x, W, stride, padding, self._buffer)
+        output = output_size(x, (W[0], W[1]), stride, padding)
+        algorithm = ALGORITHMS[self.algorithm_for(x[0], W, output, stride)]
+        return algorithm(x, W, stride, padding, self._buffer)
 
     def maxpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> tuple[Array, Any]:
         x = np.ascontiguousarray(x)
@@ -338,6 +342,15 @@ class NumbaBackend(NumpyBackend):
         norm = np.sqrt(sums.sum())
         if not norm <= limit:  # true for NaN, which must show in the gradients
             self._each(elementwise.scale_in_place, grads, scalars=(grads.dtype.type(limit / norm),))
+
+    def algorithm_for(self, images: int, W: Shape, output: Pair, stride: Pair) -> str:
+        """Which of `ALGORITHMS` convolves `images` with kernels W (KH, KW, C, F) to `output` (OH, OW)."""
+        if self.convolution == "auto":
+            wins = Winograd.applies(W, stride) and Winograd.wins(W, images, output)
+            return "winograd" if wins else "direct"
+        if self.convolution == "winograd" and not Winograd.applies(W, stride):
+            return "direct"
+        return self.convolution
 
     # --- buffers and threads -----------------------------------------------------------------------------
 

@@ -1,0 +1,142 @@
+"""Winograd's convolution against the reference and against its own error bound."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinynet import threads
+from tinynet.backends import winograd as driver
+from tinynet.backends.numba_ import NumbaBackend
+from tinynet.backends.numpy_ import NumpyBackend
+from tinynet.kernels.cpu import brgemm, winograd
+
+SAME, VALID = ((1, 1), (1, 1)), ((0, 0), (0, 0))
+TOLERANCE = {"float32": 1e-4, "float64": 1e-12}
+
+
+def normal(shape: tuple[int, ...], seed: int, dtype: str = "float64") -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def both_ways(ops: Any, x: Any, W: Any, padding: Any) -> list[np.ndarray]:
+    """y, dx, dW and db of a convolution whose bias and output gradient are random."""
+    dtype = str(x.dtype)
+    y, saved = ops.conv2d(x, W, normal(W.shape[3:], 2, dtype), (1, 1), padding)
+    dW, db = np.empty_like(W), np.empty_like(W[0, 0, 0])
+    dx = ops.conv2d_backward(normal(y.shape, 3, dtype), saved, W, dW, db, (1, 1), padding, True)
+    return [y, dx, dW, db]
+
+
+def assert_like_reference(x: np.ndarray, W: np.ndarray, padding: Any) -> None:
+    exact = both_ways(NumpyBackend(), x.astype("float64"), W.astype("float64"), padding)
+    for found, expected in zip(both_ways(NumbaBackend("winograd"), x, W, padding), exact, strict=True):
+        limit = TOLERANCE[str(x.dtype)] * max(1.0, float(np.abs(expected).max()))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=limit)
+
+
+def test_the_matrices_convolve() -> None:
+    """y = Aᵀ ((G g) ⊙ (Bᵀ d)) is the convolution, for each of the inputs and weights that span all others."""
+    for i in range(winograd.SIDE):
+        for k in range(winograd.KERNEL):
+            d, g = np.eye(winograd.SIDE)[i], np.eye(winograd.KERNEL)[k]
+            y = winograd.AT @ ((winograd.G @ g) * (winograd.BT @ d))
+            np.testing.assert_allclose(y, np.correlate(d, g, "valid"), atol=1e-14)
+
+
+@pytest.mark.parametrize("bits", [512, 256, 128])
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("channels", [(16, 48), (48, 16)])
+def test_every_vector_width(
+    bits: int, dtype: str, channels: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(brgemm.BITS, str(bits))
+    brgemm.vector_bits.cache_clear()
+    brgemm.tile_for.cache_clear()
+    try:
+        assert_like_reference(
+            normal((3, 7, 6, channels[0]), 0, dtype), normal((3, 3, *channels), 1, dtype), SAME
+        )
+    finally:
+        brgemm.vector_bits.cache_clear()
+        brgemm.tile_for.cache_clear()
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_any_size_and_padding(data: st.DataObject) -> None:
+    pad = st.integers(0, 4)  # more than the kernel, too
+    padding = data.draw(st.tuples(st.tuples(pad, pad), st.tuples(pad, pad)))
+    height, width = (data.draw(st.integers(max(1, 3 - sum(pads)), 12)) for pads in padding)
+    C, F = data.draw(st.sampled_from((16, 32))), data.draw(st.sampled_from((16, 32, 48)))
+    dtype = data.draw(st.sampled_from(("float32", "float64")))
+    images = data.draw(st.integers(1, 9))
+    assert_like_reference(
+        normal((images, height, width, C), 0, dtype), normal((3, 3, C, F), 1, dtype), padding
+    )
+
+
+def test_a_batch_of_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of images that do not divide the batch: sums go on from block to block."""
+    monkeypatch.setattr(driver, "GRADIENT", 1 << 14)
+    monkeypatch.setattr(driver, "CACHED", 1 << 14)
+    monkeypatch.setattr(driver, "LEAST_TILES", 12)
+    assert_like_reference(normal((11, 8, 7, 16), 0), normal((3, 3, 16, 32), 1), VALID)
+
+
+def test_bits_do_not_depend_on_the_number_of_threads() -> None:
+    x, W = normal((21, 12, 13, 32), 0, "float32"), normal((3, 3, 32, 48), 1, "float32")
+    results = []
+    for count in (1, 2, 3):
+        with threads.limit(count):
+            results.append(both_ways(NumbaBackend("winograd"), x, W, SAME))
+    for one, two, three in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, two)
+        np.testing.assert_array_equal(one, three)
+
+
+@pytest.mark.parametrize("C", [16, 64, 256])
+def test_float32_errors_are_within_the_bound(C: int) -> None:
+    """The bound that the kernel's text states, and the errors it quotes for normally distributed values."""
+    x, W = normal((2, 8, 8, C), 0, "float32"), normal((3, 3, C, 32), 1, "float32")
+    zeros = np.zeros(32, "float32")
+    y, _ = NumbaBackend("winograd").conv2d(x, W, zeros, (1, 1), SAME)
+    exact, _ = NumpyBackend().conv2d(x.astype("float64"), W.astype("float64"), zeros, (1, 1), SAME)
+    error, epsilon = np.abs(y - exact), np.finfo("float32").eps
+
+    AT, BT, G = np.abs(winograd.AT), np.abs(winograd.BT), np.abs(winograd.G)
+    U = np.einsum("iu,uvcf,jv->ijcf", G, np.abs(W), G)
+    padded = np.pad(np.abs(x), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    bound = np.empty_like(exact)
+    for top in (0, 4):
+        for left in (0, 4):
+            V = np.einsum("ia,nabc,jb->nijc", BT, padded[:, top : top + 6, left : left + 6], BT)
+            M = np.einsum("nijc,ijcf->nijf", V, U)
+            bound[:, top : top + 4, left : left + 4] = np.einsum("ai,nijf,bj->nabf", AT, M, AT)
+    assert (error <= (C + winograd.ROUNDINGS) * epsilon * bound).all()
+    assert error.max() <= 250 * epsilon * np.abs(exact).max()
+
+
+def test_nan_stays_where_it_is_seen() -> None:
+    """As in the reference, but for whole tiles: a NaN shows in every output whose window holds it."""
+    x, W = np.ones((2, 8, 8, 16), "float32"), np.ones((3, 3, 16, 16), "float32")
+    x[1, 4, 4, 3] = np.nan
+    zeros = np.zeros(16, "float32")
+    y, _ = NumbaBackend("winograd").conv2d(x, W, zeros, (1, 1), SAME)
+    reference, _ = NumpyBackend().conv2d(x, W, zeros, (1, 1), SAME)
+    assert np.isnan(y[np.isnan(reference)]).all()
+    assert np.isfinite(y[0]).all()
+
+
+def test_what_it_does_not_apply_to_is_done_directly() -> None:
+    ops = NumbaBackend("winograd")
+    assert ops.algorithm_for(8, (3, 3, 16, 16), (8, 8), (1, 1)) == "winograd"
+    for W, stride in (((5, 5, 16, 16), (1, 1)), ((3, 3, 16, 16), (2, 1)), ((3, 3, 15, 16), (1, 1))):
+        assert ops.algorithm_for(8, W, (8, 8), stride) == "direct"
+        assert NumbaBackend().algorithm_for(8, W, (8, 8), stride) == "direct"
+    assert NumbaBackend().algorithm_for(32, (3, 3, 128, 128), (14, 14), (1, 1)) == "winograd"
+    assert NumbaBackend().algorithm_for(1, (3, 3, 128, 128), (7, 7), (1, 1)) == "direct"

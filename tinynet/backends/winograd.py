@@ -1,0 +1,111 @@
+"""Convolution with 3 × 3 kernels by Winograd's algorithm (`kernels.cpu.winograd`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinynet import threads
+from tinynet.backends.base import Padding, Pair
+from tinynet.backends.convolution import Direct, lines
+from tinynet.kernels.cpu import brgemm, winograd
+from tinynet.types import Array, Shape
+
+CACHED = 1 << 19
+"""Transformed values that a thread works on at a time: about its second-level cache."""
+LEAST_TILES = 64
+"""Tiles that a thread works on at a time, at least: for each such block it reads all transformed kernels."""
+LEAST_CHANNELS = 1 << 11
+"""Channels × filters that pay for the transformations."""
+GRADIENT = 1 << 22
+"""Transformed values out of which the kernel gradient is added up at a time."""
+
+
+class Winograd(Direct):
+    """The same by fewer multiplications. What it applies to: see `applies`."""
+
+    @staticmethod
+    def applies(W: Shape, stride: Pair) -> bool:
+        """Whether kernels are 3 × 3, the stride is 1, and channels and filters fill whole vectors."""
+        return (
+            W[:2] == (winograd.KERNEL, winograd.KERNEL)
+            and stride == (1, 1)
+            and W[2] % winograd.CHANNELS == W[3] % winograd.CHANNELS == 0
+        )
+
+    @staticmethod
+    def wins(W: Shape, images: int, output: Pair) -> bool:
+        """Whether it is faster than `Direct`: enough tiles to pay for the transformed kernels (measured)."""
+        rows, columns = _grid(output)
+        return W[2] * W[3] >= LEAST_CHANNELS and images * rows * columns >= LEAST_TILES
+
+    def forward(self, x: Array, W: Array, b: Array, y: Array) -> None:
+        self._by_tiles("conv2d forward", x, W, self.padding, b, y)
+
+    def kernel_gradient(self, x: Array, dy: Array, dW: Array) -> None:
+        C, F, dtype = self.channels, self.filters, x.dtype
+        grid = _grid(self.output)
+        per_image = grid[0] * grid[1]
+        block = max(1, min(self.images, GRADIENT // (winograd.PLACES * per_image * (C + F))))
+        V = self._places("V", (), block * per_image, C, dtype)
+        D = self._places("D", (), block * per_image, F, dtype)
+        dU = self.buffer("winograd dU", (winograd.PLACES, C, F), dtype)
+        padded = self._scratch_images("x", grid, 2, C, dtype)
+        padded_dy = self._scratch_images("dy", grid, 0, F, dtype)
+        scratch = list(zip(padded, padded_dy, strict=True))
+        corner = (self.padding[0][0], self.padding[1][0] * C)
+        lanes = brgemm.lanes_for(x.itemsize)
+        tile = brgemm.tile_for(winograd.CHANNELS, F, x.itemsize)
+        for first in range(0, self.images, block):
+            images = min(block, self.images - first)
+            both = (lines(x), corner, lines(dy), first, V, D, lanes)
+            threads.over(winograd.transform_both, images, *both, scratch=scratch)
+            summed = (V, D, images * per_image, dU, first > 0, tile)
+            threads.over(winograd.kernel_gradient, winograd.PLACES, *summed)
+        threads.over(winograd.transform_kernel_gradient, C, dU, dW, lanes)
+
+    def input_gradient(self, dy: Array, W: Array, dx: Array) -> None:
+        padding = self.turned_padding
+        if min(padding[0] + padding[1]) < 0:
+            super().input_gradient(dy, W, dx)
+            return
+        turned = self.buffer("winograd turned", (*W.shape[:2], W.shape[3], W.shape[2]), W.dtype)
+        threads.over(winograd.turn, self.filters, W, turned)
+        self._by_tiles("conv2d dx", dy, turned, padding, np.empty(0, dy.dtype), dx)
+
+    def _by_tiles(self, role: str, x: Array, W: Array, padding: Padding, bias: Array, y: Array) -> None:
+        C, F, dtype = x.shape[3], y.shape[3], x.dtype
+        grid = _grid(y.shape[1:3])
+        per_image = grid[0] * grid[1]
+        fitting = max(LEAST_TILES, CACHED // (winograd.PLACES * (C + F)))
+        block = max(1, min(len(x), fitting // per_image))
+        tile = brgemm.tile_for(block * per_image, F, x.itemsize)
+        lanes, width = brgemm.lanes_for(x.itemsize), brgemm.width_of(tile)
+        U = self.buffer(f"{role} U", (winograd.PLACES, -(-F // width), C, width), dtype)
+        threads.over(winograd.transform_kernel, C, W, U, lanes)
+        each = (threads.size(),)
+        V = self._places(f"{role} V", each, block * per_image, C, dtype)
+        M = self._places(f"{role} M", each, block * per_image, F, dtype)
+        padded = self._scratch_images(f"{role} in", grid, 2, C, dtype)
+        out = self._scratch_images(f"{role} out", grid, 0, F, dtype)
+        scratch = list(zip(V, M, padded, out[:, 0], strict=True))
+        corner = (padding[0][0], padding[1][0] * C)
+        rest = (lines(x), corner, U, bias, lines(y), tile, lanes)
+        threads.over(winograd.forward, len(x), *rest, align=block, scratch=scratch)
+
+    def _places(self, role: str, leading: Shape, tiles: int, depth: int, dtype: Any) -> Array:
+        """(*leading, 36, T, depth) for `tiles` or more; T is odd, so that places do not share cache sets."""
+        return self.buffer(f"winograd {role}", (*leading, winograd.PLACES, tiles | 1, depth), dtype)
+
+    def _scratch_images(self, role: str, grid: Pair, border: int, depth: int, dtype: Any) -> Array:
+        """Zeroed images (threads, 1, H, W·depth) of `grid` tiles and a border on two sides."""
+        H, W = (winograd.TILE * tiles + border for tiles in grid)
+        images = self.buffer(f"winograd {role} images", (threads.size(), 1, H, W * depth), dtype)
+        images[...] = 0
+        return images
+
+
+def _grid(output: Shape) -> Pair:
+    """The rows and columns of tiles in an output (OH, OW)."""
+    return -(-output[0] // winograd.TILE), -(-output[1] // winograd.TILE)
