@@ -9,7 +9,6 @@ The two take turns, so that whatever else the machine does falls on both. Times 
 
 from __future__ import annotations
 
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-import numba
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +25,7 @@ from tinynet.backends.base import Backend
 from tinynet.backends.numba_ import NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.backends.workspace import Workspace
+from tinynet.benchmark.harness import machine
 from tinynet.rng import Key
 
 RESULTS = Path(__file__).parent / "results" / "backends.md"
@@ -177,17 +176,6 @@ def measure(name: str, operation: Operation, seconds: float) -> Row:
 def summary(times: list[float]) -> tuple[float, float]:
     first, median, third = statistics.quantiles(times, n=4)
     return median, (third - first) / 2
-
-
-def machine() -> str:
-    """The processor, the threads and the versions, in a line."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    versions = f"Python {platform.python_version()}, NumPy {np.__version__}, Numba {numba.__version__}"
-    return f"{model}, {threads.budget()} cores; {versions}"
 
 
 def as_markdown(results: dict[int, list[Row]]) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pairs import Comparison, Summary
+from pairs import Comparison
 
-SCALES = {"ms": 1e3, "s": 1.0, "MiB": 1.0}
+from tinynet.benchmark.turns import SCALES, figure
 
 
 def as_markdown(report: dict[str, Any], results: list[Any]) -> str:
@@ -40,13 +40,6 @@ def cells(result: Any) -> tuple[str, ...]:
     return result.row, result.peer, ours, theirs, result.unit, figure(found.ratio), rounds
 
 
-def figure(summary: Summary, scale: float = 1.0) -> str:
-    """Median ± spread with three significant digits of the median."""
-    median, spread = scale * summary.median, scale * summary.spread
-    digits = next((d for d in range(4) if round(abs(median), d) * 10**d >= 100), 3)
-    return f"{median:.{digits}f} ± {spread:.{digits}f}"
-
-
 def draw(path: Path, report: dict[str, Any], results: list[Any]) -> None:
     """The ratios, a line for each row and a mark for each peer; left of 1, tinynet needs less."""
     import matplotlib
@@ -57,7 +50,7 @@ def draw(path: Path, report: dict[str, Any], results: list[Any]) -> None:
 
     timed = [result for result in results if result.comparison]
     rows = list(dict.fromkeys(result.row for result in timed))
-    figure, axes = plt.subplots(figsize=(8, 1.5 + 0.45 * len(rows)), layout="constrained")
+    picture, axes = plt.subplots(figsize=(8, 1.5 + 0.45 * len(rows)), layout="constrained")
     peers = list(dict.fromkeys(result.peer for result in timed))
     for number, peer in enumerate(peers):
         own = [result for result in timed if result.peer == peer]
@@ -79,5 +72,5 @@ def draw(path: Path, report: dict[str, Any], results: list[Any]) -> None:
     axes.set_title(f"tinynet beside its peers, {report['threads']} threads, {report['date']}")
     if peers:
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    picture.savefig(path, dpi=120)
+    plt.close(picture)

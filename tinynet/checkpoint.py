@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinynet import config
+from tinynet.backends.base import Backend
 from tinynet.errors import CheckpointError, TinynetError
 from tinynet.files import write_atomic
 from tinynet.losses import LOSSES, Loss
@@ -49,7 +50,7 @@ def save_model(path: Path, model: Sequential, loss: Loss, about: Mapping[str, An
     _write(path, _model_header(model, loss, about), _model_tensors(model))
 
 
-def load_model(path: Path, *, backend: str | None = None) -> Loaded:
+def load_model(path: Path, *, backend: str | Backend | None = None) -> Loaded:
     """The model in a model or training file. Raises CheckpointError for a damaged or foreign file."""
     header, tensors = _read(path)
     try:

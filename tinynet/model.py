@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from tinynet import backends, config
 from tinynet.backends.base import Backend
 from tinynet.backends.workspace import Workspace
 from tinynet.errors import ConfigError, DTypeError, ShapeError
-from tinynet.layers import LAYERS
+from tinynet.layers import LAYERS, BatchNorm, Conv2D, Dense, ReLU
 from tinynet.layers.base import Layer
 from tinynet.params import ParameterStore
 from tinynet.rng import Key, Stream
@@ -31,7 +32,7 @@ class Tape(NamedTuple):
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One row of a model's summary; counts are for one sample."""
+    """One row of a model's summary; counts are for one sample. `algorithm`: how the backend computes it."""
 
     name: str
     kind: str
@@ -40,6 +41,7 @@ class LayerSummary:
     state: int
     multiply_adds: int
     activation_bytes: int
+    algorithm: str
 
 
 class Sequential:
@@ -82,6 +84,7 @@ class Sequential:
                 layer.release()
             raise
         self.store = ParameterStore(self.layers, self.backend, dtype, seed)
+        self._l2 = {name: spec.l2 for name, spec in self.store.specs.items() if spec.l2}
         learners = (i for i, layer in enumerate(self.layers) if layer.param_specs)
         self._first_learner = next(learners, len(self.layers))
 
@@ -104,6 +107,9 @@ class Sequential:
             layer.input_shape = shape
             shape = layer.output_shape = layer.build(shape)
         self.output_shape = shape
+        for before, layer in pairwise(self.layers):
+            if isinstance(layer, ReLU) and isinstance(before, Dense | Conv2D | BatchNorm):
+                layer.ops.fuse_relu(before.ops)
 
     def forward(self, x: Array, *, train: bool = False, step: int = 0) -> tuple[Array, Tape]:
         """(outputs (N, …), tape) of a batch x (N, *input_shape) on the backend's device.
@@ -135,15 +141,13 @@ class Sequential:
 
     def regularize(self) -> float | Array:
         """Add ∂(λ ΣW²)/∂W = 2 λ W to each gradient whose layer has an `l2` of λ; return Σ λ ΣW²."""
-        for name, spec in self.store.specs.items():
-            if spec.l2:
-                self.store.grads.views[name][...] += (2.0 * spec.l2) * self.store.values.views[name]
-        return self.penalty()
+        values, grads = self.store.values.views, self.store.grads.views
+        return sum((self.backend.l2_penalty(values[k], grads[k], l2) for k, l2 in self._l2.items()), 0.0)
 
     def penalty(self) -> float | Array:
         """Σ λ ΣW² over the layers with an `l2` of λ."""
-        weighted = ((s.l2, self.store.values.views[name]) for name, s in self.store.specs.items() if s.l2)
-        return sum((l2 * (W * W).sum(dtype="float64") for l2, W in weighted), 0.0)
+        values = self.store.values.views
+        return sum((self.backend.l2_penalty(values[k], None, l2) for k, l2 in self._l2.items()), 0.0)
 
     def predict(self, x: Array, *, batch_size: int = 256) -> Array:
         """Outputs (M, …) on the host for host samples x (M, *input_shape), in evaluation mode."""
@@ -176,8 +180,8 @@ class Sequential:
                 return f"the output of {layer.label}"
         return "the loss itself (every layer's output is finite)"
 
-    def summary(self) -> list[LayerSummary]:
-        """A row for every layer."""
+    def summary(self, batch_size: int = 64) -> list[LayerSummary]:
+        """A row for every layer; algorithms as for batches of that size."""
         itemsize = np.dtype(self.dtype).itemsize
         return [
             LayerSummary(
@@ -188,6 +192,7 @@ class Sequential:
                 sum(spec.size for spec in layer.state_specs),
                 layer.multiply_adds(),
                 math.prod(layer.output_shape) * itemsize,
+                layer.algorithm(batch_size),
             )
             for layer in self.layers
         ]

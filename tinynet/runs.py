@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinynet import checkpoint, config, recipe
+from tinynet import backends, checkpoint, config, recipe
+from tinynet.backends.base import Backend
 from tinynet.callbacks import (
     BestCheckpoint,
     Callback,
@@ -53,6 +54,7 @@ class Settings:
     backend: str
     dtype: str
     command: str
+    convolution: str = "auto"
 
 
 class Run:
@@ -66,7 +68,10 @@ class Run:
         images, labels = dataset.train.images, dataset.train.labels
         self.trainer = Trainer(
             Sequential.from_config(
-                settings.recipe, backend=settings.backend, dtype=settings.dtype, seed=settings.seed
+                settings.recipe,
+                backend=backends.get(settings.backend, convolution=settings.convolution),
+                dtype=settings.dtype,
+                seed=settings.seed,
             ),
             (images[:count], labels[:count]),
             validation=(images[count : count + held_out], labels[count : count + held_out])
@@ -244,7 +249,7 @@ def read_settings(folder: Path) -> Settings:
         raise RunError(f"{path} is damaged", received=error, fix="start the run again") from error
 
 
-def load_model(path: Path, *, backend: str | None = None) -> checkpoint.Loaded:
+def load_model(path: Path, *, backend: str | Backend | None = None) -> checkpoint.Loaded:
     """The model of a run's folder (as it was at the end, or else last saved), or of a safetensors file."""
     if path.is_dir():
         read_settings(path)

@@ -20,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,8 @@ def budget() -> int:
 
 
 def size() -> int:
-    """The threads in use now: those of `limit`, else `budget`."""
-    return _limit or budget()
+    """The threads in use now: those of `limit`, else `budget` as it was when first asked for."""
+    return _limit or _first_budget()
 
 
 class limit:
@@ -52,8 +52,9 @@ class limit:
     def __init__(self, count: int | None) -> None:
         global _limit
         self._before, _limit = _limit, budget() if count is None else _checked(count, "threads")
-        self._blas_before = [library.num_threads for library in _blas()]
-        for library in _blas():
+        self._blas = _find_blas()
+        self._blas_before = [library.num_threads for library in self._blas]
+        for library in self._blas:
             library.set_num_threads(_limit)
 
     def __enter__(self) -> limit:
@@ -62,30 +63,37 @@ class limit:
     def __exit__(self, *exception: object) -> None:
         global _limit
         _limit = self._before
-        for library, count in zip(_blas(), self._blas_before, strict=True):
+        for library, count in zip(self._blas, self._blas_before, strict=True):
             library.set_num_threads(count)
 
 
 # --- running parts ------------------------------------------------------------------------------------------
 
 
-def parts(count: int, least: int = 1, align: int = 1) -> list[tuple[int, int]]:
+def parts(count: int, least: int = 1, align: int = 1) -> tuple[tuple[int, int], ...]:
     """range(count) as parts [start, stop) of about equal length, a few for each thread.
 
-    There are fewer where they would be shorter than `least`; all but the last end at a multiple of `align`.
-    A single thread gets a single part.
+    There are fewer where they would be shorter than `least`, still as many for each thread; all but the last
+    end at a multiple of `align`. A single thread gets a single part.
     """
-    wanted = PARTS_PER_THREAD * size() if size() > 1 else 1
+    return _parts(count, least, align, size())
+
+
+@lru_cache(maxsize=1024)
+def _parts(count: int, least: int, align: int, workers: int) -> tuple[tuple[int, int], ...]:
+    wanted = PARTS_PER_THREAD * workers if workers > 1 else 1
     number = max(1, min(wanted, count // least))
+    number -= number % workers if number > workers else 0
     units = -(-count // align)
     edges = [min(units * i // number * align, count) for i in range(number + 1)]
-    return [(start, stop) for start, stop in pairwise(edges) if start < stop]
+    return tuple((start, stop) for start, stop in pairwise(edges) if start < stop)
 
 
 def together(calls: Sequence[Callable[[], object]]) -> None:
     """Run all `calls`, in parallel as far as threads are free; return when all are done.
 
-    Each thread takes the next call that nobody has begun: a busy core delays the rest by one call at most.
+    Each thread takes the next call that nobody has begun. A busy core delays the rest by one call at most, or
+    not at all if its thread has not even begun.
     """
     waiting = deque(calls)
 
@@ -112,9 +120,12 @@ def together(calls: Sequence[Callable[[], object]]) -> None:
 
 
 def _finish(crew: Sequence[_Worker]) -> list[BaseException | None]:
-    """Wait for all of them, and return what they raised. A Ctrl-C is raised when all are done, not before."""
+    """Wait for those that have begun, and return what they raised; Ctrl-C is raised after that, not before.
+
+    The others will find nothing left to do.
+    """
     try:
-        return [worker.finish() for worker in crew]
+        return [worker.finish() for worker in crew if worker.has_begun]
     except BaseException:
         _finish(crew)
         raise
@@ -143,7 +154,7 @@ def over(
 
 
 def _lending(task: Callable[..., object], free: deque[Any]) -> Callable[..., None]:
-    """task(start, stop, own, *arguments) with one of those `free` as its own, preferably one used just now."""
+    """task(start, stop, own, *arguments) with one of those `free` as its own: the one used last."""
 
     def run(start: int, stop: int, *arguments: Any) -> None:
         own = free.pop()
@@ -187,6 +198,8 @@ class _Worker(threading.Thread):
     """Places of three counters, on cache lines of their own: calls handed over, begun, done."""
     LOOKS = 20000
     """How often to look before sleeping: a millisecond, longer than the pauses within a training step."""
+    PATIENCE = 400
+    """How often to look whether a worker has begun: 20 µs. By then other programs have its core."""
     SETTLE = 50
     """Pauses (a few µs) in which a worker that has begun gets from Python into its kernel."""
 
@@ -195,7 +208,8 @@ class _Worker(threading.Thread):
         from tinynet.kernels.cpu import spin  # compiles: only where threads are really used
 
         self._spin = spin
-        self._looks, self._settle = (1, 0) if spin.UNCOMPILED else (self.LOOKS, self.SETTLE)
+        looks = (1, 1, 0) if spin.UNCOMPILED else (self.LOOKS, self.PATIENCE, self.SETTLE)
+        self._looks, self._patience, self._settle = looks
         self._counters = np.zeros(24, np.int64)
         self._call: Callable[[], object] | None = None
         self._failure: BaseException | None = None
@@ -204,17 +218,27 @@ class _Worker(threading.Thread):
         super().start()
 
     def begin(self, call: Callable[[], object]) -> None:
-        """Hand over `call`, and return as soon as it is under way, or at once if the worker must be woken."""
+        """Hand over `call`; return as soon as it is under way, or without waiting longer than `PATIENCE`."""
         self._call, self._failure = call, None
         number = self._counters[self.REQUEST] + 1
         if self._asleep:
             self._counters[self.REQUEST] = number
         else:
             self._spin.hand_over(
-                self._counters, self.REQUEST, self.STARTED, number, self._looks, self._settle
+                self._counters, self.REQUEST, self.STARTED, number, self._patience, self._settle
             )
         if self._asleep:  # it may have fallen asleep meanwhile; an alarm too many does no harm
             self._alarm.release()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the call handed over last is under way or done."""
+        return bool(self._counters[self.STARTED] == self._counters[self.REQUEST])
+
+    @property
+    def is_free(self) -> bool:
+        """Whether that call is done."""
+        return bool(self._counters[self.DONE] == self._counters[self.REQUEST])
 
     def finish(self) -> BaseException | None:
         """Wait until the call is done; return what it raised."""
@@ -253,16 +277,17 @@ class _Process:
         self._workers = 0
 
     def hire(self, count: int) -> list[_Worker]:
-        """Up to `count` workers who are free; new ones as long as there are fewer than `size()` in all."""
+        """Up to `count` workers that are free; new ones as long as there are fewer than `size()` in all."""
         with self.lock:
-            while len(self._idle) < count and self._workers < size() - 1:
-                self._idle.append(_Worker())
+            crew = [worker for worker in self._idle if worker.is_free][:count]
+            while len(crew) < count and self._workers < size() - 1:
+                crew.append(_Worker())
                 self._workers += 1
-            crew, self._idle = self._idle[:count], self._idle[count:]
+            self._idle = [worker for worker in self._idle if worker not in crew]
         return crew
 
     def release(self, crew: list[_Worker]) -> None:
-        """Make the crew free again."""
+        """Let others hire the crew; a worker that has not come to begin, once it is free."""
         with self.lock:
             self._idle = crew + self._idle
 
@@ -276,13 +301,23 @@ def _process() -> _Process:
 
 @cache
 def _blas() -> list[Any]:
-    """The BLAS libraries of this process: finding them means looking through all it has loaded, so once."""
+    """The BLAS libraries there are at first, NumPy's among them; to look again takes too long for a step."""
+    return _find_blas()
+
+
+def _find_blas() -> list[Any]:
+    """The BLAS libraries of this process by now: Numba, for one, loads SciPy's with its first kernel."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 # --- the budget ---------------------------------------------------------------------------------------------
+
+
+@cache
+def _first_budget() -> int:
+    return budget()
 
 
 @cache

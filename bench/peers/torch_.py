@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from net import ADAM, FLOOR, THREADS, Layer, Net, scaled
@@ -17,6 +19,7 @@ class Peer:
         pairs = zip(net.layers, [None, *net.layers], strict=False)
         modules = [module(layer, before) for layer, before in pairs if layer.kind != "Rescale"]
         self.model = nn.Sequential(*modules).to(memory_format=torch.channels_last)
+        torch.manual_seed(net.seed)
         self.normalized = net.loss == "CrossEntropy"
         self.penalized = [
             (layer.settings["l2"], made.weight)
@@ -56,9 +59,15 @@ class Peer:
         return loss.detach()
 
     def epoch(self, x: torch.Tensor, labels: torch.Tensor, batch: int) -> float:
-        total = 0.0
-        for index in torch.randperm(len(x)).split(batch):  # takes half as long as a DataLoader
-            total += self.step(x[index], labels[index]).item()
+        return self.train(x, labels, batch, [ADAM["rate"]] * -(-len(x) // batch))
+
+    def train(self, x: torch.Tensor, labels: torch.Tensor, batch: int, rates: Sequence[float]) -> float:
+        total, steps = 0.0, -(-len(x) // batch)
+        for start in range(0, len(rates), steps):
+            order = torch.randperm(len(x)).split(batch)  # takes half as long as a DataLoader
+            for index, rate in zip(order, rates[start : start + steps], strict=True):
+                self.optimizer.param_groups[0]["lr"] = rate
+                total += self.step(x[index], labels[index]).item()
         return total
 
     def infer(self, x: torch.Tensor) -> torch.Tensor:
@@ -78,7 +87,8 @@ def module(layer: Layer, before: Layer | None) -> nn.Module:
             filters, channels, *kernel = w["W"].shape
             made = nn.Conv2d(channels, filters, kernel, padding=s.get("padding", "valid"))
         case "BatchNorm":
-            made = nn.BatchNorm2d(layer.input_shape[-1])
+            norm = nn.BatchNorm2d if len(layer.input_shape) == 3 else nn.BatchNorm1d
+            made = norm(layer.input_shape[-1])
         case "Dropout":
             made = nn.Dropout(s["rate"])
         case "MaxPool2D":

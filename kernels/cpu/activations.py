@@ -183,22 +183,40 @@ def softmax(start, stop, x, y):
 
 
 @jit
-def softmax_cross_entropy(start, stop, logits, labels, p, losses, smoothing):
-    """p (N, K) = softmax(logits) and each row's loss (N,); NaN where a label is outside 0 … K-1."""
-    K = logits.shape[1]
+def softmax_cross_entropy(start, stop, logits, labels, gradient, losses, smoothing):
+    """Each row's loss (N,), and gradient (N, K) of their mean; NaN where a label is outside 0 … K-1."""
+    N, K = logits.shape
     for n in range(start, stop):
         top, mean, picked = largest(logits[n]), 0.0, np.nan
         for k in range(K):
             shifted = logits[n, k] - top
-            p[n, k] = shifted
+            gradient[n, k] = shifted
             mean += shifted / K
             picked = np.float64(shifted) if k == labels[n] else picked
         losses[n] = -(1.0 - smoothing) * picked - smoothing * mean
-    exp_in_place(p[start:stop].reshape(-1))
+    exp_in_place(gradient[start:stop].reshape(-1))
     for n in range(start, stop):
-        row, total = p[n], 0.0
+        row, total = gradient[n], 0.0
         for k in range(K):
             total += row[k]
-        for k in range(K):
-            row[k] /= total
         losses[n] += math.log(total)
+        for k in range(K):
+            row[k] = (row[k] / total - smoothing / K) / N
+        if 0 <= labels[n] < K:
+            row[labels[n]] -= (1.0 - smoothing) / N
+
+
+@jit
+def cross_entropy(start, stop, scores, labels, gradient, losses, floor):
+    """The same of scores (N, K) that are divided by their sum, none taken to be less than `floor`."""
+    N, K = scores.shape
+    for n in range(start, stop):
+        row, total, picked = scores[n], 0.0, np.nan
+        for k in range(K):
+            score = floor if row[k] < floor else row[k]
+            total += score
+            picked = np.float64(score) if k == labels[n] else picked
+        losses[n] = math.log(total / picked)
+        for k in range(K):
+            slope = 1.0 / total - (1.0 / picked if k == labels[n] else 0.0)
+            gradient[n, k] = 0.0 if row[k] < floor else slope / N

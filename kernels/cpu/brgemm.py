@@ -42,12 +42,13 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 
-def _definition(tile, a, a0, b, b0, c, c0, start, counts, a_strides, sa, b_strides, sc, columns):
+def _definition(tile, a, a0, b, b0, c, c0, start, counts, a_strides, sa, b_strides, sc, columns, floor):
     """The sum as the top of this file has it. `a0`, `b0`, `c0`: where the operands begin in flat a, b and c.
 
     counts (Q, R, T); a_strides (qa, ra, ta); b_strides (qb, rb, tb); rows of C lie `sc` apart; only the
     first `columns` of the tile's width exist. `start` is what sums begin with: one row (columns or more,) for
-    all of the tile, or (rows or more, columns or more); empty: 0.
+    all of the tile, or (rows or more, columns or more); empty: 0. Sums below `floor` are stored as that: 0
+    makes it a ReLU, -∞ changes nothing.
     """
     rows = np.arange(len(tile[0]))
     total = np.zeros((len(rows), columns), a.dtype)
@@ -58,16 +59,18 @@ def _definition(tile, a, a0, b, b0, c, c0, start, counts, a_strides, sa, b_strid
         first = b0 + np.dot(place, b_strides)
         total += left[:, None] * b[first : first + columns]
     for p in rows:
-        c[c0 + p * sc : c0 + p * sc + columns] = total[p]
+        c[c0 + p * sc : c0 + p * sc + columns] = np.where(total[p] < floor, floor, total[p])
 
 
 @intrinsic
-def _in_registers(context, tile, a, a0, b, b0, c, c0, start, counts, a_strides, sa, b_strides, sc, columns):
+def _in_registers(
+    context, tile, a, a0, b, b0, c, c0, start, counts, a_strides, sa, b_strides, sc, columns, floor
+):
     """`_definition` as vector instructions. Full tiles load and store whole vectors, others masked ones."""
     rows, vectors, lanes = (part.count for part in tile)
     signature = types.void(
         tile, a, types.intp, b, types.intp, c, types.intp, start, counts, a_strides, types.intp,
-        b_strides, types.intp, types.intp,
+        b_strides, types.intp, types.intp, a.dtype,
     )  # fmt: skip
 
     def generate(context, builder, signature, arguments):
@@ -157,10 +160,13 @@ def _in_registers(context, tile, a, a0, b, b0, c, c0, start, counts, a_strides, 
                             for v in range(vectors):
                                 total = builder.call(fma, [left, right[v], builder.load(sums[p][v])])
                                 builder.store(total, sums[p][v])
+            lowest = _spread(builder, arguments[14], lanes)
             for p in range(rows):
                 row = ahead(c, builder.mul(constant(p), sc))
                 for v in range(vectors):
-                    store(builder.load(sums[p][v]), row, v, whole)
+                    total = builder.load(sums[p][v])
+                    is_below = builder.fcmp_ordered("<", total, lowest)  # false for NaN, which must show
+                    store(builder.select(is_below, lowest, total), row, v, whole)
 
         is_whole = builder.icmp_signed("==", columns, constant(vectors * lanes))
         with builder.if_else(is_whole, likely=True) as (then, otherwise):

@@ -11,6 +11,8 @@ Kernels come packed in panels as wide as the tile. A panel is read for every pix
 that both stay in cache. Images that need padding are copied into padded scratch images first.
 """
 
+import numpy as np
+
 from tinynet.kernels.cpu.brgemm import product_tile
 from tinynet.kernels.cpu.jit import jit
 
@@ -41,11 +43,12 @@ def copy_into(x, n, padded, m, top, left):
 
 
 @jit
-def convolve(start, stop, x, padded, corner, panels, bias, y, block, channels, window, stride, tile):
+def convolve(start, stop, x, padded, corner, panels, bias, floor, y, block, channels, window, stride, tile):
     """Images [start, stop) of y (N, OH, OW, F) from x (N, H, W·C), `block` of them at a time.
 
     padded    (block, H', W'·C) scratch with zeros at its border; empty where x needs no padding
     corner    where an image goes in it: (top, left · C)        bias (F,), empty: none
+    floor     the least value of y, e.g. 0 for a ReLU
     """
     _, OH, OW, F = y.shape
     height, width = len(tile[0]), panels.shape[2]
@@ -72,7 +75,7 @@ def convolve(start, stop, x, padded, corner, panels, bias, y, block, channels, w
                             flat_w, panel * window[0] * run * width,
                             flat_y, ((n * OH + i) * OW + at) * F + f, bias[f:],
                             (1, window[0], run), (0, line, 1), stride[1] * channels, (0, run * width, width),
-                            F, min(width, F - f),
+                            F, min(width, F - f), floor,
                         )  # fmt: skip
 
 
@@ -106,5 +109,5 @@ def kernel_gradient(start, stop, x, padded, corner, dy, per_group, sums, nothing
                         tile, flat_x, first + u * line + at, flat_dy, n * OH * OW * F + f,
                         flat_sums, ((group * KH + u) * run + at) * F + f, nothing,
                         (images, OH, OW), (rows * line, stride[0] * line, stride[1] * channels), 1,
-                        (OH * OW * F, OW * F, F), F, min(width, F - f),
+                        (OH * OW * F, OW * F, F), F, min(width, F - f), x.dtype.type(-np.inf),
                     )  # fmt: skip

@@ -8,53 +8,32 @@ A part must give the same bits wherever it begins and ends. Elementwise kernels 
 multiplication with an addition, nothing more; `reorder=True` also lets the compiler reorder the sums inside
 one chunk. Neither assumes that there are no NaNs.
 
-Compiled code is cached on disk. Numba compiles anew when a kernel's own file has changed; here when any file
-of this folder has, as kernels are built out of one another.
+Compiled code is kept on disk, in $NUMBA_CACHE_DIR/tinynet or else in the user's cache folder. There, each
+version has a folder of its own: the bytes of all files beside this one, as kernels are built out of one
+another, and Numba's version. Installations of the same version share it, wherever they lie.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
+import pickle
+import shutil
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+import llvmlite
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
 
 announce = None
 """Called without arguments before a kernel that is not in the cache is compiled, if set."""
 
 FUSE = {"contract"}
 REORDER = {"contract", "reassoc", "nsz"}
-
-
-class ForgivingCache(FunctionCache):
-    """Numba's cache on disk, valid while no file of this folder changes.
-
-    Failing to write to it (full, read-only by now) costs only the next start.
-    """
-
-    def __init__(self, function):
-        super().__init__(function)
-        self._cache_file._source_stamp = folder_stamp()
-
-    def load_overload(self, sig, target_context):
-        found = super().load_overload(sig, target_context)
-        if found is None and announce is not None:
-            announce()
-        return found
-
-    def save_overload(self, sig, data):
-        try:
-            super().save_overload(sig, data)
-        except OSError:
-            self.disable()
-
-
-@cache
-def folder_stamp():
-    """What changes when a file beside this one does."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+KEPT_VERSIONS = 4
+"""Folders kept on disk, this version's among them: those last used."""
 
 
 def jit(function=None, *, reorder=False):
@@ -64,8 +43,120 @@ def jit(function=None, *, reorder=False):
     fastmath = REORDER if reorder else FUSE
     kernel = numba.jit(nopython=True, nogil=True, error_model="numpy", fastmath=fastmath)(function)
     if hasattr(kernel, "enable_caching"):  # not so under NUMBA_DISABLE_JIT: that hands the function back
-        try:
-            kernel._cache = ForgivingCache(function)  # what enable_caching does, with our cache
-        except RuntimeError:  # no place on this machine can be written: compile anew in each process
-            return kernel
+        kernel._cache = KernelCache(function)  # what enable_caching does, with our cache
     return kernel
+
+
+# --- the cache on disk --------------------------------------------------------------------------------------
+
+
+def cache_folder():
+    """Where this version's compiled kernels are kept."""
+    return _root() / version()
+
+
+def cache_contents():
+    """(kernels, bytes) in `cache_folder`; a kernel counts once for each combination of argument types."""
+    sizes = [file.stat().st_size for file in cache_folder().glob("*.nbc")]
+    return len(sizes), sum(sizes)
+
+
+@cache
+def version():
+    """A name for all that compiled code depends on, but for the processor and Python: files name these."""
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _root():
+    if numba.config.CACHE_DIR:
+        return Path(numba.config.CACHE_DIR) / "tinynet"
+    import platformdirs
+
+    return platformdirs.user_cache_path("tinynet") / "kernels"
+
+
+@cache
+def _mark_used(folder):
+    """Once in each process: make the folder, or renew its date; delete those not used for longest."""
+    with suppress(OSError):  # without a folder to write to, kernels are compiled in each process
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+        versions = sorted(folder.parent.glob("[0-9a-f]" * 16), key=os.path.getmtime, reverse=True)
+        for unused in versions[KEPT_VERSIONS:]:
+            shutil.rmtree(unused, ignore_errors=True)
+
+
+class _Locator(_CacheLocator):
+    """Tells Numba where a function's compiled code is kept."""
+
+    def __init__(self, function):
+        self._line = function.__code__.co_firstlineno
+
+    @classmethod
+    def from_function(cls, function, file):
+        _mark_used(cache_folder())
+        return cls(function)
+
+    def get_cache_path(self):
+        return str(cache_folder())
+
+    def get_source_stamp(self):
+        return version()
+
+    def get_disambiguator(self):
+        return str(self._line)
+
+
+class _Implementation(CompileResultCacheImpl):
+    _locator_classes = (_Locator,)
+
+
+class _Files(IndexDataCacheFile):
+    """A file for each kernel and combination of argument types, named by both.
+
+    Numba's own are numbered, and an index says which is which: of two processes that compile at the same
+    time, both take the next number. A file here begins with its checksum, so a damaged one is not read.
+    """
+
+    def save(self, key, data):
+        content = self._dump((self._source_stamp, key, data))
+        with self._open_for_write(self._path(key)) as file:  # writes another file, then renames it
+            file.write(hashlib.sha256(content).digest() + content)
+
+    def load(self, key):
+        try:
+            written = Path(self._path(key)).read_bytes()
+        except OSError:
+            return None
+        checksum, content = written[:32], written[32:]
+        if hashlib.sha256(content).digest() != checksum:
+            return None
+        stamp, found, data = pickle.loads(content)  # noqa: S301 (we wrote it, as Numba does)
+        return data if (stamp, found) == (self._source_stamp, key) else None
+
+    def _path(self, key):
+        digest = hashlib.sha256(repr(key).encode()).digest()
+        return self._data_path(self._data_name(int.from_bytes(digest[:8], "big")))
+
+
+class KernelCache(FunctionCache):
+    """Numba's cache on disk, kept in `_Files`; that nothing can be written costs only the next start."""
+
+    _impl_class = _Implementation
+
+    def __init__(self, function):
+        super().__init__(function)
+        self._cache_file = _Files(self.cache_path, self._impl.filename_base, version())
+
+    def load_overload(self, sig, target_context):
+        found = super().load_overload(sig, target_context)
+        if found is None and announce is not None:
+            announce()
+        return found
+
+    def save_overload(self, sig, data):
+        with suppress(OSError):
+            super().save_overload(sig, data)

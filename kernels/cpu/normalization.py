@@ -40,12 +40,13 @@ def chunk_statistics(start, stop, x, rows, means, squares):
 
 
 @jit
-def normalize(start, stop, x, y, mean, scale, beta):
-    """y = (x - mean) · scale + beta."""
+def normalize(start, stop, x, y, mean, scale, beta, floor):
+    """y = (x - mean) · scale + beta, at least `floor` (0: with a ReLU)."""
     x, y = x[start:stop], y[start:stop]
     for m in range(len(x)):
         for c in range(len(mean)):
-            y[m, c] = (x[m, c] - mean[c]) * scale[c] + beta[c]
+            value = (x[m, c] - mean[c]) * scale[c] + beta[c]
+            y[m, c] = floor if value < floor else value
 
 
 @jit(reorder=True)

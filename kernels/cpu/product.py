@@ -10,11 +10,12 @@ from tinynet.kernels.cpu.jit import jit
 
 
 @jit
-def product(start, stop, a, a_strides, b, b_strides, bias, c, depth, by_row, tile):
+def product(start, stop, a, a_strides, b, b_strides, bias, c, depth, floor, by_row, tile):
     """Tiles [start, stop) of c (M, N) = A (M, depth) · B (depth, N) + bias (N,) (empty: none).
 
     a, b     flat arrays; A[m, t] is a[m · a_strides[0] + t · a_strides[1]]
              B[t, n] is b[(n // width) · b_strides[0] + t · b_strides[1] + n % width]: panels
+    floor    the least value of c, e.g. 0 for a ReLU
     by_row   number the tiles row by row (better where A is the large one), not panel by panel
     """
     M, N = c.shape
@@ -26,7 +27,8 @@ def product(start, stop, a, a_strides, b, b_strides, bias, c, depth, by_row, til
         n, m = panel * width, min(row * height, M - height)
         product_tile(
             tile, a, m * a_strides[0], b, panel * b_strides[0], flat, m * N + n, bias[n:],
-            (1, 1, depth), (0, 0, a_strides[1]), a_strides[0], (0, 0, b_strides[1]), N, min(width, N - n),
+            (1, 1, depth), (0, 0, a_strides[1]), a_strides[0], (0, 0, b_strides[1]),
+            N, min(width, N - n), floor,
         )  # fmt: skip
 
 

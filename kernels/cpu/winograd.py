@@ -241,13 +241,13 @@ def transform_output(M, first, image, lanes):
 
 
 @jit
-def forward(start, stop, scratch, x, corner, U, bias, y, tile, lanes):
+def forward(start, stop, scratch, x, corner, U, bias, floor, y, tile, lanes):
     """Images [start, stop) of y (N, OH, OW·F) from x (N, H, W·C) and transformed kernels U.
 
     scratch   V (36, T, C) and M (36, T, F): T tiles, of as many images as they are enough for, are computed
               at a time; padded (1, 4·rows + 2, (4·columns + 2)·C), zero around the image, whose `corner` is
               (top, left·C); out (4·rows, 4·columns·F)
-    bias      (F,); empty: none
+    bias      (F,); empty: none        floor   the least value of y, e.g. 0 for a ReLU
     """
     V, M, padded, out = scratch
     _, OH, line = y.shape
@@ -256,6 +256,7 @@ def forward(start, stop, scratch, x, corner, U, bias, y, tile, lanes):
     per_image = out.shape[0] // TILE * (out.shape[1] // F // TILE)
     flat_V, flat_U, flat_M = V.reshape(-1), U.reshape(-1), M.reshape(-1)
     block = T // per_image
+    lowest = x.dtype.type(-np.inf)
     for begin in range(start, stop, block):
         images = min(block, stop - begin)
         tiles = images * per_image
@@ -270,7 +271,7 @@ def forward(start, stop, scratch, x, corner, U, bias, y, tile, lanes):
                     product_tile(
                         tile, flat_V, at * C, flat_U, (q * panels + panel) * C * width,
                         flat_M, at * F + f, bias[:0],
-                        (1, 1, C), (0, 0, 1), C, (0, 0, width), F, min(width, F - f),
+                        (1, 1, C), (0, 0, 1), C, (0, 0, width), F, min(width, F - f), lowest,
                     )  # fmt: skip
         for n in range(images):
             transform_output(M, n * per_image, out, lanes)
@@ -281,7 +282,8 @@ def forward(start, stop, scratch, x, corner, U, bias, y, tile, lanes):
                 else:
                     for j in range(0, line, F):
                         for f in range(F):
-                            target[j + f] = source[j + f] + bias[f]
+                            value = source[j + f] + bias[f]
+                            target[j + f] = floor if value < floor else value
 
 
 @jit
@@ -308,11 +310,12 @@ def kernel_gradient(start, stop, V, D, tiles, dU, add, tile):
     (_, T, C), F = V.shape, D.shape[2]
     height, width = len(tile[0]), len(tile[1]) * len(tile[2])
     flat_V, flat_D, flat_dU = V.reshape(-1), D.reshape(-1), dU.reshape(-1)
+    lowest = dU.dtype.type(-np.inf)
     for q in range(start, stop):
         for f in range(0, F, width):
             for c in range(0, C, height):
                 before = dU[q, c:, f:] if add else dU[q, :0, f:]
                 product_tile(
                     tile, flat_V, q * T * C + c, flat_D, q * T * F + f, flat_dU, (q * C + c) * F + f, before,
-                    (1, 1, tiles), (0, 0, C), 1, (0, 0, F), F, min(width, F - f),
+                    (1, 1, tiles), (0, 0, C), 1, (0, 0, F), F, min(width, F - f), lowest,
                 )  # fmt: skip

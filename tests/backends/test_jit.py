@@ -1,18 +1,24 @@
-"""The kernels' decorator: it compiles with or without a place to keep what it compiled."""
+"""The kernels' decorator, and its cache on disk: kept by version, safe with several processes at once."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numba
 import numpy as np
+import platformdirs
 import pytest
 from numba.core import caching
+from numba.core.codegen import JITCPUCodegen
 
 from tinynet.backends.numba_ import NumbaBackend
+from tinynet.kernels.cpu import jit as module
 from tinynet.kernels.cpu.jit import jit
 
 compiled = pytest.mark.skipif(
@@ -24,12 +30,155 @@ def double(x: float) -> float:
     return 2 * x
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder for kernels made in the test."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    return module.cache_folder()
+
+
+@pytest.fixture
+def compilations(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One entry for each kernel compiled in the test."""
+    found: list[None] = []
+    monkeypatch.setattr(module, "announce", lambda: found.append(None))
+    return found
+
+
+def test_the_cache_is_in_numbas_folder_if_one_is_named_else_in_the_users(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "user" / name)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    assert module.cache_folder() == tmp_path / "user" / "tinynet" / "kernels" / module.version()
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "numba"))
+    assert module.cache_folder() == tmp_path / "numba" / "tinynet" / module.version()
+
+
 @compiled
-def test_without_any_place_for_a_cache_kernels_are_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
-    with pytest.raises(RuntimeError, match="no locator available"):
-        numba.njit(cache=True)(double)
+def test_a_compiled_kernel_is_kept_in_the_folder(folder: Path, compilations: list[None]) -> None:
+    kernel = jit(double)
+    assert (kernel(4.0), kernel(np.float32(4.0))) == (8.0, 8.0)
+    files = list(folder.iterdir())
+    assert len(files) == len(compilations) == 2
+    assert module.cache_contents() == (2, sum(file.stat().st_size for file in files))
     assert jit(double)(4.0) == 8.0
+    assert len(compilations) == 2
+
+
+def test_a_version_is_what_the_kernels_are_made_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def version_of(sources: Path) -> str:
+        monkeypatch.setattr(module, "__file__", str(sources / "jit.py"))
+        return module.version.__wrapped__()
+
+    sources = Path(module.__file__).parent
+    same, other = tmp_path / "same", tmp_path / "other"
+    for copy in (same, other):
+        shutil.copytree(sources, copy)
+    (other / "pooling.py").write_text("# changed\n")
+    assert version_of(same) == version_of(sources)
+    assert version_of(other) != version_of(sources)
+    monkeypatch.setattr(numba, "__version__", "0.0")
+    assert version_of(same) != module.version()
+
+
+def test_versions_not_used_for_longest_are_deleted(tmp_path: Path) -> None:
+    names = [str(number) * 16 for number in range(1, 8)]
+    for number, name in enumerate([*names, "not ours"]):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "kernel.1.nbc").touch()
+        os.utime(tmp_path / name, (number, number))
+    module._mark_used(tmp_path / names[0])
+    assert {place.name for place in tmp_path.iterdir()} == {names[0], *names[-3:], "not ours"}
+
+
+@compiled
+@pytest.mark.parametrize(
+    "damage",
+    [lambda code: b"", lambda code: code[:-9], lambda code: code[:-1] + bytes([code[-1] ^ 1])],
+    ids=["empty", "cut off", "one bit"],
+)
+def test_a_damaged_file_is_compiled_anew(
+    folder: Path, compilations: list[None], damage: Callable[[bytes], bytes]
+) -> None:
+    jit(double)(4.0)
+    [file] = folder.iterdir()
+    file.write_bytes(damage(file.read_bytes()))
+    for _ in range(2):
+        assert jit(double)(4.0) == 8.0
+    assert len(compilations) == 2
+
+
+@compiled
+def test_code_for_another_processor_is_not_used(
+    folder: Path, compilations: list[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(JITCPUCodegen, "magic_tuple", lambda self: ("another", "processor", ""))
+        jit(double)(4.0)
+    for _ in range(2):
+        assert jit(double)(4.0) == 8.0
+    assert len(compilations) == len(list(folder.iterdir())) == 2
+
+
+def test_a_file_serves_its_own_key_and_version_only(tmp_path: Path) -> None:
+    files = module._Files(str(tmp_path), "kernel", "this version")
+    files.save("key", "code")
+    assert files.load("key") == "code"
+    assert module._Files(str(tmp_path), "kernel", "another").load("key") is None
+    shutil.copy(files._path("key"), files._path("other key"))
+    assert files.load("other key") is None
+
+
+def test_two_that_save_at_the_same_moment_both_keep_their_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (module._Files(str(tmp_path), "kernel", "this version") for _ in range(2))
+    write = one._open_for_write
+
+    def overtaken(path: str) -> object:
+        monkeypatch.setattr(one, "_open_for_write", write)
+        other.save("other key", "other code")
+        return write(path)
+
+    monkeypatch.setattr(one, "_open_for_write", overtaken)
+    one.save("key", "code")
+    assert (one.load("key"), one.load("other key")) == ("code", "other code")
+
+
+RUN = """
+import sys
+import numpy as np
+from tinynet.backends.numba_ import NumbaBackend
+from tinynet.kernels.cpu import jit
+
+compiled, ops = [], NumbaBackend()
+jit.announce = lambda: compiled.append(1)
+results = {}
+for dtype in sys.argv[1:]:
+    x = np.linspace(-1, 1, 12).astype(dtype).reshape(3, 4)
+    results[dtype] = ops.sigmoid(ops.dense(x, x.T.copy(), x[:, 0].copy())).tobytes().hex()
+print(len(compiled), *(results[dtype] for dtype in sorted(results)))
+"""
+
+
+@compiled
+def test_first_runs_at_the_same_time_leave_a_whole_cache(tmp_path: Path) -> None:
+    """They compile the same kernels, in another order; a later run finds all of them."""
+
+    def run(dtypes: list[str]) -> tuple[int, list[str]]:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+        command = [sys.executable, "-c", RUN, *dtypes]
+        finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        assert finished.returncode == 0, finished.stderr
+        compiled, *results = finished.stdout.split()
+        return int(compiled), results
+
+    with ThreadPoolExecutor() as pool:
+        counts, results = zip(*pool.map(run, [["f4", "f8"], ["f8", "f4"], ["f4", "f8"]]), strict=True)
+    assert min(counts) > 0
+    assert results[0] == results[1] == results[2]
+    assert run(["f8", "f4"]) == (0, results[0])
 
 
 def test_a_cache_that_cannot_be_written_any_more_costs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,10 +157,21 @@ def softmax(ops: Backend, draw: Draw) -> list[Any]:
 def softmax_cross_entropy(ops: Backend, draw: Draw) -> list[Any]:
     N, K = draw.g.N * draw.g.H * draw.g.W, draw.g.F
     logits, labels = 8 * draw(N, K), draw.random.integers(0, K, N).astype(np.uint8)
-    loss, p = ops.softmax_cross_entropy(logits, labels, 0.1)
+    loss, gradient = ops.softmax_cross_entropy(logits, labels, 0.1)
     assert loss.dtype == np.float64
     assert loss.shape == ()
-    return [loss, p, ops.softmax_cross_entropy_backward(p, labels, 0.1)]
+    return [loss, gradient]
+
+
+def cross_entropy(ops: Backend, draw: Draw) -> list[Any]:
+    N, K = draw.g.N * draw.g.H * draw.g.W, draw.g.F
+    scores, labels = np.abs(draw(N, K)), draw.random.integers(0, K, N).astype(np.uint8)
+    return list(ops.cross_entropy(scores, labels, 0.05))
+
+
+def l2_penalty(ops: Backend, draw: Draw) -> list[Any]:
+    W, dW = draw.images(), draw.images()
+    return [ops.l2_penalty(W, dW, 0.01), dW, ops.l2_penalty(W, None, 0.3)]
 
 
 def sgd(ops: Backend, draw: Draw) -> list[Any]:
@@ -206,6 +217,8 @@ CASES: dict[str, Callable[[Backend, Draw], list[Any]]] = {
     "rescale": rescale,
     "softmax": softmax,
     "softmax_cross_entropy": softmax_cross_entropy,
+    "cross_entropy": cross_entropy,
+    "l2_penalty": l2_penalty,
     "sgd": sgd,
     "adam": adam,
     "clip_global_norm": clip_global_norm,
@@ -432,6 +445,31 @@ def test_a_network_has_the_gradients_of_the_reference() -> None:
         model.backward(dy, tape)
         gradients.append([model.store.grads.flat])
     assert_close(*gradients, "float32")
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("algorithm", ["im2col", "direct", "winograd"])
+def test_a_relu_fused_with_what_is_before_it_changes_nothing(algorithm: str, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    x, dy = (rng.standard_normal(shape).astype(dtype) for shape in ((8, 12, 12, 16), (8, 10)))
+    results = []
+    for backend in (NumbaBackend(algorithm), NumpyBackend()):
+        layers = [
+            Conv2D(16),
+            ReLU(),
+            Conv2D(16),
+            BatchNorm(),
+            ReLU(),
+            Flatten(),
+            Dense(20),
+            ReLU(),
+            Dense(10),
+        ]
+        model = Sequential(layers, (12, 12, 16), backend=backend, dtype=dtype, seed=3)
+        y, tape = model.forward(x, train=True)
+        dx = model.backward(dy, tape, input_gradient=True)
+        results.append([y.copy(), dx, model.store.grads.flat, model.predict(x)])
+    assert_close(*results, dtype)
 
 
 def test_a_step_allocates_nothing_after_the_first() -> None:

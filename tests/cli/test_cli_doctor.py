@@ -45,6 +45,27 @@ def test_folders_that_cannot_be_written(tinynet, monkeypatch, tmp_path):
     assert "TINYNET_CACHE" in found["data cache"][2]
 
 
+def test_the_kernel_cache(monkeypatch, tmp_path):
+    numba = pytest.importorskip("numba")
+    from tinynet.kernels.cpu import jit
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    jit.cache_folder().mkdir(parents=True)
+    for number in range(3):
+        (jit.cache_folder() / f"kernel.{number}.nbc").write_bytes(bytes(100_000))
+    good, found, _ = doctor._kernel_cache()
+    assert good
+    assert found == f"{jit.cache_folder()}, can be written; 3 compiled kernels, 0.3 MB"
+
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "file"))
+    good, found, fix = doctor._kernel_cache()
+    assert not good
+    assert "cannot be written" in found
+    assert "0 compiled kernels" in found
+    assert "NUMBA_CACHE_DIR" in fix
+
+
 def test_data_sets_that_are_there(monkeypatch, mnist_dir, tmp_path):
     monkeypatch.setenv("TINYNET_DATA", str(mnist_dir))
     assert doctor._data_set("mnist", tmp_path)[0]

@@ -9,6 +9,8 @@ from tinynet.backends.base import Backend
 from tinynet.errors import BackendError, ConfigError
 
 NAMES = ("numpy", "numba", "cupy")
+CONVOLUTIONS = ("auto", "im2col", "direct", "winograd")
+"""How convolutions are computed: the fastest for each layer, or one of the three wherever it applies."""
 
 CUPY_FIX = "on a machine with an NVIDIA GPU and its driver: pip install 'tinynet[cuda12]' (or cuda13)"
 
@@ -23,8 +25,10 @@ class Status:
     fix: str = ""
 
 
-def get(name: str | None = None) -> Backend:
+def get(name: str | None = None, *, convolution: str = "auto") -> Backend:
     """The backend called `name`; with None, what TINYNET_BACKEND says, else "auto".
+
+    `convolution` is one of `CONVOLUTIONS`; numpy and cupy know im2col alone.
 
     "auto" is numba, or numpy where numba cannot be loaded (`explain_auto` says which and why). It never
     picks a GPU by itself. Raises ConfigError for an unknown name and BackendError, with the fix, for one
@@ -35,6 +39,15 @@ def get(name: str | None = None) -> Backend:
         name = "numba" if status("numba").works else "numpy"
     if name not in NAMES:
         raise ConfigError("unknown backend", expected=", ".join(("auto", *NAMES)), received=repr(name))
+    if convolution not in CONVOLUTIONS:
+        raise ConfigError("unknown convolution", expected=", ".join(CONVOLUTIONS), received=repr(convolution))
+    if name != "numba" and convolution not in ("auto", "im2col"):
+        raise ConfigError(
+            f"the {name} backend has no {convolution} convolution",
+            expected="im2col",
+            received=convolution,
+            fix="use the numba backend for it",
+        )
     if name == "numpy":
         from tinynet.backends.numpy_ import NumpyBackend
 
@@ -45,7 +58,7 @@ def get(name: str | None = None) -> Backend:
     if name == "numba":
         from tinynet.backends.numba_ import NumbaBackend
 
-        return NumbaBackend()
+        return NumbaBackend(convolution)
     from tinynet.backends.cupy_ import CupyBackend
 
     return CupyBackend()

@@ -31,6 +31,8 @@ class Backend(ABC):
     name: str
     xp: Any
     """The array module: numpy, or cupy."""
+    is_rectified = False
+    """Bound to a ReLU whose input comes rectified: see `fuse_relu`."""
     loss_check_every = 1
     """Steps between two looks at the loss by the training loop (each costs a synchronisation on a GPU)."""
 
@@ -40,6 +42,17 @@ class Backend(ABC):
         The default hands back itself: a backend without buffer reuse has nothing to bind.
         """
         return self
+
+    def algorithm_for(self, images: int, W: Shape, output: Pair, stride: Pair) -> str:
+        """How `conv2d` turns `images` into output pixels `output` (OH, OW) with kernels W (KH, KW, C, F)."""
+        return "im2col"
+
+    def fuse_relu(self, before: Backend) -> None:
+        """`relu` sees nothing but what the operation of `before` returns, which may therefore rectify it.
+
+        Both are bound to their layers. By default nothing is fused.
+        """
+        return
 
     @abstractmethod
     def announce_compiling(self, announce: Callable[[], None] | None) -> None:
@@ -211,12 +224,16 @@ class Backend(ABC):
     # --- loss --------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def softmax_cross_entropy(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Any]:
-        """Mean loss over N from logits (N, K) and integer labels (N,): (0-d float64, saved)."""
+    def softmax_cross_entropy(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
+        """Mean loss over N from logits (N, K) and integer labels (N,): (0-d float64, its gradient (N, K))."""
 
     @abstractmethod
-    def softmax_cross_entropy_backward(self, saved: Any, labels: Array, smoothing: float) -> Array:
-        """The gradient of that mean, (N, K)."""
+    def cross_entropy(self, scores: Array, labels: Array, floor: float) -> tuple[Array, Array]:
+        """The same from positive scores (N, K), divided by their sum once none is less than `floor`."""
+
+    @abstractmethod
+    def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:
+        """rate · ΣW² (0-d float64) of W, any shape; its gradient is added to dW, if there is one."""
 
     # --- optimisers: one pass over the flat buffers -------------------------------------------------------
 

@@ -28,8 +28,8 @@ COLUMNS = 1 << 18
 BLOCK = 1 << 18
 """Elements of input and output images that a direct convolution treats at a time: about 1 MiB."""
 FEW_CHANNELS = 4
-WORTH_A_THREAD = 1 << 23
-"""Multiply-adds: handing work to a thread costs about as much as 100 µs of them."""
+WORTH_A_THREAD = 1 << 21
+"""Multiply-adds in a part of the work: at least 20 µs of them, several times what handing it over costs."""
 
 
 class Im2col:
@@ -61,8 +61,8 @@ class Im2col:
         """Rows above and columns left of the image."""
         return self.padding[0][0], self.padding[1][0]
 
-    def forward(self, x: Array, W: Array, b: Array, y: Array) -> None:
-        """y = x * W + b."""
+    def forward(self, x: Array, W: Array, b: Array, floor: float, y: Array) -> None:
+        """y = max(x * W + b, floor)."""
         matrix = W.reshape(self.depth, -1)
 
         def compute(start: int, stop: int, columns: Array) -> None:
@@ -70,6 +70,8 @@ class Im2col:
                 rows = y[images].reshape(-1, self.filters)
                 np.matmul(self._im2col(x[images], columns), matrix, out=rows)
                 rows += b
+                if floor == 0:
+                    np.maximum(rows, 0, out=rows)
 
         self._in_groups(compute, x.dtype, self.columns)
 
@@ -141,11 +143,11 @@ class Direct(Im2col):
         per_image = math.prod(x[1:]) + math.prod(self.output) * self.filters
         self.per_group = min(max(self.per_group, BLOCK // per_image), self.images)
 
-    def forward(self, x: Array, W: Array, b: Array, y: Array) -> None:
+    def forward(self, x: Array, W: Array, b: Array, floor: float, y: Array) -> None:
         def pack(panels: Array) -> None:
             threads.over(product.pack, len(panels), W.reshape(self.depth, -1), panels)
 
-        self._convolve("conv2d forward", x, self.padding, pack, b, y, self.stride)
+        self._convolve("conv2d forward", x, self.padding, pack, b, floor, y, self.stride)
 
     def kernel_gradient(self, x: Array, dy: Array, dW: Array) -> None:
         run = self.window[1] * self.channels
@@ -180,7 +182,7 @@ class Direct(Im2col):
         def pack(panels: Array) -> None:
             threads.over(direct.pack_turned, len(panels), W, panels)
 
-        self._convolve("conv2d dx", dy, padding, pack, np.empty(0, dy.dtype), dx, (1, 1))
+        self._convolve("conv2d dx", dy, padding, pack, np.empty(0, dy.dtype), -math.inf, dx, (1, 1))
 
     @property
     def turned_padding(self) -> Padding:
@@ -196,6 +198,7 @@ class Direct(Im2col):
         padding: Padding,
         pack: Callable[[Array], None],
         bias: Array,
+        floor: float,
         y: Array,
         stride: Pair,
     ) -> None:
@@ -214,7 +217,7 @@ class Direct(Im2col):
             [
                 partial(
                     direct.convolve,
-                    *part, lines(x), scratch, corner, panels, bias, y, block,
+                    *part, lines(x), scratch, corner, panels, bias, y.dtype.type(floor), y, block,
                     channels, self.window, stride, tile,
                 )
                 for part, scratch in zip(parts, padded, strict=True)

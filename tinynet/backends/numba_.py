@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import threads
-from tinynet.backends.base import Padding, Pair
+from tinynet.backends.base import Backend, Padding, Pair
 from tinynet.backends.convolution import WORTH_A_THREAD, Direct, Im2col
 from tinynet.backends.numpy_ import NumpyBackend, output_size
 from tinynet.backends.winograd import Winograd
@@ -40,7 +40,7 @@ from tinynet.rng import LOW_32, Key, drop_threshold
 from tinynet.types import Array, Shape
 
 ALGORITHMS: dict[str, type[Im2col]] = {"im2col": Im2col, "direct": Direct, "winograd": Winograd}
-LEAST = 1 << 17
+LEAST = 1 << 16
 """Elements worth a thread: handing a part to one costs about as much as a pass over this many."""
 ALIGN = 4096
 """Elementwise parts end at multiples of this, so vector loops meet the same elements whatever the parts."""
@@ -60,15 +60,20 @@ class NumbaBackend(NumpyBackend):
     name = "numba"
 
     def __init__(self, convolution: str = "auto") -> None:
-        """`convolution` is one of `ALGORITHMS`, or "auto": the fastest for each layer."""
+        """`convolution`: one of `ALGORITHMS`, used where it applies, or "auto", the fastest for each layer."""
         self.convolution = convolution
         self._workspace: Workspace | None = None
         self._owner = ""
+        self._floor = -math.inf
 
     def bound_to(self, workspace: Workspace, owner: str) -> NumbaBackend:
         bound = copy.copy(self)
         bound._workspace, bound._owner = workspace, owner
         return bound
+
+    def fuse_relu(self, before: Backend) -> None:
+        assert isinstance(before, NumbaBackend)
+        before._floor, self.is_rectified = 0.0, True
 
     def announce_compiling(self, announce: Callable[[], None] | None) -> None:
         jit.announce = announce
@@ -103,9 +108,9 @@ class NumbaBackend(NumpyBackend):
         if N >= WORTH_PACKING and W.size >= LARGE_MATRIX:
             panels = self._buffer("dense panels", (-(-O // width), I, width), x.dtype)
             threads.over(product.pack, len(panels), W, panels)
-            _product(x, (I, 1), panels, (I * width, width), b, y, I, tile)
+            _product(x, (I, 1), panels, (I * width, width), b, y, I, tile, self._floor)
         else:
-            _product(x, (I, 1), W, (width, O), b, y, I, tile)
+            _product(x, (I, 1), W, (width, O), b, y, I, tile, self._floor)
         return y
 
     def dense_backward(
@@ -116,7 +121,7 @@ class NumbaBackend(NumpyBackend):
         nothing = np.empty(0, x.dtype)
         tile = brgemm.tile_for(I, O, x.itemsize)
         _product(x, (1, I), dy, (brgemm.width_of(tile), O), nothing, dW, N, tile, by_row=True)
-        db[...] = _column_sums(dy)
+        self._sum_rows(dy, db)
         if not need_dx:
             return None
         dx = self._buffer("dense dx", x.shape, x.dtype)
@@ -133,7 +138,7 @@ class NumbaBackend(NumpyBackend):
         x, W, b = (np.ascontiguousarray(array) for array in (x, W, b))
         convolution = self._convolution(x.shape, W.shape, stride, padding)
         y = self._buffer("conv2d", (len(x), *convolution.output, W.shape[3]), x.dtype)
-        convolution.forward(x, W, b, y)
+        convolution.forward(x, W, b, self._floor, y)
         return y, x
 
     def conv2d_backward(
@@ -150,12 +155,20 @@ class NumbaBackend(NumpyBackend):
         x, dy, W = saved, np.ascontiguousarray(dy), np.ascontiguousarray(W)
         convolution = self._convolution(x.shape, W.shape, stride, padding)
         convolution.kernel_gradient(x, dy, dW)
-        db[...] = _column_sums(dy.reshape(-1, W.shape[3]))
+        self._sum_rows(dy.reshape(-1, W.shape[3]), db)
         if not need_dx:
             return None
         dx = self._buffer("conv2d dx", x.shape, x.dtype)
         convolution.input_gradient(dy, W, dx)
         return dx
+
+    def algorithm_for(self, images: int, W: Shape, output: Pair, stride: Pair) -> str:
+        if self.convolution == "auto":
+            wins = Winograd.applies(W, stride) and Winograd.wins(W, images, output)
+            return "winograd" if wins else "direct"
+        if self.convolution == "winograd" and not Winograd.applies(W, stride):
+            return "direct"
+        return self.convolution
 
     def _convolution(self, x: Shape, W: Shape, stride: Pair, padding: Padding) -> Im2col:
         output = output_size(x, (W[0], W[1]), stride, padding)
@@ -198,7 +211,7 @@ class NumbaBackend(NumpyBackend):
         self, x: Array, gamma: Array, beta: Array, epsilon: float
     ) -> tuple[Array, Array, Array, Any]:
         x = np.ascontiguousarray(x)
-        means, squares = _in_chunks(normalization.chunk_statistics, x, results=2)
+        means, squares = self._in_chunks(normalization.chunk_statistics, x, results=2)
         rows = _chunk_rows(x)
         counts = np.minimum(rows, len(x) - rows * np.arange(len(means)))[:, None]  # the last chunk is shorter
         mean = (counts * means).sum(axis=0) / len(x)
@@ -216,14 +229,15 @@ class NumbaBackend(NumpyBackend):
 
     def _normalized(self, role: str, x: Array, mean: Array, scale: Array, beta: Array) -> Array:
         y = self._buffer(role, x.shape, x.dtype)
-        _over_rows(normalization.normalize, x, y, mean, scale.astype(x.dtype), beta)
+        floor = x.dtype.type(self._floor)
+        _over_rows(normalization.normalize, x, y, mean, scale.astype(x.dtype), beta, floor)
         return y
 
     def batchnorm_backward(self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array) -> Array:
         x, mean, inverse_std = saved
         dy = np.ascontiguousarray(dy)
         sums, products = (
-            a.sum(axis=0) for a in _in_chunks(normalization.chunk_gradients, dy, x, mean, results=2)
+            a.sum(axis=0) for a in self._in_chunks(normalization.chunk_gradients, dy, x, mean, results=2)
         )
         dbeta[...] = sums
         dgamma[...] = products * inverse_std
@@ -249,7 +263,7 @@ class NumbaBackend(NumpyBackend):
     # --- activations ------------------------------------------------------------------------------------
 
     def relu(self, x: Array) -> Array:
-        return self._map("relu", _relu, x)
+        return x if self.is_rectified else self._map("relu", _relu, x)
 
     def relu_backward(self, dy: Array, y: Array) -> Array:
         return self._map("relu dx", activations.relu_backward, dy, y)
@@ -292,13 +306,28 @@ class NumbaBackend(NumpyBackend):
 
     # --- loss --------------------------------------------------------------------------------------------
 
-    def softmax_cross_entropy(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Any]:
-        logits = np.ascontiguousarray(logits)
-        p = self._buffer("cross_entropy p", logits.shape, logits.dtype)
-        losses = np.empty(len(logits))
+    def softmax_cross_entropy(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
+        return self._loss(activations.softmax_cross_entropy, logits, labels, float(smoothing))
+
+    def cross_entropy(self, scores: Array, labels: Array, floor: float) -> tuple[Array, Array]:
+        return self._loss(activations.cross_entropy, scores, labels, scores.dtype.type(floor))
+
+    def _loss(
+        self, kernel: Callable[..., None], outputs: Array, labels: Array, setting: float
+    ) -> tuple[Array, Array]:
+        outputs = np.ascontiguousarray(outputs)
         labels = np.ascontiguousarray(labels, dtype=np.int64)
-        _over_rows(activations.softmax_cross_entropy, logits, labels, p, losses, float(smoothing))
-        return losses.mean(), p
+        gradient = self._buffer("loss gradient", outputs.shape, outputs.dtype)
+        losses = self._buffer("losses", labels.shape, np.dtype(np.float64))
+        _over_rows(kernel, outputs, labels, gradient, losses, setting)
+        return losses.sum() / len(losses), gradient
+
+    def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:
+        sums = np.empty(-(-W.size // CHUNK))
+        W, gradient = W.reshape(-1), np.empty(0, W.dtype) if dW is None else dW.reshape(-1)
+        factor = W.dtype.type(2.0 * rate)
+        threads.over(optimizers.l2_penalty, len(sums), W, gradient, factor, CHUNK, sums, least=LEAST // CHUNK)
+        return rate * sums.sum()
 
     # --- optimisers --------------------------------------------------------------------------------------
 
@@ -314,7 +343,14 @@ class NumbaBackend(NumpyBackend):
         decayed: int,
     ) -> None:
         number = values.dtype.type
-        scalars = (number(rate), number(momentum), nesterov, number(1.0 - rate * decay), decayed)
+        scalars = (
+            number(rate),
+            number(momentum),
+            nesterov,
+            number(1.0 - rate * decay),
+            decayed,
+            _least(values),
+        )
         self._each(optimizers.sgd, values, grads, velocity, scalars=scalars)
 
     def adam(
@@ -334,7 +370,14 @@ class NumbaBackend(NumpyBackend):
         gains = (1.0 - beta1, 1.0 - beta2)
         unbiases = (1.0 / (1.0 - beta1**step), 1.0 / (1.0 - beta2**step))
         scalars = (rate, *gains, *unbiases, epsilon, 1.0 - rate * decay)
-        self._each(optimizers.adam, values, grads, m, v, scalars=(*map(values.dtype.type, scalars), decayed))
+        self._each(
+            optimizers.adam,
+            values,
+            grads,
+            m,
+            v,
+            scalars=(*map(values.dtype.type, scalars), decayed, _least(values)),
+        )
 
     def clip_global_norm(self, grads: Array, limit: float) -> None:
         sums = np.empty(-(-grads.size // CHUNK))
@@ -342,15 +385,6 @@ class NumbaBackend(NumpyBackend):
         norm = np.sqrt(sums.sum())
         if not norm <= limit:  # true for NaN, which must show in the gradients
             self._each(elementwise.scale_in_place, grads, scalars=(grads.dtype.type(limit / norm),))
-
-    def algorithm_for(self, images: int, W: Shape, output: Pair, stride: Pair) -> str:
-        """Which of `ALGORITHMS` convolves `images` with kernels W (KH, KW, C, F) to `output` (OH, OW)."""
-        if self.convolution == "auto":
-            wins = Winograd.applies(W, stride) and Winograd.wins(W, images, output)
-            return "winograd" if wins else "direct"
-        if self.convolution == "winograd" and not Winograd.applies(W, stride):
-            return "direct"
-        return self.convolution
 
     # --- buffers and threads -----------------------------------------------------------------------------
 
@@ -360,6 +394,19 @@ class NumbaBackend(NumpyBackend):
             return aligned_empty(math.prod(shape), dtype).reshape(shape)
         return self._workspace.array(self._owner, role, shape, dtype)
 
+    def _sum_rows(self, x: Array, sums: Array) -> None:
+        """sums (C,) = Σ over the rows of x (M, C)."""
+        (chunks,) = self._in_chunks(normalization.column_sums, x, results=1)
+        sums[...] = np.add.reduce(chunks, axis=0)
+
+    def _in_chunks(self, kernel: Callable[..., None], x: Array, *others: Array, results: int) -> Array:
+        """kernel's `results` sums over each chunk of rows of x (M, C): float64 (results, chunks, C)."""
+        rows = _chunk_rows(x)
+        chunks = -(-len(x) // rows)
+        sums = self._buffer("chunk sums", (results, chunks, x.shape[1]), np.dtype(np.float64))
+        threads.over(kernel, chunks, x, *others, rows, *sums, least=LEAST // CHUNK)
+        return sums
+
     def _map(
         self, role: str, kernel: Callable[..., None], *inputs: Array, scalars: tuple[Any, ...] = ()
     ) -> Array:
@@ -368,10 +415,16 @@ class NumbaBackend(NumpyBackend):
         self._each(kernel, *inputs, output, scalars=scalars)
         return output
 
-    def _each(self, kernel: Callable[..., None], *arrays: Array, scalars: tuple[Any, ...] = ()) -> None:
+    def _each(
+        self,
+        kernel: Callable[..., None],
+        *arrays: Array,
+        scalars: tuple[Any, ...] = (),
+        least: int = LEAST,
+    ) -> None:
         """kernel(start, stop, *arrays, *scalars) over the elements of arrays of one shape."""
         flat = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
-        threads.over(kernel, flat[0].size, *flat, *scalars, least=LEAST, align=ALIGN)
+        threads.over(kernel, flat[0].size, *flat, *scalars, least=least, align=ALIGN)
 
 
 def _product(
@@ -383,13 +436,15 @@ def _product(
     c: Array,
     depth: int,
     tile: Any,
+    floor: float = -math.inf,
     by_row: bool = False,
 ) -> None:
-    """c (M, N) = A · B + bias out of tiles; how A and B lie in a and b, `kernels.cpu.product` says."""
+    """c (M, N) = A · B + bias, at least `floor`, out of tiles; `kernels.cpu.product` says how A and B lie."""
     height, width = len(tile[0]), brgemm.width_of(tile)
     tiles = -(-c.shape[0] // height) * -(-c.shape[1] // width)
     least = -(-WORTH_A_THREAD // (height * width * depth))
-    arguments = (a.reshape(-1), a_strides, b.reshape(-1), b_strides, bias, c, depth, by_row, tile)
+    floor = c.dtype.type(floor)
+    arguments = (a.reshape(-1), a_strides, b.reshape(-1), b_strides, bias, c, depth, floor, by_row, tile)
     threads.over(product.product, tiles, *arguments, least=least)
 
 
@@ -399,21 +454,6 @@ def _relu(start: int, stop: int, x: Array, y: Array) -> None:
 
 def _tanh(start: int, stop: int, x: Array, y: Array) -> None:
     np.tanh(x[start:stop], out=y[start:stop])  # likewise
-
-
-def _column_sums(x: Array) -> Array:
-    """Σ over the rows of x (M, C): float64 (C,)."""
-    (sums,) = _in_chunks(normalization.column_sums, x, results=1)
-    return np.asarray(sums.sum(axis=0))
-
-
-def _in_chunks(kernel: Callable[..., None], x: Array, *others: Array, results: int) -> Array:
-    """kernel's `results` sums over each chunk of rows of x (M, C): float64 (results, chunks, C)."""
-    rows = _chunk_rows(x)
-    chunks = -(-len(x) // rows)
-    sums = np.empty((results, chunks, x.shape[1]))
-    threads.over(kernel, chunks, x, *others, rows, *sums, least=LEAST // CHUNK)
-    return sums
 
 
 def _chunk_rows(x: Array) -> int:
@@ -432,6 +472,11 @@ def _over_images(kernel: Callable[..., None], x: Array, *arguments: Any) -> None
 
 def _rows(x: Array) -> Array:
     return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+
+
+def _least(values: Array) -> Any:
+    """What the optimisers take for 0: see `kernels.cpu.optimizers`."""
+    return values.dtype.type(1e4 * np.finfo(values.dtype).tiny)
 
 
 def _corner(padding: Padding) -> Pair:

@@ -225,20 +225,30 @@ class NumpyBackend(Backend):
 
     # --- loss --------------------------------------------------------------------------------------------
 
-    def softmax_cross_entropy(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Any]:
+    def softmax_cross_entropy(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
+        N, K = logits.shape
         shifted = logits - logits.max(axis=-1, keepdims=True)
-        log_total = self.xp.log(self.xp.exp(shifted).sum(axis=-1, keepdims=True))
-        log_p = shifted - log_total
+        log_p = shifted - self.xp.log(self.xp.exp(shifted).sum(axis=-1, keepdims=True))
         picked = self.xp.take_along_axis(log_p, labels[:, None], axis=-1)[:, 0]
         losses = -(1.0 - smoothing) * picked - smoothing * log_p.mean(axis=-1)
-        return losses.mean(dtype="float64"), self.xp.exp(log_p)
-
-    def softmax_cross_entropy_backward(self, saved: Any, labels: Array, smoothing: float) -> Array:
-        p = saved
-        N, K = p.shape
         is_label = labels[:, None] == self.xp.arange(K)
-        target = (1.0 - smoothing) * is_label.astype(p.dtype) + smoothing / K
-        return (p - target) / N
+        target = (1.0 - smoothing) * is_label.astype(logits.dtype) + smoothing / K
+        return losses.mean(dtype="float64"), (self.xp.exp(log_p) - target) / N
+
+    def cross_entropy(self, scores: Array, labels: Array, floor: float) -> tuple[Array, Array]:
+        N, K = scores.shape
+        live = scores >= floor
+        scores = self.xp.maximum(scores, scores.dtype.type(floor))
+        picked = self.xp.take_along_axis(scores, labels[:, None], axis=-1)
+        total = scores.sum(axis=-1, keepdims=True)
+        is_label = labels[:, None] == self.xp.arange(K)
+        gradient = (1.0 / total - is_label / scores) * live / N
+        return self.xp.log(total / picked).mean(dtype="float64"), gradient
+
+    def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:
+        if dW is not None:
+            dW += 2.0 * rate * W
+        return rate * (W * W).sum(dtype="float64")
 
     # --- optimisers --------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,8 @@ class Winograd(Direct):
         rows, columns = _grid(output)
         return W[2] * W[3] >= LEAST_CHANNELS and images * rows * columns >= LEAST_TILES
 
-    def forward(self, x: Array, W: Array, b: Array, y: Array) -> None:
-        self._by_tiles("conv2d forward", x, W, self.padding, b, y)
+    def forward(self, x: Array, W: Array, b: Array, floor: float, y: Array) -> None:
+        self._by_tiles("conv2d forward", x, W, self.padding, b, floor, y)
 
     def kernel_gradient(self, x: Array, dy: Array, dW: Array) -> None:
         C, F, dtype = self.channels, self.filters, x.dtype
@@ -72,9 +73,11 @@ class Winograd(Direct):
             return
         turned = self.buffer("winograd turned", (*W.shape[:2], W.shape[3], W.shape[2]), W.dtype)
         threads.over(winograd.turn, self.filters, W, turned)
-        self._by_tiles("conv2d dx", dy, turned, padding, np.empty(0, dy.dtype), dx)
+        self._by_tiles("conv2d dx", dy, turned, padding, np.empty(0, dy.dtype), -math.inf, dx)
 
-    def _by_tiles(self, role: str, x: Array, W: Array, padding: Padding, bias: Array, y: Array) -> None:
+    def _by_tiles(
+        self, role: str, x: Array, W: Array, padding: Padding, bias: Array, floor: float, y: Array
+    ) -> None:
         C, F, dtype = x.shape[3], y.shape[3], x.dtype
         grid = _grid(y.shape[1:3])
         per_image = grid[0] * grid[1]
@@ -91,7 +94,7 @@ class Winograd(Direct):
         out = self._scratch_images(f"{role} out", grid, 0, F, dtype)
         scratch = list(zip(V, M, padded, out[:, 0], strict=True))
         corner = (padding[0][0], padding[1][0] * C)
-        rest = (lines(x), corner, U, bias, lines(y), tile, lanes)
+        rest = (lines(x), corner, U, bias, dtype.type(floor), lines(y), tile, lanes)
         threads.over(winograd.forward, len(x), *rest, align=block, scratch=scratch)
 
     def _places(self, role: str, leading: Shape, tiles: int, depth: int, dtype: Any) -> Array:

@@ -10,7 +10,18 @@ import click
 from tinynet import __version__
 from tinynet.errors import TinynetError
 
-COMMANDS = ("train", "evaluate", "predict", "summary", "gradcheck", "data", "doctor")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "predict",
+    "summary",
+    "gradcheck",
+    "data",
+    "warmup",
+    "bench",
+    "race",
+    "doctor",
+)
 
 
 class Commands(click.Group):

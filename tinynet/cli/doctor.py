@@ -110,7 +110,7 @@ def folder_rows() -> Iterator[Row]:
     from tinynet.data.download import PAYLOAD_SHA256, cache_dir
 
     cache = cache_dir()
-    yield "data cache", *_writable(cache, "name another folder in TINYNET_CACHE")
+    yield "data cache", *writable(cache, "name another folder in TINYNET_CACHE")
     for name in PAYLOAD_SHA256:
         yield name, *_data_set(name, cache / name)
     yield "kernel cache", *_kernel_cache()
@@ -170,20 +170,27 @@ def _data_set(name: str, cached: Path) -> tuple[bool, str, str]:
 
 def _kernel_cache() -> tuple[bool, str, str]:
     try:
-        from tinynet.kernels.cpu import elementwise
+        from tinynet.kernels.cpu import jit
     except ImportError as error:
         return False, f"numba's kernels cannot be loaded: {error}", "see the numba backend above"
-    kernel = next((value for value in vars(elementwise).values() if hasattr(value, "stats")), None)
-    place = kernel.stats.cache_path if kernel else None
-    if place is None:
-        return False, "none can be written: kernels are compiled anew at every start", _KERNEL_CACHE_FIX
-    return _writable(Path(place), _KERNEL_CACHE_FIX)
+    good, found, fix = writable(jit.cache_folder(), KERNEL_CACHE_FIX)
+    return good, f"{found}; {contents()}", fix
 
 
-_KERNEL_CACHE_FIX = "name a folder that can be written in NUMBA_CACHE_DIR"
+KERNEL_CACHE_FIX = (
+    "name a folder that can be written in NUMBA_CACHE_DIR, or kernels are compiled at every start"
+)
 
 
-def _writable(folder: Path, fix: str) -> tuple[bool, str, str]:
+def contents() -> str:
+    """How much the kernel cache of this version holds."""
+    from tinynet.kernels.cpu import jit
+
+    kernels, size = jit.cache_contents()
+    return f"{kernels} compiled kernels, {size / 1e6:.1f} MB"
+
+
+def writable(folder: Path, fix: str) -> tuple[bool, str, str]:
     """Whether a file can be made in `folder`, or in the nearest folder above it that exists."""
     import tempfile
 

@@ -17,6 +17,14 @@ backend = click.option(
     show_default=True,
     help="numpy (the readable reference), numba (fast on a CPU), cupy (GPU); auto picks numba.",
 )
+convolution = click.option(
+    "--conv",
+    "convolution",
+    type=click.Choice(["auto", "im2col", "direct", "winograd"]),
+    default="auto",
+    show_default=True,
+    help="How the numba backend convolves, wherever that applies; auto picks the fastest for each layer.",
+)
 threads = click.option(
     "--threads",
     type=click.IntRange(min=1),

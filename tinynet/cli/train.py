@@ -28,7 +28,14 @@ INTERRUPTED = 130
     type=click.FloatRange(min=0),
     help="Training images held out for validation, the last ones: a share if below 1, else a count.",
 )
-@options.together(options.dataset, options.data_dir, options.seed, options.backend, options.threads)
+@options.together(
+    options.dataset,
+    options.data_dir,
+    options.seed,
+    options.backend,
+    options.convolution,
+    options.threads,
+)
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/NAME-1, -2, …]"
@@ -89,7 +96,7 @@ def _started(architecture: str, **asked: Any) -> Any:
     from tinynet.cli.console import load_dataset
 
     chosen = _with_options(recipe.load(architecture), asked)
-    backend = backends.get(asked["backend"]).name
+    backend = backends.get(asked["backend"], convolution=asked["convolution"]).name
     name = Path(architecture).stem
     dataset = load_dataset(asked["dataset"], asked["data_dir"])
     settings = runs.Settings(
@@ -102,6 +109,7 @@ def _started(architecture: str, **asked: Any) -> Any:
         backend=backend,
         dtype=asked["dtype"],
         command=shlex.join(["tinynet", *sys.argv[1:]]),
+        convolution=asked["convolution"],
     )
     return runs.Run.start(asked["out"] or runs.next_folder(name), settings, dataset)
 

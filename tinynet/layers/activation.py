@@ -33,6 +33,9 @@ class ReLU(Activation):
         self.check_gradient(dy)
         return self.ops.relu_backward(dy, cache)
 
+    def algorithm(self, images: int) -> str:
+        return "fused" if self.ops.is_rectified else ""
+
 
 @dataclass(eq=False)
 class LeakyReLU(Activation):

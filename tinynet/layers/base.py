@@ -60,6 +60,10 @@ class Layer(ABC):
         """Multiply-adds that one sample costs in `forward`; elementwise work is not counted."""
         return 0
 
+    def algorithm(self, images: int) -> str:
+        """How the backend computes `forward` for a batch of `images`, where it has a choice."""
+        return ""
+
     # --- for subclasses -----------------------------------------------------------------------------------
 
     def add_param(self, name: str, shape: Shape, init: str, *, decay: bool = False, l2: float = 0.0) -> None:

@@ -63,3 +63,7 @@ class Conv2D(Layer):
     def multiply_adds(self) -> int:
         OH, OW, F = self.output_shape
         return OH * OW * F * self.param_specs[0].size // F
+
+    def algorithm(self, images: int) -> str:
+        OH, OW, _ = self.output_shape
+        return self.ops.algorithm_for(images, self.param_specs[0].shape, (OH, OW), self._stride)

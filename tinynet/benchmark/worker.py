@@ -1,6 +1,8 @@
 """One contender as a process that computes only when asked: a request a line in, an answer a line out.
 
-python bench/peers/worker.py torch eager FOLDER mlp 64
+python worker.py CONTENDER.py MODE FOLDER NET BATCH    for instance bench/peers/torch_.py eager /tmp/x mlp 64
+
+Imports nothing of tinynet: it runs in the environment of whichever framework it measures.
 """
 
 from __future__ import annotations
@@ -16,18 +18,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import net
+import net  # beside this file, which runs as a script
 import numpy as np
 
 ROTATION = 16
 """Batches that steps go through, made ready beforehand."""
+TEST_BATCH = 256
 
 
 class Worker:
     """The requests: each method is one, its arguments are the request's."""
 
-    def __init__(self, module: str, mode: str, folder: str, name: str, batch: str) -> None:
-        self.module, self.mode = importlib.import_module(f"{module}_"), mode
+    def __init__(self, file: str, mode: str, folder: str, name: str, batch: str) -> None:
+        sys.path.append(str(Path(file).parent))
+        self.module, self.mode = importlib.import_module(Path(file).stem), mode
         self.folder, self.batch = Path(folder), int(batch)
         self.net = net.read(self.folder, name)
 
@@ -43,9 +47,10 @@ class Worker:
 
     def outputs(self) -> list[float]:
         """What the net says about the first batch before it has learned anything."""
-        peer = self.module.Peer(self.net, self.mode)
+        peer = self._peer()
         x, _ = peer.put(*next(self._batches(1)))
-        return np.asarray(peer.infer(x)).ravel().tolist()
+        found: list[float] = np.asarray(peer.infer(x)).ravel().tolist()
+        return found
 
     def warm(self, what: str, seconds: float) -> int:
         """Get ready for turns of about so many seconds; return how many calls make a turn."""
@@ -65,7 +70,34 @@ class Worker:
         self._epoch()(1)
         return peak_memory()
 
-    def _batches(self, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def race(self, rates: list[float]) -> dict[str, float]:
+        """Train on all images, a learning rate for each step, then test: the accuracy, and the seconds."""
+        images, labels, test_images, test_labels = (
+            np.load(self.folder / f"{name}.npy")
+            for name in ("images", "labels", "test-images", "test-labels")
+        )
+        self._rehearse(images, labels, test_images, rates)
+        peer = self._peer()
+        x, targets = peer.put(images, labels)
+        test, _ = peer.put(test_images, test_labels)
+        began = time.perf_counter()
+        peer.train(x, targets, self.batch, rates)
+        trained = time.perf_counter()
+        accuracy = float(np.mean(_predicted(peer, test) == test_labels))
+        return {"accuracy": accuracy, "train": trained - began, "evaluate": time.perf_counter() - trained}
+
+    def _rehearse(self, images: Any, labels: Any, test_images: Any, rates: list[float]) -> None:
+        """A step and a test with each size of batch that is to come: whatever compiles has done so after."""
+        count = self.batch + len(images) % self.batch
+        peer = self._peer()
+        peer.train(*peer.put(images[:count], labels[:count]), self.batch, rates[: -(-count // self.batch)])
+        count = TEST_BATCH + len(test_images) % TEST_BATCH
+        _predicted(peer, peer.put(test_images[:count], labels[:count])[0])
+
+    def _peer(self) -> Any:
+        return self.module.Peer(self.net, self.mode)
+
+    def _batches(self, count: int) -> Iterator[tuple[Any, Any]]:
         images, labels = (
             np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels")
         )
@@ -74,7 +106,7 @@ class Worker:
             yield np.array(images[part]), np.array(labels[part])
 
     def _step(self) -> Callable[[int], None]:
-        peer = self.module.Peer(self.net, self.mode)
+        peer = self._peer()
         batches = [peer.put(*batch) for batch in self._batches(ROTATION)]
 
         def run(count: int) -> None:
@@ -85,7 +117,7 @@ class Worker:
         return run
 
     def _epoch(self) -> Callable[[int], None]:
-        peer = self.module.Peer(self.net, self.mode)
+        peer = self._peer()
         x, labels = peer.put(np.load(self.folder / "images.npy"), np.load(self.folder / "labels.npy"))
 
         def run(count: int) -> None:
@@ -95,7 +127,7 @@ class Worker:
         return run
 
     def _infer(self) -> Callable[[int], None]:
-        peer = self.module.Peer(self.net, self.mode)
+        peer = self._peer()
         x, _ = peer.put(*next(self._batches(1)))
 
         def run(count: int) -> None:
@@ -109,6 +141,12 @@ def _timed(run: Callable[[int], None], count: int) -> float:
     began = time.perf_counter()
     run(count)
     return time.perf_counter() - began
+
+
+def _predicted(peer: Any, x: Any) -> Any:
+    """The class of each of x, in batches."""
+    parts = (x[start : start + TEST_BATCH] for start in range(0, len(x), TEST_BATCH))
+    return np.concatenate([np.asarray(peer.infer(part)).argmax(axis=1) for part in parts])
 
 
 def peak_memory() -> float:
@@ -129,6 +167,7 @@ def main(*arguments: str) -> None:
     worker = Worker(*arguments)
     for line in sys.stdin:
         request: dict[str, Any] = json.loads(line)
+        answer: dict[str, Any]
         try:
             answer = {"answer": getattr(worker, request.pop("do"))(**request)}
         except Exception as error:

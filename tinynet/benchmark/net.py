@@ -1,14 +1,15 @@
 """A net as every contender gets it: tinynet's layers and initial weights, to be built in its own way.
 
-A contender is a file `NAME_.py` with a class `Peer`:
+A contender is a file with a class `Peer`:
 
-    Peer(net, mode)                 the net built, with Adam(ADAM) ready
-    .put(images, labels)            uint8 images (N, 28, 28, 1) and labels (N,) as its `step` likes them best
-    .step(x, labels) -> loss        one training step; float(loss) waits until it is done
-    .epoch(x, labels, batch)        an epoch in random order, as its users write it, the losses added up
-    .infer(x) -> outputs            in evaluation mode; np.asarray(outputs) waits until they are there
+    Peer(net, mode)                    the net built, with Adam(ADAM) ready
+    .put(images, labels)               uint8 images (N, 28, 28, 1) and labels (N,) as `step` likes them best
+    .step(x, labels) -> loss           one training step; float(loss) waits until it is done
+    .epoch(x, labels, batch)           an epoch in random order, as its users write it, the losses added up
+    .infer(x) -> outputs               in evaluation mode; np.asarray(outputs) waits until they are there
+    .train(x, labels, batch, rates)    for races: whole epochs in random order, a learning rate for each step
 
-`DISTRIBUTIONS` names the packages whose versions matter.
+`DISTRIBUTIONS` names the packages whose versions matter. This file imports nothing of tinynet.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class Layer(NamedTuple):
     kind: str
     settings: dict[str, Any]
     input_shape: tuple[int, ...]
-    weights: dict[str, np.ndarray]
+    weights: dict[str, Any]
 
-    def for_channels_first(self, before: Layer | None) -> dict[str, np.ndarray]:
+    def for_channels_first(self, before: Layer | None) -> dict[str, Any]:
         """The weights as (F, C, KH, KW) and (O, I), for a framework that flattens (C, H, W)."""
         if self.kind == "Conv2D":
             return self.weights | {"W": np.ascontiguousarray(self.weights["W"].transpose(3, 2, 0, 1))}
@@ -51,6 +52,8 @@ class Net(NamedTuple):
     layers: list[Layer]
     loss: str
     """SoftmaxCrossEntropy, of logits; or CrossEntropy, of scores that are first divided by their sum."""
+    seed: int
+    """For batch order and dropout."""
 
     def without_dropout(self) -> Net:
         """The same net, whose losses do not depend on anyone's random numbers."""
@@ -62,7 +65,7 @@ class Net(NamedTuple):
 
 
 def read(folder: Path, name: str) -> Net:
-    """The net that `bench/compare.py` wrote down."""
+    """The net that `harness.write_net` wrote down."""
     table = json.loads((folder / f"{name}.json").read_text("utf-8"))
     with np.load(folder / f"{name}.npz") as arrays:
         weights = dict(arrays)
@@ -72,9 +75,9 @@ def read(folder: Path, name: str) -> Net:
         own = {key.removeprefix(prefix): a for key, a in weights.items() if key.startswith(prefix)}
         kind = settings.pop("type")
         layers.append(Layer(kind, settings, tuple(shape), own))
-    return Net(name, layers, table["loss"])
+    return Net(name, layers, table["loss"], table["seed"])
 
 
-def scaled(images: np.ndarray) -> np.ndarray:
+def scaled(images: Any) -> Any:
     """What tinynet's first layer does, done beforehand."""
     return images / np.float32(255)

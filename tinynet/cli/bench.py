@@ -1,0 +1,106 @@
+"""tinynet bench: how fast tinynet is on this machine."""
+
+from __future__ import annotations
+
+import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tinynet.cli import options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tinynet.benchmark.harness import Result
+
+
+@click.command()
+@click.option("--rows", default="*", help="Names or patterns of rows, comma separated.  [default: all]")
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Clean rounds wanted of a row.",
+)
+@options.together(options.backend, options.threads)
+@click.option("--json", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write all turns here.")
+def command(rows: str, rounds: int, backend: str, threads: int | None, file: Path | None) -> None:
+    """Measure training steps, an epoch, inference, start-up and memory of tinynet.
+
+    Each row runs in a process of its own, on the bundled digits, repeated up to the size of MNIST. A round
+    that lost more than 5 % of the processors' time to other programs or other virtual machines is discarded
+    (on Linux).
+
+    \b
+    Examples:
+      tinynet bench
+      tinynet bench --rows '*-step,mlp-epoch' --rounds 5
+      tinynet bench --backend numpy --threads 1 --json bench.json
+    """
+    import json
+    import tempfile
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from tinynet import backends, recipe
+    from tinynet import threads as thread_budget
+    from tinynet.benchmark import harness
+    from tinynet.benchmark.rows import chosen
+    from tinynet.cli.console import console
+
+    plan = chosen(rows)
+    contender = harness.OURS._replace(mode=backends.get(backend).name)
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory() as name:
+        count = threads or thread_budget.budget()
+        settings = harness.Settings(Path(name), rounds, seconds=0.3, most_lost=0.05, threads=count)
+        samples = harness.write_digits(settings.folder)
+        for net in {row.net for row in plan}:
+            harness.write_net(settings.folder, net, recipe.load(net))
+        report = {
+            "date": str(datetime.date.today()),
+            "machine": harness.machine(),
+            "versions": harness.about(contender, plan[0].net, settings),
+            "backend": contender.mode,
+            "threads": count,
+            "samples": samples,
+            "most_lost": settings.most_lost,
+        }
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            for row in plan:
+                task = progress.add_task(row.name, total=min(rounds, row.most_rounds))
+                turns = harness.measure(row, contender, settings, partial(progress.advance, task))
+                results.append(harness.result(row, turns, settings, samples))
+    console.print(_table(report, results))
+    if any(result.found is None for result in results):
+        console.print("No clean round: close other programs, and measure again.", style="yellow")
+    if file:
+        rows_found = [result.as_dict() for result in results]
+        file.write_text(json.dumps(report | {"rows": rows_found}, indent=1) + "\n", "utf-8")
+        console.print(f"written to {file}")
+
+
+def _table(report: dict[str, Any], results: list[Result]) -> Table:
+    from rich.table import Table
+
+    from tinynet import __version__
+    from tinynet.benchmark.turns import SCALES, figure
+
+    table = Table(
+        title=f"tinynet {__version__}, {report['backend']} backend, {report['threads']} threads",
+        caption=f"{report['machine']}\nMedian ± half the interquartile range.",
+    )
+    table.add_column("")
+    for column in ("median", "unit", "images/s", "rounds (discarded)"):
+        table.add_column(column, justify="right")
+    for result in results:
+        unit = result.row.unit
+        median = figure(result.found, SCALES[unit]) if result.found else "no clean round"
+        speed = f"{result.images_per_second:,.0f}" if result.images_per_second else ""
+        table.add_row(result.row.name, median, unit, speed, f"{result.kept} ({result.discarded})")
+    return table

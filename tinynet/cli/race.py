@@ -1,0 +1,76 @@
+"""tinynet race: how many seconds of training to 99 %."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tinynet.cli import options
+
+
+@click.command()
+@click.argument("architecture", default="race")
+@click.option(
+    "--to",
+    "goal",
+    type=click.FloatRange(0, 100),
+    default=99.0,
+    show_default=True,
+    help="Test accuracy (%) that the mean over the seeds must reach.",
+)
+@click.option("--seeds", type=click.IntRange(min=1), default=10, show_default=True, help="Seeds 0, 1, 2, …")
+@click.option("--dataset", default="mnist", show_default=True, help="mnist, fashion-mnist or sample.")
+@options.together(options.data_dir, options.backend, options.threads)
+def command(
+    architecture: str,
+    goal: float,
+    seeds: int,
+    dataset: str,
+    data_dir: Path | None,
+    backend: str,
+    threads: int | None,
+) -> None:
+    """Train a recipe once for each seed and time it: `race`, made to be quick, or one of your own.
+
+    All training images are trained on; the test images are looked at once, at the end. Exit 0 when the mean
+    test accuracy reaches the goal, 1 when it does not.
+
+    \b
+    Examples:
+      tinynet race
+      tinynet race --to 99 --seeds 10
+      tinynet race my.toml --seeds 3
+    """
+    import time
+
+    from tinynet import backends, race, recipe
+    from tinynet import threads as thread_budget
+    from tinynet.cli.console import console, load_dataset
+
+    click.get_current_context().with_resource(thread_budget.limit(threads))
+    plan, ops = recipe.load(architecture), backends.get(backend)
+    began = time.perf_counter()
+    data = load_dataset(dataset, data_dir)
+    loading = time.perf_counter() - began
+    epochs = plan.training.epochs_on(len(data.train))
+    console.print(
+        f"{architecture}: {epochs} epochs of {len(data.train):,} images, {ops.name} backend, "
+        f"{thread_budget.size()} threads"
+    )
+    compiling = race.rehearse(plan, data, ops)
+    found = []
+    for heat in race.heats(plan, data, range(seeds), ops):
+        console.print(f"seed {heat.seed:<3} {100 * heat.accuracy:6.2f} %  {heat.train:7.2f} s")
+        found.append(heat)
+    accuracy, train, evaluate = (
+        race.mean([getattr(heat, name) for heat in found]) for name in ("accuracy", "train", "evaluate")
+    )
+    interval = f", 95 % interval of the mean, {seeds} seeds" if seeds > 1 else ", one seed"
+    console.print(f"test accuracy  {accuracy.text(100)} %{interval}")
+    console.print(f"load           {loading:.2f} s  the data set")
+    console.print(f"compile        {compiling:.2f} s  kernels, and a first step; once")
+    console.print(f"train          {train.text()} s  a seed, first step to last, without evaluation")
+    console.print(f"evaluate       {evaluate.text()} s  a seed, {len(data.test):,} test images")
+    race.check_goal([heat.accuracy for heat in found], goal / 100)
+    console.print(f"{goal:g} % reached, in {train.value:.2f} s of training", style="bold green")

@@ -1,0 +1,109 @@
+"""tinynet warmup: compile the kernels before they are needed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from tinynet.cli import options
+
+if TYPE_CHECKING:
+    from tinynet.backends.base import Backend
+    from tinynet.warmup import Step
+
+
+@click.command()
+@click.argument("architectures", metavar="[ARCHITECTURE]...", nargs=-1)
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@options.together(options.backend)
+def command(architectures: tuple[str, ...], dtype: str, backend: str) -> None:
+    """Compile the kernels that training an ARCHITECTURE and predicting with it need, and keep them on disk.
+
+    An ARCHITECTURE is a name or a TOML file, as for `tinynet train`; all the named ones by default. The first
+    training then starts at once: for the image of a machine, or before a lesson. What is compiled already
+    stays as it is.
+
+    \b
+    Examples:
+      tinynet warmup
+      tinynet warmup cnn mlp
+      tinynet warmup my.toml --dtype float64
+    """
+    from tinynet import backends, recipe, warmup
+    from tinynet.cli import doctor
+    from tinynet.cli.console import console
+    from tinynet.errors import BackendError
+
+    recipes = {name: recipe.load(name) for name in architectures or recipe.names()}
+    ops = backends.get(backend)
+    if reason := _why_nothing(ops):
+        console.print(f"Nothing to compile: {reason}.")
+        return
+
+    from tinynet.kernels.cpu import jit
+
+    writable, found, fix = doctor.writable(jit.cache_folder(), doctor.KERNEL_CACHE_FIX)
+    if not writable:
+        raise BackendError("compiled kernels cannot be kept", received=found, fix=fix)
+    began = time.perf_counter()
+    compiled = _compile({name: warmup.steps(chosen, ops, dtype) for name, chosen in recipes.items()}, ops)
+    seconds = time.perf_counter() - began
+    console.print(
+        f"{_kernels(compiled)} compiled in {seconds:.1f} s." if compiled else "Nothing was left to compile.",
+        style="bold green",
+    )
+    console.print(f"Kernel cache: {jit.cache_folder()}, {doctor.contents()}.", soft_wrap=True)
+
+
+def _why_nothing(ops: Backend) -> str:
+    """Why this backend has no kernels to compile; "" if it has."""
+    if ops.name != "numba":
+        return f"the {ops.name} backend has no compiled kernels on disk"
+    from tinynet.kernels.cpu import spin
+
+    return "NUMBA_DISABLE_JIT is set" if spin.UNCOMPILED else ""
+
+
+def _compile(plan: dict[str, list[Step]], ops: Backend) -> int:
+    """Do all steps of all recipes behind a progress bar, with a line for each recipe; count the kernels."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from tinynet.cli.console import console
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[compiled]} compiled"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task("", total=sum(map(len, plan.values())), compiled=_kernels(0))
+    compiled = 0
+
+    def count() -> None:
+        nonlocal compiled
+        compiled += 1
+        bar.update(task, compiled=_kernels(compiled))
+
+    ops.announce_compiling(count)
+    try:
+        with bar:
+            for name, steps in plan.items():
+                before, start = compiled, time.perf_counter()
+                for what, do in steps:
+                    bar.update(task, description=f"{name}: {what}")
+                    do()
+                    bar.advance(task)
+                seconds = time.perf_counter() - start
+                console.print(f"{name}: {_kernels(compiled - before)} compiled, {seconds:.1f} s")
+    finally:
+        ops.announce_compiling(None)
+    return compiled
+
+
+def _kernels(count: int) -> str:
+    return f"{count} kernel{'' if count == 1 else 's'}"

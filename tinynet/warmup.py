@@ -1,0 +1,79 @@
+"""Compiling ahead: doing once, on random data, what a run of a recipe does.
+
+Kernels are compiled for the height of a tile, which depends on the size of a batch. So the last, smaller
+batches of a run on MNIST or on the bundled sample are gone through as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+
+from tinynet import config, runs
+from tinynet.backends.base import Backend
+from tinynet.errors import ConfigError
+from tinynet.losses import LOSSES
+from tinynet.model import Sequential
+from tinynet.optim import OPTIMIZERS
+from tinynet.recipe import Recipe, Training
+from tinynet.training import Samples, Trainer
+from tinynet.types import Array
+
+Step: TypeAlias = tuple[str, Callable[[], object]]
+"""What is done, and the call that does it."""
+
+DATA_SETS = ((60_000, 10_000), (4_000, 1_000))
+"""Training and test images of MNIST (and Fashion-MNIST), and of the sample."""
+EVALUATION_BATCH = 256
+"""The batch size of validation and of `Sequential.predict`."""
+
+
+def steps(recipe: Recipe, backend: Backend, dtype: str = "float32") -> list[Step]:
+    """A training step for each batch size of a run, and a prediction for each, and for a single image."""
+    learned, predicted = batch_sizes(recipe.training)
+    model = Sequential.from_config(recipe.as_table(), backend=backend, dtype=dtype)
+    images, labels = _random_samples(model, max(learned + predicted))
+    trainers = [_trainer(model, recipe.training, (images[:n], labels[:n])) for n in learned]
+    loss = trainers[0].loss
+    return [
+        *((f"training, batch {n}", partial(_train, t)) for n, t in zip(learned, trainers, strict=True)),
+        *((f"prediction, batch {n}", partial(runs.predict, model, loss, images[:n])) for n in predicted),
+    ]
+
+
+def batch_sizes(training: Training) -> tuple[list[int], list[int]]:
+    """The batch sizes in training, and those in validation and prediction, each with the last of an epoch."""
+    learned, predicted = {training.batch_size}, {1, EVALUATION_BATCH}
+    for available, tested in DATA_SETS:
+        try:
+            count, held_out = training.cut(available)
+        except ConfigError:  # this recipe cannot be trained on so little
+            continue
+        learned.add(count % training.batch_size)
+        predicted |= {held_out % EVALUATION_BATCH, tested % EVALUATION_BATCH}
+    return sorted(learned - {0}, reverse=True), sorted(predicted - {0}, reverse=True)
+
+
+def _random_samples(model: Sequential, count: int) -> tuple[Array, Array]:
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (count, *model.input_shape), np.uint8)
+    return images, random.integers(0, model.output_shape[-1], count)
+
+
+def _trainer(model: Sequential, training: Training, samples: Samples) -> Trainer:
+    return Trainer(
+        model,
+        samples,
+        loss=config.from_table(LOSSES, training.loss, "loss"),
+        optimizer=config.from_table(OPTIMIZERS, training.optimizer, "optimizer"),
+        epochs=1,
+        batch_size=training.batch_size,
+    )
+
+
+def _train(trainer: Trainer) -> None:
+    for _ in trainer.events():  # not `run`, which would take a Ctrl-C for itself
+        pass
