@@ -50,17 +50,17 @@ def expected() -> str:
     return train()
 
 
-def test_the_work_is_shared_with_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_is_shared_with_the_crew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without this, the tests below would prove nothing."""
-    hired = []
-    hire = threads._Process.hire
-    monkeypatch.setattr(threads._Process, "hire", lambda self, n: hired.append(n) or hire(self, n))
+    gathered = []
+    gather = threads._Crew.gather
+    monkeypatch.setattr(threads._Crew, "gather", lambda self, n: gathered.append(n) or gather(self, n))
     train()
-    assert max(hired) == THREADS - 1
+    assert max(gathered) == THREADS
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a fork beside threads is not supported")
-def test_children_forked_while_the_pool_is_at_work() -> None:
+def test_children_forked_while_the_crew_is_at_work() -> None:
     script = """
 import os, signal, sys, threading, warnings
 from test_process_safety import train
@@ -119,21 +119,16 @@ def test_training_in_another_thread_and_within_a_running_event_loop(expected: st
     assert asyncio.run(asyncio.wait_for(cell(), TIMEOUT)) == [expected] * 2
 
 
-def test_ctrl_c_loses_no_worker_and_leaves_no_work_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It comes while the main thread, its own part done, waits for the worker's."""
-    monkeypatch.setattr(threads, "_processes", {})
+def test_ctrl_c_leaves_no_work_behind() -> None:
+    """It comes while the main thread waits for calls that threads of their own are running."""
     both, finished = threading.Barrier(2, timeout=10), []
 
-    def part() -> None:
-        both.wait()
-        if threading.current_thread() is not threading.main_thread():
-            time.sleep(0.05)
+    def call() -> None:
+        if both.wait() == 0:
             _thread.interrupt_main()
-            time.sleep(0.05)
-            finished.append("the worker's part")
+        time.sleep(0.05)
+        finished.append(True)
 
-    with threads.limit(2):
-        with pytest.raises(KeyboardInterrupt):
-            threads.together([part, part])
-        assert finished == ["the worker's part"]
-        threads.together([both.wait, both.wait])
+    with threads.limit(2), pytest.raises(KeyboardInterrupt):
+        threads.together([call, call])
+    assert finished == [True, True]

@@ -5,9 +5,10 @@ import subprocess
 import sys
 import threading
 import time
-from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
@@ -15,6 +16,8 @@ from threadpoolctl import threadpool_info
 from tinynet import threads
 from tinynet.backends.numba_ import NumbaBackend
 from tinynet.errors import ConfigError
+from tinynet.kernels.cpu import crew
+from tinynet.kernels.cpu.jit import jit
 
 
 def test_the_environment_sets_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,6 +37,32 @@ def test_a_budget_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch
 def test_the_budget_fits_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TINYNET_THREADS", raising=False)
     assert 1 <= threads.budget() <= (os.cpu_count() or 1)
+
+
+needs_compiler = pytest.mark.skipif(
+    bool(numba.config.DISABLE_JIT), reason="kernels that are not compiled run on one thread"
+)
+
+
+@jit
+def mark(start: int, stop: int, slot: int, times: Any, starts: Any, slots: Any, work: int) -> None:
+    for i in range(start, stop):
+        for _ in range(work):
+            crew.pause()
+        times[i] += 1
+        starts[i], slots[i] = start, slot
+
+
+@jit
+def meet(start: int, stop: int, present: Any, met: Any, expected: int, looks: int) -> None:
+    """Each item of the range waits for a while until `expected` are present, and tells if they were."""
+    for i in range(start, stop):
+        crew.add(present, 0, 1)
+        for _ in range(looks):
+            if crew.look(present, 0) >= expected:
+                met[i] = 1
+                break
+            crew.pause()
 
 
 def write(root: Path, files: dict[str, str]) -> None:
@@ -87,15 +116,76 @@ def test_limit_refuses_nonsense() -> None:
         threads.limit(0)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize("count", [0, 1, 5, 64, 1000])
 @pytest.mark.parametrize(("least", "align"), [(1, 1), (10, 1), (1, 16), (100, 64)])
-def test_parts_cover_the_range_once(count: int, least: int, align: int) -> None:
-    for size in (1, 2, 3, 7):
-        with threads.limit(size):
-            pieces = threads.parts(count, least, align)
-        assert [i for start, stop in pieces for i in range(start, stop)] == list(range(count))
-        assert all(start % align == 0 for start, _ in pieces)
-        assert len(pieces) <= max(1, count // least)
+def test_parts_cover_the_range_once(count: int, least: int, align: int, size: int) -> None:
+    times, starts, slots = np.zeros((3, count), np.int64)
+    with threads.limit(size):
+        threads.over(mark, count, times, starts, slots, 0, least=least, align=align, slots=size)
+    assert (times == 1).all()
+    assert (starts % align == 0).all()
+    assert len(set(starts)) <= max(1, count // least)
+    assert set(slots) <= set(range(size))
+
+
+@needs_compiler
+def test_parts_run_at_the_same_time() -> None:
+    """Three parts wait for one another. A worker that is about to sleep may miss a job, not all of them."""
+    present, met = np.zeros(1, np.int64), np.zeros(3, np.int64)
+    with threads.limit(3):
+        for _ in range(200):
+            present[:] = 0
+            threads.over(meet, 3, present, met, 3, 1_000_000)
+            if met.all():
+                return
+    pytest.fail("never were all three parts under way")
+
+
+@needs_compiler
+def test_a_second_caller_does_its_work_alone_meanwhile() -> None:
+    """The crew is inside a kernel until the second caller's work is done."""
+    present, met, times = np.zeros(1, np.int64), np.zeros(2, np.int64), np.zeros(1000, np.int64)
+
+    def second() -> None:
+        while present[0] == 0:
+            time.sleep(0.001)
+        threads.over(mark, len(times), times, times.copy(), times.copy(), 0)
+        present[0] += 10
+
+    with threads.limit(2):
+        caller = threading.Thread(target=second)
+        caller.start()
+        threads.over(meet, 2, present, met, 10, 1_000_000_000)
+        caller.join(10)
+    assert (times == 1).all()
+    assert met.all()
+
+
+@needs_compiler
+def test_jobs_are_done_whenever_workers_fall_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses around the time after which a worker sleeps, from two threads at once."""
+    monkeypatch.setattr(threads._Worker, "LOOKS", 200)
+    pauses = np.random.default_rng(0).uniform(0, 40e-6, 1500)
+
+    def many(wrong: list[int]) -> None:
+        for number, pause in enumerate(pauses):
+            times = np.zeros(12, np.int64)
+            threads.over(mark, len(times), times, times.copy(), times.copy(), 20)
+            if not (times == 1).all():
+                wrong.append(number)
+            time.sleep(pause)
+
+    with threads.limit(3):
+        monkeypatch.setattr(threads, "_processes", {})  # workers made now, with the short watch
+        wrong: list[int] = []
+        others = [threading.Thread(target=many, args=(wrong,)) for _ in range(2)]
+        for other in others:
+            other.start()
+        for other in others:
+            other.join(60)
+    assert not any(other.is_alive() for other in others)
+    assert wrong == []
 
 
 def test_calls_run_at_the_same_time() -> None:
@@ -115,11 +205,12 @@ def test_nested_calls_finish() -> None:
     assert len(done) == 35
 
 
-def test_an_error_in_a_part_reaches_the_caller() -> None:
+@pytest.mark.parametrize("size", [1, 2])
+def test_an_error_in_a_call_reaches_the_caller(size: int) -> None:
     def fail() -> None:
         raise ValueError("broken part")
 
-    with threads.limit(2), pytest.raises(ValueError, match="broken part"):
+    with threads.limit(size), pytest.raises(ValueError, match="broken part"):
         threads.together([lambda: time.sleep(0.01), fail])
 
 
@@ -163,28 +254,3 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     finished = subprocess.run([sys.executable, "-c", script], timeout=120, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
-
-
-def test_no_call_is_lost_when_workers_fall_asleep_at_any_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses around the time after which a worker sleeps, from two threads at once."""
-    monkeypatch.setattr(threads._Worker, "LOOKS", 200)
-    random = np.random.default_rng(0)
-    pauses = random.uniform(0, 40e-6, 1500)
-
-    def many(results: list[int]) -> None:
-        for pause in pauses:
-            done: list[int] = []
-            threads.together([partial(done.append, part) for part in range(3)])
-            results.append(sum(done))
-            time.sleep(pause)
-
-    with threads.limit(3):
-        monkeypatch.setattr(threads, "_processes", {})  # workers made now, with the short watch
-        collected: list[list[int]] = [[], []]
-        others = [threading.Thread(target=many, args=(results,)) for results in collected]
-        for other in others:
-            other.start()
-        for other in others:
-            other.join(timeout=60)
-            assert not other.is_alive(), "a call was never finished"
-    assert collected == [[3] * len(pauses)] * 2

@@ -1,10 +1,8 @@
-"""How many threads to use, and a small pool that runs parts of one array operation at the same time.
+"""How many threads to use, and a crew of them that shares out the parts of a kernel.
 
-The workers run kernels and matrix products that release the GIL; the calling thread works too. Work goes only
-to workers that are free at that moment, so nesting cannot deadlock. A forked child makes workers of its own.
-
-Waking a sleeping thread costs 100 µs and more, as much as many an operation here. So a worker looks out for
-work for a millisecond before it sleeps, and whoever waits for it looks out likewise (`kernels.cpu.spin`).
+Waking a sleeping thread costs 50 µs and more, as much as many an operation here. So a worker looks out for
+work for a millisecond before it sleeps (`kernels.cpu.crew`). The calling thread works too, and does all of it
+where the crew is busy with another caller's. A forked child makes workers of its own.
 
     limit(2)            # from now on
     with limit(1): ...  # inside the block
@@ -16,18 +14,18 @@ import math
 import os
 import sys
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache, lru_cache, partial
-from itertools import pairwise
+from functools import cache, cached_property, lru_cache
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinynet.errors import ConfigError
+from tinynet.types import Array
 
 VARIABLE = "TINYNET_THREADS"
 PARTS_PER_THREAD = 4
@@ -70,100 +68,54 @@ class limit:
 # --- running parts ------------------------------------------------------------------------------------------
 
 
-def parts(count: int, least: int = 1, align: int = 1) -> tuple[tuple[int, int], ...]:
-    """range(count) as parts [start, stop) of about equal length, a few for each thread.
+@lru_cache(maxsize=4096)
+def parts(count: int, least: int, align: int, workers: int) -> int:
+    """Into how many parts to cut range(count) for so many workers: some for each, as cores may be busy.
 
-    There are fewer where they would be shorter than `least`, still as many for each thread; all but the last
-    end at a multiple of `align`. A single thread gets a single part.
+    There are fewer where they would be shorter than `least` or `align`, still as many for each worker. A
+    single worker gets a single part.
     """
-    return _parts(count, least, align, size())
-
-
-@lru_cache(maxsize=1024)
-def _parts(count: int, least: int, align: int, workers: int) -> tuple[tuple[int, int], ...]:
     wanted = PARTS_PER_THREAD * workers if workers > 1 else 1
-    number = max(1, min(wanted, count // least))
-    number -= number % workers if number > workers else 0
-    units = -(-count // align)
-    edges = [min(units * i // number * align, count) for i in range(number + 1)]
-    return tuple((start, stop) for start, stop in pairwise(edges) if start < stop)
-
-
-def together(calls: Sequence[Callable[[], object]]) -> None:
-    """Run all `calls`, in parallel as far as threads are free; return when all are done.
-
-    Each thread takes the next call that nobody has begun. A busy core delays the rest by one call at most, or
-    not at all if its thread has not even begun.
-    """
-    waiting = deque(calls)
-
-    def work() -> None:
-        while True:
-            try:
-                call = waiting.popleft()
-            except IndexError:  # none left
-                return
-            call()
-
-    crew = _process().hire(min(size(), len(calls)) - 1)
-    try:
-        for worker in crew:
-            worker.begin(work)
-        work()
-    finally:
-        try:
-            failures = _finish(crew)
-        finally:
-            _process().release(crew)
-    for failure in filter(None, failures):
-        raise failure
-
-
-def _finish(crew: Sequence[_Worker]) -> list[BaseException | None]:
-    """Wait for those that have begun, and return what they raised; Ctrl-C is raised after that, not before.
-
-    The others will find nothing left to do.
-    """
-    try:
-        return [worker.finish() for worker in crew if worker.has_begun]
-    except BaseException:
-        _finish(crew)
-        raise
+    number = max(1, min(wanted, count // least, -(-count // align)))
+    return number - number % workers if number > workers else number
 
 
 def over(
-    task: Callable[..., object],
-    count: int,
-    *arguments: Any,
-    least: int = 1,
-    align: int = 1,
-    scratch: Sequence[Any] | None = None,
+    kernel: Any, count: int, *arguments: Any, least: int = 1, align: int = 1, slots: int | None = None
 ) -> None:
-    """task(start, stop, *arguments) on the `parts` of range(count), together.
+    """kernel(start, stop, *arguments) on parts of range(count), on all threads; see `kernels.cpu.crew`.
 
-    With `scratch`, one for each of `size()` threads: task(start, stop, own, *arguments), where no other call
-    has the same one of them at that time.
+    Parts are no shorter than `least`; all but the last end at a multiple of `align`. A kernel(start, stop,
+    slot, *arguments) gets the number of its thread, below `slots`, for scratch memory of its own.
     """
-    if scratch is not None:
-        task = _lending(task, deque(scratch))
-    pieces = parts(count, least, align)
-    if len(pieces) == 1:
-        task(0, count, *arguments)
-    else:
-        together([partial(task, start, stop, *arguments) for start, stop in pieces])
+    if not hasattr(kernel, "launch"):  # under NUMBA_DISABLE_JIT
+        _serially(kernel, count, *arguments)
+        return
+    crew = _process().crew
+    workers = min(slots or size(), crew.most)
+    number = parts(count, least, align, workers)
+    if number > 1:
+        crew.gather(workers)
+    kernel.launch(crew.board, workers, count, number, align, *arguments)
 
 
-def _lending(task: Callable[..., object], free: deque[Any]) -> Callable[..., None]:
-    """task(start, stop, own, *arguments) with one of those `free` as its own: the one used last."""
+def _serially(kernel: Callable[..., None], count: int, *arguments: Any) -> None:
+    wants_slot = list(signature(kernel).parameters)[2:3] == ["slot"]
+    kernel(0, count, *(0,) * wants_slot, *arguments)
 
-    def run(start: int, stop: int, *arguments: Any) -> None:
-        own = free.pop()
-        try:
-            task(start, stop, own, *arguments)
-        finally:
-            free.append(own)
 
-    return run
+def together(calls: Sequence[Callable[[], object]]) -> None:
+    """Run all `calls` on threads of their own, as many at a time as there are in use; raise what one raised.
+
+    For work that is not a kernel and takes milliseconds: starting a thread takes a tenth of one.
+    """
+    if min(size(), len(calls)) == 1:
+        for call in calls:
+            call()
+        return
+    with ThreadPoolExecutor(min(size(), len(calls)), "tinynet") as pool:
+        for done in [pool.submit(call) for call in calls]:
+            done.result()
 
 
 @contextmanager
@@ -191,79 +143,57 @@ def serial_blas() -> Iterator[None]:
                     library.set_num_threads(count)
 
 
-class _Worker(threading.Thread):
-    """A thread that runs one call at a time, looks out for the next for a while, then sleeps."""
-
-    REQUEST, STARTED, DONE = 0, 8, 16
-    """Places of three counters, on cache lines of their own: calls handed over, begun, done."""
-    LOOKS = 20000
-    """How often to look before sleeping: a millisecond, longer than the pauses within a training step."""
-    PATIENCE = 400
-    """How often to look whether a worker has begun: 20 µs. By then other programs have its core."""
-    SETTLE = 50
-    """Pauses (a few µs) in which a worker that has begun gets from Python into its kernel."""
+class _Crew:
+    """The workers of a process and the board they look at."""
 
     def __init__(self) -> None:
-        super().__init__(name="tinynet", daemon=True)
-        from tinynet.kernels.cpu import spin  # compiles: only where threads are really used
+        from tinynet.kernels.cpu import crew  # compiles: only where kernels really run
 
-        self._spin = spin
-        looks = (1, 1, 0) if spin.UNCOMPILED else (self.LOOKS, self.PATIENCE, self.SETTLE)
-        self._looks, self._patience, self._settle = looks
-        self._counters = np.zeros(24, np.int64)
-        self._call: Callable[[], object] | None = None
-        self._failure: BaseException | None = None
-        self._asleep = False
+        self.most = crew.MOST_THREADS
+        self.board = np.zeros(crew.SIZE, np.int64)
+        self.workers: list[_Worker] = []
+        self._lock = threading.Lock()
+
+    def gather(self, count: int) -> None:
+        """Have `count` threads, the caller's among them, look at the board."""
+        if len(self.workers) < count - 1:
+            with self._lock:
+                while len(self.workers) < count - 1:
+                    self.workers.append(_Worker(self.board, slot=len(self.workers) + 1))
+        for worker in self.workers[: count - 1]:
+            if worker.is_asleep:
+                worker.wake()
+
+
+class _Worker(threading.Thread):
+    """A thread that works on what comes up on the board, looks out for more for a while, then sleeps."""
+
+    LOOKS = 60000
+    """How often to look before sleeping: a millisecond or more, longer than the pauses within a step."""
+
+    def __init__(self, board: Array, slot: int) -> None:
+        super().__init__(name=f"tinynet {slot}", daemon=True)
+        from tinynet.kernels.cpu import crew
+
+        self._serve, self._ticket = crew.serve, crew.TICKET
+        self._board, self._slot = board, slot
         self._alarm = threading.Semaphore(0)
+        self.is_asleep = False
         super().start()
 
-    def begin(self, call: Callable[[], object]) -> None:
-        """Hand over `call`; return as soon as it is under way, or without waiting longer than `PATIENCE`."""
-        self._call, self._failure = call, None
-        number = self._counters[self.REQUEST] + 1
-        if self._asleep:
-            self._counters[self.REQUEST] = number
-        else:
-            self._spin.hand_over(
-                self._counters, self.REQUEST, self.STARTED, number, self._patience, self._settle
-            )
-        if self._asleep:  # it may have fallen asleep meanwhile; an alarm too many does no harm
-            self._alarm.release()
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether the call handed over last is under way or done."""
-        return bool(self._counters[self.STARTED] == self._counters[self.REQUEST])
-
-    @property
-    def is_free(self) -> bool:
-        """Whether that call is done."""
-        return bool(self._counters[self.DONE] == self._counters[self.REQUEST])
-
-    def finish(self) -> BaseException | None:
-        """Wait until the call is done; return what it raised."""
-        while not self._spin.wait_for(self._counters, self.DONE, self._counters[self.REQUEST], self._looks):
-            if self._asleep:  # as in `begin`: no call may ever be left lying
-                self._alarm.release()
-            time.sleep(0)  # lets this worker have the core if there are fewer cores than threads
-        return self._failure
+    def wake(self) -> None:
+        """It may miss the next job, but not those after."""
+        self.is_asleep = False
+        self._alarm.release()
 
     def run(self) -> None:
-        counters, done = self._counters, 0
+        seen = 0
         while True:
-            if not self._spin.report_and_wait(counters, self.DONE, done, self.REQUEST, self._looks):
-                self._asleep = True
-                if counters[self.REQUEST] == done:  # `begin` may have come in between
-                    self._alarm.acquire()
-                self._asleep = False
-                continue
-            counters[self.STARTED] = done + 1
-            try:
-                assert self._call is not None, "begin sets the call before it raises the counter"
-                self._call()
-            except BaseException as failure:  # handed to the thread that waits in `finish`
-                self._failure = failure
-            done += 1
+            seen = self._serve(self._board, self._slot, seen, self.LOOKS)
+            self.is_asleep = True
+            if self._board[self._ticket] == seen:  # else there was one just now
+                self._alarm.acquire()
+            self.is_asleep = False
 
 
 class _Process:
@@ -273,23 +203,10 @@ class _Process:
         self.lock = threading.Lock()
         self.blas_users = 0
         self.blas_threads: list[int] = []
-        self._idle: list[_Worker] = []
-        self._workers = 0
 
-    def hire(self, count: int) -> list[_Worker]:
-        """Up to `count` workers that are free; new ones as long as there are fewer than `size()` in all."""
-        with self.lock:
-            crew = [worker for worker in self._idle if worker.is_free][:count]
-            while len(crew) < count and self._workers < size() - 1:
-                crew.append(_Worker())
-                self._workers += 1
-            self._idle = [worker for worker in self._idle if worker not in crew]
-        return crew
-
-    def release(self, crew: list[_Worker]) -> None:
-        """Let others hire the crew; a worker that has not come to begin, once it is free."""
-        with self.lock:
-            self._idle = crew + self._idle
+    @cached_property
+    def crew(self) -> _Crew:
+        return _Crew()
 
 
 _processes: dict[int, _Process] = {}

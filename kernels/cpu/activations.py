@@ -71,6 +71,14 @@ def tanh(x):
 
 
 @jit
+def relu(start, stop, x, y):
+    x, y = x[start:stop], y[start:stop]
+    zero = x.dtype.type(0)
+    for i in range(len(x)):
+        y[i] = zero if x[i] < zero else x[i]  # NaN stays
+
+
+@jit
 def relu_backward(start, stop, dy, y, dx):
     dy, y, dx = dy[start:stop], y[start:stop], dx[start:stop]
     zero = dy.dtype.type(0)
@@ -140,6 +148,13 @@ def sigmoid_backward(start, stop, dy, y, dx):
     one = dy.dtype.type(1)
     for i in range(len(dy)):
         dx[i] = dy[i] * y[i] * (one - y[i])
+
+
+@jit
+def tanh_forward(start, stop, x, y):
+    x, y = x[start:stop], y[start:stop]
+    for i in range(len(x)):
+        y[i] = tanh(x[i])
 
 
 @jit

@@ -43,14 +43,17 @@ def copy_into(x, n, padded, m, top, left):
 
 
 @jit
-def convolve(start, stop, x, padded, corner, panels, bias, floor, y, block, channels, window, stride, tile):
+def convolve(
+    start, stop, slot, padded, x, corner, panels, bias, floor, y, block, channels, window, stride, tile
+):
     """Images [start, stop) of y (N, OH, OW, F) from x (N, H, W·C), `block` of them at a time.
 
-    padded    (block, H', W'·C) scratch with zeros at its border; empty where x needs no padding
+    padded    scratch for each slot: (block, H', W'·C), zero at the border; empty where x needs no padding
     corner    where an image goes in it: (top, left · C)        bias (F,), empty: none
     floor     the least value of y, e.g. 0 for a ReLU
     """
     _, OH, OW, F = y.shape
+    padded = padded[slot]
     height, width = len(tile[0]), panels.shape[2]
     flat_w, flat_y = panels.reshape(-1), y.reshape(-1)
     run = window[1] * channels
@@ -80,14 +83,17 @@ def convolve(start, stop, x, padded, corner, panels, bias, floor, y, block, chan
 
 
 @jit
-def kernel_gradient(start, stop, x, padded, corner, dy, per_group, sums, nothing, channels, stride, tile):
+def kernel_gradient(
+    start, stop, slot, padded, x, corner, dy, per_group, sums, nothing, channels, stride, tile
+):
     """sums (G, KH, KW·C, F): the gradient from each group [start, stop) of `per_group` images.
 
-    x (N, H, W·C), dy (N, OH, OW, F); padded (per_group, H', W'·C) scratch as in `convolve`, or empty;
+    x (N, H, W·C), dy (N, OH, OW, F); padded: scratch (per_group, H', W'·C) as in `convolve`;
     nothing: an empty array of the same dtype.
     """
     N, OH, OW, F = dy.shape
     _, KH, run, _ = sums.shape
+    padded = padded[slot]
     height, width = len(tile[0]), len(tile[1]) * len(tile[2])
     flat_dy, flat_sums = dy.reshape(-1), sums.reshape(-1)
     pads = padded.size > 0

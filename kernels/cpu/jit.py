@@ -37,13 +37,32 @@ KEPT_VERSIONS = 4
 
 
 def jit(function=None, *, reorder=False):
-    """Compile `function` on its first call for each combination of argument types."""
+    """Compile `function` on its first call for each combination of argument types.
+
+    `launch` of the result runs it on several threads: see `crew`.
+    """
     if function is None:
         return lambda function: jit(function, reorder=reorder)
+    from tinynet.kernels.cpu import crew  # which needs this file
+
+    kernel = compiled(function, reorder=reorder)
+    if not is_disabled():
+        kernel.launch = compiled(crew.launcher(kernel, function))
+    return kernel
+
+
+def is_disabled():
+    """Whether NUMBA_DISABLE_JIT is set: kernels then run as they are, in Python."""
+    return bool(numba.config.DISABLE_JIT)
+
+
+def compiled(function, *, reorder=False):
+    """The same without `launch`; the function itself under NUMBA_DISABLE_JIT."""
+    if is_disabled():
+        return function
     fastmath = REORDER if reorder else FUSE
     kernel = numba.jit(nopython=True, nogil=True, error_model="numpy", fastmath=fastmath)(function)
-    if hasattr(kernel, "enable_caching"):  # not so under NUMBA_DISABLE_JIT: that hands the function back
-        kernel._cache = KernelCache(function)  # what enable_caching does, with our cache
+    kernel._cache = KernelCache(function)  # what enable_caching does, with our cache
     return kernel
 
 

@@ -168,14 +168,13 @@ def turn(start, stop, W, turned):
 
 
 @jit
-def transform_kernel(start, stop, W, U, lanes):
-    """U (36, panels, C, width) = G g Gᵀ of W (3, 3, C, F), panels of filters, for channels [start, stop)."""
-    _, panels, C, width = U.shape
-    F = W.shape[3]
+def transform_kernel(start, stop, W, U, width, lanes):
+    """U (36, ≥ panels·C·width) = G g Gᵀ of W (3, 3, C, F), panels of filters, for channels [start, stop)."""
+    _, _, C, F = W.shape
     flat_W, flat_U = W.reshape(-1), U.reshape(-1)
-    step = panels * C * width
+    step = U.shape[1]
     for c in range(start, stop):
-        for panel in range(panels):
+        for panel in range((F + width - 1) // width):
             for v in range(0, min(width, F - panel * width), len(lanes)):
                 evaluate_kernel(
                     lanes, flat_W, c * F + panel * width + v, (KERNEL * C * F, C * F),
@@ -185,11 +184,12 @@ def transform_kernel(start, stop, W, U, lanes):
 
 @jit
 def transform_kernel_gradient(start, stop, dU, dW, lanes):
-    """dW (3, 3, C, F) = Gᵀ · dU · G of dU (36, C, F) for channels [start, stop)."""
-    _, C, F = dU.shape
+    """dW (3, 3, C, F) = Gᵀ · dU · G of dU (36, ≥ C·F) for channels [start, stop)."""
+    _, _, C, F = dW.shape
     flat_dU, flat_dW = dU.reshape(-1), dW.reshape(-1)
+    step = dU.shape[1]
     for at in range(start * F, stop * F, len(lanes)):
-        interpolate_kernel(lanes, flat_dU, at, (SIDE * C * F, C * F), flat_dW, at, (KERNEL * C * F, C * F))
+        interpolate_kernel(lanes, flat_dU, at, (SIDE * step, step), flat_dW, at, (KERNEL * C * F, C * F))
 
 
 @jit
@@ -241,18 +241,19 @@ def transform_output(M, first, image, lanes):
 
 
 @jit
-def forward(start, stop, scratch, x, corner, U, bias, floor, y, tile, lanes):
+def forward(start, stop, slot, V, M, padded, out, x, corner, U, width, bias, floor, y, tile, lanes):
     """Images [start, stop) of y (N, OH, OW·F) from x (N, H, W·C) and transformed kernels U.
 
-    scratch   V (36, T, C) and M (36, T, F): T tiles, of as many images as they are enough for, are computed
-              at a time; padded (1, 4·rows + 2, (4·columns + 2)·C), zero around the image, whose `corner` is
-              (top, left·C); out (4·rows, 4·columns·F)
+    Scratch, for each slot: V (36, T, C) and M (36, T, F), for as many images at a time as T has tiles for;
+    padded (1, 4·rows + 2, (4·columns + 2)·C), zero around the image, whose `corner` is (top, left·C);
+    out (4·rows, 4·columns·F)
+
     bias      (F,); empty: none        floor   the least value of y, e.g. 0 for a ReLU
     """
-    V, M, padded, out = scratch
+    V, M, padded, out = V[slot], M[slot], padded[slot], out[slot]
     _, OH, line = y.shape
     (_, T, C), F = V.shape, M.shape[2]
-    panels, width = U.shape[1], U.shape[3]
+    panels, step = (F + width - 1) // width, U.shape[1]
     per_image = out.shape[0] // TILE * (out.shape[1] // F // TILE)
     flat_V, flat_U, flat_M = V.reshape(-1), U.reshape(-1), M.reshape(-1)
     block = T // per_image
@@ -269,7 +270,7 @@ def forward(start, stop, scratch, x, corner, U, bias, floor, y, tile, lanes):
                 for t in range(0, tiles, len(tile[0])):
                     at = q * T + max(0, min(t, tiles - len(tile[0])))
                     product_tile(
-                        tile, flat_V, at * C, flat_U, (q * panels + panel) * C * width,
+                        tile, flat_V, at * C, flat_U, q * step + panel * C * width,
                         flat_M, at * F + f, bias[:0],
                         (1, 1, C), (0, 0, 1), C, (0, 0, width), F, min(width, F - f), lowest,
                     )  # fmt: skip
@@ -287,12 +288,12 @@ def forward(start, stop, scratch, x, corner, U, bias, floor, y, tile, lanes):
 
 
 @jit
-def transform_both(start, stop, scratch, x, corner, dy, begin, V, D, lanes):
+def transform_both(start, stop, slot, padded, padded_dy, x, corner, dy, begin, V, D, lanes):
     """V and D of images [start, stop) of a block that begins with image `begin`: see `kernel_gradient`.
 
-    scratch   padded as in `forward`, and padded_dy (1, 4·rows, 4·columns·F), zero where dy has no values
+    Scratch: padded as in `forward`, and padded_dy (1, 4·rows, 4·columns·F), zero where dy has no values
     """
-    padded, padded_dy = scratch
+    padded, padded_dy = padded[slot], padded_dy[slot]
     per_image = padded.shape[1] // TILE * (padded_dy.shape[2] // D.shape[2] // TILE)
     for n in range(start, stop):
         copy_into(x, begin + n, padded, 0, corner[0], corner[1])
@@ -303,19 +304,20 @@ def transform_both(start, stop, scratch, x, corner, dy, begin, V, D, lanes):
 
 @jit
 def kernel_gradient(start, stop, V, D, tiles, dU, add, tile):
-    """dU[q] (C, F) = V[q]ᵀ · D[q], or with `add` that much more, over the first `tiles` of (36, T, C or F).
+    """dU[q] (≥ C·F) = V[q]ᵀ · D[q], or with `add` that much more, over the first `tiles` of (36, T, C or F).
 
     [start, stop) counts places q.
     """
     (_, T, C), F = V.shape, D.shape[2]
     height, width = len(tile[0]), len(tile[1]) * len(tile[2])
-    flat_V, flat_D, flat_dU = V.reshape(-1), D.reshape(-1), dU.reshape(-1)
+    flat_V, flat_D = V.reshape(-1), D.reshape(-1)
     lowest = dU.dtype.type(-np.inf)
     for q in range(start, stop):
+        sums = dU[q, : C * F].reshape(C, F)
         for f in range(0, F, width):
             for c in range(0, C, height):
-                before = dU[q, c:, f:] if add else dU[q, :0, f:]
+                before = sums[c:, f:] if add else sums[:0, f:]
                 product_tile(
-                    tile, flat_V, q * T * C + c, flat_D, q * T * F + f, flat_dU, (q * C + c) * F + f, before,
+                    tile, flat_V, q * T * C + c, flat_D, q * T * F + f, dU[q], c * F + f, before,
                     (1, 1, tiles), (0, 0, C), 1, (0, 0, F), F, min(width, F - f), lowest,
                 )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 
 from tinynet import recipe, warmup
 from tinynet.cli.console import console
-from tinynet.kernels.cpu import jit, spin
+from tinynet.kernels.cpu import jit
 
 compiled = pytest.mark.skipif(
     bool(numba.config.DISABLE_JIT), reason="numba compiles nothing under NUMBA_DISABLE_JIT"
@@ -76,7 +76,7 @@ def test_a_backend_without_compiled_kernels(tinynet, asked):
 
 
 def test_without_the_compiler(tinynet, asked, monkeypatch):
-    monkeypatch.setattr(spin, "UNCOMPILED", True)
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
     assert tinynet("warmup", "--backend", "numba") == "Nothing to compile: NUMBA_DISABLE_JIT is set."
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -129,10 +130,12 @@ class Im2col:
 
     def _in_groups(self, task: Callable[[int, int, Array], None], dtype: Any, scratch: int) -> None:
         """task(start, stop, its own scratch array) over the groups of images."""
-        parts = threads.parts(self.groups)
-        memory = self.buffer("conv2d scratch", (len(parts), scratch), dtype)
+        number = threads.parts(self.groups, 1, 1, threads.size())
+        edges = [self.groups * i // number for i in range(number + 1)]
+        memory = self.buffer("conv2d scratch", (number, scratch), dtype)
         with threads.serial_blas():
-            threads.together([partial(task, *part, own) for part, own in zip(parts, memory, strict=True)])
+            parts = zip(pairwise(edges), memory, strict=True)
+            threads.together([partial(task, *part, own) for part, own in parts])
 
 
 class Direct(Im2col):
@@ -153,20 +156,12 @@ class Direct(Im2col):
         run = self.window[1] * self.channels
         tile = brgemm.tile_for(run, self.filters, x.itemsize)
         sums = self.buffer("conv2d dW", (self.groups, self.window[0], run, self.filters), x.dtype)
-        parts = threads.parts(self.groups)
-        padded = self._padded(x, self.padding, (len(parts), self.per_group))
+        padded = self._padded(x, self.padding, self.per_group)
         corner = (self.padding[0][0], self.padding[1][0] * self.channels)
         nothing = np.empty(0, x.dtype)
-        threads.together(
-            [
-                partial(
-                    direct.kernel_gradient,
-                    *part, lines(x), scratch, corner, dy, self.per_group, sums, nothing,
-                    self.channels, self.stride, tile,
-                )
-                for part, scratch in zip(parts, padded, strict=True)
-            ]
-        )  # fmt: skip
+        geometry = (self.channels, self.stride, tile)
+        arguments = (padded, lines(x), corner, dy, self.per_group, sums, nothing, *geometry)
+        threads.over(direct.kernel_gradient, self.groups, *arguments, slots=len(padded))
         np.sum(sums.reshape(len(sums), *dW.shape), axis=0, out=dW)
 
     def input_gradient(self, dy: Array, W: Array, dx: Array) -> None:
@@ -209,27 +204,20 @@ class Direct(Im2col):
         panels = self.buffer(f"{role} panels", (-(-filters // width), depth, width), x.dtype)
         pack(panels)
         per_image = math.prod(y.shape[1:]) * depth
-        parts = threads.parts(images, least=-(-WORTH_A_THREAD // per_image))
         block = max(1, min(images, BLOCK // (math.prod(x.shape[1:]) + math.prod(y.shape[1:]))))
-        padded = self._padded(x, padding, (len(parts), block))
+        padded = self._padded(x, padding, block)
         corner = (padding[0][0], padding[1][0] * channels)
-        threads.together(
-            [
-                partial(
-                    direct.convolve,
-                    *part, lines(x), scratch, corner, panels, bias, y.dtype.type(floor), y, block,
-                    channels, self.window, stride, tile,
-                )
-                for part, scratch in zip(parts, padded, strict=True)
-            ]
-        )  # fmt: skip
+        geometry = (block, channels, self.window, stride, tile)
+        arguments = (padded, lines(x), corner, panels, bias, y.dtype.type(floor), y, *geometry)
+        least = -(-WORTH_A_THREAD // per_image)
+        threads.over(direct.convolve, images, *arguments, least=least, slots=len(padded))
 
-    def _padded(self, x: Array, padding: Padding, leading: Pair) -> Array:
-        """Zeroed scratch (*leading, H', W'·C) for padded images; where none is needed, empty arrays."""
+    def _padded(self, x: Array, padding: Padding, images: int) -> Array:
+        """Zeroed scratch (threads, images, H', W'·C) for padded images; where not needed, empty arrays."""
         _, H, W, C = x.shape
         if not any(padding[0] + padding[1]):
-            return np.empty((leading[0], 0, 0, 0), x.dtype)
-        shape = (*leading, H + sum(padding[0]), (W + sum(padding[1])) * C)
+            return np.empty((threads.size(), 0, 0, 0), x.dtype)
+        shape = (threads.size(), images, H + sum(padding[0]), (W + sum(padding[1])) * C)
         scratch = self.buffer(f"padded {x.shape[1:]}", shape, x.dtype)
         scratch[...] = 0
         return scratch
@@ -237,4 +225,5 @@ class Direct(Im2col):
 
 def lines(x: Array) -> Array:
     """(N, H, W, C) as (N, H, W·C)."""
-    return x.reshape(*x.shape[:2], -1)
+    N, H, W, C = x.shape
+    return x.reshape(N, H, W * C)

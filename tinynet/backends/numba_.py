@@ -60,7 +60,7 @@ class NumbaBackend(NumpyBackend):
     name = "numba"
 
     def __init__(self, convolution: str = "auto") -> None:
-        """`convolution`: one of `ALGORITHMS`, used where it applies, or "auto", the fastest for each layer."""
+        """`convolution`: one of `ALGORITHMS`, wherever it applies, or "auto": the fastest for each layer."""
         self.convolution = convolution
         self._workspace: Workspace | None = None
         self._owner = ""
@@ -173,7 +173,7 @@ class NumbaBackend(NumpyBackend):
     def _convolution(self, x: Shape, W: Shape, stride: Pair, padding: Padding) -> Im2col:
         output = output_size(x, (W[0], W[1]), stride, padding)
         algorithm = ALGORITHMS[self.algorithm_for(x[0], W, output, stride)]
-        return algorithm(x, W, stride, padding, self._buffer)
+        return algorithm(x, W, stride, padding, self._scratch)
 
     def maxpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> tuple[Array, Any]:
         x = np.ascontiguousarray(x)
@@ -263,7 +263,7 @@ class NumbaBackend(NumpyBackend):
     # --- activations ------------------------------------------------------------------------------------
 
     def relu(self, x: Array) -> Array:
-        return x if self.is_rectified else self._map("relu", _relu, x)
+        return x if self.is_rectified else self._map("relu", activations.relu, x)
 
     def relu_backward(self, dy: Array, y: Array) -> Array:
         return self._map("relu dx", activations.relu_backward, dy, y)
@@ -294,7 +294,7 @@ class NumbaBackend(NumpyBackend):
         return self._map("sigmoid dx", activations.sigmoid_backward, dy, y)
 
     def tanh(self, x: Array) -> Array:
-        return self._map("tanh", _tanh, x)
+        return self._map("tanh", activations.tanh_forward, x)
 
     def tanh_backward(self, dy: Array, y: Array) -> Array:
         return self._map("tanh dx", activations.tanh_backward, dy, y)
@@ -343,14 +343,7 @@ class NumbaBackend(NumpyBackend):
         decayed: int,
     ) -> None:
         number = values.dtype.type
-        scalars = (
-            number(rate),
-            number(momentum),
-            nesterov,
-            number(1.0 - rate * decay),
-            decayed,
-            _least(values),
-        )
+        scalars = (number(rate), number(momentum), nesterov, number(1.0 - rate * decay), decayed)
         self._each(optimizers.sgd, values, grads, velocity, scalars=scalars)
 
     def adam(
@@ -370,14 +363,8 @@ class NumbaBackend(NumpyBackend):
         gains = (1.0 - beta1, 1.0 - beta2)
         unbiases = (1.0 / (1.0 - beta1**step), 1.0 / (1.0 - beta2**step))
         scalars = (rate, *gains, *unbiases, epsilon, 1.0 - rate * decay)
-        self._each(
-            optimizers.adam,
-            values,
-            grads,
-            m,
-            v,
-            scalars=(*map(values.dtype.type, scalars), decayed, _least(values)),
-        )
+        scalars = (*map(values.dtype.type, scalars), decayed)
+        self._each(optimizers.adam, values, grads, m, v, scalars=scalars, least=LEAST // 4)
 
     def clip_global_norm(self, grads: Array, limit: float) -> None:
         sums = np.empty(-(-grads.size // CHUNK))
@@ -390,9 +377,16 @@ class NumbaBackend(NumpyBackend):
 
     def _buffer(self, role: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
         """An array to write into: the model's own, when bound to one; a fresh one otherwise."""
+        return self._array(self._owner, role, shape, dtype)
+
+    def _scratch(self, role: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
+        """The same, to be used within one operation: all layers share it, so that it is in cache."""
+        return self._array("scratch", role, shape, dtype)
+
+    def _array(self, owner: str, role: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
         if self._workspace is None:
             return aligned_empty(math.prod(shape), dtype).reshape(shape)
-        return self._workspace.array(self._owner, role, shape, dtype)
+        return self._workspace.array(owner, role, shape, dtype)
 
     def _sum_rows(self, x: Array, sums: Array) -> None:
         """sums (C,) = Σ over the rows of x (M, C)."""
@@ -448,14 +442,6 @@ def _product(
     threads.over(product.product, tiles, *arguments, least=least)
 
 
-def _relu(start: int, stop: int, x: Array, y: Array) -> None:
-    np.maximum(x[start:stop], 0, out=y[start:stop])  # NumPy's is vectorised: it lacks only threads
-
-
-def _tanh(start: int, stop: int, x: Array, y: Array) -> None:
-    np.tanh(x[start:stop], out=y[start:stop])  # likewise
-
-
 def _chunk_rows(x: Array) -> int:
     return max(1, CHUNK // x.shape[1])
 
@@ -472,11 +458,6 @@ def _over_images(kernel: Callable[..., None], x: Array, *arguments: Any) -> None
 
 def _rows(x: Array) -> Array:
     return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-
-
-def _least(values: Array) -> Any:
-    """What the optimisers take for 0: see `kernels.cpu.optimizers`."""
-    return values.dtype.type(1e4 * np.finfo(values.dtype).tiny)
 
 
 def _corner(padding: Padding) -> Pair:

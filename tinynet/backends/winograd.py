@@ -13,14 +13,18 @@ from tinynet.backends.convolution import Direct, lines
 from tinynet.kernels.cpu import brgemm, winograd
 from tinynet.types import Array, Shape
 
-CACHED = 1 << 19
-"""Transformed values that a thread works on at a time: about its second-level cache."""
+CACHED = 1 << 18
+"""Transformed values that a thread works on at a time: half of a second-level cache of 2 MiB."""
 LEAST_TILES = 64
 """Tiles that a thread works on at a time, at least: for each such block it reads all transformed kernels."""
 LEAST_CHANNELS = 1 << 11
 """Channels × filters that pay for the transformations."""
-GRADIENT = 1 << 22
+GRADIENT = 1 << 21
 """Transformed values out of which the kernel gradient is added up at a time."""
+
+
+PAD = 80
+"""Values between one place and the next: five cache lines."""
 
 
 class Winograd(Direct):
@@ -51,17 +55,16 @@ class Winograd(Direct):
         block = max(1, min(self.images, GRADIENT // (winograd.PLACES * per_image * (C + F))))
         V = self._places("V", (), block * per_image, C, dtype)
         D = self._places("D", (), block * per_image, F, dtype)
-        dU = self.buffer("winograd dU", (winograd.PLACES, C, F), dtype)
+        dU = self._spread("dU", C * F, dtype)
         padded = self._scratch_images("x", grid, 2, C, dtype)
         padded_dy = self._scratch_images("dy", grid, 0, F, dtype)
-        scratch = list(zip(padded, padded_dy, strict=True))
         corner = (self.padding[0][0], self.padding[1][0] * C)
         lanes = brgemm.lanes_for(x.itemsize)
         tile = brgemm.tile_for(winograd.CHANNELS, F, x.itemsize)
         for first in range(0, self.images, block):
             images = min(block, self.images - first)
-            both = (lines(x), corner, lines(dy), first, V, D, lanes)
-            threads.over(winograd.transform_both, images, *both, scratch=scratch)
+            both = (padded, padded_dy, lines(x), corner, lines(dy), first, V, D, lanes)
+            threads.over(winograd.transform_both, images, *both, slots=len(padded))
             summed = (V, D, images * per_image, dU, first > 0, tile)
             threads.over(winograd.kernel_gradient, winograd.PLACES, *summed)
         threads.over(winograd.transform_kernel_gradient, C, dU, dW, lanes)
@@ -82,20 +85,37 @@ class Winograd(Direct):
         grid = _grid(y.shape[1:3])
         per_image = grid[0] * grid[1]
         fitting = max(LEAST_TILES, CACHED // (winograd.PLACES * (C + F)))
-        block = max(1, min(len(x), fitting // per_image))
+        block = max(1, min(-(-len(x) // threads.size()), fitting // per_image))
         tile = brgemm.tile_for(block * per_image, F, x.itemsize)
         lanes, width = brgemm.lanes_for(x.itemsize), brgemm.width_of(tile)
-        U = self.buffer(f"{role} U", (winograd.PLACES, -(-F // width), C, width), dtype)
-        threads.over(winograd.transform_kernel, C, W, U, lanes)
+        U = self._spread(f"{role} U", -(-F // width) * C * width, dtype)
+        threads.over(winograd.transform_kernel, C, W, U, width, lanes)
         each = (threads.size(),)
         V = self._places(f"{role} V", each, block * per_image, C, dtype)
         M = self._places(f"{role} M", each, block * per_image, F, dtype)
         padded = self._scratch_images(f"{role} in", grid, 2, C, dtype)
-        out = self._scratch_images(f"{role} out", grid, 0, F, dtype)
-        scratch = list(zip(V, M, padded, out[:, 0], strict=True))
+        out = self._scratch_images(f"{role} out", grid, 0, F, dtype)[:, 0]
         corner = (padding[0][0], padding[1][0] * C)
-        rest = (lines(x), corner, U, bias, dtype.type(floor), lines(y), tile, lanes)
-        threads.over(winograd.forward, len(x), *rest, align=block, scratch=scratch)
+        arguments = (
+            V,
+            M,
+            padded,
+            out,
+            lines(x),
+            corner,
+            U,
+            width,
+            bias,
+            dtype.type(floor),
+            lines(y),
+            tile,
+            lanes,
+        )
+        threads.over(winograd.forward, len(x), *arguments, align=block, slots=len(V))
+
+    def _spread(self, role: str, size: int, dtype: Any) -> Array:
+        """(36, `size` or more), with places at distances that do not share cache sets."""
+        return self.buffer(f"winograd {role}", (winograd.PLACES, size + PAD), dtype)
 
     def _places(self, role: str, leading: Shape, tiles: int, depth: int, dtype: Any) -> Array:
         """(*leading, 36, T, depth) for `tiles` or more; T is odd, so that places do not share cache sets."""

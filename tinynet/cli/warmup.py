@@ -61,9 +61,9 @@ def _why_nothing(ops: Backend) -> str:
     """Why this backend has no kernels to compile; "" if it has."""
     if ops.name != "numba":
         return f"the {ops.name} backend has no compiled kernels on disk"
-    from tinynet.kernels.cpu import spin
+    from tinynet.kernels.cpu import jit
 
-    return "NUMBA_DISABLE_JIT is set" if spin.UNCOMPILED else ""
+    return "NUMBA_DISABLE_JIT is set" if jit.is_disabled() else ""
 
 
 def _compile(plan: dict[str, list[Step]], ops: Backend) -> int:

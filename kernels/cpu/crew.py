@@ -1,0 +1,271 @@
+"""A crew of threads that share out the parts of one kernel, without the GIL from the first part to the last.
+
+One thread posts a job on a board: a kernel, its arguments, and into how many parts to cut its range. Workers
+that look at the board see a new ticket, go in, and take parts until none is left. Whoever posted it works
+too, closes the job when no part is left, and waits only for those who are inside by then: a worker whose core
+is busy with something else delays nobody.
+
+Each thread begins with its own share of the parts, the same at every step, and goes on with those of the
+others. So what one kernel leaves in a core's cache, a gradient, say, the next finds there.
+
+Numbers below 1.2e-38 (float32) count as 0 here, where a processor can do that: gradients that have stopped
+coming fade until they are that small, and then computing with them takes a hundred times longer.
+
+Handing a job over costs about a microsecond: an atomic write, and a cache line that moves to another core.
+Waking a sleeping thread costs 50 and more, and coming back for the GIL up to 5,000.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from inspect import signature
+from types import FunctionType
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from tinynet.kernels.cpu.jit import compiled
+
+LINE = 8
+"""Words of a cache line: what different threads write lies on lines of their own."""
+LOCK, TICKET, OPEN, INSIDE, JOB = range(0, 5 * LINE, LINE)
+"""Places on a board (int64): taken or not; jobs so far; may workers go in; workers inside; the job."""
+FUNCTION, THREADS, COUNT, PARTS, ALIGN = range(JOB, JOB + 5)
+"""The job: the address of its function, the threads it may have, the length of its range, into how many parts
+to cut that, what they end at."""
+MOST_THREADS = 256
+NEXT = JOB + LINE
+"""For each slot, the next part of its share."""
+ARGUMENTS = NEXT + MOST_THREADS * LINE
+"""Where the kernel's arguments begin."""
+SIZE = ARGUMENTS + 256
+PATIENCE = 2000
+"""Looks at something that should happen at once, before others get this core."""
+
+WORD = ir.IntType(64)
+
+
+def _place(context, builder, signature, arguments, position):
+    array = context.make_array(signature.args[position])(context, builder, arguments[position])
+    return cgutils.gep_inbounds(builder, array.data, arguments[position + 1])
+
+
+@intrinsic
+def look(context, board, place):
+    """board[place], read anew from memory each time, and nothing after it moved before it."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.load_atomic(_place(context, builder, signature, arguments, 0), "seq_cst", 8)
+
+    return types.int64(board, types.intp), generate
+
+
+@intrinsic
+def add(context, board, place, amount):
+    """board[place] before `amount` was added to it, in one step."""
+
+    def generate(context, builder, signature, arguments):
+        place = _place(context, builder, signature, arguments, 0)
+        return builder.atomic_rmw("add", place, arguments[2], "seq_cst")
+
+    return types.int64(board, types.intp, types.int64), generate
+
+
+@intrinsic
+def change(context, board, place, before, after):
+    """Make board[place] `after` if it is `before`, in one step; whether it was."""
+
+    def generate(context, builder, signature, arguments):
+        place = _place(context, builder, signature, arguments, 0)
+        result = builder.cmpxchg(place, arguments[2], arguments[3], "seq_cst", "seq_cst")
+        return builder.extract_value(result, 1)
+
+    return types.boolean(board, types.intp, types.int64, types.int64), generate
+
+
+@intrinsic
+def pause(context):
+    """Tell an x86 core that this is a waiting loop: it saves power and leaves it without a stall."""
+
+    def generate(context, builder, signature, arguments):
+        if builder.module.triple.startswith(("x86_64", "i386", "i686")):
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
+def let_others_run(context):
+    """Give up the core to a thread that waits for one."""
+
+    def generate(context, builder, signature, arguments):
+        if sys.platform != "win32":
+            kind = ir.FunctionType(ir.IntType(32), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+FLUSH = 0x8040
+"""The bits of an x86 core's control register that make it take subnormal numbers, and results, for 0."""
+
+
+@intrinsic
+def control(context, setting):
+    """Make `setting` the control register for floating-point numbers (negative: leave it); what it was."""
+
+    def generate(context, builder, signature, arguments):
+        before = cgutils.alloca_once_value(builder, ir.Constant(ir.IntType(32), 0))
+        if builder.module.triple.startswith(("x86_64", "i386", "i686")):
+            kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()])
+            store, load = (
+                cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.sse.{name}mxcsr")
+                for name in ("st", "ld")
+            )
+            after = cgutils.alloca_once_value(builder, builder.trunc(arguments[0], ir.IntType(32)))
+            builder.call(store, [builder.bitcast(before, ir.IntType(8).as_pointer())])
+            with builder.if_then(builder.icmp_signed(">=", arguments[0], ir.Constant(WORD, 0))):
+                builder.call(load, [builder.bitcast(after, ir.IntType(8).as_pointer())])
+        return builder.zext(builder.load(before), WORD)
+
+    return types.int64(types.int64), generate
+
+
+TASK = ir.FunctionType(ir.VoidType(), [WORD.as_pointer(), WORD, WORD, WORD])
+"""A kernel as workers call it: (its packed arguments, the worker's slot, start, stop)."""
+
+
+@intrinsic
+def post(context, kernel, slot, board, arguments):
+    """Write the compiled kernel's address and its `arguments` (a tuple) on the board.
+
+    `slot`: an empty tuple for a kernel that does not ask for its slot.
+    """
+    inner = kernel.get_call_type(context, (types.intp, types.intp, *slot, *arguments.types), {})
+
+    def generate(context, builder, signature, values):
+        space = (SIZE - ARGUMENTS) * 8
+        needed = context.get_abi_sizeof(values[3].type)
+        if needed > space:
+            raise ValueError(f"the arguments take {needed} bytes; a board has room for {space}")
+        compiled = kernel.dispatcher.overloads[inner.args]
+        context.active_code_library.add_linking_library(compiled.library)
+
+        task = ir.Function(builder.module, TASK, builder.module.get_unique_name("task"))
+        task.linkage = "internal"
+        inside = ir.IRBuilder(task.append_basic_block())
+        packed, number, start, stop = task.args
+        held = inside.load(inside.bitcast(packed, values[3].type.as_pointer()))
+        everything = [start, stop, *[number] * slot.count, *cgutils.unpack_tuple(inside, held)]
+        callee = context.declare_function(inside.module, compiled.fndesc)
+        context.call_conv.call_function(inside, callee, inner.return_type, inner.args, everything)
+        inside.ret_void()
+
+        data = context.make_array(signature.args[2])(context, builder, values[2]).data
+        room = builder.gep(data, [ir.Constant(WORD, ARGUMENTS)])
+        builder.store(values[3], builder.bitcast(room, values[3].type.as_pointer()))
+        builder.store(builder.ptrtoint(task, WORD), builder.gep(data, [ir.Constant(WORD, FUNCTION)]))
+        return context.get_dummy_value()
+
+    return types.void(kernel, slot, board, arguments), generate
+
+
+@intrinsic
+def run_task(context, board, slot, start, stop):
+    """Call the function whose address is on the board, with the arguments that lie there."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.load(builder.gep(data, [ir.Constant(WORD, FUNCTION)]))
+        packed = builder.gep(data, [ir.Constant(WORD, ARGUMENTS)])
+        builder.call(builder.inttoptr(address, TASK.as_pointer()), [packed, *arguments[1:]])
+        return context.get_dummy_value()
+
+    return types.void(board, types.intp, types.intp, types.intp), generate
+
+
+@compiled
+def take_parts(board, slot):
+    """Run the parts of this slot's share, then what is left of the others'."""
+    threads, count, parts, align = board[THREADS], board[COUNT], board[PARTS], board[ALIGN]
+    units = (count + align - 1) // align
+    for neighbour in range(slot, slot + threads):
+        owner = neighbour % threads
+        end = parts * (owner + 1) // threads
+        while True:
+            part = add(board, NEXT + owner * LINE, 1)
+            if part >= end:
+                break
+            start, stop = units * part // parts * align, units * (part + 1) // parts * align
+            run_task(board, slot, start, min(stop, count))
+
+
+@compiled
+def share_out(board, threads, count, parts, align):
+    """Run what `post` wrote, with all who come and have a slot below `threads`; return when it is done."""
+    board[THREADS], board[COUNT], board[PARTS], board[ALIGN] = threads, count, parts, align
+    for slot in range(threads):
+        board[NEXT + slot * LINE] = parts * slot // threads
+    change(board, OPEN, 0, 1)
+    add(board, TICKET, 1)
+    take_parts(board, 0)
+    change(board, OPEN, 1, 0)
+    looks = 0
+    while look(board, INSIDE) > 0:
+        pause()
+        looks += 1
+        if looks % PATIENCE == 0:
+            let_others_run()
+    change(board, LOCK, 1, 0)
+
+
+@compiled
+def serve(board, slot, seen, looks):
+    """Work on every new job; return the last ticket seen once `looks` looks in a row showed nothing new."""
+    idle = 0
+    control(control(-1) | FLUSH)
+    while idle < looks:
+        ticket = look(board, TICKET)
+        if ticket == seen:
+            idle += 1
+            pause()
+        else:
+            seen, idle = ticket, 0
+            add(board, INSIDE, 1)
+            if look(board, OPEN) == 1 and slot < board[THREADS]:
+                take_parts(board, slot)
+            add(board, INSIDE, -1)
+    return seen
+
+
+def _launch(board, threads, count, parts, align, *arguments):
+    before = control(-1)
+    control(before | FLUSH)
+    if parts > 1 and change(board, LOCK, 0, 1):
+        post(kernel, slot, board, arguments)  # noqa: F821 (globals that `launcher` adds)
+        share_out(board, threads, count, parts, align)
+    else:  # little to do, or others are using the crew
+        kernel(0, count, *(slot + arguments))  # noqa: F821
+    control(before)
+
+
+def launcher(kernel, function):
+    """launch(board, threads, count, parts, align, *arguments) of a compiled kernel, itself to be compiled.
+
+    `function`: the kernel as it was before it was compiled. One whose third parameter is `slot` gets the
+    number of the thread that runs it, below `threads`, for scratch memory of its own.
+    """
+    slot = (0,) if list(signature(function).parameters)[2:3] == ["slot"] else ()
+    names = {**globals(), "kernel": kernel, "slot": slot}
+    launch = FunctionType(_launch.__code__, names)
+    own = hashlib.sha256(function.__code__.co_code).hexdigest()[
+        :8
+    ]  # the cache knows functions by these names
+    launch.__module__, launch.__qualname__ = function.__module__, f"{function.__qualname__}_shared_{own}"
+    return launch
