@@ -196,7 +196,7 @@ product_tile = _definition if numba.config.DISABLE_JIT else _in_registers
 BITS = "TINYNET_VECTOR_BITS"
 """Environment variable: 512, 256 or 128 forces that vector width, for instance to test it."""
 
-ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14)
+ROWS = (1, 2, 4, 6, 7, 8, 10, 14)
 """Heights of a tile: few, since each is compiled for itself."""
 
 

@@ -34,12 +34,19 @@ def pack_turned(start, stop, W, panels):
 
 @jit
 def copy_into(x, n, padded, m, top, left):
-    """Image n of x (N, H, W·C) into the middle of image m of padded, `left` values from the left."""
+    """Image n of x (N, H, W·C) into image m of padded, `left` values from the left, with zeros around it."""
     _, H, WC = x.shape
-    for h in range(H):
-        source, target = x[n, h], padded[m, top + h][left : left + WC]
-        for k in range(len(target)):
-            target[k] = source[k]
+    zero = padded.dtype.type(0)
+    for h in range(padded.shape[1]):
+        target = padded[m, h]
+        if top <= h < top + H:
+            source = x[n, h - top]
+            target[:left] = zero
+            for k in range(WC):
+                target[left + k] = source[k]
+            target[left + WC :] = zero
+        else:
+            target[:] = zero
 
 
 @jit
@@ -48,7 +55,7 @@ def convolve(
 ):
     """Images [start, stop) of y (N, OH, OW, F) from x (N, H, W·C), `block` of them at a time.
 
-    padded    scratch for each slot: (block, H', W'·C), zero at the border; empty where x needs no padding
+    padded    scratch for each slot: (block, H', W'·C); empty where x needs no padding
     corner    where an image goes in it: (top, left · C)        bias (F,), empty: none
     floor     the least value of y, e.g. 0 for a ReLU
     """

@@ -245,7 +245,7 @@ def forward(start, stop, slot, V, M, padded, out, x, corner, U, width, bias, flo
     """Images [start, stop) of y (N, OH, OW·F) from x (N, H, W·C) and transformed kernels U.
 
     Scratch, for each slot: V (36, T, C) and M (36, T, F), for as many images at a time as T has tiles for;
-    padded (1, 4·rows + 2, (4·columns + 2)·C), zero around the image, whose `corner` is (top, left·C);
+    padded (1, 4·rows + 2, (4·columns + 2)·C), where an image's `corner` is (top, left·C);
     out (4·rows, 4·columns·F)
 
     bias      (F,); empty: none        floor   the least value of y, e.g. 0 for a ReLU
@@ -291,7 +291,7 @@ def forward(start, stop, slot, V, M, padded, out, x, corner, U, width, bias, flo
 def transform_both(start, stop, slot, padded, padded_dy, x, corner, dy, begin, V, D, lanes):
     """V and D of images [start, stop) of a block that begins with image `begin`: see `kernel_gradient`.
 
-    Scratch: padded as in `forward`, and padded_dy (1, 4·rows, 4·columns·F), zero where dy has no values
+    Scratch: padded as in `forward`, and padded_dy (1, 4·rows, 4·columns·F)
     """
     padded, padded_dy = padded[slot], padded_dy[slot]
     per_image = padded.shape[1] // TILE * (padded_dy.shape[2] // D.shape[2] // TILE)

@@ -213,14 +213,12 @@ class Direct(Im2col):
         threads.over(direct.convolve, images, *arguments, least=least, slots=len(padded))
 
     def _padded(self, x: Array, padding: Padding, images: int) -> Array:
-        """Zeroed scratch (threads, images, H', W'·C) for padded images; where not needed, empty arrays."""
+        """Scratch (threads, images, H', W'·C) for padded images; where none is needed, empty arrays."""
         _, H, W, C = x.shape
         if not any(padding[0] + padding[1]):
             return np.empty((threads.size(), 0, 0, 0), x.dtype)
         shape = (threads.size(), images, H + sum(padding[0]), (W + sum(padding[1])) * C)
-        scratch = self.buffer(f"padded {x.shape[1:]}", shape, x.dtype)
-        scratch[...] = 0
-        return scratch
+        return self.buffer("padded", shape, x.dtype)
 
 
 def lines(x: Array) -> Array:

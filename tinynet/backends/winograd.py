@@ -122,11 +122,9 @@ class Winograd(Direct):
         return self.buffer(f"winograd {role}", (*leading, winograd.PLACES, tiles | 1, depth), dtype)
 
     def _scratch_images(self, role: str, grid: Pair, border: int, depth: int, dtype: Any) -> Array:
-        """Zeroed images (threads, 1, H, W·depth) of `grid` tiles and a border on two sides."""
+        """Images (threads, 1, H, W·depth) of `grid` tiles and a border on two sides."""
         H, W = (winograd.TILE * tiles + border for tiles in grid)
-        images = self.buffer(f"winograd {role} images", (threads.size(), 1, H, W * depth), dtype)
-        images[...] = 0
-        return images
+        return self.buffer(f"winograd {role} images", (threads.size(), 1, H, W * depth), dtype)
 
 
 def _grid(output: Shape) -> Pair:
