@@ -107,7 +107,7 @@ def as_markdown(report: dict[str, Any], found: dict[str, list[Heat]]) -> str:
         "# The race beside PyTorch",
         "",
         f"`python bench/race.py`, {report['date']}, on {report['machine']}; {report['threads']} threads.",
-        f"{report['epochs']} epochs of {report['samples']:,} images, batch {report['batch']}; "
+        f"{report['epochs']} epoch(s) of {report['samples']:,} images, batch {report['batch']}; "
         f"{report['test_samples']:,} test images, looked at once, after the last step.",
         "",
         "Mean over the seeds ± half of its 95 % interval (Student's t). The same initial weights, learning",

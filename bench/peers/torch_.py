@@ -85,7 +85,8 @@ def module(layer: Layer, before: Layer | None) -> nn.Module:
             made: nn.Module = nn.Linear(*reversed(w["W"].shape))
         case "Conv2D":
             filters, channels, *kernel = w["W"].shape
-            made = nn.Conv2d(channels, filters, kernel, padding=s.get("padding", "valid"))
+            stride, padding = s.get("stride", 1), s.get("padding", "valid")
+            made = nn.Conv2d(channels, filters, kernel, stride, padding)
         case "BatchNorm":
             norm = nn.BatchNorm2d if len(layer.input_shape) == 3 else nn.BatchNorm1d
             made = norm(layer.input_shape[-1])

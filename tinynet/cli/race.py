@@ -55,7 +55,7 @@ def command(
     loading = time.perf_counter() - began
     epochs = plan.training.epochs_on(len(data.train))
     console.print(
-        f"{architecture}: {epochs} epochs of {len(data.train):,} images, {ops.name} backend, "
+        f"{architecture}: {epochs} epoch{"s" * (epochs != 1)} of {len(data.train):,} images, {ops.name} backend, "
         f"{thread_budget.size()} threads"
     )
     compiling = race.rehearse(plan, data, ops)
