@@ -7,8 +7,9 @@ stride · C values apart. So the product of windows and kernel needs no copy, on
     gradient   C: P weights of a window row × filters      q: images               r, t: output pixels
     to input   the forward of dy, padded, with the kernel turned around and its channels and filters swapped
 
-Kernels come packed in panels as wide as the tile. A panel is read for every pixel of a block of images, so
-that both stay in cache. Images that need padding are copied into padded scratch images first.
+Kernels come packed in panels as wide as the tile, where there are pixels enough to pay for that. A panel is
+read for every pixel of a block of images, so that both stay in cache. Images that need padding are copied
+into padded scratch images first.
 """
 
 import numpy as np
@@ -51,29 +52,51 @@ def copy_into(x, n, padded, m, top, left):
 
 @jit
 def convolve(
-    start, stop, slot, padded, x, corner, panels, bias, floor, y, block, channels, window, stride, tile
+    start,
+    stop,
+    slot,
+    padded,
+    x,
+    corner,
+    W,
+    W_strides,
+    share,
+    bias,
+    floor,
+    y,
+    block,
+    channels,
+    window,
+    stride,
+    tile,
 ):
-    """Images [start, stop) of y (N, OH, OW, F) from x (N, H, W·C), `block` of them at a time.
+    """y (N, OH, OW, F) from x (N, H, W·C): `share` panels of filters at a time, of `block` images at a time.
 
-    padded    scratch for each slot: (block, H', W'·C); empty where x needs no padding
-    corner    where an image goes in it: (top, left · C)        bias (F,), empty: none
-    floor     the least value of y, e.g. 0 for a ReLU
+    [start, stop) counts images of the first `share` panels, then images of the next, and so on.
+
+    W, W_strides   flat kernels: panels lie W_strides[0] apart, rows of a panel W_strides[1]
+    padded         scratch for each slot: (block, H', W'·C); empty where x needs no padding
+    corner         where an image goes in it: (top, left · C)        bias (F,), empty: none
+    floor          the least value of y, e.g. 0 for a ReLU
     """
-    _, OH, OW, F = y.shape
+    N, OH, OW, F = y.shape
     padded = padded[slot]
-    height, width = len(tile[0]), panels.shape[2]
-    flat_w, flat_y = panels.reshape(-1), y.reshape(-1)
+    height, width = len(tile[0]), len(tile[1]) * len(tile[2])
+    panels = (F + width - 1) // width
+    flat_y = y.reshape(-1)
     run = window[1] * channels
     pads = padded.size > 0
     image = padded if pads else x
     rows, line = image.shape[1], image.shape[2]
     flat_x = image.reshape(-1)
-    for begin in range(start, stop, block):
-        end = min(begin + block, stop)
+    while start < stop:
+        group, begin = start // N, start % N
+        end = min(begin + block, N, begin + stop - start)
+        start += end - begin
         if pads:
             for n in range(begin, end):
                 copy_into(x, n, padded, n - begin, corner[0], corner[1])
-        for panel in range(len(panels)):
+        for panel in range(group * share, min((group + 1) * share, panels)):
             f = panel * width
             for n in range(begin, end):
                 first = (n - begin if pads else n) * rows * line
@@ -82,10 +105,10 @@ def convolve(
                         at = min(j, OW - height)
                         product_tile(
                             tile, flat_x, first + i * stride[0] * line + at * stride[1] * channels,
-                            flat_w, panel * window[0] * run * width,
+                            W, panel * W_strides[0],
                             flat_y, ((n * OH + i) * OW + at) * F + f, bias[f:],
-                            (1, window[0], run), (0, line, 1), stride[1] * channels, (0, run * width, width),
-                            F, min(width, F - f), floor,
+                            (1, window[0], run), (0, line, 1), stride[1] * channels,
+                            (0, run * W_strides[1], W_strides[1]), F, min(width, F - f), floor,
                         )  # fmt: skip
 
 

@@ -29,6 +29,8 @@ COLUMNS = 1 << 18
 BLOCK = 1 << 18
 """Elements of input and output images that a direct convolution treats at a time: about 1 MiB."""
 FEW_CHANNELS = 4
+WORTH_PACKING = 256
+"""Pixels that packed kernels must serve."""
 WORTH_A_THREAD = 1 << 21
 """Multiply-adds in a part of the work: at least 20 µs of them, several times what handing it over costs."""
 
@@ -147,10 +149,13 @@ class Direct(Im2col):
         self.per_group = min(max(self.per_group, BLOCK // per_image), self.images)
 
     def forward(self, x: Array, W: Array, b: Array, floor: float, y: Array) -> None:
-        def pack(panels: Array) -> None:
-            threads.over(product.pack, len(panels), W.reshape(self.depth, -1), panels)
-
-        self._convolve("conv2d forward", x, self.padding, pack, b, floor, y, self.stride)
+        width = brgemm.width_of(brgemm.tile_for(y.shape[2], self.filters, x.itemsize))
+        if math.prod(y.shape[:3]) < WORTH_PACKING:
+            kernels, strides = W, (width, self.filters)
+        else:
+            kernels, strides = self._panels("forward", self.depth, self.filters, width, x.dtype)
+            threads.over(product.pack, len(kernels), W.reshape(self.depth, -1), kernels)
+        self._convolve(x, self.padding, kernels, strides, b, floor, y, self.stride)
 
     def kernel_gradient(self, x: Array, dy: Array, dW: Array) -> None:
         run = self.window[1] * self.channels
@@ -174,10 +179,11 @@ class Direct(Im2col):
             super().input_gradient(dy, W, dx)
             return
 
-        def pack(panels: Array) -> None:
-            threads.over(direct.pack_turned, len(panels), W, panels)
-
-        self._convolve("conv2d dx", dy, padding, pack, np.empty(0, dy.dtype), -math.inf, dx, (1, 1))
+        width = brgemm.width_of(brgemm.tile_for(dx.shape[2], self.channels, dy.itemsize))
+        depth = math.prod(self.window) * self.filters
+        kernels, strides = self._panels("turned", depth, self.channels, width, dy.dtype)
+        threads.over(direct.pack_turned, len(kernels), W, kernels)
+        self._convolve(dy, padding, kernels, strides, np.empty(0, dy.dtype), -math.inf, dx, (1, 1))
 
     @property
     def turned_padding(self) -> Padding:
@@ -186,12 +192,19 @@ class Direct(Im2col):
         down, across = self.window[0] - 1, self.window[1] - 1
         return (down - top, down - bottom), (across - left, across - right)
 
+    def _panels(self, role: str, depth: int, filters: int, width: int, dtype: Any) -> tuple[Array, Pair]:
+        """Room for kernels (depth, filters) in panels, and the distance of panels and of their rows."""
+        return self.buffer(f"{role} panels", (-(-filters // width), depth, width), dtype), (
+            depth * width,
+            width,
+        )
+
     def _convolve(
         self,
-        role: str,
         x: Array,
         padding: Padding,
-        pack: Callable[[Array], None],
+        kernels: Array,
+        kernel_strides: Pair,
         bias: Array,
         floor: float,
         y: Array,
@@ -199,18 +212,18 @@ class Direct(Im2col):
     ) -> None:
         images, channels, filters = len(x), x.shape[3], y.shape[3]
         tile = brgemm.tile_for(y.shape[2], filters, x.itemsize)
-        width = brgemm.width_of(tile)
-        depth = math.prod(self.window) * channels
-        panels = self.buffer(f"{role} panels", (-(-filters // width), depth, width), x.dtype)
-        pack(panels)
-        per_image = math.prod(y.shape[1:]) * depth
+        panels = -(-filters // brgemm.width_of(tile))
+        groups = min(
+            panels, -(-threads.size() // max(images, 1))
+        )  # few images: threads share out the filters
         block = max(1, min(images, BLOCK // (math.prod(x.shape[1:]) + math.prod(y.shape[1:]))))
         padded = self._padded(x, padding, block)
         corner = (padding[0][0], padding[1][0] * channels)
+        weights = (kernels.reshape(-1), kernel_strides, -(-panels // groups), bias, y.dtype.type(floor))
         geometry = (block, channels, self.window, stride, tile)
-        arguments = (padded, lines(x), corner, panels, bias, y.dtype.type(floor), y, *geometry)
-        least = -(-WORTH_A_THREAD // per_image)
-        threads.over(direct.convolve, images, *arguments, least=least, slots=len(padded))
+        least = -(-WORTH_A_THREAD * groups // (math.prod(y.shape[1:]) * math.prod(self.window) * channels))
+        arguments = (padded, lines(x), corner, *weights, y, *geometry)
+        threads.over(direct.convolve, images * groups, *arguments, least=least, slots=len(padded))
 
     def _padded(self, x: Array, padding: Padding, images: int) -> Array:
         """Scratch (threads, images, H', W'·C) for padded images; where none is needed, empty arrays."""

@@ -48,6 +48,8 @@ LARGE_MATRIX = 1 << 18
 """Elements of a matrix too large to be read in strips: it is packed into panels first."""
 WORTH_PACKING = 64
 """Rows that the packed matrix must serve."""
+FETCH = 8
+"""Multiply-adds that take as long as reading a value that is in no cache."""
 CHUNK = 1 << 14
 """Elements of one partial sum."""
 NUMBERS = "?bBhHiIlLqQfd"
@@ -436,7 +438,8 @@ def _product(
     """c (M, N) = A · B + bias, at least `floor`, out of tiles; `kernels.cpu.product` says how A and B lie."""
     height, width = len(tile[0]), brgemm.width_of(tile)
     tiles = -(-c.shape[0] // height) * -(-c.shape[1] // width)
-    least = -(-WORTH_A_THREAD // (height * width * depth))
+    work = max(height * width * depth, FETCH * width * depth)  # few rows: reading B takes longer
+    least = -(-WORTH_A_THREAD // work)
     floor = c.dtype.type(floor)
     arguments = (a.reshape(-1), a_strides, b.reshape(-1), b_strides, bias, c, depth, floor, by_row, tile)
     threads.over(product.product, tiles, *arguments, least=least)

@@ -55,8 +55,8 @@ def command(
     loading = time.perf_counter() - began
     epochs = plan.training.epochs_on(len(data.train))
     console.print(
-        f"{architecture}: {epochs} epoch{"s" * (epochs != 1)} of {len(data.train):,} images, {ops.name} backend, "
-        f"{thread_budget.size()} threads"
+        f"{architecture}: {epochs} epoch{'s' * (epochs != 1)} of {len(data.train):,} images, "
+        f"{ops.name} backend, {thread_budget.size()} threads"
     )
     compiling = race.rehearse(plan, data, ops)
     found = []
