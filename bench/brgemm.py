@@ -34,7 +34,7 @@ def contenders(M: int, K: int, N: int) -> dict[str, Callable[[], object]]:
     """The four ways to make the same c (M, N) = a (M, K) · b (K, N)."""
     random = np.random.default_rng(0)
     a, b = (random.standard_normal(shape).astype("float32") for shape in ((M, K), (K, N)))
-    c, nothing = np.empty((M, N), "float32"), np.empty(0, "float32")
+    c, nothing, lowest = np.empty((M, N), "float32"), np.empty(0, "float32"), np.float32(-np.inf)
     tile = brgemm.tile_for(M, N, 4)
     width = brgemm.width_of(tile)
     tiles = -(-M // len(tile[0])) * -(-N // width)
@@ -42,7 +42,7 @@ def contenders(M: int, K: int, N: int) -> dict[str, Callable[[], object]]:
 
     def tiled(right: np.ndarray, strides: tuple[int, int]) -> None:
         flat = right.reshape(-1)
-        product.product(0, tiles, a.reshape(-1), (K, 1), flat, strides, nothing, c, K, False, tile)
+        product.product(0, tiles, a.reshape(-1), (K, 1), flat, strides, nothing, c, K, lowest, False, tile)
 
     def packed() -> None:
         product.pack(0, len(panels), b, panels)

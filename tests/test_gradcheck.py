@@ -47,6 +47,15 @@ def test_every_gradient_is_the_derivative_of_its_forward(name: str, backend: str
         assert check.error <= 1e-6
 
 
+@pytest.mark.parametrize("algorithm", ["im2col", "direct", "winograd"])
+@pytest.mark.parametrize("padding", ["valid", "same", ((0, 2), (1, 0))])
+def test_every_convolution_of_the_numba_backend(algorithm: str, padding: Any) -> None:
+    ops = backends.get("numba", convolution=algorithm)
+    checks = check_layer(L.Conv2D(16, 3, padding=padding), (6, 5, 16), batch=2, backend=ops)
+    assert len(checks) == 3
+    assert all(check.passed for check in checks), checks
+
+
 def test_every_layer_and_loss_is_checked_in_everything_it_learns() -> None:
     assert set(LAYER_CASES) == set(L.LAYERS)
     for name, make, *_ in [(name, *LAYER_CASES[name][0][1:]) for name in LAYER_CASES]:

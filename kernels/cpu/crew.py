@@ -11,8 +11,8 @@ others. So what one kernel leaves in a core's cache, a gradient, say, the next f
 Numbers below 1.2e-38 (float32) count as 0 here, where a processor can do that: gradients that have stopped
 coming fade until they are that small, and then computing with them takes a hundred times longer.
 
-Handing a job over costs about a microsecond: an atomic write, and a cache line that moves to another core.
-Waking a sleeping thread costs 50 and more, and coming back for the GIL up to 5,000.
+Handing a job over costs about half a microsecond: an atomic write, and a cache line that moves to another
+core. Waking a sleeping thread costs 50 and more, and coming back for the GIL up to 5,000.
 """
 
 from __future__ import annotations
@@ -264,8 +264,6 @@ def launcher(kernel, function):
     slot = (0,) if list(signature(function).parameters)[2:3] == ["slot"] else ()
     names = {**globals(), "kernel": kernel, "slot": slot}
     launch = FunctionType(_launch.__code__, names)
-    own = hashlib.sha256(function.__code__.co_code).hexdigest()[
-        :8
-    ]  # the cache knows functions by these names
+    own = hashlib.sha256(function.__code__.co_code).hexdigest()[:8]  # the cache knows launches by name
     launch.__module__, launch.__qualname__ = function.__module__, f"{function.__qualname__}_shared_{own}"
     return launch

@@ -15,6 +15,16 @@ def test_the_published_sizes(tinynet, name, parameters):
     assert f"{parameters} parameters" in tinynet("summary", name)
 
 
+def test_how_the_backend_computes_each_layer(tinynet):
+    said = tinynet("summary", "kaggle-cnn", "--backend", "numba")
+    assert (said.count("winograd"), said.count("direct"), said.count("fused")) == (4, 1, 5)
+    assert tinynet("summary", "kaggle-cnn", "--backend", "numba", "--batch", "1").count("winograd") == 0
+    assert tinynet("summary", "kaggle-cnn", "--backend", "numba", "--conv", "im2col").count("im2col") == 5
+    assert tinynet("summary", "kaggle-cnn", "--backend", "numpy").count("im2col") == 5
+    said = tinynet("summary", "kaggle-cnn", "--backend", "numpy", "--conv", "winograd", code=1)
+    assert "the numpy backend has no winograd convolution" in said
+
+
 def test_a_file_a_run_and_its_model(tinynet, tiny, trained):
     for what in (tiny, trained.folder, trained.folder / "best.safetensors"):
         assert "7,850 parameters (7,850 trainable), 7,840 multiply-adds" in tinynet("summary", what)

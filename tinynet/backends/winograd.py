@@ -21,8 +21,6 @@ LEAST_CHANNELS = 1 << 11
 """Channels × filters that pay for the transformations."""
 GRADIENT = 1 << 21
 """Transformed values out of which the kernel gradient is added up at a time."""
-
-
 PAD = 80
 """Values between one place and the next: five cache lines."""
 
