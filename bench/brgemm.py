@@ -1,4 +1,4 @@
-"""What each step towards the microkernel brought: one matrix product, one thread, four ways, in turn.
+"""What each step towards the microkernel brought: one matrix product, one thread, five ways, in turn.
 
 python bench/brgemm.py [M K N]
 """
@@ -31,18 +31,18 @@ def loops(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
 
 
 def contenders(M: int, K: int, N: int) -> dict[str, Callable[[], object]]:
-    """The four ways to make the same c (M, N) = a (M, K) · b (K, N)."""
+    """Ways to make the same c (M, N) = a (M, K) · b (K, N)."""
     random = np.random.default_rng(0)
     a, b = (random.standard_normal(shape).astype("float32") for shape in ((M, K), (K, N)))
-    c, nothing, lowest = np.empty((M, N), "float32"), np.empty(0, "float32"), np.float32(-np.inf)
+    c, zeros, lowest = np.empty((M, N), "float32"), np.zeros((M, N), "float32"), np.float32(-np.inf)
     tile = brgemm.tile_for(M, N, 4)
     width = brgemm.width_of(tile)
     tiles = -(-M // len(tile[0])) * -(-N // width)
     panels = np.empty((-(-N // width), K, width), "float32")
 
-    def tiled(right: np.ndarray, strides: tuple[int, int]) -> None:
-        flat = right.reshape(-1)
-        product.product(0, tiles, a.reshape(-1), (K, 1), flat, strides, nothing, c, K, lowest, False, tile)
+    def tiled(right: np.ndarray, strides: tuple[int, int], chunk: int = K) -> None:
+        operands = (a.reshape(-1), (K, 1), right.reshape(-1), strides, zeros, c)
+        product.product(0, tiles, *operands, K, chunk, lowest, False, tile)
 
     def packed() -> None:
         product.pack(0, len(panels), b, panels)
@@ -53,6 +53,7 @@ def contenders(M: int, K: int, N: int) -> dict[str, Callable[[], object]]:
         "NumPy (its BLAS)": lambda: np.matmul(a, b, out=c),
         "a tile in registers": lambda: tiled(b, (width, N)),
         "a tile in registers, b packed (packing included)": packed,
+        "a tile in registers, 128 of the depth at a time": lambda: tiled(b, (width, N), 128),
     }
     for name, way in ways.items():
         way()

@@ -17,13 +17,15 @@ least 8 must be under way at once: P·V ≥ 8.
 What each step brought, in GFLOP/s on one thread of an Intel Xeon with AVX-512 (`python bench/brgemm.py`):
 
                                           576 × 288 · 288 × 64      128 × 9216 · 9216 × 128
-    1. three loops, compiled                     28                         15
-    2. NumPy's product (OpenBLAS)               132                        124
-    3. the tile in registers                    158                         38
-    4. ... with B packed into panels first      148                         94
+    1. three loops, compiled                     27                         19
+    2. NumPy's product (OpenBLAS)               127                        122
+    3. the tile in registers                    130                         47
+    4. ... with B packed into panels first      144                         97
+    5. ... 128 of the depth at a time           140                        118
 
-Packing costs a pass over B. It pays where a matrix does not fit the cache (second column; cutting the depth
-as well, as BLAS does, is still to be done), and for convolutions, which read their kernel for every pixel.
+Packing costs a pass over B. It pays for convolutions, which read their kernel for every pixel. A deep product
+(second column) is cut in depth instead: so much of B stays in a cache until all tiles have used it, and each
+tile goes on from the sums it has left in C.
 
 The tile's shape is part of a *type*: a tuple of three tuples, whose lengths are P, V and the lanes W of a
 vector. So Numba compiles a tile when a layer first needs it, and keeps it on disk with the rest.

@@ -5,16 +5,20 @@ tile is wide) or with few rows of A. The last tile of a column is moved up to en
 some rows again, with the same result.
 """
 
+import numpy as np
+
 from tinynet.kernels.cpu.brgemm import product_tile
 from tinynet.kernels.cpu.jit import jit
 
 
 @jit
-def product(start, stop, a, a_strides, b, b_strides, bias, c, depth, floor, by_row, tile):
-    """Tiles [start, stop) of c (M, N) = A (M, depth) · B (depth, N) + bias (N,) (empty: none).
+def product(start, stop, a, a_strides, b, b_strides, before, c, depth, chunk, floor, by_row, tile):
+    """Tiles [start, stop) of c (M, N) = before (M, N) + A (M, depth) · B (depth, N).
 
     a, b     flat arrays; A[m, t] is a[m · a_strides[0] + t · a_strides[1]]
              B[t, n] is b[(n // width) · b_strides[0] + t · b_strides[1] + n % width]: panels
+    chunk    as much of the depth at a time, so that this part of B is in a cache while all tiles use it; less
+             than all only where the tile's height divides M: tiles that overlap would add up some rows twice
     floor    the least value of c, e.g. 0 for a ReLU
     by_row   number the tiles row by row (better where A is the large one), not panel by panel
     """
@@ -22,14 +26,19 @@ def product(start, stop, a, a_strides, b, b_strides, bias, c, depth, floor, by_r
     flat = c.reshape(-1)
     height, width = len(tile[0]), len(tile[1]) * len(tile[2])
     down, across = (M + height - 1) // height, (N + width - 1) // width
-    for number in range(start, stop):
-        panel, row = (number % across, number // across) if by_row else (number // down, number % down)
-        n, m = panel * width, min(row * height, M - height)
-        product_tile(
-            tile, a, m * a_strides[0], b, panel * b_strides[0], flat, m * N + n, bias[n:],
-            (1, 1, depth), (0, 0, a_strides[1]), a_strides[0], (0, 0, b_strides[1]),
-            N, min(width, N - n), floor,
-        )  # fmt: skip
+    for first in range(0, depth, chunk):
+        count = min(chunk, depth - first)
+        lowest = floor if first + count == depth else c.dtype.type(-np.inf)
+        for number in range(start, stop):
+            panel, row = (number % across, number // across) if by_row else (number // down, number % down)
+            n, m = panel * width, min(row * height, M - height)
+            begin = before[m:, n:] if first == 0 else c[m:, n:]
+            product_tile(
+                tile, a, m * a_strides[0] + first * a_strides[1],
+                b, panel * b_strides[0] + first * b_strides[1], flat, m * N + n, begin,
+                (1, 1, count), (0, 0, a_strides[1]), a_strides[0], (0, 0, b_strides[1]),
+                N, min(width, N - n), lowest,
+            )  # fmt: skip
 
 
 @jit

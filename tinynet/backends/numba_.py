@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -44,10 +45,8 @@ LEAST = 1 << 16
 """Elements worth a thread: handing a part to one costs about as much as a pass over this many."""
 ALIGN = 4096
 """Elementwise parts end at multiples of this, so vector loops meet the same elements whatever the parts."""
-LARGE_MATRIX = 1 << 18
-"""Elements of a matrix too large to be read in strips: it is packed into panels first."""
-WORTH_PACKING = 64
-"""Rows that the packed matrix must serve."""
+DEPTH = 128
+"""Rows of a panel that all tiles use before the next are read: 16 KiB, which stay in a first-level cache."""
 FETCH = 8
 """Multiply-adds that take as long as reading a value that is in no cache."""
 CHUNK = 1 << 14
@@ -106,13 +105,7 @@ class NumbaBackend(NumpyBackend):
         (N, I), O = x.shape, len(b)
         y = self._buffer("dense", (N, O), x.dtype)
         tile = brgemm.tile_for(N, O, x.itemsize)
-        width = brgemm.width_of(tile)
-        if N >= WORTH_PACKING and W.size >= LARGE_MATRIX:
-            panels = self._buffer("dense panels", (-(-O // width), I, width), x.dtype)
-            threads.over(product.pack, len(panels), W, panels)
-            _product(x, (I, 1), panels, (I * width, width), b, y, I, tile, self._floor)
-        else:
-            _product(x, (I, 1), W, (width, O), b, y, I, tile, self._floor)
+        _product(x, (I, 1), W, (brgemm.width_of(tile), O), b, y, I, tile, self._floor)
         return y
 
     def dense_backward(
@@ -120,9 +113,8 @@ class NumbaBackend(NumpyBackend):
     ) -> Array | None:
         x, dy, W = (np.ascontiguousarray(array) for array in (x, dy, W))
         (N, I), O = x.shape, dy.shape[1]
-        nothing = np.empty(0, x.dtype)
         tile = brgemm.tile_for(I, O, x.itemsize)
-        _product(x, (1, I), dy, (brgemm.width_of(tile), O), nothing, dW, N, tile, by_row=True)
+        _product(x, (1, I), dy, (brgemm.width_of(tile), O), _zeros(O, x.dtype), dW, N, tile, by_row=True)
         self._sum_rows(dy, db)
         if not need_dx:
             return None
@@ -131,7 +123,7 @@ class NumbaBackend(NumpyBackend):
         width = brgemm.width_of(tile)
         panels = self._buffer("dense dx panels", (-(-I // width), O, width), x.dtype)
         threads.over(product.pack_transposed, len(panels), W, panels, least=-(-LEAST // (O * width)))
-        _product(dy, (O, 1), panels, (O * width, width), nothing, dx, O, tile)
+        _product(dy, (O, 1), panels, (O * width, width), _zeros(I, x.dtype), dx, O, tile)
         return dx
 
     # --- convolution and pooling ------------------------------------------------------------------------
@@ -440,9 +432,18 @@ def _product(
     tiles = -(-c.shape[0] // height) * -(-c.shape[1] // width)
     work = max(height * width * depth, FETCH * width * depth)  # few rows: reading B takes longer
     least = -(-WORTH_A_THREAD // work)
+    before = np.ndarray(c.shape, c.dtype, bias, 0, (0, bias.itemsize))  # every row of it is the bias
+    chunk = DEPTH if c.shape[0] % height == 0 else max(depth, 1)
     floor = c.dtype.type(floor)
-    arguments = (a.reshape(-1), a_strides, b.reshape(-1), b_strides, bias, c, depth, floor, by_row, tile)
+    flat_a, flat_b = a.reshape(-1), b.reshape(-1)
+    arguments = (flat_a, a_strides, flat_b, b_strides, before, c, depth, chunk, floor, by_row, tile)
     threads.over(product.product, tiles, *arguments, least=least)
+
+
+@cache
+def _zeros(size: int, dtype: np.dtype[Any]) -> Array:
+    """Zeros (size,), to be read only."""
+    return np.zeros(size, dtype)
 
 
 def _chunk_rows(x: Array) -> int:
