@@ -14,8 +14,8 @@ import math
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, cached_property, lru_cache
 from inspect import signature
@@ -107,15 +107,35 @@ def _serially(kernel: Callable[..., None], count: int, *arguments: Any) -> None:
 def together(calls: Sequence[Callable[[], object]]) -> None:
     """Run all `calls` on threads of their own, as many at a time as there are in use; raise what one raised.
 
-    For work that is not a kernel and takes milliseconds: starting a thread takes a tenth of one.
+    For work that is not a kernel and takes milliseconds: starting a thread takes a tenth of one. Ctrl-C is
+    raised when the calls under way are done; no others begin.
     """
-    if min(size(), len(calls)) == 1:
-        for call in calls:
-            call()
-        return
-    with ThreadPoolExecutor(min(size(), len(calls)), "tinynet") as pool:
-        for done in [pool.submit(call) for call in calls]:
-            done.result()
+    waiting, failures = deque(calls), list[BaseException]()
+
+    def work() -> None:
+        while True:
+            try:
+                call = waiting.popleft()
+            except IndexError:  # none left
+                return
+            try:
+                call()
+            except BaseException as failure:  # raised below, in the caller's thread
+                failures.append(failure)
+
+    crew = [threading.Thread(target=work, name="tinynet") for _ in range(min(size(), len(calls)))]
+    try:
+        for thread in crew:
+            thread.start()
+        for thread in crew:
+            thread.join()
+    finally:
+        waiting.clear()
+        for thread in crew:
+            if thread.is_alive():
+                thread.join()
+    for failure in failures:
+        raise failure
 
 
 @contextmanager
