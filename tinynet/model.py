@@ -21,6 +21,8 @@ from tinynet.rng import Key, Stream
 from tinynet.types import Array, Shape
 
 DTYPES = ("float32", "float64")
+EVALUATION_BATCH = 256
+"""Samples at a time in validation and prediction."""
 
 
 class Tape(NamedTuple):
@@ -149,7 +151,7 @@ class Sequential:
         values = self.store.values.views
         return sum((self.backend.l2_penalty(values[k], None, l2) for k, l2 in self._l2.items()), 0.0)
 
-    def predict(self, x: Array, *, batch_size: int = 256) -> Array:
+    def predict(self, x: Array, *, batch_size: int = EVALUATION_BATCH) -> Array:
         """Outputs (M, …) on the host for host samples x (M, *input_shape), in evaluation mode."""
         if batch_size < 1:
             raise ConfigError("the batch is too small", expected="at least 1 sample", received=batch_size)

@@ -13,18 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinynet import config, metrics
+from tinynet import metrics, runs
 from tinynet.backends.base import Backend
 from tinynet.data.datasets import Dataset, Split
 from tinynet.errors import ConfigError, TinynetError
-from tinynet.losses import LOSSES
-from tinynet.model import Sequential
-from tinynet.optim import OPTIMIZERS
+from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.recipe import Recipe
-from tinynet.schedules import SCHEDULES
 from tinynet.training import Trainer
-
-TEST_BATCH = 256
 
 
 class Heat(NamedTuple):
@@ -53,7 +48,7 @@ def rehearse(plan: Recipe, dataset: Dataset, backend: Backend) -> float:
     trainer = _trainer(plan, _head(dataset.train, plan.training.batch_size), 0, backend, epochs=1)
     for _ in trainer.events():
         pass
-    _accuracy(trainer.model, _head(dataset.test, TEST_BATCH))
+    _accuracy(trainer.model, _head(dataset.test, EVALUATION_BATCH))
     return time.perf_counter() - began
 
 
@@ -110,19 +105,12 @@ def _trainer(plan: Recipe, train: Split, seed: int, backend: Backend, epochs: in
             expected="a recipe without validation, samples, early_stopping and reduce_on_plateau",
             fix="remove them from [training]",
         )
-    return Trainer(
-        Sequential.from_config(plan.as_table(), backend=backend, seed=seed),
-        (train.images, train.labels),
-        loss=config.from_table(LOSSES, training.loss, "loss"),
-        optimizer=config.from_table(OPTIMIZERS, training.optimizer, "optimizer"),
-        schedule=config.from_table(SCHEDULES, training.schedule, "schedule"),
-        epochs=training.epochs_on(len(train)) if epochs is None else epochs,
-        batch_size=training.batch_size,
-    )
+    model = Sequential.from_config(plan.as_table(), backend=backend, seed=seed)
+    return runs.trainer_for(training, model, (train.images, train.labels), epochs=epochs)
 
 
 def _accuracy(model: Sequential, test: Split) -> float:
-    outputs = model.predict(test.images, batch_size=TEST_BATCH)
+    outputs = model.predict(test.images)
     return metrics.accuracy(test.labels, outputs.argmax(axis=1))
 
 

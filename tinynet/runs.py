@@ -37,7 +37,7 @@ from tinynet.losses import LOSSES
 from tinynet.model import Sequential
 from tinynet.optim import OPTIMIZERS
 from tinynet.schedules import SCHEDULES
-from tinynet.training import Trainer
+from tinynet.training import Samples, Trainer
 from tinynet.types import Array
 
 
@@ -57,6 +57,27 @@ class Settings:
     convolution: str = "auto"
 
 
+def trainer_for(
+    plan: recipe.Training,
+    model: Sequential,
+    train: Samples,
+    *,
+    validation: Samples | None = None,
+    epochs: int | None = None,
+) -> Trainer:
+    """A Trainer with the plan's loss, optimiser, schedule and batch size; `epochs`: instead of the plan's."""
+    return Trainer(
+        model,
+        train,
+        validation=validation,
+        loss=config.from_table(LOSSES, plan.loss, "loss"),
+        optimizer=config.from_table(OPTIMIZERS, plan.optimizer, "optimizer"),
+        schedule=config.from_table(SCHEDULES, plan.schedule, "schedule"),
+        epochs=plan.epochs_on(len(train[0])) if epochs is None else epochs,
+        batch_size=plan.batch_size,
+    )
+
+
 class Run:
     """A training ready to go: `train()`, then `finish()`."""
 
@@ -66,23 +87,15 @@ class Run:
         plan = self.recipe.training
         count, held_out = plan.cut(len(dataset.train))
         images, labels = dataset.train.images, dataset.train.labels
-        self.trainer = Trainer(
-            Sequential.from_config(
-                settings.recipe,
-                backend=backends.get(settings.backend, convolution=settings.convolution),
-                dtype=settings.dtype,
-                seed=settings.seed,
-            ),
-            (images[:count], labels[:count]),
-            validation=(images[count : count + held_out], labels[count : count + held_out])
-            if held_out
-            else None,
-            loss=config.from_table(LOSSES, plan.loss, "loss"),
-            optimizer=config.from_table(OPTIMIZERS, plan.optimizer, "optimizer"),
-            schedule=config.from_table(SCHEDULES, plan.schedule, "schedule"),
-            epochs=plan.epochs_on(count),
-            batch_size=plan.batch_size,
+        model = Sequential.from_config(
+            settings.recipe,
+            backend=backends.get(settings.backend, convolution=settings.convolution),
+            dtype=settings.dtype,
+            seed=settings.seed,
         )
+        end = count + held_out
+        validation = (images[count:end], labels[count:end]) if held_out else None
+        self.trainer = trainer_for(plan, model, (images[:count], labels[:count]), validation=validation)
         self.about = {
             "name": settings.name,
             "classes": list(dataset.classes),

@@ -18,7 +18,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property, lru_cache
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +99,9 @@ def over(
 
 
 def _serially(kernel: Callable[..., None], count: int, *arguments: Any) -> None:
-    wants_slot = list(signature(kernel).parameters)[2:3] == ["slot"]
-    kernel(0, count, *(0,) * wants_slot, *arguments)
+    from tinynet.kernels.cpu.crew import first_slot
+
+    kernel(0, count, *first_slot(kernel), *arguments)
 
 
 def together(calls: Sequence[Callable[[], object]]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from tinynet.data.batches import Batches
 from tinynet.errors import ConfigError, NonFiniteError, ShapeError
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_label_range
-from tinynet.model import Sequential
+from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.optim import Adam, Optimizer
 from tinynet.schedules import Constant, Schedule
 from tinynet.types import Array
@@ -108,7 +108,7 @@ class Trainer:
         self.loss.start(model)
         self.optimizer.start(model)
         self.train = Batches(*train, batch_size, model.backend)
-        self.validation = Batches(*validation, 256, model.backend) if validation else None
+        self.validation = Batches(*validation, EVALUATION_BATCH, model.backend) if validation else None
 
     def events(self) -> Iterator[StepEnd | EpochEnd]:
         """Train, saying so after every batch and every epoch. Ends early once `stop` was called."""

@@ -12,14 +12,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from tinynet import config, runs
+from tinynet import runs
 from tinynet.backends.base import Backend
 from tinynet.errors import ConfigError
-from tinynet.losses import LOSSES
-from tinynet.model import Sequential
-from tinynet.optim import OPTIMIZERS
+from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.recipe import Recipe, Training
-from tinynet.training import Samples, Trainer
+from tinynet.training import Trainer
 from tinynet.types import Array
 
 Step: TypeAlias = tuple[str, Callable[[], object]]
@@ -27,8 +25,6 @@ Step: TypeAlias = tuple[str, Callable[[], object]]
 
 DATA_SETS = ((60_000, 10_000), (4_000, 1_000))
 """Training and test images of MNIST (and Fashion-MNIST), and of the sample."""
-EVALUATION_BATCH = 256
-"""The batch size of validation and of `Sequential.predict`."""
 
 
 def steps(recipe: Recipe, backend: Backend, dtype: str = "float32") -> list[Step]:
@@ -36,7 +32,8 @@ def steps(recipe: Recipe, backend: Backend, dtype: str = "float32") -> list[Step
     learned, predicted = batch_sizes(recipe.training)
     model = Sequential.from_config(recipe.as_table(), backend=backend, dtype=dtype)
     images, labels = _random_samples(model, max(learned + predicted))
-    trainers = [_trainer(model, recipe.training, (images[:n], labels[:n])) for n in learned]
+    samples = [(images[:n], labels[:n]) for n in learned]
+    trainers = [runs.trainer_for(recipe.training, model, some, epochs=1) for some in samples]
     loss = trainers[0].loss
     return [
         *((f"training, batch {n}", partial(_train, t)) for n, t in zip(learned, trainers, strict=True)),
@@ -61,17 +58,6 @@ def _random_samples(model: Sequential, count: int) -> tuple[Array, Array]:
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (count, *model.input_shape), np.uint8)
     return images, random.integers(0, model.output_shape[-1], count)
-
-
-def _trainer(model: Sequential, training: Training, samples: Samples) -> Trainer:
-    return Trainer(
-        model,
-        samples,
-        loss=config.from_table(LOSSES, training.loss, "loss"),
-        optimizer=config.from_table(OPTIMIZERS, training.optimizer, "optimizer"),
-        epochs=1,
-        batch_size=training.batch_size,
-    )
 
 
 def _train(trainer: Trainer) -> None:

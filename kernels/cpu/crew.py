@@ -255,13 +255,18 @@ def _launch(board, threads, count, parts, align, *arguments):
     control(before)
 
 
+def first_slot(function):
+    """(0,) for a kernel whose third parameter is `slot`, else ()."""
+    return (0,) if list(signature(function).parameters)[2:3] == ["slot"] else ()
+
+
 def launcher(kernel, function):
     """launch(board, threads, count, parts, align, *arguments) of a compiled kernel, itself to be compiled.
 
     `function`: the kernel as it was before it was compiled. One whose third parameter is `slot` gets the
     number of the thread that runs it, below `threads`, for scratch memory of its own.
     """
-    slot = (0,) if list(signature(function).parameters)[2:3] == ["slot"] else ()
+    slot = first_slot(function)
     names = {**globals(), "kernel": kernel, "slot": slot}
     launch = FunctionType(_launch.__code__, names)
     own = hashlib.sha256(function.__code__.co_code).hexdigest()[:8]  # the cache knows launches by name

@@ -51,10 +51,7 @@ def sum_of_squares(start, stop, x, chunk, sums):
 def l2_penalty(start, stop, W, gradient, factor, chunk, sums):
     """sums[k] = Σ W² as above, and gradient += factor · W, if there is one."""
     for k in range(start, stop):
-        part, total = W[k * chunk : (k + 1) * chunk], 0.0
-        for i in range(len(part)):
-            total += np.float64(part[i]) * part[i]
-        sums[k] = total
-        slope = gradient[k * chunk : (k + 1) * chunk]
+        sum_of_squares(k, k + 1, W, chunk, sums)
+        part, slope = W[k * chunk : (k + 1) * chunk], gradient[k * chunk : (k + 1) * chunk]
         for i in range(len(slope)):
             slope[i] += factor * part[i]

@@ -153,7 +153,7 @@ class Direct(Im2col):
         if math.prod(y.shape[:3]) < WORTH_PACKING:
             kernels, strides = W, (width, self.filters)
         else:
-            kernels, strides = self._panels("forward", self.depth, self.filters, width, x.dtype)
+            kernels, strides = self._panels(self.depth, self.filters, width, x.dtype)
             threads.over(product.pack, len(kernels), W.reshape(self.depth, -1), kernels)
         self._convolve(x, self.padding, kernels, strides, b, floor, y, self.stride)
 
@@ -181,7 +181,7 @@ class Direct(Im2col):
 
         width = brgemm.width_of(brgemm.tile_for(dx.shape[2], self.channels, dy.itemsize))
         depth = math.prod(self.window) * self.filters
-        kernels, strides = self._panels("turned", depth, self.channels, width, dy.dtype)
+        kernels, strides = self._panels(depth, self.channels, width, dy.dtype)
         threads.over(direct.pack_turned, len(kernels), W, kernels)
         self._convolve(dy, padding, kernels, strides, np.empty(0, dy.dtype), -math.inf, dx, (1, 1))
 
@@ -192,9 +192,9 @@ class Direct(Im2col):
         down, across = self.window[0] - 1, self.window[1] - 1
         return (down - top, down - bottom), (across - left, across - right)
 
-    def _panels(self, role: str, depth: int, filters: int, width: int, dtype: Any) -> tuple[Array, Pair]:
+    def _panels(self, depth: int, filters: int, width: int, dtype: Any) -> tuple[Array, Pair]:
         """Room for kernels (depth, filters) in panels, and the distance of panels and of their rows."""
-        return self.buffer(f"{role} panels", (-(-filters // width), depth, width), dtype), (
+        return self.buffer("panels", (-(-filters // width), depth, width), dtype), (
             depth * width,
             width,
         )

@@ -44,7 +44,7 @@ class Winograd(Direct):
         return W[2] * W[3] >= LEAST_CHANNELS and images * rows * columns >= LEAST_TILES
 
     def forward(self, x: Array, W: Array, b: Array, floor: float, y: Array) -> None:
-        self._by_tiles("conv2d forward", x, W, self.padding, b, floor, y)
+        self._by_tiles(x, W, self.padding, b, floor, y)
 
     def kernel_gradient(self, x: Array, dy: Array, dW: Array) -> None:
         C, F, dtype = self.channels, self.filters, x.dtype
@@ -74,11 +74,9 @@ class Winograd(Direct):
             return
         turned = self.buffer("winograd turned", (*W.shape[:2], W.shape[3], W.shape[2]), W.dtype)
         threads.over(winograd.turn, self.filters, W, turned)
-        self._by_tiles("conv2d dx", dy, turned, padding, np.empty(0, dy.dtype), -math.inf, dx)
+        self._by_tiles(dy, turned, padding, np.empty(0, dy.dtype), -math.inf, dx)
 
-    def _by_tiles(
-        self, role: str, x: Array, W: Array, padding: Padding, bias: Array, floor: float, y: Array
-    ) -> None:
+    def _by_tiles(self, x: Array, W: Array, padding: Padding, bias: Array, floor: float, y: Array) -> None:
         C, F, dtype = x.shape[3], y.shape[3], x.dtype
         grid = _grid(y.shape[1:3])
         per_image = grid[0] * grid[1]
@@ -86,13 +84,13 @@ class Winograd(Direct):
         block = max(1, min(-(-len(x) // threads.size()), fitting // per_image))
         tile = brgemm.tile_for(block * per_image, F, x.itemsize)
         lanes, width = brgemm.lanes_for(x.itemsize), brgemm.width_of(tile)
-        U = self._spread(f"{role} U", -(-F // width) * C * width, dtype)
+        U = self._spread("U", -(-F // width) * C * width, dtype)
         threads.over(winograd.transform_kernel, C, W, U, width, lanes)
         each = (threads.size(),)
-        V = self._places(f"{role} V", each, block * per_image, C, dtype)
-        M = self._places(f"{role} M", each, block * per_image, F, dtype)
-        padded = self._scratch_images(f"{role} in", grid, 2, C, dtype)
-        out = self._scratch_images(f"{role} out", grid, 0, F, dtype)[:, 0]
+        V = self._places("V", each, block * per_image, C, dtype)
+        M = self._places("M", each, block * per_image, F, dtype)
+        padded = self._scratch_images("x", grid, 2, C, dtype)
+        out = self._scratch_images("out", grid, 0, F, dtype)[:, 0]
         corner = (padding[0][0], padding[1][0] * C)
         arguments = (
             V,
