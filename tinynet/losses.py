@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinynet.backends.base import Backend
 from tinynet.errors import ConfigError, DataError, DTypeError, ShapeError
@@ -25,13 +25,16 @@ class Loss(ABC):
 
     ops: Backend = field(init=False, repr=False)
 
+    recordable: ClassVar[bool] = False
+    """Whether both passes are operations of `ops` and no other arithmetic (see `layers.base.Layer`)."""
+
     def start(self, model: Sequential) -> None:
         """Compute where `model` computes."""
         self.ops = model.backend.bound_to(model.workspace, "loss")
 
     @abstractmethod
     def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
-        """(mean loss as a 0-d float64 array, cache)."""
+        """(mean loss as a 0-d float64 array that the next forward may overwrite, cache)."""
 
     @abstractmethod
     def backward(self, cache: Any) -> Array:
@@ -60,6 +63,8 @@ class SoftmaxCrossEntropy(Loss):
 
     smoothing: float = 0.0
 
+    recordable = True
+
     def __post_init__(self) -> None:
         if not 0 <= self.smoothing < 1:
             raise ConfigError("label smoothing", expected="in [0, 1)", received=self.smoothing)
@@ -87,6 +92,7 @@ class CrossEntropy(Loss):
     """
 
     FLOOR = 1e-7
+    recordable = True
 
     def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
         check_labels(outputs, targets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from tinynet.errors import ConfigError, DTypeError, ShapeError
 from tinynet.layers import LAYERS, BatchNorm, Conv2D, Dense, ReLU
 from tinynet.layers.base import Layer
 from tinynet.params import ParameterStore
+from tinynet.recording import Recorder
 from tinynet.rng import Key, Stream
 from tinynet.types import Array, Shape
 
@@ -89,6 +90,8 @@ class Sequential:
         self._l2 = {name: spec.l2 for name, spec in self.store.specs.items() if spec.l2}
         learners = (i for i, layer in enumerate(self.layers) if layer.param_specs)
         self._first_learner = next(learners, len(self.layers))
+        outputs = Recorder(self.backend, self._outputs) if self.is_recordable("evaluate") else self._outputs
+        self._infer: Callable[[Array], Array] = outputs
 
     def _check_unused(self) -> None:
         for position, layer in enumerate(self.layers):
@@ -158,8 +161,15 @@ class Sequential:
         out = np.empty((len(x), *self.output_shape), dtype=self.dtype)
         for start in range(0, len(x), batch_size):
             batch = self.backend.asarray(self.as_input(x[start : start + batch_size]))
-            out[start : start + len(batch)] = self.backend.to_host(self.forward(batch)[0])
+            out[start : start + len(batch)] = self.backend.to_host(self._infer(batch))
         return out
+
+    def _outputs(self, x: Array) -> Array:
+        return self.forward(x)[0]
+
+    def is_recordable(self, phase: str) -> bool:
+        """Whether every layer is, in that phase ("train" or "evaluate")."""
+        return all(phase in layer.recordable for layer in self.layers)
 
     def as_input(self, x: Array) -> Array:
         """x as `forward` takes it: other floating dtypes are cast, integers stay for Rescale to scale."""

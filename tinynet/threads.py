@@ -95,7 +95,9 @@ def over(
     number = parts(count, least, align, workers)
     if number > 1:
         crew.gather(workers)
-    kernel.launch(crew.board, workers, count, number, align, *arguments)
+    program = _caller.program
+    job = _caller.job if program is None else program.note(arguments)
+    kernel.launch(crew.board, job, workers, count, number, align, *arguments)
 
 
 def _serially(kernel: Callable[..., None], count: int, *arguments: Any) -> None:
@@ -104,12 +106,84 @@ def _serially(kernel: Callable[..., None], count: int, *arguments: Any) -> None:
     kernel(0, count, *first_slot(kernel), *arguments)
 
 
+class Program:
+    """What `run` has kernels do, noted when it runs first, to be repeated without any Python in between.
+
+    Calling it has all of them do their work again: on the same arrays, which may hold other numbers by then.
+    So nothing that `run` computes may come from elsewhere than kernels, and those must be the same each time.
+    Where it said by `other_work` that this is not so, it is run again as it is.
+    """
+
+    def __init__(self, run: Callable[[], object]) -> None:
+        self._run = run
+        self._note_all()
+
+    def __call__(self) -> None:
+        if self._jobs is None:
+            self._run()
+            return
+        if self._size != size():
+            self._note_all()
+            return
+        crew = _process().crew
+        crew.gather(self._workers)
+        crew.run_all(crew.board, self._jobs)
+
+    def note(self, arguments: tuple[Any, ...]) -> Array:
+        """Where to write the next job. Its arguments are kept, as the job holds their addresses."""
+        self._arguments.append(arguments)
+        self._rows.append(_new_job())
+        return self._rows[-1]
+
+    def _note_all(self) -> None:
+        self._size, self._rows, self._arguments = size(), list[Array](), list[tuple[Any, ...]]()
+        self.is_complete = True
+        outer, _caller.program = _caller.program, self
+        try:
+            self._run()
+        finally:
+            _caller.program = outer
+        self._jobs = None
+        if self.is_complete and self._rows:  # none under NUMBA_DISABLE_JIT
+            from tinynet.kernels.cpu import crew
+
+            self._jobs = np.concatenate(self._rows)
+            shared = self._jobs[self._jobs[:, crew.PARTS] > 1]
+            self._workers = shared[:, crew.THREADS].max(initial=1)
+
+
+def other_work() -> None:
+    """Say that something was computed just now that is no kernel: a program under way must not leave it out."""
+    if _caller.program is not None:
+        _caller.program.is_complete = False
+
+
+class _Caller(threading.local):
+    """What belongs to each thread that calls kernels: where it writes a job, the program that notes them."""
+
+    program: Program | None = None
+
+    @cached_property
+    def job(self) -> Array:
+        return _new_job()
+
+
+_caller = _Caller()
+
+
+def _new_job() -> Array:
+    from tinynet.kernels.cpu import crew
+
+    return np.zeros((1, crew.JOB_SIZE), np.int64)
+
+
 def together(calls: Sequence[Callable[[], object]]) -> None:
     """Run all `calls` on threads of their own, as many at a time as there are in use; raise what one raised.
 
     For work that is not a kernel and takes milliseconds: starting a thread takes a tenth of one. Ctrl-C is
     raised when the calls under way are done; no others begin.
     """
+    other_work()
     waiting, failures = deque(calls), list[BaseException]()
 
     def work() -> None:
@@ -169,7 +243,7 @@ class _Crew:
     def __init__(self) -> None:
         from tinynet.kernels.cpu import crew  # compiles: only where kernels really run
 
-        self.most = crew.MOST_THREADS
+        self.most, self.run_all = crew.MOST_THREADS, crew.run_all
         self.board = np.zeros(crew.SIZE, np.int64)
         self.workers: list[_Worker] = []
         self._lock = threading.Lock()

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,6 +18,7 @@ from tinynet.errors import ConfigError, NonFiniteError, ShapeError
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_label_range
 from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.optim import Adam, Optimizer
+from tinynet.recording import Recorder
 from tinynet.schedules import Constant, Schedule
 from tinynet.types import Array
 
@@ -107,6 +108,9 @@ class Trainer:
             self._check(inputs, targets)
         self.loss.start(model)
         self.optimizer.start(model)
+        is_recordable = model.is_recordable("train") and self.loss.recordable
+        recorded = Recorder(model.backend, self._gradients) if is_recordable else self._gradients
+        self._differentiate: Callable[[Array, Array], tuple[Any, Any]] = recorded
         self.train = Batches(*train, batch_size, model.backend)
         self.validation = Batches(*validation, EVALUATION_BATCH, model.backend) if validation else None
 
@@ -117,14 +121,12 @@ class Trainer:
             began = time.perf_counter()
             for x, targets in self.train.epoch(self.model.seed, state.epoch, state.batch):
                 rate = self.learning_rate(state.batch)
-                outputs, tape = self.model.forward(self.model.as_input(x), train=True, step=state.step)
-                loss, cache = self.loss.forward(outputs, targets)
-                self.model.backward(self.loss.backward(cache), tape)  # writes gradients: nothing to zero
+                loss, correct = self._differentiate(self.model.as_input(x), targets)
                 loss = loss + self.model.regularize()
                 if state.step % self.model.backend.loss_check_every == 0 and not math.isfinite(loss):
                     self._raise_non_finite(loss, x)
                 self.optimizer.step(rate)
-                self._count(loss, outputs, targets)
+                self._count(loss, correct, len(x))
                 now = time.perf_counter()
                 state.seconds, began = state.seconds + now - began, now
                 yield StepEnd(state.epoch, state.step, loss, rate)
@@ -170,7 +172,7 @@ class Trainer:
             loss, _ = self.loss.forward(outputs, targets)
             total = total + loss * len(x)
             if self.classifies:
-                correct = correct + (outputs.argmax(axis=-1) == targets).sum()
+                correct = correct + self.loss.ops.count_correct(outputs, targets)
         result = {"loss": float(total / batches.samples + self.model.penalty())}
         if self.classifies:
             result["accuracy"] = int(correct) / batches.samples
@@ -179,14 +181,20 @@ class Trainer:
     def _is_stopped(self) -> bool:
         return self.state.stopped is not None
 
-    def _count(self, loss: Any, outputs: Array, targets: Array) -> None:
+    def _gradients(self, x: Array, targets: Array) -> tuple[Any, Any]:
+        """Write every parameter's gradient; return the loss and how many are right before the update."""
+        outputs, tape = self.model.forward(x, train=True, step=self.state.step)
+        loss, cache = self.loss.forward(outputs, targets)
+        self.model.backward(self.loss.backward(cache), tape)  # writes gradients: nothing to zero
+        return loss, self.loss.ops.count_correct(outputs, targets) if self.classifies else 0
+
+    def _count(self, loss: Any, correct: Any, samples: int) -> None:
         state = self.state
         state.step += 1
         state.batch += 1
-        state.seen += len(targets)
-        state.loss_sum = state.loss_sum + loss * len(targets)
-        if self.classifies:
-            state.correct = state.correct + (outputs.argmax(axis=-1) == targets).sum()
+        state.seen += samples
+        state.loss_sum = state.loss_sum + loss * samples
+        state.correct = state.correct + correct
 
     def _finish_epoch(self) -> EpochEnd:
         state = self.state

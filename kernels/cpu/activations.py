@@ -222,6 +222,28 @@ def softmax_cross_entropy(start, stop, logits, labels, gradient, losses, smoothi
 
 
 @jit
+def mean(start, stop, x, result):
+    """result (0-d) = the mean of x (N,), added up in order."""
+    total = 0.0
+    for n in range(len(x)):
+        total += x[n]
+    result[()] = total / len(x)
+
+
+@jit
+def count_correct(start, stop, outputs, labels, result):
+    """result (0-d): the rows of outputs (N, K) whose largest value, the first of equals, is the label's."""
+    count = 0
+    for n in range(len(labels)):
+        row, best = outputs[n], 0
+        for k in range(len(row)):
+            is_first_nan = row[k] != row[k] and row[best] == row[best]
+            best = k if row[k] > row[best] or is_first_nan else best
+        count += best == labels[n]
+    result[()] = count
+
+
+@jit
 def cross_entropy(start, stop, scores, labels, gradient, losses, floor):
     """The same of scores (N, K) that are divided by their sum, none taken to be less than `floor`."""
     N, K = scores.shape

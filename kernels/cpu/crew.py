@@ -1,9 +1,10 @@
 """A crew of threads that share out the parts of one kernel, without the GIL from the first part to the last.
 
-One thread posts a job on a board: a kernel, its arguments, and into how many parts to cut its range. Workers
-that look at the board see a new ticket, go in, and take parts until none is left. Whoever posted it works
-too, closes the job when no part is left, and waits only for those who are inside by then: a worker whose core
-is busy with something else delays nobody.
+A job is a kernel, its arguments, and into how many parts to cut its range. One thread posts its address on a
+board. Workers that look at the board see a new ticket, go in, and take parts until none is left. Whoever
+posted it works too, closes the job when no part is left, and waits only for those who are inside by then: a
+worker whose core is busy with something else delays nobody. Jobs that were written once can be run again, many
+in a row, with no Python between them.
 
 Each thread begins with its own share of the parts, the same at every step, and goes on with those of the
 others. So what one kernel leaves in a core's cache, a gradient, say, the next finds there.
@@ -31,17 +32,18 @@ from tinynet.kernels.cpu.jit import compiled
 
 LINE = 8
 """Words of a cache line: what different threads write lies on lines of their own."""
+FUNCTION, THREADS, COUNT, PARTS, ALIGN = range(5)
+"""Places in a job (int64): the address of its function, the threads it may have, the length of its range, into
+how many parts to cut that, what they end at."""
+ARGUMENTS = LINE
+"""Where a job's arguments begin."""
+JOB_SIZE = ARGUMENTS + 256
 LOCK, TICKET, OPEN, INSIDE, JOB = range(0, 5 * LINE, LINE)
-"""Places on a board (int64): taken or not; jobs so far; may workers go in; workers inside; the job."""
-FUNCTION, THREADS, COUNT, PARTS, ALIGN = range(JOB, JOB + 5)
-"""The job: the address of its function, the threads it may have, the length of its range, into how many parts
-to cut that, what they end at."""
+"""Places on a board (int64): taken or not; jobs so far; may workers go in; workers inside; the job's address."""
 MOST_THREADS = 256
 NEXT = JOB + LINE
 """For each slot, the next part of its share."""
-ARGUMENTS = NEXT + MOST_THREADS * LINE
-"""Where the kernel's arguments begin."""
-SIZE = ARGUMENTS + 256
+SIZE = NEXT + MOST_THREADS * LINE
 PATIENCE = 2000
 """Looks at something that should happen at once, before others get this core."""
 
@@ -142,18 +144,18 @@ TASK = ir.FunctionType(ir.VoidType(), [WORD.as_pointer(), WORD, WORD, WORD])
 
 
 @intrinsic
-def post(context, kernel, slot, board, arguments):
-    """Write the compiled kernel's address and its `arguments` (a tuple) on the board.
+def write(context, kernel, slot, job, arguments):
+    """Write the compiled kernel's address and its `arguments` (a tuple) into `job`.
 
     `slot`: an empty tuple for a kernel that does not ask for its slot.
     """
     inner = kernel.get_call_type(context, (types.intp, types.intp, *slot, *arguments.types), {})
 
     def generate(context, builder, signature, values):
-        space = (SIZE - ARGUMENTS) * 8
+        space = (JOB_SIZE - ARGUMENTS) * 8
         needed = context.get_abi_sizeof(values[3].type)
         if needed > space:
-            raise ValueError(f"the arguments take {needed} bytes; a board has room for {space}")
+            raise ValueError(f"the arguments take {needed} bytes; a job has room for {space}")
         compiled = kernel.dispatcher.overloads[inner.args]
         context.active_code_library.add_linking_library(compiled.library)
 
@@ -169,31 +171,60 @@ def post(context, kernel, slot, board, arguments):
 
         data = context.make_array(signature.args[2])(context, builder, values[2]).data
         room = builder.gep(data, [ir.Constant(WORD, ARGUMENTS)])
-        builder.store(values[3], builder.bitcast(room, values[3].type.as_pointer()))
+        borrowed = _borrowed(context, builder, arguments, values[3])
+        builder.store(borrowed, builder.bitcast(room, borrowed.type.as_pointer()))
         builder.store(builder.ptrtoint(task, WORD), builder.gep(data, [ir.Constant(WORD, FUNCTION)]))
         return context.get_dummy_value()
 
-    return types.void(kernel, slot, board, arguments), generate
+    return types.void(kernel, slot, job, arguments), generate
+
+
+def _borrowed(context, builder, kind, arguments):
+    """The tuple `arguments` of type `kind` with arrays that do not count who uses their memory.
+
+    What counts is made anew for each call from Python, and gone after it; the job may be run again.
+    """
+    items = list(cgutils.unpack_tuple(builder, arguments))
+    for position, item in enumerate(kind.types):
+        if isinstance(item, types.Array):
+            array = context.make_array(item)(context, builder, items[position])
+            array.meminfo, array.parent = (cgutils.get_null_value(p.type) for p in (array.meminfo, array.parent))
+            items[position] = array._getvalue()
+    return context.make_tuple(builder, kind, items)
+
+
+def _word(builder, address, place):
+    pointer = builder.inttoptr(address, WORD.as_pointer())
+    return builder.gep(pointer, [place])
 
 
 @intrinsic
-def run_task(context, board, slot, start, stop):
-    """Call the function whose address is on the board, with the arguments that lie there."""
+def read(context, job, place):
+    """The word at `place` of the job at address `job`."""
 
     def generate(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        address = builder.load(builder.gep(data, [ir.Constant(WORD, FUNCTION)]))
-        packed = builder.gep(data, [ir.Constant(WORD, ARGUMENTS)])
-        builder.call(builder.inttoptr(address, TASK.as_pointer()), [packed, *arguments[1:]])
+        return builder.load(_word(builder, *arguments))
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
+def run_task(context, job, slot, start, stop):
+    """Call the function of the job at address `job`, with the arguments that lie there."""
+
+    def generate(context, builder, signature, arguments):
+        function = builder.load(_word(builder, arguments[0], ir.Constant(WORD, FUNCTION)))
+        packed = _word(builder, arguments[0], ir.Constant(WORD, ARGUMENTS))
+        builder.call(builder.inttoptr(function, TASK.as_pointer()), [packed, *arguments[1:]])
         return context.get_dummy_value()
 
-    return types.void(board, types.intp, types.intp, types.intp), generate
+    return types.void(types.int64, types.intp, types.intp, types.intp), generate
 
 
 @compiled
-def take_parts(board, slot):
+def take_parts(board, job, slot):
     """Run the parts of this slot's share, then what is left of the others'."""
-    threads, count, parts, align = board[THREADS], board[COUNT], board[PARTS], board[ALIGN]
+    threads, count, parts, align = read(job, THREADS), read(job, COUNT), read(job, PARTS), read(job, ALIGN)
     units = (count + align - 1) // align
     for neighbour in range(slot, slot + threads):
         owner = neighbour % threads
@@ -203,18 +234,19 @@ def take_parts(board, slot):
             if part >= end:
                 break
             start, stop = units * part // parts * align, units * (part + 1) // parts * align
-            run_task(board, slot, start, min(stop, count))
+            run_task(job, slot, start, min(stop, count))
 
 
 @compiled
-def share_out(board, threads, count, parts, align):
-    """Run what `post` wrote, with all who come and have a slot below `threads`; return when it is done."""
-    board[THREADS], board[COUNT], board[PARTS], board[ALIGN] = threads, count, parts, align
+def share_out(board, job):
+    """Run `job` with all who come and have a slot below its threads; return when it is done."""
+    address, threads, parts = job.ctypes.data, job[THREADS], job[PARTS]
+    board[JOB] = address
     for slot in range(threads):
         board[NEXT + slot * LINE] = parts * slot // threads
     change(board, OPEN, 0, 1)
     add(board, TICKET, 1)
-    take_parts(board, 0)
+    take_parts(board, address, 0)
     change(board, OPEN, 1, 0)
     looks = 0
     while look(board, INSIDE) > 0:
@@ -238,21 +270,32 @@ def serve(board, slot, seen, looks):
         else:
             seen, idle = ticket, 0
             add(board, INSIDE, 1)
-            if look(board, OPEN) == 1 and slot < board[THREADS]:
-                take_parts(board, slot)
+            if look(board, OPEN) == 1 and slot < read(board[JOB], THREADS):
+                take_parts(board, board[JOB], slot)
             add(board, INSIDE, -1)
     return seen
 
 
-def _launch(board, threads, count, parts, align, *arguments):
+@compiled
+def run_all(board, jobs):
+    """Run the rows of `jobs` one after another, by this thread alone where there is little to do, or where
+    others are using the crew."""
     before = control(-1)
     control(before | FLUSH)
-    if parts > 1 and change(board, LOCK, 0, 1):
-        post(kernel, slot, board, arguments)  # noqa: F821 (globals that `launcher` adds)
-        share_out(board, threads, count, parts, align)
-    else:  # little to do, or others are using the crew
-        kernel(0, count, *(slot + arguments))  # noqa: F821
+    for number in range(len(jobs)):
+        job = jobs[number]
+        if job[PARTS] > 1 and change(board, LOCK, 0, 1):
+            share_out(board, job)
+        else:
+            run_task(job.ctypes.data, 0, 0, job[COUNT])
     control(before)
+
+
+def _launch(board, jobs, threads, count, parts, align, *arguments):
+    job = jobs[0]
+    write(kernel, slot, job, arguments)  # noqa: F821 (globals that `launcher` adds)
+    job[THREADS], job[COUNT], job[PARTS], job[ALIGN] = threads, count, parts, align
+    run_all(board, jobs)
 
 
 def first_slot(function):
@@ -261,10 +304,12 @@ def first_slot(function):
 
 
 def launcher(kernel, function):
-    """launch(board, threads, count, parts, align, *arguments) of a compiled kernel, itself to be compiled.
+    """launch(board, jobs, threads, count, parts, align, *arguments) of a compiled kernel, itself to be compiled.
 
-    `function`: the kernel as it was before it was compiled. One whose third parameter is `slot` gets the
-    number of the thread that runs it, below `threads`, for scratch memory of its own.
+    It writes the job into the one row of `jobs` and runs it: whoever keeps the row, and what the arguments
+    point to, can run it again. `function`: the kernel as it was before it was compiled. One whose third
+    parameter is `slot` gets the number of the thread that runs it, below `threads`, for scratch memory of its
+    own.
     """
     slot = first_slot(function)
     names = {**globals(), "kernel": kernel, "slot": slot}

@@ -7,6 +7,8 @@ is still in cache: nothing cancels, and memory is read once. (Chan, Golub, LeVeq
 pairwise algorithm for computing sample variances", 1979.)
 """
 
+import numpy as np
+
 from tinynet.kernels.cpu.jit import jit
 
 
@@ -19,6 +21,16 @@ def column_sums(start, stop, x, rows, sums):
         for m in range(len(chunk)):
             for c in range(len(total)):
                 total[c] += chunk[m, c]
+
+
+@jit
+def add_chunks(start, stop, chunks, sums):
+    """Columns [start, stop) of sums (C,) = Σ over the rows of chunks (K, C), in order."""
+    for c in range(start, stop):
+        total = 0.0
+        for k in range(len(chunks)):
+            total += chunks[k, c]
+        sums[c] = total
 
 
 @jit(reorder=True)
@@ -37,6 +49,13 @@ def chunk_statistics(start, stop, x, rows, means, squares):
             for c in range(len(mean)):
                 distance = chunk[m, c] - mean[c]
                 square[c] += distance * distance
+
+
+@jit
+def inference_scale(start, stop, gamma, variance, epsilon, scale):
+    """scale = γ / √(σ² + ε)."""
+    for c in range(start, stop):
+        scale[c] = gamma[c] / np.sqrt(variance[c] + epsilon)
 
 
 @jit

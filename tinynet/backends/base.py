@@ -33,6 +33,8 @@ class Backend(ABC):
     """The array module: numpy, or cupy."""
     is_rectified = False
     """Bound to a ReLU whose input comes rectified: see `fuse_relu`."""
+    can_record = False
+    """Whether `record` gains anything."""
     loss_check_every = 1
     """Steps between two looks at the loss by the training loop (each costs a synchronisation on a GPU)."""
 
@@ -57,6 +59,15 @@ class Backend(ABC):
     @abstractmethod
     def announce_compiling(self, announce: Callable[[], None] | None) -> None:
         """Call `announce` before any kernel is compiled (a while, once on a machine), until given None."""
+
+    def record(self, run: Callable[[], object]) -> Callable[[], object]:
+        """Run `run`; return what does the same again, on the same arrays, whatever they hold by then.
+
+        `run` computes by operations of this backend alone, bound to a model, and by the same ones each time.
+        By default it is simply run again.
+        """
+        run()
+        return run
 
     # --- arrays ---------------------------------------------------------------------------------------
 
@@ -83,6 +94,10 @@ class Backend(ABC):
     @abstractmethod
     def rescale(self, x: Array, scale: float, offset: float, dtype: str) -> Array:
         """y = scale · x + offset in `dtype`, from an array of any real dtype, same shape."""
+
+    @abstractmethod
+    def rescale_backward(self, dy: Array, scale: float) -> Array:
+        """dx = scale · dy."""
 
     # --- dense ----------------------------------------------------------------------------------------
 
@@ -230,6 +245,10 @@ class Backend(ABC):
     @abstractmethod
     def cross_entropy(self, scores: Array, labels: Array, floor: float) -> tuple[Array, Array]:
         """The same from positive scores (N, K), divided by their sum once none is less than `floor`."""
+
+    @abstractmethod
+    def count_correct(self, outputs: Array, labels: Array) -> Array:
+        """How many rows of outputs (N, K) are largest at their label (N,): 0-d integer."""
 
     @abstractmethod
     def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:

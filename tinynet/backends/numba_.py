@@ -59,6 +59,7 @@ class NumbaBackend(NumpyBackend):
     """Compiled loops from `kernels.cpu`, NumPy's BLAS for matrix products."""
 
     name = "numba"
+    can_record = True
 
     def __init__(self, convolution: str = "auto") -> None:
         """`convolution`: one of `ALGORITHMS`, wherever it applies, or "auto": the fastest for each layer."""
@@ -79,6 +80,9 @@ class NumbaBackend(NumpyBackend):
     def announce_compiling(self, announce: Callable[[], None] | None) -> None:
         jit.announce = announce
 
+    def record(self, run: Callable[[], object]) -> Callable[[], object]:
+        return threads.Program(run)
+
     # --- arrays ---------------------------------------------------------------------------------------
 
     def zeros_flat(self, size: int, dtype: str) -> Array:
@@ -98,10 +102,14 @@ class NumbaBackend(NumpyBackend):
         self._each(elementwise.rescale, x, y, scalars=(y.dtype.type(scale), y.dtype.type(offset)))
         return y
 
+    def rescale_backward(self, dy: Array, scale: float) -> Array:
+        number = dy.dtype.type
+        return self._map("rescale dx", elementwise.rescale, dy, scalars=(number(scale), number(0)))
+
     # --- dense ----------------------------------------------------------------------------------------
 
     def dense(self, x: Array, W: Array, b: Array) -> Array:
-        x, W, b = (np.ascontiguousarray(array) for array in (x, W, b))
+        x, W, b = (_contiguous(array) for array in (x, W, b))
         (N, I), O = x.shape, len(b)
         y = self._buffer("dense", (N, O), x.dtype)
         tile = brgemm.tile_for(N, O, x.itemsize)
@@ -111,7 +119,7 @@ class NumbaBackend(NumpyBackend):
     def dense_backward(
         self, dy: Array, x: Array, W: Array, dW: Array, db: Array, need_dx: bool
     ) -> Array | None:
-        x, dy, W = (np.ascontiguousarray(array) for array in (x, dy, W))
+        x, dy, W = (_contiguous(array) for array in (x, dy, W))
         (N, I), O = x.shape, dy.shape[1]
         tile = brgemm.tile_for(I, O, x.itemsize)
         _product(x, (1, I), dy, (brgemm.width_of(tile), O), _zeros(O, x.dtype), dW, N, tile, by_row=True)
@@ -129,7 +137,7 @@ class NumbaBackend(NumpyBackend):
     # --- convolution and pooling ------------------------------------------------------------------------
 
     def conv2d(self, x: Array, W: Array, b: Array, stride: Pair, padding: Padding) -> tuple[Array, Any]:
-        x, W, b = (np.ascontiguousarray(array) for array in (x, W, b))
+        x, W, b = (_contiguous(array) for array in (x, W, b))
         convolution = self._convolution(x.shape, W.shape, stride, padding)
         y = self._buffer("conv2d", (len(x), *convolution.output, W.shape[3]), x.dtype)
         convolution.forward(x, W, b, self._floor, y)
@@ -146,7 +154,7 @@ class NumbaBackend(NumpyBackend):
         padding: Padding,
         need_dx: bool,
     ) -> Array | None:
-        x, dy, W = saved, np.ascontiguousarray(dy), np.ascontiguousarray(W)
+        x, dy, W = saved, _contiguous(dy), _contiguous(W)
         convolution = self._convolution(x.shape, W.shape, stride, padding)
         convolution.kernel_gradient(x, dy, dW)
         self._sum_rows(dy.reshape(-1, W.shape[3]), db)
@@ -170,7 +178,7 @@ class NumbaBackend(NumpyBackend):
         return algorithm(x, W, stride, padding, self._scratch)
 
     def maxpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> tuple[Array, Any]:
-        x = np.ascontiguousarray(x)
+        x = _contiguous(x)
         shape = (len(x), *output_size(x.shape, window, stride, padding), x.shape[3])
         y = self._buffer("maxpool", shape, x.dtype)
         number = np.dtype(np.uint8 if math.prod(window) <= 256 else np.int32)
@@ -181,12 +189,12 @@ class NumbaBackend(NumpyBackend):
     def maxpool_backward(self, dy: Array, saved: Any, window: Pair, stride: Pair, padding: Padding) -> Array:
         winner, shape = saved
         dx = self._buffer("maxpool dx", shape, dy.dtype)
-        dy = np.ascontiguousarray(dy)
+        dy = _contiguous(dy)
         _over_images(pooling.maxpool_backward, dy, winner, dx, window, stride, _corner(padding))
         return dx
 
     def avgpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> Array:
-        x = np.ascontiguousarray(x)
+        x = _contiguous(x)
         shape = (len(x), *output_size(x.shape, window, stride, padding), x.shape[3])
         y = self._buffer("avgpool", shape, x.dtype)
         _over_images(pooling.avgpool, x, y, window, stride, _corner(padding))
@@ -196,7 +204,7 @@ class NumbaBackend(NumpyBackend):
         self, dy: Array, shape: Shape, window: Pair, stride: Pair, padding: Padding
     ) -> Array:
         dx = self._buffer("avgpool dx", shape, dy.dtype)
-        _over_images(pooling.avgpool_backward, np.ascontiguousarray(dy), dx, window, stride, _corner(padding))
+        _over_images(pooling.avgpool_backward, _contiguous(dy), dx, window, stride, _corner(padding))
         return dx
 
     # --- normalisation and regularisation ---------------------------------------------------------------
@@ -204,7 +212,7 @@ class NumbaBackend(NumpyBackend):
     def batchnorm(
         self, x: Array, gamma: Array, beta: Array, epsilon: float
     ) -> tuple[Array, Array, Array, Any]:
-        x = np.ascontiguousarray(x)
+        x = _contiguous(x)
         means, squares = self._in_chunks(normalization.chunk_statistics, x, results=2)
         rows = _chunk_rows(x)
         counts = np.minimum(rows, len(x) - rows * np.arange(len(means)))[:, None]  # the last chunk is shorter
@@ -218,18 +226,20 @@ class NumbaBackend(NumpyBackend):
     def batchnorm_inference(
         self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float
     ) -> Array:
-        scale = gamma / np.sqrt(variance + epsilon)
-        return self._normalized("batchnorm inference", np.ascontiguousarray(x), mean, scale, beta)
+        scale = self._buffer("batchnorm inference scale", gamma.shape, gamma.dtype)
+        number = gamma.dtype.type(epsilon)
+        threads.over(normalization.inference_scale, len(scale), gamma, variance, number, scale, least=LEAST)
+        return self._normalized("batchnorm inference", _contiguous(x), mean, scale, beta)
 
     def _normalized(self, role: str, x: Array, mean: Array, scale: Array, beta: Array) -> Array:
         y = self._buffer(role, x.shape, x.dtype)
         floor = x.dtype.type(self._floor)
-        _over_rows(normalization.normalize, x, y, mean, scale.astype(x.dtype), beta, floor)
+        _over_rows(normalization.normalize, x, y, mean, scale.astype(x.dtype, copy=False), beta, floor)
         return y
 
     def batchnorm_backward(self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array) -> Array:
         x, mean, inverse_std = saved
-        dy = np.ascontiguousarray(dy)
+        dy = _contiguous(dy)
         sums, products = (
             a.sum(axis=0) for a in self._in_chunks(normalization.chunk_gradients, dy, x, mean, results=2)
         )
@@ -309,12 +319,19 @@ class NumbaBackend(NumpyBackend):
     def _loss(
         self, kernel: Callable[..., None], outputs: Array, labels: Array, setting: float
     ) -> tuple[Array, Array]:
-        outputs = np.ascontiguousarray(outputs)
-        labels = np.ascontiguousarray(labels, dtype=np.int64)
+        outputs = _contiguous(outputs)
+        labels = _contiguous(labels, np.int64)
         gradient = self._buffer("loss gradient", outputs.shape, outputs.dtype)
         losses = self._buffer("losses", labels.shape, np.dtype(np.float64))
         _over_rows(kernel, outputs, labels, gradient, losses, setting)
-        return losses.sum() / len(losses), gradient
+        mean = self._buffer("loss", (), losses.dtype)
+        threads.over(activations.mean, 1, losses, mean)
+        return mean, gradient
+
+    def count_correct(self, outputs: Array, labels: Array) -> Array:
+        result = self._buffer("correct", (), np.dtype(np.int64))
+        threads.over(activations.count_correct, 1, _contiguous(outputs), _contiguous(labels), result)
+        return result
 
     def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:
         sums = np.empty(-(-W.size // CHUNK))
@@ -385,7 +402,7 @@ class NumbaBackend(NumpyBackend):
     def _sum_rows(self, x: Array, sums: Array) -> None:
         """sums (C,) = Σ over the rows of x (M, C)."""
         (chunks,) = self._in_chunks(normalization.column_sums, x, results=1)
-        sums[...] = np.add.reduce(chunks, axis=0)
+        threads.over(normalization.add_chunks, len(sums), chunks, sums, least=LEAST)
 
     def _in_chunks(self, kernel: Callable[..., None], x: Array, *others: Array, results: int) -> Array:
         """kernel's `results` sums over each chunk of rows of x (M, C): float64 (results, chunks, C)."""
@@ -411,7 +428,7 @@ class NumbaBackend(NumpyBackend):
         least: int = LEAST,
     ) -> None:
         """kernel(start, stop, *arrays, *scalars) over the elements of arrays of one shape."""
-        flat = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
+        flat = [_contiguous(array).reshape(-1) for array in arrays]
         threads.over(kernel, flat[0].size, *flat, *scalars, least=least, align=ALIGN)
 
 
@@ -440,6 +457,14 @@ def _product(
     threads.over(product.product, tiles, *arguments, least=least)
 
 
+def _contiguous(array: Array, dtype: Any = None) -> Array:
+    """`array` itself, where it is contiguous and of the dtype, else a copy."""
+    contiguous = np.ascontiguousarray(array, dtype)
+    if contiguous is not array:
+        threads.other_work()
+    return contiguous
+
+
 @cache
 def _zeros(size: int, dtype: np.dtype[Any]) -> Array:
     """Zeros (size,), to be read only."""
@@ -461,7 +486,7 @@ def _over_images(kernel: Callable[..., None], x: Array, *arguments: Any) -> None
 
 
 def _rows(x: Array) -> Array:
-    return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+    return _contiguous(x).reshape(-1, x.shape[-1])
 
 
 def _corner(padding: Padding) -> Pair:

@@ -45,6 +45,9 @@ class NumpyBackend(Backend):
     def rescale(self, x: Array, scale: float, offset: float, dtype: str) -> Array:
         return x.astype(dtype) * scale + offset
 
+    def rescale_backward(self, dy: Array, scale: float) -> Array:
+        return dy * scale
+
     # --- dense ----------------------------------------------------------------------------------------
 
     def dense(self, x: Array, W: Array, b: Array) -> Array:
@@ -244,6 +247,9 @@ class NumpyBackend(Backend):
         is_label = labels[:, None] == self.xp.arange(K)
         gradient = (1.0 / total - is_label / scores) * live / N
         return self.xp.log(total / picked).mean(dtype="float64"), gradient
+
+    def count_correct(self, outputs: Array, labels: Array) -> Array:
+        return (outputs.argmax(axis=-1) == labels).sum()
 
     def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:
         if dW is not None:

@@ -16,6 +16,8 @@ from tinynet.types import Array, Shape
 class Activation(Layer):
     """A layer without parameters whose output has the shape of its input."""
 
+    recordable = ("train", "evaluate")
+
     def build(self, input_shape: Shape) -> Shape:
         return input_shape
 
@@ -130,6 +132,8 @@ class Softmax(Activation):
     Why: ∂yⱼ/∂xₖ = yⱼ (δⱼₖ - yₖ). To train a classifier, leave this layer out and use the loss
     SoftmaxCrossEntropy on the logits: it is exact where probabilities round to 0.
     """
+
+    recordable = ("evaluate",)
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
         self.check_input(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from tinynet.backends.base import Backend
 from tinynet.errors import ConfigError, DTypeError, ShapeError
@@ -38,6 +38,10 @@ class Layer(ABC):
     grads: Views = field(default_factory=Views, init=False, repr=False)
     state: Views = field(default_factory=Views, init=False, repr=False)
     ops: Backend = field(init=False, repr=False)
+
+    recordable: ClassVar[tuple[str, ...]] = ()
+    """The phases ("train", "evaluate") in which each batch takes the same operations of `ops` and no other
+    arithmetic, in training backward too: a backend may then record them (`Backend.record`)."""
 
     def release(self) -> None:
         """Undo what a model that could not be built has set, so that the layer can go into another."""

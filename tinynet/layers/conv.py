@@ -41,6 +41,8 @@ class Conv2D(Layer):
     _stride: Pair = field(default=(1, 1), init=False, repr=False)
     _padding: Padding = field(default=((0, 0), (0, 0)), init=False, repr=False)
 
+    recordable = ("evaluate",)
+
     def build(self, input_shape: Shape) -> Shape:
         check_count(self, "filters")
         check_setting(self.l2 >= 0, self, "l2", "0 or more")

@@ -26,6 +26,8 @@ class Dense(Layer):
     init: str = "glorot_uniform"
     l2: float = 0.0
 
+    recordable = ("train", "evaluate")
+
     def build(self, input_shape: Shape) -> Shape:
         check_count(self, "units")
         check_setting(self.l2 >= 0, self, "l2", "0 or more")

@@ -23,6 +23,8 @@ class Dropout(Layer):
 
     rate: float
 
+    recordable = ("evaluate",)
+
     def build(self, input_shape: Shape) -> Shape:
         check_setting(0 <= self.rate < 1, self, "rate", "in [0, 1)")
         return input_shape

@@ -29,6 +29,8 @@ class BatchNorm(Layer):
     momentum: float = 0.9
     epsilon: float = 1e-5
 
+    recordable = ("evaluate",)
+
     def build(self, input_shape: Shape) -> Shape:
         check_setting(0 <= self.momentum < 1, self, "momentum", "in [0, 1)")
         check_setting(self.epsilon > 0, self, "epsilon", "above 0")

@@ -13,6 +13,8 @@ from tinynet.types import Array, Shape
 class Rearrangement(Layer):
     """The same values in the same order, in another shape."""
 
+    recordable = ("train", "evaluate")
+
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, None]:
         self.check_input(x)
         return x.reshape(len(x), *self.output_shape), None
@@ -65,6 +67,8 @@ class Rescale(Layer):
     scale: float = 1.0 / 255.0
     offset: float = 0.0
 
+    recordable = ("train", "evaluate")
+
     def build(self, input_shape: Shape) -> Shape:
         if self.scale == 0:
             raise ConfigError("Rescale by 0 loses its input", expected="a scale other than 0", received=0)
@@ -76,4 +80,4 @@ class Rescale(Layer):
 
     def backward(self, dy: Array, cache: None) -> Array | None:
         self.check_gradient(dy)
-        return dy * self.scale
+        return self.ops.rescale_backward(dy, self.scale)
