@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -90,8 +90,8 @@ class Sequential:
         self._l2 = {name: spec.l2 for name, spec in self.store.specs.items() if spec.l2}
         learners = (i for i, layer in enumerate(self.layers) if layer.param_specs)
         self._first_learner = next(learners, len(self.layers))
-        outputs = Recorder(self.backend, self._outputs) if self.is_recordable("evaluate") else self._outputs
-        self._infer: Callable[[Array], Array] = outputs
+        can_record = self.is_recordable("evaluate")
+        self._infer = Recorder(self.backend, lambda x: self.forward(x)[0], may_record=can_record)
 
     def _check_unused(self) -> None:
         for position, layer in enumerate(self.layers):
@@ -164,8 +164,19 @@ class Sequential:
             out[start : start + len(batch)] = self.backend.to_host(self._infer(batch))
         return out
 
-    def _outputs(self, x: Array) -> Array:
-        return self.forward(x)[0]
+    def freeze(self) -> None:
+        """Take it that the weights stay as they are: forms of them that are faster to read are made once.
+
+        Changing a weight does not show in `predict` from now on, until `unfreeze`. Training unfreezes.
+        """
+        self.workspace.frozen = {}
+        self._infer.forget()
+
+    def unfreeze(self) -> None:
+        """Weights may change again."""
+        if self.workspace.frozen is not None:
+            self.workspace.frozen = None
+            self._infer.forget()
 
     def is_recordable(self, phase: str) -> bool:
         """Whether every layer is, in that phase ("train" or "evaluate")."""

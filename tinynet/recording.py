@@ -24,12 +24,17 @@ class Recorder:
     that the next call may overwrite.
     """
 
-    def __init__(self, backend: Backend, compute: Callable[..., Any]) -> None:
+    def __init__(self, backend: Backend, compute: Callable[..., Any], *, may_record: bool = True) -> None:
         self._backend, self._compute = backend, compute
+        self._records = may_record and backend.can_record
         self._recordings: dict[Any, _Recording] = {}
 
+    def forget(self) -> None:
+        """Record anew from now on."""
+        self._recordings.clear()
+
     def __call__(self, *batch: Array) -> Any:
-        if not self._backend.can_record or sum(array.nbytes for array in batch) > LARGEST:
+        if not self._records or sum(array.nbytes for array in batch) > LARGEST:
             return self._compute(*batch)
         key = tuple((array.shape, array.dtype) for array in batch)
         recording = self._recordings.get(key)

@@ -158,6 +158,16 @@ def other_work() -> None:
         _caller.program.is_complete = False
 
 
+@contextmanager
+def not_noted() -> Iterator[None]:
+    """A program under way does not repeat what kernels do inside: their results will still be there."""
+    outer, _caller.program = _caller.program, None
+    try:
+        yield
+    finally:
+        _caller.program = outer
+
+
 class _Caller(threading.local):
     """What belongs to each thread that calls kernels: where it writes a job, the program that notes them."""
 

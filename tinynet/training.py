@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -108,9 +108,8 @@ class Trainer:
             self._check(inputs, targets)
         self.loss.start(model)
         self.optimizer.start(model)
-        is_recordable = model.is_recordable("train") and self.loss.recordable
-        recorded = Recorder(model.backend, self._gradients) if is_recordable else self._gradients
-        self._differentiate: Callable[[Array, Array], tuple[Any, Any]] = recorded
+        can_record = model.is_recordable("train") and self.loss.recordable
+        self._differentiate = Recorder(model.backend, self._gradients, may_record=can_record)
         self.train = Batches(*train, batch_size, model.backend)
         self.validation = Batches(*validation, EVALUATION_BATCH, model.backend) if validation else None
 
@@ -121,6 +120,7 @@ class Trainer:
             began = time.perf_counter()
             for x, targets in self.train.epoch(self.model.seed, state.epoch, state.batch):
                 rate = self.learning_rate(state.batch)
+                self.model.unfreeze()
                 loss, correct = self._differentiate(self.model.as_input(x), targets)
                 loss = loss + self.model.regularize()
                 if state.step % self.model.backend.loss_check_every == 0 and not math.isfinite(loss):

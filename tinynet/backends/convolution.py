@@ -1,6 +1,6 @@
 """Two ways to convolve on a CPU: through a matrix of windows (im2col), and directly from the image.
 
-Both write into arrays they are handed and take scratch memory from `buffer(role, shape, dtype)`. Both give
+Both write into arrays they are handed and take scratch memory from `Memory`. Both give
 the same bits for any number of threads: what is summed over images is cut into groups by shape alone.
 """
 
@@ -17,10 +17,9 @@ import numpy as np
 from tinynet import threads
 from tinynet.backends.base import Padding, Pair
 from tinynet.backends.numpy_ import output_size
+from tinynet.backends.workspace import Memory
 from tinynet.kernels.cpu import brgemm, direct, im2col, product
 from tinynet.types import Array, Shape
-
-Buffer = Callable[[str, Shape, Any], Array]
 
 MOST_GROUPS = 32
 """Groups of images that each have a kernel gradient of their own."""
@@ -42,9 +41,9 @@ class Im2col:
     than keeping it. x (N, H, W, C), W (KH, KW, C, F), dy and y (N, OH, OW, F).
     """
 
-    def __init__(self, x: Shape, W: Shape, stride: Pair, padding: Padding, buffer: Buffer) -> None:
+    def __init__(self, x: Shape, W: Shape, stride: Pair, padding: Padding, memory: Memory) -> None:
         self.images, self.channels, self.filters = x[0], x[3], W[3]
-        self.window, self.stride, self.padding, self.buffer = (W[0], W[1]), stride, padding, buffer
+        self.window, self.stride, self.padding, self.memory = (W[0], W[1]), stride, padding, memory
         self.output = output_size(x, self.window, stride, padding)
         self.depth = math.prod(W[:3])
         self.is_pointwise = self.window == stride == (1, 1) and not any(padding[0] + padding[1])
@@ -81,7 +80,7 @@ class Im2col:
     def kernel_gradient(self, x: Array, dy: Array, dW: Array) -> None:
         """dW = Σ over images and pixels of windowᵀ · dy."""
         size = self.depth * self.filters
-        sums = self.buffer("conv2d dW", (self.groups, self.depth, self.filters), x.dtype)
+        sums = self.memory.scratch("conv2d dW", (self.groups, self.depth, self.filters), x.dtype)
 
         def compute(start: int, stop: int, scratch: Array) -> None:
             columns, block = scratch[: self.columns], scratch[self.columns :].reshape(sums.shape[1:])
@@ -134,7 +133,7 @@ class Im2col:
         """task(start, stop, its own scratch array) over the groups of images."""
         number = threads.parts(self.groups, 1, 1, threads.size())
         edges = [self.groups * i // number for i in range(number + 1)]
-        memory = self.buffer("conv2d scratch", (number, scratch), dtype)
+        memory = self.memory.scratch("conv2d scratch", (number, scratch), dtype)
         with threads.serial_blas():
             parts = zip(pairwise(edges), memory, strict=True)
             threads.together([partial(task, *part, own) for part, own in parts])
@@ -143,24 +142,24 @@ class Im2col:
 class Direct(Im2col):
     """The same without the matrix: tiles of the product straight from the image (`kernels.cpu.direct`)."""
 
-    def __init__(self, x: Shape, W: Shape, stride: Pair, padding: Padding, buffer: Buffer) -> None:
-        super().__init__(x, W, stride, padding, buffer)
+    def __init__(self, x: Shape, W: Shape, stride: Pair, padding: Padding, memory: Memory) -> None:
+        super().__init__(x, W, stride, padding, memory)
         per_image = math.prod(x[1:]) + math.prod(self.output) * self.filters
         self.per_group = min(max(self.per_group, BLOCK // per_image), self.images)
 
     def forward(self, x: Array, W: Array, b: Array, floor: float, y: Array) -> None:
         width = brgemm.width_of(brgemm.tile_for(y.shape[2], self.filters, x.itemsize))
-        if math.prod(y.shape[:3]) < WORTH_PACKING:
+        if math.prod(y.shape[:3]) < WORTH_PACKING and not self.memory.is_frozen:
             kernels, strides = W, (width, self.filters)
         else:
-            kernels, strides = self._panels(self.depth, self.filters, width, x.dtype)
-            threads.over(product.pack, len(kernels), W.reshape(self.depth, -1), kernels)
+            kernels = packed(W.reshape(self.depth, -1), width, self.memory)
+            strides = (self.depth * width, width)
         self._convolve(x, self.padding, kernels, strides, b, floor, y, self.stride)
 
     def kernel_gradient(self, x: Array, dy: Array, dW: Array) -> None:
         run = self.window[1] * self.channels
         tile = brgemm.tile_for(run, self.filters, x.itemsize)
-        sums = self.buffer("conv2d dW", (self.groups, self.window[0], run, self.filters), x.dtype)
+        sums = self.memory.scratch("conv2d dW", (self.groups, self.window[0], run, self.filters), x.dtype)
         padded = self._padded(x, self.padding, self.per_group)
         corner = (self.padding[0][0], self.padding[1][0] * self.channels)
         nothing = np.empty(0, x.dtype)
@@ -181,8 +180,9 @@ class Direct(Im2col):
 
         width = brgemm.width_of(brgemm.tile_for(dx.shape[2], self.channels, dy.itemsize))
         depth = math.prod(self.window) * self.filters
-        kernels, strides = self._panels(depth, self.channels, width, dy.dtype)
+        kernels = self.memory.scratch("turned", (-(-self.channels // width), depth, width), dy.dtype)
         threads.over(direct.pack_turned, len(kernels), W, kernels)
+        strides = (depth * width, width)
         self._convolve(dy, padding, kernels, strides, np.empty(0, dy.dtype), -math.inf, dx, (1, 1))
 
     @property
@@ -191,13 +191,6 @@ class Direct(Im2col):
         (top, bottom), (left, right) = self.padding
         down, across = self.window[0] - 1, self.window[1] - 1
         return (down - top, down - bottom), (across - left, across - right)
-
-    def _panels(self, depth: int, filters: int, width: int, dtype: Any) -> tuple[Array, Pair]:
-        """Room for kernels (depth, filters) in panels, and the distance of panels and of their rows."""
-        return self.buffer("panels", (-(-filters // width), depth, width), dtype), (
-            depth * width,
-            width,
-        )
 
     def _convolve(
         self,
@@ -231,7 +224,16 @@ class Direct(Im2col):
         if not any(padding[0] + padding[1]):
             return np.empty((threads.size(), 0, 0, 0), x.dtype)
         shape = (threads.size(), images, H + sum(padding[0]), (W + sum(padding[1])) * C)
-        return self.buffer("padded", shape, x.dtype)
+        return self.memory.scratch("padded", shape, x.dtype)
+
+
+def packed(W: Array, width: int, memory: Memory) -> Array:
+    """W (I, O) in panels (O / width, I, width): what a tile reads lies in one piece."""
+
+    def pack(panels: Array) -> None:
+        threads.over(product.pack, len(panels), W, panels)
+
+    return memory.from_weights("panels", (-(-W.shape[1] // width), len(W), width), W.dtype, pack)
 
 
 def lines(x: Array) -> Array:

@@ -22,10 +22,10 @@ import numpy as np
 
 from tinynet import threads
 from tinynet.backends.base import Backend, Padding, Pair
-from tinynet.backends.convolution import WORTH_A_THREAD, Direct, Im2col
+from tinynet.backends.convolution import WORTH_A_THREAD, Direct, Im2col, packed
 from tinynet.backends.numpy_ import NumpyBackend, output_size
 from tinynet.backends.winograd import Winograd
-from tinynet.backends.workspace import Workspace, aligned_empty
+from tinynet.backends.workspace import Memory, Workspace, aligned_empty
 from tinynet.kernels.cpu import (
     activations,
     brgemm,
@@ -49,6 +49,8 @@ DEPTH = 128
 """Rows of a panel that all tiles use before the next are read: 16 KiB, which stay in a first-level cache."""
 FETCH = 8
 """Multiply-adds that take as long as reading a value that is in no cache."""
+FEW = 8
+"""Rows that are read in less time than frozen weights that lie in one piece save."""
 CHUNK = 1 << 14
 """Elements of one partial sum."""
 NUMBERS = "?bBhHiIlLqQfd"
@@ -64,13 +66,12 @@ class NumbaBackend(NumpyBackend):
     def __init__(self, convolution: str = "auto") -> None:
         """`convolution`: one of `ALGORITHMS`, wherever it applies, or "auto": the fastest for each layer."""
         self.convolution = convolution
-        self._workspace: Workspace | None = None
-        self._owner = ""
+        self.memory = Memory()
         self._floor = -math.inf
 
     def bound_to(self, workspace: Workspace, owner: str) -> NumbaBackend:
         bound = copy.copy(self)
-        bound._workspace, bound._owner = workspace, owner
+        bound.memory = Memory(workspace, owner)
         return bound
 
     def fuse_relu(self, before: Backend) -> None:
@@ -98,7 +99,7 @@ class NumbaBackend(NumpyBackend):
     def rescale(self, x: Array, scale: float, offset: float, dtype: str) -> Array:
         if x.dtype.char not in NUMBERS:
             return super().rescale(x, scale, offset, dtype)
-        y = self._buffer("rescale", x.shape, np.dtype(dtype))
+        y = self.memory.own("rescale", x.shape, np.dtype(dtype))
         self._each(elementwise.rescale, x, y, scalars=(y.dtype.type(scale), y.dtype.type(offset)))
         return y
 
@@ -111,9 +112,13 @@ class NumbaBackend(NumpyBackend):
     def dense(self, x: Array, W: Array, b: Array) -> Array:
         x, W, b = (_contiguous(array) for array in (x, W, b))
         (N, I), O = x.shape, len(b)
-        y = self._buffer("dense", (N, O), x.dtype)
+        y = self.memory.own("dense", (N, O), x.dtype)
         tile = brgemm.tile_for(N, O, x.itemsize)
-        _product(x, (I, 1), W, (brgemm.width_of(tile), O), b, y, I, tile, self._floor)
+        width = brgemm.width_of(tile)
+        strides = (width, O)
+        if self.memory.is_frozen and N <= FEW:
+            W, strides = packed(W, width, self.memory), (I * width, width)
+        _product(x, (I, 1), W, strides, b, y, I, tile, self._floor)
         return y
 
     def dense_backward(
@@ -126,10 +131,10 @@ class NumbaBackend(NumpyBackend):
         self._sum_rows(dy, db)
         if not need_dx:
             return None
-        dx = self._buffer("dense dx", x.shape, x.dtype)
+        dx = self.memory.own("dense dx", x.shape, x.dtype)
         tile = brgemm.tile_for(N, I, x.itemsize)
         width = brgemm.width_of(tile)
-        panels = self._buffer("dense dx panels", (-(-I // width), O, width), x.dtype)
+        panels = self.memory.own("dense dx panels", (-(-I // width), O, width), x.dtype)
         threads.over(product.pack_transposed, len(panels), W, panels, least=-(-LEAST // (O * width)))
         _product(dy, (O, 1), panels, (O * width, width), _zeros(I, x.dtype), dx, O, tile)
         return dx
@@ -139,7 +144,7 @@ class NumbaBackend(NumpyBackend):
     def conv2d(self, x: Array, W: Array, b: Array, stride: Pair, padding: Padding) -> tuple[Array, Any]:
         x, W, b = (_contiguous(array) for array in (x, W, b))
         convolution = self._convolution(x.shape, W.shape, stride, padding)
-        y = self._buffer("conv2d", (len(x), *convolution.output, W.shape[3]), x.dtype)
+        y = self.memory.own("conv2d", (len(x), *convolution.output, W.shape[3]), x.dtype)
         convolution.forward(x, W, b, self._floor, y)
         return y, x
 
@@ -160,7 +165,7 @@ class NumbaBackend(NumpyBackend):
         self._sum_rows(dy.reshape(-1, W.shape[3]), db)
         if not need_dx:
             return None
-        dx = self._buffer("conv2d dx", x.shape, x.dtype)
+        dx = self.memory.own("conv2d dx", x.shape, x.dtype)
         convolution.input_gradient(dy, W, dx)
         return dx
 
@@ -175,20 +180,20 @@ class NumbaBackend(NumpyBackend):
     def _convolution(self, x: Shape, W: Shape, stride: Pair, padding: Padding) -> Im2col:
         output = output_size(x, (W[0], W[1]), stride, padding)
         algorithm = ALGORITHMS[self.algorithm_for(x[0], W, output, stride)]
-        return algorithm(x, W, stride, padding, self._scratch)
+        return algorithm(x, W, stride, padding, self.memory)
 
     def maxpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> tuple[Array, Any]:
         x = _contiguous(x)
         shape = (len(x), *output_size(x.shape, window, stride, padding), x.shape[3])
-        y = self._buffer("maxpool", shape, x.dtype)
+        y = self.memory.own("maxpool", shape, x.dtype)
         number = np.dtype(np.uint8 if math.prod(window) <= 256 else np.int32)
-        winner = self._buffer("maxpool winner", shape, number)
+        winner = self.memory.own("maxpool winner", shape, number)
         _over_images(pooling.maxpool, x, y, winner, window, stride, _corner(padding))
         return y, (winner, x.shape)
 
     def maxpool_backward(self, dy: Array, saved: Any, window: Pair, stride: Pair, padding: Padding) -> Array:
         winner, shape = saved
-        dx = self._buffer("maxpool dx", shape, dy.dtype)
+        dx = self.memory.own("maxpool dx", shape, dy.dtype)
         dy = _contiguous(dy)
         _over_images(pooling.maxpool_backward, dy, winner, dx, window, stride, _corner(padding))
         return dx
@@ -196,14 +201,14 @@ class NumbaBackend(NumpyBackend):
     def avgpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> Array:
         x = _contiguous(x)
         shape = (len(x), *output_size(x.shape, window, stride, padding), x.shape[3])
-        y = self._buffer("avgpool", shape, x.dtype)
+        y = self.memory.own("avgpool", shape, x.dtype)
         _over_images(pooling.avgpool, x, y, window, stride, _corner(padding))
         return y
 
     def avgpool_backward(
         self, dy: Array, shape: Shape, window: Pair, stride: Pair, padding: Padding
     ) -> Array:
-        dx = self._buffer("avgpool dx", shape, dy.dtype)
+        dx = self.memory.own("avgpool dx", shape, dy.dtype)
         _over_images(pooling.avgpool_backward, _contiguous(dy), dx, window, stride, _corner(padding))
         return dx
 
@@ -226,13 +231,13 @@ class NumbaBackend(NumpyBackend):
     def batchnorm_inference(
         self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float
     ) -> Array:
-        scale = self._buffer("batchnorm inference scale", gamma.shape, gamma.dtype)
+        scale = self.memory.own("batchnorm inference scale", gamma.shape, gamma.dtype)
         number = gamma.dtype.type(epsilon)
         threads.over(normalization.inference_scale, len(scale), gamma, variance, number, scale, least=LEAST)
         return self._normalized("batchnorm inference", _contiguous(x), mean, scale, beta)
 
     def _normalized(self, role: str, x: Array, mean: Array, scale: Array, beta: Array) -> Array:
-        y = self._buffer(role, x.shape, x.dtype)
+        y = self.memory.own(role, x.shape, x.dtype)
         floor = x.dtype.type(self._floor)
         _over_rows(normalization.normalize, x, y, mean, scale.astype(x.dtype, copy=False), beta, floor)
         return y
@@ -248,14 +253,14 @@ class NumbaBackend(NumpyBackend):
         scale = gamma * inverse_std
         slope = -scale * products * inverse_std**2 / len(x)
         shift = -scale * sums / len(x)
-        dx = self._buffer("batchnorm dx", x.shape, x.dtype)
+        dx = self.memory.own("batchnorm dx", x.shape, x.dtype)
         per_channel = (a.astype(x.dtype) for a in (scale, slope, shift))
         _over_rows(normalization.normalize_backward, dy, x, dx, mean, *per_channel)
         return dx
 
     def dropout(self, x: Array, rate: float, key: Key) -> tuple[Array, Any]:
-        y = self._buffer("dropout", x.shape, x.dtype)
-        keep = self._buffer("dropout keep", x.shape, np.dtype(np.bool_))
+        y = self.memory.own("dropout", x.shape, x.dtype)
+        keep = self.memory.own("dropout keep", x.shape, np.dtype(np.bool_))
         scalars = (_words(key), np.int64(drop_threshold(rate)), x.dtype.type(1.0 / (1.0 - rate)))
         self._each(philox.dropout, x, y, keep, scalars=scalars)
         return y, keep
@@ -304,7 +309,7 @@ class NumbaBackend(NumpyBackend):
         return self._map("tanh dx", activations.tanh_backward, dy, y)
 
     def softmax(self, x: Array) -> Array:
-        y = self._buffer("softmax", x.shape, x.dtype)
+        y = self.memory.own("softmax", x.shape, x.dtype)
         _over_rows(activations.softmax, _rows(x), _rows(y))
         return y
 
@@ -321,15 +326,15 @@ class NumbaBackend(NumpyBackend):
     ) -> tuple[Array, Array]:
         outputs = _contiguous(outputs)
         labels = _contiguous(labels, np.int64)
-        gradient = self._buffer("loss gradient", outputs.shape, outputs.dtype)
-        losses = self._buffer("losses", labels.shape, np.dtype(np.float64))
+        gradient = self.memory.own("loss gradient", outputs.shape, outputs.dtype)
+        losses = self.memory.own("losses", labels.shape, np.dtype(np.float64))
         _over_rows(kernel, outputs, labels, gradient, losses, setting)
-        mean = self._buffer("loss", (), losses.dtype)
+        mean = self.memory.own("loss", (), losses.dtype)
         threads.over(activations.mean, 1, losses, mean)
         return mean, gradient
 
     def count_correct(self, outputs: Array, labels: Array) -> Array:
-        result = self._buffer("correct", (), np.dtype(np.int64))
+        result = self.memory.own("correct", (), np.dtype(np.int64))
         threads.over(activations.count_correct, 1, _contiguous(outputs), _contiguous(labels), result)
         return result
 
@@ -386,19 +391,6 @@ class NumbaBackend(NumpyBackend):
 
     # --- buffers and threads -----------------------------------------------------------------------------
 
-    def _buffer(self, role: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
-        """An array to write into: the model's own, when bound to one; a fresh one otherwise."""
-        return self._array(self._owner, role, shape, dtype)
-
-    def _scratch(self, role: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
-        """The same, to be used within one operation: all layers share it, so that it is in cache."""
-        return self._array("scratch", role, shape, dtype)
-
-    def _array(self, owner: str, role: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
-        if self._workspace is None:
-            return aligned_empty(math.prod(shape), dtype).reshape(shape)
-        return self._workspace.array(owner, role, shape, dtype)
-
     def _sum_rows(self, x: Array, sums: Array) -> None:
         """sums (C,) = Σ over the rows of x (M, C)."""
         (chunks,) = self._in_chunks(normalization.column_sums, x, results=1)
@@ -408,7 +400,7 @@ class NumbaBackend(NumpyBackend):
         """kernel's `results` sums over each chunk of rows of x (M, C): float64 (results, chunks, C)."""
         rows = _chunk_rows(x)
         chunks = -(-len(x) // rows)
-        sums = self._buffer("chunk sums", (results, chunks, x.shape[1]), np.dtype(np.float64))
+        sums = self.memory.own("chunk sums", (results, chunks, x.shape[1]), np.dtype(np.float64))
         threads.over(kernel, chunks, x, *others, rows, *sums, least=LEAST // CHUNK)
         return sums
 
@@ -416,7 +408,7 @@ class NumbaBackend(NumpyBackend):
         self, role: str, kernel: Callable[..., None], *inputs: Array, scalars: tuple[Any, ...] = ()
     ) -> Array:
         """kernel(start, stop, *inputs, output, *scalars) elementwise; the output is like the first input."""
-        output = self._buffer(role, inputs[0].shape, inputs[0].dtype)
+        output = self.memory.own(role, inputs[0].shape, inputs[0].dtype)
         self._each(kernel, *inputs, output, scalars=scalars)
         return output
 

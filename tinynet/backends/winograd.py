@@ -72,7 +72,7 @@ class Winograd(Direct):
         if min(padding[0] + padding[1]) < 0:
             super().input_gradient(dy, W, dx)
             return
-        turned = self.buffer("winograd turned", (*W.shape[:2], W.shape[3], W.shape[2]), W.dtype)
+        turned = self.memory.scratch("winograd turned", (*W.shape[:2], W.shape[3], W.shape[2]), W.dtype)
         threads.over(winograd.turn, self.filters, W, turned)
         self._by_tiles(dy, turned, padding, np.empty(0, dy.dtype), -math.inf, dx)
 
@@ -111,16 +111,16 @@ class Winograd(Direct):
 
     def _spread(self, role: str, size: int, dtype: Any) -> Array:
         """(36, `size` or more), with places at distances that do not share cache sets."""
-        return self.buffer(f"winograd {role}", (winograd.PLACES, size + PAD), dtype)
+        return self.memory.scratch(f"winograd {role}", (winograd.PLACES, size + PAD), dtype)
 
     def _places(self, role: str, leading: Shape, tiles: int, depth: int, dtype: Any) -> Array:
         """(*leading, 36, T, depth) for `tiles` or more; T is odd, so that places do not share cache sets."""
-        return self.buffer(f"winograd {role}", (*leading, winograd.PLACES, tiles | 1, depth), dtype)
+        return self.memory.scratch(f"winograd {role}", (*leading, winograd.PLACES, tiles | 1, depth), dtype)
 
     def _scratch_images(self, role: str, grid: Pair, border: int, depth: int, dtype: Any) -> Array:
         """Images (threads, 1, H, W·depth) of `grid` tiles and a border on two sides."""
         H, W = (winograd.TILE * tiles + border for tiles in grid)
-        return self.buffer(f"winograd {role} images", (threads.size(), 1, H, W * depth), dtype)
+        return self.memory.scratch(f"winograd {role} images", (threads.size(), 1, H, W * depth), dtype)
 
 
 def _grid(output: Shape) -> Pair:

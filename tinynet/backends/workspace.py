@@ -11,9 +11,13 @@ again in the same phase: copy what must live longer.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from tinynet import threads
 from tinynet.types import Array, Shape
 
 
@@ -29,6 +33,8 @@ class Workspace:
 
     def __init__(self) -> None:
         self.phase = "train"
+        self.frozen: dict[tuple[str, str, Shape], Array] | None = None
+        """What was made of weights that no longer change; None while they may."""
         self._blocks: dict[tuple[str, str, str, np.dtype[np.generic]], Array] = {}
         self._views: dict[tuple[str, str, str, np.dtype[np.generic], Shape], Array] = {}
 
@@ -48,3 +54,45 @@ class Workspace:
     def nbytes(self) -> int:
         """Bytes held by all blocks."""
         return sum(block.nbytes for block in self._blocks.values())
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A layer's access to the workspace of its model; without one, every array is a fresh one."""
+
+    workspace: Workspace | None = None
+    owner: str = ""
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether weights no longer change, so that forms of them are worth keeping."""
+        return self.workspace is not None and self.workspace.frozen is not None
+
+    def own(self, role: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
+        """To write a result into: valid until the same operation of this layer runs again."""
+        return self._array(self.owner, role, shape, dtype)
+
+    def scratch(self, role: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
+        """To be used within one operation: all layers share it, so that it is in cache."""
+        return self._array("scratch", role, shape, dtype)
+
+    def from_weights(
+        self, role: str, shape: Shape, dtype: np.dtype[Any], fill: Callable[[Array], None]
+    ) -> Array:
+        """What `fill` makes of this layer's weights: each time in scratch memory, once if they are frozen."""
+        if self.workspace is None or self.workspace.frozen is None:
+            array = self.scratch(role, shape, dtype)
+            fill(array)
+            return array
+        key = (self.owner, role, shape)
+        if key not in self.workspace.frozen:
+            with threads.not_noted():
+                array = aligned_empty(math.prod(shape), dtype).reshape(shape)
+                fill(array)
+            self.workspace.frozen[key] = array
+        return self.workspace.frozen[key]
+
+    def _array(self, owner: str, role: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
+        if self.workspace is None:
+            return aligned_empty(math.prod(shape), dtype).reshape(shape)
+        return self.workspace.array(owner, role, shape, dtype)
