@@ -35,12 +35,13 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from rich.console import Console
 
-from tinynet import Sequential, Trainer, config, recipe, threads
+from tinynet import Sequential, Trainer, backends, config, recipe, threads
 from tinynet.benchmark.harness import machine
 from tinynet.benchmark.rows import BATCH
 from tinynet.kernels.cpu import brgemm
 from tinynet.layers import Layer
 from tinynet.losses import LOSSES
+from tinynet.training import StepEnd
 
 RESULTS = Path(__file__).parent / "results"
 NETS = ("mlp", "lenet", "kaggle-cnn")
@@ -258,27 +259,35 @@ class Step(NamedTuple):
 
 def measure_step(net: str, batch: int, steps: int) -> Step:
     """The operations of a net's training step, each the median over `steps`."""
-    trainer = make_trainer(net, batch, SKIPPED + steps)
+    trainer = make_trainer(net, batch, SKIPPED + steps, record=False)
     taken: dict[tuple[Any, str], list[float]] = defaultdict(list)
     model, loss = trainer.model, trainer.loss
     watched = [(layer, name) for layer in model.layers for name in ("forward", "backward")]
     watched += [(loss, "forward"), (loss, "backward"), (model, "regularize"), (trainer.optimizer, "step")]
     for owner, name in watched:
         watch(owner, name, taken[owner, name])
-    whole: list[float] = []
-    events = trainer.events()
-    for _ in range(SKIPPED + steps):
-        began = time.perf_counter()
-        next(events)
-        whole.append(time.perf_counter() - began)
+    seconds_of_steps(trainer)
     medians = {place: statistics.median(times[SKIPPED:]) for place, times in taken.items() if times}
+    whole = seconds_of_steps(make_trainer(net, batch, SKIPPED + steps, record=True))
     return Step(net, batch, statistics.median(whole[SKIPPED:]), operations(trainer, batch, medians))
 
 
-def make_trainer(net: str, batch: int, steps: int) -> Trainer:
-    """Ready for an epoch of `steps` batches of noise."""
+def seconds_of_steps(trainer: Trainer) -> list[float]:
+    """Of each step of an epoch."""
+    taken, began = [], time.perf_counter()
+    for event in trainer.events():
+        if isinstance(event, StepEnd):
+            taken.append(time.perf_counter() - began)
+            began = time.perf_counter()
+    return taken
+
+
+def make_trainer(net: str, batch: int, steps: int, record: bool) -> Trainer:
+    """Ready for an epoch of `steps` batches of noise; operations can be watched if nothing is recorded."""
     plan = recipe.load(net)
-    model = Sequential.from_config(plan.as_table(), backend="numba")
+    backend = backends.get("numba")
+    backend.can_record = record
+    model = Sequential.from_config(plan.as_table(), backend=backend)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (steps * batch, *model.input_shape), np.uint8)
     labels = random.integers(0, 10, steps * batch)
@@ -374,7 +383,8 @@ def as_markdown(report: dict[str, Any], roofs: list[Roofs], steps: list[Step]) -
         "Bytes: each array in or out, once. FLOPs of a convolution: those of the direct method, also where",
         "it is computed with fewer multiplications (Winograd). An operation can pass 100 % for that reason,",
         "or where the one before left its operands in a cache. A ReLU that the layer before it has computed",
-        "is not listed. Measured: median per call within training steps, Python's part included.",
+        "is not listed. Measured: median per call within training steps, called from Python one by one. A",
+        "step is timed as it is trained: what a backend can record of it runs without Python in between.",
         "",
         "![Roofline](roofline.png)",
         "",

@@ -91,7 +91,7 @@ class Sequential:
         learners = (i for i, layer in enumerate(self.layers) if layer.param_specs)
         self._first_learner = next(learners, len(self.layers))
         can_record = self.is_recordable("evaluate")
-        self._infer = Recorder(self.backend, lambda x: self.forward(x)[0], may_record=can_record)
+        self._infer = Recorder(self.backend, self._outputs, may_record=can_record)
 
     def _check_unused(self) -> None:
         for position, layer in enumerate(self.layers):
@@ -164,17 +164,25 @@ class Sequential:
             out[start : start + len(batch)] = self.backend.to_host(self._infer(batch))
         return out
 
+    def _outputs(self, x: Array) -> Array:
+        return self.forward(x)[0]
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it is taken that weights stay as they are: see `freeze`."""
+        return self.workspace.frozen is not None
+
     def freeze(self) -> None:
         """Take it that the weights stay as they are: forms of them that are faster to read are made once.
 
-        Changing a weight does not show in `predict` from now on, until `unfreeze`. Training unfreezes.
+        A weight that changes from now on may not show in `predict` until `unfreeze`. Training unfreezes.
         """
         self.workspace.frozen = {}
         self._infer.forget()
 
     def unfreeze(self) -> None:
         """Weights may change again."""
-        if self.workspace.frozen is not None:
+        if self.is_frozen:
             self.workspace.frozen = None
             self._infer.forget()
 

@@ -153,7 +153,7 @@ class Program:
 
 
 def other_work() -> None:
-    """Say that something was computed just now that is no kernel: a program under way must not leave it out."""
+    """Say that something was computed that is no kernel: a program under way must not leave it out."""
     if _caller.program is not None:
         _caller.program.is_complete = False
 

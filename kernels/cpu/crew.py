@@ -3,8 +3,8 @@
 A job is a kernel, its arguments, and into how many parts to cut its range. One thread posts its address on a
 board. Workers that look at the board see a new ticket, go in, and take parts until none is left. Whoever
 posted it works too, closes the job when no part is left, and waits only for those who are inside by then: a
-worker whose core is busy with something else delays nobody. Jobs that were written once can be run again, many
-in a row, with no Python between them.
+worker whose core is busy with something else delays nobody. Jobs that were written once can be run again,
+many in a row, with no Python between them.
 
 Each thread begins with its own share of the parts, the same at every step, and goes on with those of the
 others. So what one kernel leaves in a core's cache, a gradient, say, the next finds there.
@@ -33,13 +33,14 @@ from tinynet.kernels.cpu.jit import compiled
 LINE = 8
 """Words of a cache line: what different threads write lies on lines of their own."""
 FUNCTION, THREADS, COUNT, PARTS, ALIGN = range(5)
-"""Places in a job (int64): the address of its function, the threads it may have, the length of its range, into
-how many parts to cut that, what they end at."""
+"""Places in a job (int64): the address of its function, the threads it may have, the length of its range,
+into how many parts to cut that, what they end at."""
 ARGUMENTS = LINE
 """Where a job's arguments begin."""
 JOB_SIZE = ARGUMENTS + 256
 LOCK, TICKET, OPEN, INSIDE, JOB = range(0, 5 * LINE, LINE)
-"""Places on a board (int64): taken or not; jobs so far; may workers go in; workers inside; the job's address."""
+"""Places on a board (int64): taken or not; jobs so far; may workers go in; workers inside; the address of
+the job."""
 MOST_THREADS = 256
 NEXT = JOB + LINE
 """For each slot, the next part of its share."""
@@ -188,7 +189,8 @@ def _borrowed(context, builder, kind, arguments):
     for position, item in enumerate(kind.types):
         if isinstance(item, types.Array):
             array = context.make_array(item)(context, builder, items[position])
-            array.meminfo, array.parent = (cgutils.get_null_value(p.type) for p in (array.meminfo, array.parent))
+            array.meminfo = cgutils.get_null_value(array.meminfo.type)
+            array.parent = cgutils.get_null_value(array.parent.type)
             items[position] = array._getvalue()
     return context.make_tuple(builder, kind, items)
 
@@ -304,7 +306,7 @@ def first_slot(function):
 
 
 def launcher(kernel, function):
-    """launch(board, jobs, threads, count, parts, align, *arguments) of a compiled kernel, itself to be compiled.
+    """launch(board, jobs, threads, count, parts, align, *arguments) of a kernel, to be compiled like it.
 
     It writes the job into the one row of `jobs` and runs it: whoever keeps the row, and what the arguments
     point to, can run it again. `function`: the kernel as it was before it was compiled. One whose third

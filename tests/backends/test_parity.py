@@ -152,6 +152,18 @@ def rescale(ops: Backend, draw: Draw) -> list[Any]:
     return [ops.rescale(x, 1 / 255, -0.5, draw.g.dtype).copy() for x in inputs]
 
 
+def rescale_backward(ops: Backend, draw: Draw) -> list[Any]:
+    return [ops.rescale_backward(draw.images(), 0.3)]
+
+
+def count_correct(ops: Backend, draw: Draw) -> list[Any]:
+    N, K = draw.g.N * draw.g.H * draw.g.W, draw.g.F
+    outputs, labels = draw(N, K), draw.random.integers(0, K, N)
+    outputs[::2] = np.round(outputs[::2])  # ties
+    outputs[1::4, K // 2 :] = np.nan
+    return [ops.count_correct(outputs, labels)]
+
+
 def softmax(ops: Backend, draw: Draw) -> list[Any]:
     y = ops.softmax(8 * draw.images())
     return [y, ops.softmax_backward(draw.images(), y)]
@@ -218,6 +230,8 @@ CASES: dict[str, Callable[[Backend, Draw], list[Any]]] = {
     "dropout": dropout,
     "random_bits": random_bits,
     "rescale": rescale,
+    "rescale_backward": rescale_backward,
+    "count_correct": count_correct,
     "softmax": softmax,
     "softmax_cross_entropy": softmax_cross_entropy,
     "cross_entropy": cross_entropy,

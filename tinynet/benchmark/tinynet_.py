@@ -65,6 +65,8 @@ class Peer:
         return loss
 
     def infer(self, x: Array) -> Array:
+        if not self.model.is_frozen:
+            self.model.freeze()
         return self.model.predict(x)
 
 

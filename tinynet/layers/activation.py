@@ -6,6 +6,7 @@ Where f' is simplest in terms of y = f(x), y is what the backward keeps.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tinynet.layers.base import Layer, check_setting
 from tinynet.rng import Key
@@ -16,7 +17,7 @@ from tinynet.types import Array, Shape
 class Activation(Layer):
     """A layer without parameters whose output has the shape of its input."""
 
-    recordable = ("train", "evaluate")
+    recordable: ClassVar[tuple[str, ...]] = ("train", "evaluate")
 
     def build(self, input_shape: Shape) -> Shape:
         return input_shape

@@ -1,0 +1,368 @@
+"""Recorded steps and predictions, and frozen models: the same bits as called one by one."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+
+import tinynet as tn
+from tinynet import layers as L
+from tinynet import threads
+from tinynet.backends.numba_ import NumbaBackend
+from tinynet.checkpoint import weights_sha256
+from tinynet.kernels.cpu import elementwise
+from tinynet.layers import LAYERS
+from tinynet.layers.base import Layer
+from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
+from tinynet.rng import Key
+from tinynet.types import Array
+
+needs_compiler = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is recorded uncompiled")
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.integers(0, 256, (40, 12, 12, 16), np.uint8)
+LABELS = RANDOM.integers(0, 10, 40)
+ACTIVATIONS: list[type[Layer]] = [L.ReLU, L.LeakyReLU, L.ELU, L.GELU, L.Sigmoid, L.Tanh]
+
+
+def backend(record: bool, convolution: str = "auto") -> NumbaBackend:
+    ops = NumbaBackend(convolution)
+    ops.can_record = record
+    return ops
+
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> list[threads.Program]:
+    """Those made in a test."""
+    made: list[threads.Program] = []
+    begin = threads.Program.__init__
+
+    def noted(program: threads.Program, run: Any) -> None:
+        made.append(program)
+        begin(program, run)
+
+    monkeypatch.setattr(threads.Program, "__init__", noted)
+    return made
+
+
+def is_repeated(program: threads.Program) -> bool:
+    """Whether it runs without its Python."""
+    return program._jobs is not None
+
+
+# --- training -----------------------------------------------------------------------------------------------
+
+
+def dense_net(activation: type[Layer]) -> list[Layer]:
+    return [
+        L.Rescale(),
+        L.Reshape((48, 48)),
+        L.Flatten(),
+        L.Dense(130),
+        activation(),
+        L.Rescale(0.5),  # has a backward here
+        L.Dense(10),
+    ]
+
+
+def trained(layers: list[Layer], loss: Loss, dtype: str, record: bool, *, limit: int = 2) -> tuple[Any, ...]:
+    """The weights' hash and each step's loss, after batches of 16, 16 and 8."""
+    model = tn.Sequential(layers, IMAGES.shape[1:], backend=backend(record), dtype=dtype)
+    with threads.limit(limit):
+        trainer = tn.Trainer(model, (IMAGES, LABELS), loss=loss, epochs=3, batch_size=16)
+        losses = [float(event.loss) for event in trainer.events() if hasattr(event, "loss")]
+    return weights_sha256(model), losses, [record["accuracy"] for record in trainer.state.history]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_recorded_steps_are_those_steps(
+    activation: type[Layer], dtype: str, programs: list[threads.Program]
+) -> None:
+    expected = trained(dense_net(activation), SoftmaxCrossEntropy(0.1), dtype, record=False)
+    assert not programs
+    assert trained(dense_net(activation), SoftmaxCrossEntropy(0.1), dtype, record=True) == expected
+    assert len(programs) == 2  # a batch of 16 and one of 8
+    assert all(map(is_repeated, programs)) is not numba.config.DISABLE_JIT
+
+
+def test_every_layer_that_is_recorded_in_training_was_tried_above() -> None:
+    tried = {type(layer) for activation in ACTIVATIONS for layer in dense_net(activation)}
+    assert {kind for kind in LAYERS.values() if "train" in kind.recordable} == tried
+
+
+def test_recorded_steps_with_scores_for_a_loss() -> None:
+    net = [L.Rescale(), L.Flatten(), L.Dense(10), L.Sigmoid()]
+    expected = trained([*net], CrossEntropy(), "float32", record=False)
+    again = [type(layer)(**vars_of(layer)) for layer in net]
+    assert trained(again, CrossEntropy(), "float32", record=True) == expected
+
+
+def vars_of(layer: Layer) -> dict[str, Any]:
+    return {"units": layer.units} if isinstance(layer, L.Dense) else {}
+
+
+def test_a_penalty_is_added_after_what_is_recorded() -> None:
+    def net() -> list[Layer]:
+        return [L.Rescale(), L.Flatten(), L.Dense(10, l2=0.01)]
+
+    loss = SoftmaxCrossEntropy
+    assert trained(net(), loss(), "float32", record=True) == trained(net(), loss(), "float32", record=False)
+
+
+@pytest.mark.parametrize(
+    ("layer", "loss"),
+    [
+        (L.Dropout(0.5), SoftmaxCrossEntropy()),
+        (L.BatchNorm(), SoftmaxCrossEntropy()),
+        (L.Softmax(), CrossEntropy()),
+    ],
+)
+def test_what_changes_from_step_to_step_is_not_recorded(
+    layer: Layer, loss: Loss, programs: list[threads.Program]
+) -> None:
+    trained([L.Rescale(), L.Flatten(), L.Dense(10), layer], loss, "float32", record=True)
+    assert not programs
+
+
+def test_a_loss_of_array_expressions_is_not_recorded(programs: list[threads.Program]) -> None:
+    model = tn.Sequential([L.Rescale(), L.Flatten(), L.Dense(2)], IMAGES.shape[1:], backend="numba")
+    tn.Trainer(model, (IMAGES, np.ones((40, 2), "float32")), loss=MeanSquaredError(), epochs=1).run()
+    assert not programs
+
+
+@dataclass(eq=False)
+class Twice(Layer):
+    """A user's own layer, which says nothing about recording."""
+
+    def build(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, None]:
+        return 2 * x, None
+
+    def backward(self, dy: Array, cache: None) -> Array:
+        return 2 * dy
+
+
+def test_a_layer_that_does_not_ask_for_it_is_not_recorded(programs: list[threads.Program]) -> None:
+    layers = [L.Rescale(), L.Flatten(), Twice(), L.Dense(10)]
+    model = tn.Sequential(layers, IMAGES.shape[1:], backend="numba")
+    tn.Trainer(model, (IMAGES, LABELS), epochs=1, batch_size=16).run()
+    assert np.array_equal(model.predict(IMAGES), model.predict(IMAGES[::-1])[::-1])
+    assert not programs
+
+
+def test_another_number_of_threads_is_respected_in_mid_run() -> None:
+    def net() -> list[Layer]:
+        return [L.Rescale(), L.Flatten(), L.Dense(300), L.ReLU(), L.Dense(10)]
+
+    def run(*limits: int) -> str:
+        model = tn.Sequential(net(), IMAGES.shape[1:], backend="numba")
+        steps = tn.Trainer(model, (IMAGES, LABELS), epochs=3, batch_size=40).events()
+        for count in limits:
+            with threads.limit(count):
+                next(step for step in steps if hasattr(step, "loss"))
+        return weights_sha256(model)
+
+    assert run(3, 1, 2) == run(1, 1, 1)
+
+
+# --- prediction ---------------------------------------------------------------------------------------------
+
+
+def conv_net() -> list[Layer]:
+    return [
+        L.Rescale(),
+        L.Conv2D(16, 3, padding="same"),
+        L.BatchNorm(),
+        L.ReLU(),
+        L.Conv2D(16, 3),
+        L.ELU(),
+        L.MaxPool2D(),
+        L.AvgPool2D(2, stride=1, padding=1),
+        L.Flatten(),
+        L.Dropout(0.5),
+        L.Dense(10),
+        L.Softmax(),
+    ]
+
+
+def learned(ops: NumbaBackend) -> tn.Sequential:
+    model = tn.Sequential(conv_net(), IMAGES.shape[1:], backend=ops)
+    tn.Trainer(model, (IMAGES, LABELS), loss=CrossEntropy(), epochs=1, batch_size=20).run()
+    return model
+
+
+@pytest.mark.parametrize("freeze", [False, True], ids=["free", "frozen"])
+@pytest.mark.parametrize("convolution", ["direct", "winograd", "im2col"])
+def test_recorded_predictions_are_those_predictions(
+    convolution: str, freeze: bool, programs: list[threads.Program]
+) -> None:
+    plain, recorded = learned(backend(False, convolution)), learned(backend(True, convolution))
+    if freeze:
+        recorded.freeze()
+    for batch in (1, 3):
+        for start in range(0, 12, batch):
+            x = IMAGES[start : start + batch]
+            np.testing.assert_array_equal(recorded.predict(x), plain.predict(x))
+    can_repeat = convolution != "im2col" and not numba.config.DISABLE_JIT  # products by BLAS are no kernels
+    assert [is_repeated(program) for program in programs] == [can_repeat] * 2
+
+
+def test_every_layer_that_is_recorded_in_prediction_was_tried() -> None:
+    tried = {type(layer) for layer in [*conv_net(), *(n for a in ACTIVATIONS for n in dense_net(a))]}
+    assert {kind for kind in LAYERS.values() if "evaluate" in kind.recordable} == tried
+
+
+def test_large_batches_are_not_copied_into_a_recording(programs: list[threads.Program]) -> None:
+    model = learned(backend(True))
+    many = np.concatenate([IMAGES] * 7)[:256]
+    np.testing.assert_array_equal(model.predict(many)[:40], model.predict(IMAGES))
+    assert len(programs) == 1
+
+
+def test_training_goes_on_after_predictions_on_a_frozen_model() -> None:
+    def run(freeze: bool) -> tuple[str, Array]:
+        model = tn.Sequential(conv_net(), IMAGES.shape[1:], backend="numba")
+        trainer = tn.Trainer(model, (IMAGES, LABELS), loss=CrossEntropy(), epochs=2, batch_size=20)
+        for _ in trainer.events():
+            if freeze:
+                model.freeze()
+                model.predict(IMAGES[:1])
+        return weights_sha256(model), model.predict(IMAGES)
+
+    (plain, expected), (frozen, found) = run(False), run(True)
+    assert plain == frozen
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_weights_of_a_frozen_model_show_when_it_is_unfrozen() -> None:
+    model = learned(backend(True, "direct"))
+    x, kernel = IMAGES[:1], model.layers[1].params.W
+    before = model.predict(x)
+    model.freeze()
+    np.testing.assert_array_equal(model.predict(x), before)
+    kernel[...] = 0
+    np.testing.assert_array_equal(model.predict(x), before)
+    model.unfreeze()
+    assert not model.is_frozen
+    assert not np.array_equal(model.predict(x), before)
+
+
+def test_freezing_changes_nothing_where_nothing_is_kept() -> None:
+    model = tn.Sequential(conv_net(), IMAGES.shape[1:], backend="numpy")
+    before = model.predict(IMAGES)
+    model.freeze()
+    np.testing.assert_array_equal(model.predict(IMAGES), before)
+
+
+# --- programs -----------------------------------------------------------------------------------------------
+
+
+def scale(x: Array, y: Array, factor: float = 2.0) -> None:
+    threads.over(elementwise.rescale, x.size, x, y, factor, 0.0, least=100)
+
+
+@pytest.fixture(params=[1, 3])
+def size(request: pytest.FixtureRequest) -> Iterator[int]:
+    with threads.limit(request.param):
+        yield request.param
+
+
+@needs_compiler
+def test_a_program_works_on_what_its_arrays_hold_by_then(size: int) -> None:
+    x, y, z = np.arange(1000.0), np.empty(1000), np.empty(1000)
+    calls = []
+
+    def run() -> None:
+        calls.append(1)
+        scale(x, y)
+        scale(y, z, 10.0)
+
+    program = threads.Program(run)
+    np.testing.assert_array_equal(z, 20 * x)
+    x[:] = -1
+    program()
+    np.testing.assert_array_equal(z, -20)
+    assert len(calls) == 1
+
+
+@needs_compiler
+def test_a_program_keeps_the_memory_it_works_on(size: int) -> None:
+    x, results = np.arange(1000.0), []
+
+    def run() -> None:
+        middle, y = np.empty(1000), np.empty(1000)
+        scale(x, middle)
+        scale(middle, y)
+        results.append(y)
+
+    program = threads.Program(run)
+    gc.collect()
+    others = [np.full(1000, 7.0) for _ in range(100)]  # what was freed would be used again here
+    program()
+    np.testing.assert_array_equal(results[0], 4 * x)
+    assert all((other == 7).all() for other in others)
+
+
+@needs_compiler
+def test_what_is_not_noted_happens_once() -> None:
+    x, y, z = np.ones(10), np.empty(10), np.empty(10)
+
+    def run() -> None:
+        with threads.not_noted():
+            scale(x, y)
+        scale(y, z)
+
+    program = threads.Program(run)
+    x[:] = 5
+    program()
+    np.testing.assert_array_equal(z, 4)
+
+
+def test_a_program_with_other_work_is_run_again_as_it_is() -> None:
+    x, y = np.ones(10), np.empty(10)
+
+    def run() -> None:
+        threads.other_work()
+        scale(x + 1, y)
+
+    program = threads.Program(run)
+    x[:] = 5
+    program()
+    np.testing.assert_array_equal(y, 12)
+
+
+@needs_compiler
+def test_a_program_that_fails_to_be_noted_leaves_no_trace() -> None:
+    def run() -> None:
+        raise ValueError("not today")
+
+    with pytest.raises(ValueError, match="not today"):
+        threads.Program(run)
+    assert threads._caller.program is None
+
+
+@needs_compiler
+def test_programs_of_several_threads_do_not_meet() -> None:
+    """The crew works for one of them at a time; the others do theirs alone."""
+
+    def work(number: int) -> bool:
+        x, y = np.full(5000, float(number)), np.empty(5000)
+        program = threads.Program(lambda: scale(x, y))
+        for repeat in range(300):
+            x[:] = number + repeat
+            program()
+            if not (y == 2.0 * (number + repeat)).all():
+                return False
+        return True
+
+    with threads.limit(3), ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(8)))
