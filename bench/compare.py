@@ -82,14 +82,14 @@ def peers_in(folder: Path) -> list[Contender]:
 
 
 def measure(
-    row: Row, peers: list[Contender], settings: Settings, on_round: Callable[[], None]
+    row: Row, ours: Contender, peers: list[Contender], settings: Settings, on_round: Callable[[], None]
 ) -> list[Result]:
     """Ours beside each of the peers."""
     with ExitStack() as stack:
         refused: dict[str, str] = {}
         turns: dict[str, TakeTurn] = {}
         expected: list[float] = []
-        for contender in (OURS, *peers):
+        for contender in (ours, *peers):
             try:
                 process = stack.enter_context(Process(contender, row.net, row.batch, settings))
                 answer = check(process, row)
@@ -99,7 +99,7 @@ def measure(
                 else:
                     turns[contender.name] = ready(contender, process, row, settings)
             except ContenderError as error:
-                if contender == OURS:
+                if contender == ours:
                     raise
                 refused[contender.name] = f"failed: {error}"
         most_lost = settings.most_lost_in(row)
@@ -159,6 +159,12 @@ def chosen_rows(patterns: str) -> list[Row]:
         raise click.BadParameter(str(error)) from error
 
 
+def ours_in(folder: Path) -> Contender:
+    """tinynet in the environment that has nothing but tinynet, if it is set up; else in this one."""
+    python = folder / "tinynet" / "bin" / "python"
+    return OURS._replace(python=python) if python.exists() else OURS
+
+
 def chosen_peers(names: str, folder: Path) -> list[Contender]:
     """Those of these names, or of all names, that are set up."""
     known = {peer.name: peer for peer in peers_in(folder)}
@@ -206,7 +212,7 @@ def main(
     date: str,
 ) -> None:
     """Compare tinynet with other frameworks, row by row; the files are written after each row."""
-    plan, contenders = chosen_rows(rows), chosen_peers(peers, environments)
+    plan, ours, contenders = chosen_rows(rows), ours_in(environments), chosen_peers(peers, environments)
     count = count or threads.budget()
     limit_cores(count)
     train = data.load(dataset).train
@@ -215,7 +221,7 @@ def main(
         write_data(settings.folder, train.images, train.labels)
         for net in {row.net for row in plan}:
             write_net(settings.folder, net, recipe.load(net))
-        versions = {c.file.stem.strip("_"): about(c, plan[0].net, settings) for c in (OURS, *contenders)}
+        versions = {c.file.stem.strip("_"): about(c, plan[0].net, settings) for c in (ours, *contenders)}
         report = {
             "date": date,
             "machine": machine(),
@@ -230,7 +236,7 @@ def main(
             for row in plan:
                 task = progress.add_task(row.name, total=min(rounds, row.most_rounds))
                 taking_part = [peer for peer in contenders if row.kind in peer.kinds]
-                results += measure(row, taking_part, settings, lambda task=task: progress.advance(task))
+                results += measure(row, ours, taking_part, settings, lambda task=task: progress.advance(task))
                 write(out, report, results)
     for result in results:
         console.print("  ".join(tables.cells(result)), highlight=False)

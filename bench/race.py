@@ -25,12 +25,11 @@ from rich.console import Console
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from compare import LOSS_TOLERANCES, chosen_peers, first_losses, limit_cores  # noqa: E402
+from compare import LOSS_TOLERANCES, chosen_peers, first_losses, limit_cores, ours_in  # noqa: E402
 from pairs import Comparison, compare, disagreement  # noqa: E402
 
 from tinynet import config, data, recipe, threads  # noqa: E402
 from tinynet.benchmark.harness import (  # noqa: E402
-    OURS,
     Contender,
     Process,
     Settings,
@@ -176,7 +175,7 @@ def main(
     plan = recipe.load(architecture)
     training = plan.training
     check_comparable(training)
-    contenders = [OURS, *chosen_peers("torch", environments)]
+    contenders = [ours_in(environments), *chosen_peers("torch", environments)]
     if len(contenders) < 2:
         raise click.UsageError("PyTorch is not set up: bench/peers/setup makes its environment")
     count = count or threads.budget()

@@ -84,11 +84,8 @@ def settings(tmp_path: Path) -> harness.Settings:
     return harness.Settings(tmp_path, rounds=2, seconds=0.001, most_lost=1.0, threads=1)
 
 
-def test_a_row_with_ourselves_as_the_peer(
-    settings: harness.Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(compare, "OURS", READABLE)
-    [found] = compare.measure(ROW, [TWIN], settings, lambda: None)
+def test_a_row_with_ourselves_as_the_peer(settings: harness.Settings) -> None:
+    [found] = compare.measure(ROW, READABLE, [TWIN], settings, lambda: None)
     assert not found.refused
     assert found.comparison is not None
     assert found.comparison.kept == 2
@@ -98,9 +95,8 @@ def test_a_row_with_ourselves_as_the_peer(
 def test_a_peer_that_computes_something_else_is_not_timed(
     settings: harness.Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare, "OURS", READABLE)
     monkeypatch.setattr(compare, "check", lambda process, row: [1.0 + (process.name == "twin"), 1.0, 1.0])
-    [found] = compare.measure(ROW, [TWIN], settings, lambda: None)
+    [found] = compare.measure(ROW, READABLE, [TWIN], settings, lambda: None)
     assert found.comparison is None
     assert found.refused == "not timed: number 1 of 3 is 1 for us, 2 for them"
 
