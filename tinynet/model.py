@@ -14,7 +14,7 @@ from tinynet import backends, config
 from tinynet.backends.base import Backend
 from tinynet.backends.workspace import Workspace
 from tinynet.errors import ConfigError, DTypeError, ShapeError
-from tinynet.layers import LAYERS, BatchNorm, Conv2D, Dense, ReLU
+from tinynet.layers import LAYERS, BatchNorm, Conv2D, Dense, MaxPool2D, ReLU
 from tinynet.layers.base import Layer
 from tinynet.params import ParameterStore
 from tinynet.recording import Recorder
@@ -115,6 +115,8 @@ class Sequential:
         for before, layer in pairwise(self.layers):
             if isinstance(layer, ReLU) and isinstance(before, Dense | Conv2D | BatchNorm):
                 layer.ops.fuse_relu(before.ops)
+            if isinstance(layer, MaxPool2D) and isinstance(before, ReLU):
+                layer.ops.fuse_max_pool(before.ops)
 
     def forward(self, x: Array, *, train: bool = False, step: int = 0) -> tuple[Array, Tape]:
         """(outputs (N, …), tape) of a batch x (N, *input_shape) on the backend's device.

@@ -17,8 +17,12 @@ def clip(o, stride, corner, window, size):
 
 
 @jit
-def maxpool(start, stop, x, y, winner, window, stride, corner):
-    """y (N, OH, OW, C) and winner, the number u · KW + v of the first largest pixel in its window."""
+def maxpool(start, stop, x, y, winner, window, stride, corner, positive):
+    """y (N, OH, OW, C) and winner, the number u · KW + v of the first largest pixel in its window.
+
+    positive: nobody wins where y is not above 0, for x that comes from a ReLU, whose gradient is 0 there.
+    """
+    nobody = winner.dtype.type(window[0] * window[1])
     _, H, W, C = x.shape
     _, OH, OW, _ = y.shape
     for n in range(start, stop):
@@ -39,14 +43,19 @@ def maxpool(start, stop, x, y, winner, window, stride, corner):
                             wins = best[c] == best[c] and not pixel[c] <= best[c]
                             place[c] = number if wins else place[c]
                             best[c] = pixel[c] if wins else best[c]
+                if positive:
+                    for c in range(C):
+                        place[c] = place[c] if best[c] > 0 else nobody
 
 
 @jit
 def maxpool_backward(start, stop, dy, winner, dx, window, stride, corner):
     _, H, W, C = dx.shape
     _, OH, OW, _ = dy.shape
+    tiles = stride == window and corner == (0, 0) and H == OH * window[0] and W == OW * window[1]
     for n in range(start, stop):
-        dx[n] = 0
+        if not tiles:
+            dx[n] = 0
         for oh in range(OH):
             top, u0, u1 = clip(oh, stride[0], corner[0], window[0], H)
             for ow in range(OW):
@@ -55,8 +64,12 @@ def maxpool_backward(start, stop, dy, winner, dx, window, stride, corner):
                 for u in range(u0, u1):
                     for v in range(v0, v1):
                         pixel, number = dx[n, top + u, left + v], winner.dtype.type(u * window[1] + v)
-                        for c in range(C):
-                            pixel[c] += gradient[c] if place[c] == number else dx.dtype.type(0)
+                        if tiles:  # each pixel lies in one window
+                            for c in range(C):
+                                pixel[c] = gradient[c] if place[c] == number else dx.dtype.type(0)
+                        else:
+                            for c in range(C):
+                                pixel[c] += gradient[c] if place[c] == number else dx.dtype.type(0)
 
 
 @jit

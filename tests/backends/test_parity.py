@@ -477,6 +477,7 @@ def test_a_relu_fused_with_what_is_before_it_changes_nothing(algorithm: str, dty
             Conv2D(16),
             BatchNorm(),
             ReLU(),
+            MaxPool2D(),
             Flatten(),
             Dense(20),
             ReLU(),
@@ -486,6 +487,23 @@ def test_a_relu_fused_with_what_is_before_it_changes_nothing(algorithm: str, dty
         y, tape = model.forward(x, train=True)
         dx = model.backward(dy, tape, input_gradient=True)
         results.append([y.copy(), dx, model.store.grads.flat, model.predict(x)])
+    assert_close(*results, dtype)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("pool", [{}, {"window": 3, "stride": 2}, {"window": 4, "padding": 1}, {"window": 16}])
+def test_max_pooling_that_does_the_backward_of_the_relu_before_it(pool: dict[str, Any], dtype: str) -> None:
+    """Many windows are all zeros after this ReLU: none of their pixels gets a gradient."""
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((6, 17, 16, 3)) - 1).astype(dtype)
+    x[0, :5, :5, 0] = np.nan
+    results = []
+    for backend in (NumbaBackend(), NumpyBackend()):
+        model = Sequential([ReLU(), MaxPool2D(**pool)], (17, 16, 3), backend=backend, dtype=dtype)
+        y, tape = model.forward(x, train=True)
+        dy = np.random.default_rng(1).standard_normal(y.shape).astype(dtype)
+        results.append([y, model.backward(dy, tape, input_gradient=True)])
+    assert (results[0][0][1:] == 0).any() or pool == {"window": 16}
     assert_close(*results, dtype)
 
 

@@ -56,6 +56,13 @@ class Backend(ABC):
         """
         return
 
+    def fuse_max_pool(self, relu: Backend) -> None:
+        """`maxpool` sees nothing but what the ReLU of `relu` returns, and may do that one's backward as well.
+
+        Both are bound to their layers. By default nothing is fused.
+        """
+        return
+
     @abstractmethod
     def announce_compiling(self, announce: Callable[[], None] | None) -> None:
         """Call `announce` before any kernel is compiled (a while, once on a machine), until given None."""

@@ -68,6 +68,7 @@ class NumbaBackend(NumpyBackend):
         self.convolution = convolution
         self.memory = Memory()
         self._floor = -math.inf
+        self._does_relu_backward = self._has_backward_done = False
 
     def bound_to(self, workspace: Workspace, owner: str) -> NumbaBackend:
         bound = copy.copy(self)
@@ -77,6 +78,10 @@ class NumbaBackend(NumpyBackend):
     def fuse_relu(self, before: Backend) -> None:
         assert isinstance(before, NumbaBackend)
         before._floor, self.is_rectified = 0.0, True
+
+    def fuse_max_pool(self, relu: Backend) -> None:
+        assert isinstance(relu, NumbaBackend)
+        self._does_relu_backward, relu._has_backward_done = True, True
 
     def announce_compiling(self, announce: Callable[[], None] | None) -> None:
         jit.announce = announce
@@ -186,9 +191,10 @@ class NumbaBackend(NumpyBackend):
         x = _contiguous(x)
         shape = (len(x), *output_size(x.shape, window, stride, padding), x.shape[3])
         y = self.memory.own("maxpool", shape, x.dtype)
-        number = np.dtype(np.uint8 if math.prod(window) <= 256 else np.int32)
+        number = np.dtype(np.uint8 if math.prod(window) < 256 else np.int32)
         winner = self.memory.own("maxpool winner", shape, number)
-        _over_images(pooling.maxpool, x, y, winner, window, stride, _corner(padding))
+        geometry = (window, stride, _corner(padding))
+        _over_images(pooling.maxpool, x, y, winner, *geometry, self._does_relu_backward)
         return y, (winner, x.shape)
 
     def maxpool_backward(self, dy: Array, saved: Any, window: Pair, stride: Pair, padding: Padding) -> Array:
@@ -275,7 +281,7 @@ class NumbaBackend(NumpyBackend):
         return x if self.is_rectified else self._map("relu", activations.relu, x)
 
     def relu_backward(self, dy: Array, y: Array) -> Array:
-        return self._map("relu dx", activations.relu_backward, dy, y)
+        return dy if self._has_backward_done else self._map("relu dx", activations.relu_backward, dy, y)
 
     def leaky_relu(self, x: Array, slope: float) -> Array:
         return self._map("leaky_relu", activations.leaky_relu, x, scalars=(x.dtype.type(slope),))
