@@ -10,7 +10,8 @@
     epochs = 5
     optimizer = { type = "Adam", learning_rate = 0.001 }
 
-The named ones lie in `tinynet/zoo`. Every key is checked; an unknown one is an error that lists the known.
+The named ones lie in `tinynet/zoo`; in `zoo/reference` the same nets with the settings of the systems they come
+from. Every key is checked; an unknown one is an error that lists the known.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -102,25 +104,26 @@ class Recipe:
         return dataclasses.asdict(self)
 
 
-def names() -> list[str]:
-    """The named recipes."""
-    zoo = resources.files("tinynet.zoo").iterdir()
-    return sorted(entry.name.removesuffix(".toml") for entry in zoo if entry.name.endswith(".toml"))
+def names(*, reference: bool = False) -> list[str]:
+    """The named recipes: our own, or the settings of the reference systems."""
+    files = (entry.name for entry in _zoo(reference).iterdir())
+    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
 
 
-def load(name: str) -> Recipe:
-    """The recipe called `name`, or the one in the TOML file at that path.
+def load(name: str, *, reference: bool = False) -> Recipe:
+    """The recipe called `name`, ours or the reference system's, or the one in the TOML file at that path.
 
     Raises ConfigError for an unknown name, a file that is missing or no TOML, an unknown key, a wrong value.
     """
-    if name in names():
-        text, where = resources.files("tinynet.zoo").joinpath(f"{name}.toml").read_text("utf-8"), name
-    elif name.endswith(".toml"):
+    known = names(reference=reference)
+    if name in known:
+        text, where = _zoo(reference).joinpath(f"{name}.toml").read_text("utf-8"), name
+    elif name.endswith(".toml") and not reference:
         text, where = _read(Path(name)), name
     else:
         raise ConfigError(
-            "unknown architecture",
-            expected=f"{', '.join(names())}, or the path of a .toml file",
+            "no reference system has this architecture" if reference else "unknown architecture",
+            expected=", ".join(known) + ("" if reference else ", or the path of a .toml file"),
             received=repr(name),
         )
     try:
@@ -139,6 +142,11 @@ def from_table(table: Mapping[str, Any]) -> Recipe:
     rest = {key: value for key, value in table.items() if key != "training"}
     recipe = config.from_arguments(Recipe, rest, "the recipe")
     return dataclasses.replace(recipe, training=config.from_arguments(Training, training, "[training]"))
+
+
+def _zoo(reference: bool) -> Traversable:
+    zoo = resources.files("tinynet.zoo")
+    return zoo.joinpath("reference") if reference else zoo
 
 
 def _read(path: Path) -> str:

@@ -491,7 +491,9 @@ def test_a_relu_fused_with_what_is_before_it_changes_nothing(algorithm: str, dty
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("pool", [{}, {"window": 3, "stride": 2}, {"window": 4, "padding": 1}, {"window": 16}])
+@pytest.mark.parametrize(
+    "pool", [{}, {"window": 3, "stride": 2}, {"window": 4, "padding": 1}, {"window": 16}]
+)
 def test_max_pooling_that_does_the_backward_of_the_relu_before_it(pool: dict[str, Any], dtype: str) -> None:
     """Many windows are all zeros after this ReLU: none of their pixels gets a gradient."""
     rng = np.random.default_rng(0)

@@ -20,6 +20,7 @@ COMMANDS = (
     "warmup",
     "bench",
     "race",
+    "reproduce",
     "doctor",
 )
 

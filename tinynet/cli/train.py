@@ -18,6 +18,14 @@ INTERRUPTED = 130
 
 @click.command()
 @click.argument("architecture", default="cnn")
+@click.option(
+    "--recipe",
+    "variant",
+    type=click.Choice(["ours", "reference"]),
+    default="ours",
+    show_default=True,
+    help="Train a named architecture our way, or by the settings of the system it comes from.",
+)
 @click.option("--epochs", type=click.IntRange(min=0), help="Passes over the training images.")
 @click.option("--batch", "--batch-size", "batch_size", type=click.IntRange(min=1), help="Images in a batch.")
 @click.option("--optimizer", type=str, help="SGD, Adam or AdamW.")
@@ -60,6 +68,7 @@ def command(
     Examples:
       tinynet train
       tinynet train mlp --epochs 20 --batch 64 --seed 3
+      tinynet train kaggle-cnn --recipe reference
       tinynet train lenet --optimizer SGD --lr 0.05 --schedule Cosine
       tinynet train my.toml --dataset fashion-mnist --out runs/clothes
       tinynet train --resume runs/cnn-1
@@ -95,7 +104,8 @@ def _started(architecture: str, **asked: Any) -> Any:
     from tinynet import backends, recipe, runs
     from tinynet.cli.console import load_dataset
 
-    chosen = _with_options(recipe.load(architecture), asked)
+    reference = asked["variant"] == "reference"
+    chosen = _with_options(recipe.load(architecture, reference=reference), asked)
     backend = backends.get(asked["backend"], convolution=asked["convolution"]).name
     name = Path(architecture).stem
     dataset = load_dataset(asked["dataset"], asked["data_dir"])

@@ -1,0 +1,119 @@
+"""tinynet reproduce: a reference system, run here, with our figures beside theirs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tinynet.cli import options
+
+if TYPE_CHECKING:
+    from tinynet.callbacks import Callback
+
+
+@click.command()
+@click.argument("system", type=click.Choice(["R1", "R2", "R3"], case_sensitive=False))
+@click.option(
+    "--seeds", type=click.IntRange(min=1), help="Seeds 0, 1, 2, … of each net.  [default: 5; R3: 3]"
+)
+@click.option(
+    "--recipe",
+    "which",
+    type=click.Choice(["both", "reference", "ours"]),
+    default="both",
+    show_default=True,
+    help="Train by their settings, by our own recipe for the same net, or by both.",
+)
+@options.together(options.dataset, options.data_dir, options.backend, options.threads)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of all runs.  [default: runs/SYSTEM]")
+def command(
+    system: str,
+    seeds: int | None,
+    which: str,
+    dataset: str,
+    data_dir: Path | None,
+    backend: str,
+    threads: int | None,
+    out: Path | None,
+) -> None:
+    """Train the net of SYSTEM by its own settings and by ours, and set the figures beside each other.
+
+    \b
+    R1  one layer with a sigmoid     a minute
+    R2  one hidden layer, 128 units  some minutes
+    R3  a deep CNN from Kaggle       an hour or more
+    What is trained already in the folder is not trained again; Ctrl-C saves, and the same command goes on.
+    Exit 1 when a mean misses its goal.
+
+    \b
+    Examples:
+      tinynet reproduce R1
+      tinynet reproduce R2 --seeds 3 --recipe ours
+    """
+    import dataclasses
+    import datetime
+
+    from tinynet import backends, reproduce
+    from tinynet import threads as thread_budget
+    from tinynet.cli.console import TrainingProgress, console, load_dataset
+
+    context = click.get_current_context()
+    context.with_resource(thread_budget.limit(threads))
+    folder = out or Path("runs") / system
+    data = load_dataset(dataset, data_dir)
+    ops = backends.get(backend)
+    command = shlex.join(["tinynet", *sys.argv[1:]])
+    settings = {
+        "backend": ops.name,
+        "dtype": "float32",
+        "data_dir": str(data_dir.resolve()) if data_dir else None,
+        "command": command,
+    }
+
+    def listen(title: str) -> Callback:
+        console.print(f"{title}:")
+        progress = TrainingProgress()
+        context.call_on_close(progress.close)
+        return progress
+
+    outcomes = []
+    for entry in reproduce.SYSTEMS[system].entries:
+        if which in ("both", "reference" if entry.reference else "ours"):
+            entry = dataclasses.replace(entry, seeds=seeds or entry.seeds)
+            console.print(f"[bold]{entry.name}[/bold]")
+            outcomes.append(
+                reproduce.run_entry(
+                    entry, data, folder, settings=settings, listen=listen, threads=thread_budget.size()
+                )
+            )
+    facts = {
+        "command": command,
+        "date": str(datetime.date.today()),
+        "backend": ops.name,
+        "threads": thread_budget.size(),
+        "notice": data.notice,
+    }
+    reproduce.write_report(folder, system, data, outcomes, facts)
+    _show(system, outcomes)
+    console.print(f"Report: {folder / 'report.md'}")
+    if any(outcome.reached is False for outcome in outcomes):
+        sys.exit(1)
+
+
+def _show(system: str, outcomes: list) -> None:  # type: ignore[type-arg]
+    from rich.table import Table
+
+    from tinynet import reproduce
+    from tinynet.cli.console import console
+
+    table = Table(title=f"{system}: {reproduce.SYSTEMS[system].title}")
+    for column in reproduce.COLUMNS:
+        table.add_column(column, justify="left" if column in ("net", "goal") else "right")
+    for outcome in outcomes:
+        table.add_row(*outcome.cells())
+    console.print(table)
+    console.print(f"Theirs: {reproduce.SYSTEMS[system].theirs}.")
