@@ -1,4 +1,4 @@
-"""tinynet.reproduce: the reference systems' settings, runs that are made once, and the table of both figures."""
+"""tinynet.reproduce: the reference systems' settings, runs that are made once, the table of both figures."""
 
 from __future__ import annotations
 

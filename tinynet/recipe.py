@@ -10,8 +10,8 @@
     epochs = 5
     optimizer = { type = "Adam", learning_rate = 0.001 }
 
-The named ones lie in `tinynet/zoo`; in `zoo/reference` the same nets with the settings of the systems they come
-from. Every key is checked; an unknown one is an error that lists the known.
+The named ones lie in `tinynet/zoo`; in `zoo/reference` the same nets with the settings of the systems they
+come from. Every key is checked; an unknown one is an error that lists the known.
 """
 
 from __future__ import annotations

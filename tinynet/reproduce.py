@@ -1,8 +1,8 @@
 """The reference systems, run here: the same nets by their settings and by ours, beside their figures.
 
 R1 to R3 are nets, each trained with several seeds; a goal is for the mean of their test accuracies. Every
-run is a folder of its own, with a submission as Kaggle takes them; so what was interrupted goes on, and what is
-there already is not run again.
+run is a folder of its own, with a submission as Kaggle takes them; so what was interrupted goes on, and what
+is there already is not run again.
 """
 
 from __future__ import annotations
