@@ -52,7 +52,7 @@ def maxpool(start, stop, x, y, winner, window, stride, corner, positive):
 def maxpool_backward(start, stop, dy, winner, dx, window, stride, corner):
     _, H, W, C = dx.shape
     _, OH, OW, _ = dy.shape
-    tiles = stride == window and corner == (0, 0) and (H, W) == (OH * window[0], OW * window[1])
+    tiles = stride == window and corner == (0, 0) and (OH * window[0], OW * window[1]) == (H, W)
     for n in range(start, stop):
         if not tiles:
             dx[n] = 0
