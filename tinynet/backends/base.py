@@ -59,7 +59,8 @@ class Backend(ABC):
     def fuse_max_pool(self, relu: Backend) -> None:
         """`maxpool` sees nothing but what the ReLU of `relu` returns, and may do that one's backward as well.
 
-        Both are bound to their layers. By default nothing is fused.
+        Both are bound to their layers. In training only: elsewhere someone may look at what lies between. By
+        default nothing is fused.
         """
         return
 

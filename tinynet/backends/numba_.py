@@ -193,8 +193,8 @@ class NumbaBackend(NumpyBackend):
         y = self.memory.own("maxpool", shape, x.dtype)
         number = np.dtype(np.uint8 if math.prod(window) < 256 else np.int32)
         winner = self.memory.own("maxpool winner", shape, number)
-        geometry = (window, stride, _corner(padding))
-        _over_images(pooling.maxpool, x, y, winner, *geometry, self._does_relu_backward)
+        positive = self._does_relu_backward and self.memory.is_training
+        _over_images(pooling.maxpool, x, y, winner, window, stride, _corner(padding), positive)
         return y, (winner, x.shape)
 
     def maxpool_backward(self, dy: Array, saved: Any, window: Pair, stride: Pair, padding: Padding) -> Array:
@@ -281,7 +281,9 @@ class NumbaBackend(NumpyBackend):
         return x if self.is_rectified else self._map("relu", activations.relu, x)
 
     def relu_backward(self, dy: Array, y: Array) -> Array:
-        return dy if self._has_backward_done else self._map("relu dx", activations.relu_backward, dy, y)
+        if self._has_backward_done and self.memory.is_training:
+            return dy
+        return self._map("relu dx", activations.relu_backward, dy, y)
 
     def leaky_relu(self, x: Array, slope: float) -> Array:
         return self._map("leaky_relu", activations.leaky_relu, x, scalars=(x.dtype.type(slope),))

@@ -64,6 +64,11 @@ class Memory:
     owner: str = ""
 
     @property
+    def is_training(self) -> bool:
+        """Whether the pass under way is one of training."""
+        return self.workspace is not None and self.workspace.phase == "train"
+
+    @property
     def is_frozen(self) -> bool:
         """Whether weights no longer change, so that forms of them are worth keeping."""
         return self.workspace is not None and self.workspace.frozen is not None
