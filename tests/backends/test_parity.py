@@ -494,7 +494,10 @@ def test_a_relu_fused_with_what_is_before_it_changes_nothing(algorithm: str, dty
 @pytest.mark.parametrize(
     "pool", [{}, {"window": 3, "stride": 2}, {"window": 4, "padding": 1}, {"window": 16}]
 )
-def test_max_pooling_that_does_the_backward_of_the_relu_before_it(pool: dict[str, Any], dtype: str) -> None:
+@pytest.mark.parametrize("train", [True, False])
+def test_max_pooling_that_does_the_backward_of_the_relu_before_it(
+    pool: dict[str, Any], dtype: str, train: bool
+) -> None:
     """Many windows are all zeros after this ReLU: none of their pixels gets a gradient."""
     rng = np.random.default_rng(0)
     x = (rng.standard_normal((6, 17, 16, 3)) - 1).astype(dtype)
@@ -502,7 +505,7 @@ def test_max_pooling_that_does_the_backward_of_the_relu_before_it(pool: dict[str
     results = []
     for backend in (NumbaBackend(), NumpyBackend()):
         model = Sequential([ReLU(), MaxPool2D(**pool)], (17, 16, 3), backend=backend, dtype=dtype)
-        y, tape = model.forward(x, train=True)
+        y, tape = model.forward(x, train=train)
         dy = np.random.default_rng(1).standard_normal(y.shape).astype(dtype)
         results.append([y, model.backward(dy, tape, input_gradient=True)])
     assert (results[0][0][1:] == 0).any() or pool == {"window": 16}
