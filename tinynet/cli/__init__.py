@@ -16,6 +16,7 @@ COMMANDS = (
     "predict",
     "summary",
     "gradcheck",
+    "classical",
     "data",
     "warmup",
     "bench",
