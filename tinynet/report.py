@@ -54,7 +54,7 @@ def write_report(
         )
     report: dict[str, Any] = {
         "test": judge(labels, predicted, classes),
-        "training": _training(history),
+        "training": summarise(history),
         "facts": facts,
         "machine": machine_facts(),
         "versions": versions(),
@@ -66,7 +66,7 @@ def write_report(
     plots.learning_curve(history, folder / "learning-curve.png")
     plots.confusion_matrix(report["test"]["confusion"], classes, folder / "confusion-matrix.png")
     write_atomic(folder / "report.json", (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode())
-    write_atomic(folder / "report.md", _markdown(report).encode())
+    write_atomic(folder / "report.md", markdown(report).encode())
     return kept
 
 
@@ -111,7 +111,8 @@ def judge(labels: Array, predicted: Array, classes: Sequence[str]) -> dict[str, 
     }
 
 
-def _training(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summarise(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of a training: its best epoch, its last values, its time."""
     seconds = [row["seconds"] for row in history if row.get("seconds") is not None]
     judged = [row for row in history if row.get("val_accuracy") is not None]
     best = max(judged, key=lambda row: row["val_accuracy"], default={})
@@ -133,7 +134,8 @@ def _last(history: Sequence[Mapping[str, Any]], key: str) -> Any:
     return next((row[key] for row in reversed(history) if row.get(key) is not None), None)
 
 
-def _markdown(report: Mapping[str, Any]) -> str:
+def markdown(report: Mapping[str, Any]) -> str:
+    """The page that report.md holds, from what report.json holds."""
     test, training, facts = report["test"], report["training"], report["facts"]
     data, machine, installed = facts.get("data") or {}, report["machine"], report["versions"]
     low, high = test["interval"]

@@ -1,0 +1,94 @@
+"""tinynet classical: the report on the sample, nets beside it, and nets that saw the answers."""
+
+import json
+import shutil
+
+import pytest
+
+from tinynet.classical import models
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(models, "MINI_CLUSTERS", 20)
+
+
+def test_a_net_on_the_same_rows_stands_in_the_table(tinynet, train, tmp_path):
+    said = tinynet("classical", "--dataset", "sample", "--rows", tmp_path / "rows")
+    assert f"tinynet train --dataset {tmp_path / 'rows'}" in said
+    run = tmp_path / "beside"
+    train("--dataset", tmp_path / "rows", "--out", run)
+    said = tinynet("classical", "--dataset", "sample", "--run", run, "--out", tmp_path / "report")
+    assert "the first 4,000 of the 4,000" in said.lower()
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    *classical, net = report["models"]
+    assert len(classical) == 4
+    assert net["name"] == "tiny (beside)"
+    own = json.loads((run / "report.json").read_text())
+    assert net["validation"]["confusion"] == own["test"]["confusion"]
+    assert net["fit_seconds"] == pytest.approx(own["training"]["seconds_total"])
+    assert (net["trained_on"], net["numbers"], net["bytes"]) == (400, 7850, 31400)
+    assert "tiny (beside)" in (tmp_path / "report" / "report.md").read_text()
+    assert "is not empty" in tinynet("classical", "--out", tmp_path / "report", code=1)
+
+
+def test_a_net_that_was_trained_on_validation_rows_is_refused(tinynet, trained, tmp_path):
+    said = tinynet(
+        "classical", "--dataset", "sample", "--run", trained.folder, "--out", tmp_path / "report", code=1
+    )
+    assert "was trained on images it would be judged by" in said
+    assert "--rows FOLDER" in said
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_net_that_was_trained_on_the_test_table_is_refused(tinynet, train, tmp_path):
+    """Kaggle's trap: its test.csv lies inside MNIST."""
+    tinynet("data", "to-kaggle", tmp_path / "digits", "--dataset", "sample")
+    shutil.copy(tmp_path / "digits" / "test.csv", tmp_path / "test.csv")
+    tinynet("classical", "--kaggle", tmp_path / "digits", "--rows", tmp_path / "rows")
+    train("--dataset", tmp_path / "rows", "--out", tmp_path / "honest")
+    train("--out", tmp_path / "leaky")
+    ask = ("classical", "--kaggle", tmp_path / "digits", "--out", tmp_path / "report", "--run")
+    assert "would be judged by" in tinynet(*ask, tmp_path / "leaky", code=1)
+    tinynet(*ask, tmp_path / "honest")
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert [model["test"]["samples"] for model in report["models"]] == [2000] * 5
+
+
+def test_a_net_that_was_chosen_by_validation_rows_is_refused(tinynet, train, tmp_path, held_out):
+    said = tinynet("classical", "--kaggle", held_out, "--run", tmp_path / "run", code=1)
+    assert "was chosen by (its own validation rows) images" in said
+
+
+@pytest.fixture
+def held_out(train, tmp_path):
+    """A Kaggle folder of what the run in tmp_path/run held out."""
+    from tinynet.data import load, write_csv
+
+    train()
+    data = load("sample").train
+    (tmp_path / "kaggle").mkdir()
+    write_csv(tmp_path / "kaggle" / "train.csv", data.images[400:500], data.labels[400:500])
+    return tmp_path / "kaggle"
+
+
+def test_runs_that_cannot_be_judged(tinynet, trained, tmp_path):
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(trained.folder, unfinished, ignore=shutil.ignore_patterns("model.safetensors"))
+    ask = ("classical", "--dataset", "sample", "--out", tmp_path / "report", "--run")
+    assert f"tinynet train --resume {unfinished}" in tinynet(*ask, unfinished, code=1)
+    assert "is not the folder of a run" in tinynet(*ask, tmp_path, code=1)
+    assert "have one name" in tinynet(*ask, trained.folder, "--run", trained.folder, code=1)
+
+
+def test_the_runs_data_set_is_another_now(tinynet, trained, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(trained.folder, moved)
+    settings = json.loads((moved / "config.json").read_text())
+    (moved / "config.json").write_text(json.dumps(settings | {"data_sha256": "0" * 64}))
+    ask = ("classical", "--dataset", "sample", "--out", tmp_path / "report", "--run", moved)
+    assert "is not the one the run tiny was trained on" in tinynet(*ask, code=1)
+
+
+def test_kaggle_and_dataset_exclude_each_other(tinynet, tmp_path):
+    assert "do not go together" in tinynet("classical", "--kaggle", tmp_path, "--dataset", "sample", code=2)

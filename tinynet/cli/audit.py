@@ -1,0 +1,70 @@
+"""tinynet audit: does every figure of a run's report follow from its log, predictions and weights?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from tinynet.cli import options
+
+SHOWN = 5
+"""Lines said of a check that fails."""
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--test",
+    "tables",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A Kaggle CSV that must share no image with what RUN was trained on; may be given several times.",
+)
+@options.data_dir
+@click.option(
+    "--backend", envvar="TINYNET_BACKEND", help="Predict with this one.  [default: that of the training]"
+)
+@options.together(options.threads)
+def command(
+    run: Path, tables: tuple[Path, ...], data_dir: Path | None, backend: str | None, threads: int | None
+) -> None:
+    """Compute again each figure in the report of RUN, a finished run's folder, and name what does not follow.
+
+    The training's figures come from the log, the test's from predictions.csv, and the predictions from the
+    saved weights on the run's data set. Images that lie in two of the training, validation and test images
+    are found by their pixels. Exits with 1 where anything does not hold.
+
+    \b
+    Examples:
+      tinynet audit runs/cnn-1
+      tinynet audit runs/cnn-1 --test digit-recognizer/test.csv
+    """
+    from rich.markup import escape
+
+    from tinynet import audit, runs
+    from tinynet import threads as thread_budget
+    from tinynet.cli.console import console, load_dataset
+    from tinynet.data import read_csv
+
+    click.get_current_context().with_resource(thread_budget.limit(threads))
+    settings = runs.read_settings(run)
+    dataset = load_dataset(settings.dataset, data_dir or settings.data_dir)
+    checks = list(audit.audit(run, dataset, backend=backend))
+    trained, _ = audit.parts(settings, dataset)
+    for table in tables:
+        images, _ = read_csv(table)
+        checks.append(audit.unseen(images, trained.images, f"images of {table} among the training images"))
+    for check in checks:
+        verdict = "[bold red]does not hold[/]" if check.wrong else "[green]holds[/]"
+        console.print(f"{verdict}  {escape(check.name)}", soft_wrap=True)
+        for line in check.wrong[:SHOWN]:
+            console.print(f"    {escape(line)}", soft_wrap=True)
+        if len(check.wrong) > SHOWN:
+            console.print(f"    and {len(check.wrong) - SHOWN:,} more")
+    failed = sum(bool(check.wrong) for check in checks)
+    if failed:
+        console.print(f"{failed} of {len(checks)} checks do not hold.", style="bold red")
+        sys.exit(1)
+    console.print(f"All {len(checks)} checks hold.", style="bold green")
