@@ -81,12 +81,12 @@ def audit(folder: Path, dataset: Dataset, *, backend: str | None = None) -> Iter
     yield Check("facts, from the saved weights", _facts(reported["facts"], settings, dataset, loaded))
     found = runs.predict(loaded.model, loaded.loss, dataset.test.images).probabilities
     yield Check("predictions, from the saved weights", _judge_predictions(found, predicted, confidence))
-    yield unseen(dataset.test.images, trained.images, "test images among the training images")
+    yield unseen(dataset.test.images, trained.images, "no test image among the training images")
     if len(held_out):
         best = _judge_best(folder, settings, held_out, history, backend)
         yield Check("best epoch, from its saved weights", best)
-        yield unseen(dataset.test.images, held_out.images, "test images among the validation images")
-        yield unseen(held_out.images, trained.images, "validation images among the training images")
+        yield unseen(dataset.test.images, held_out.images, "no test image among the validation images")
+        yield unseen(held_out.images, trained.images, "no validation image among the training images")
 
 
 def unseen(images: Array, others: Array, name: str) -> Check:

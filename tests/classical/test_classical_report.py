@@ -12,10 +12,11 @@ from tinynet import classical
 FACTS = {"command": "tinynet classical --seed 42", "seed": 42, "threads": 1}
 
 
-@pytest.fixture
-def written(fitted, rows, tmp_path):
-    report = classical.write_report(tmp_path, rows, fitted.components, [*fitted.results.values()], FACTS)
-    return tmp_path, report
+@pytest.fixture(scope="session")
+def written(fitted, rows, tmp_path_factory):
+    """The folder of a report, and what was returned; look, do not touch."""
+    folder = tmp_path_factory.mktemp("report")
+    return folder, classical.write_report(folder, rows, fitted.components, [*fitted.results.values()], FACTS)
 
 
 def test_every_figure_follows_from_the_predictions(written, rows):

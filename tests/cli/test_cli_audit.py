@@ -121,8 +121,8 @@ def test_a_data_set_whose_test_rows_lie_among_its_training_rows(tinynet, train, 
     write_csv(folder / "test.csv", data.images[380:480], data.labels[380:480])
     train("--dataset", folder)
     said = tinynet("audit", tmp_path / "run", code=1)
-    assert "test images among the training images 20 of 100 occur there" in said
-    assert "test images among the validation images 80 of 100 occur there" in said
+    assert "no test image among the training images 20 of 100 occur there" in said
+    assert "no test image among the validation images 80 of 100 occur there" in said
 
 
 def test_what_cannot_be_audited(tinynet, run, tmp_path):

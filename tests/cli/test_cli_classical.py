@@ -6,6 +6,8 @@ import shutil
 import pytest
 
 from tinynet.classical import models
+from tinynet.data import load, write_csv, write_submission
+from tinynet.data.kaggle import TEST_LABELS
 
 
 @pytest.fixture(autouse=True)
@@ -13,23 +15,43 @@ def quick(monkeypatch):
     monkeypatch.setattr(models, "MINI_CLUSTERS", 20)
 
 
-def test_a_net_on_the_same_rows_stands_in_the_table(tinynet, train, tmp_path):
-    said = tinynet("classical", "--dataset", "sample", "--rows", tmp_path / "rows")
+@pytest.fixture
+def digits(tmp_path):
+    """A Kaggle folder: 700 digits, and a test table with 20 that the tiny net sees in the sample."""
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    data = load("sample").train
+    write_csv(folder / "train.csv", data.images[1000:1700], data.labels[1000:1700])
+    write_csv(folder / "test.csv", data.images[380:480])
+    write_submission(folder / TEST_LABELS, data.labels[380:480])
+    return folder
+
+
+def test_the_report_on_the_sample(tinynet, tmp_path):
+    said = tinynet("classical", "--dataset", "sample", "--out", tmp_path / "report")
+    assert "The first 4,000 of the 4,000 training images of sample" in said
+    assert "random forest: 9" in said
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert [model["test"]["samples"] for model in report["models"]] == [1000] * 4
+    assert "is not empty" in tinynet("classical", "--out", tmp_path / "report", code=1)
+
+
+def test_a_net_on_the_same_rows_stands_in_the_table(tinynet, train, digits, tmp_path):
+    said = tinynet("classical", "--kaggle", digits, "--rows", tmp_path / "rows")
     assert f"tinynet train --dataset {tmp_path / 'rows'}" in said
     run = tmp_path / "beside"
     train("--dataset", tmp_path / "rows", "--out", run)
-    said = tinynet("classical", "--dataset", "sample", "--run", run, "--out", tmp_path / "report")
-    assert "the first 4,000 of the 4,000" in said.lower()
+    tinynet("classical", "--kaggle", digits, "--run", run, "--out", tmp_path / "report")
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     *classical, net = report["models"]
     assert len(classical) == 4
     assert net["name"] == "tiny (beside)"
     own = json.loads((run / "report.json").read_text())
     assert net["validation"]["confusion"] == own["test"]["confusion"]
+    assert net["test"]["samples"] == 100
     assert net["fit_seconds"] == pytest.approx(own["training"]["seconds_total"])
     assert (net["trained_on"], net["numbers"], net["bytes"]) == (400, 7850, 31400)
-    assert "tiny (beside)" in (tmp_path / "report" / "report.md").read_text()
-    assert "is not empty" in tinynet("classical", "--out", tmp_path / "report", code=1)
+    assert "| tiny (beside) |" in (tmp_path / "report" / "report.md").read_text()
 
 
 def test_a_net_that_was_trained_on_validation_rows_is_refused(tinynet, trained, tmp_path):
@@ -37,22 +59,15 @@ def test_a_net_that_was_trained_on_validation_rows_is_refused(tinynet, trained, 
         "classical", "--dataset", "sample", "--run", trained.folder, "--out", tmp_path / "report", code=1
     )
     assert "was trained on images it would be judged by" in said
+    assert "none of the 800 validation rows among its 400 images" in said
     assert "--rows FOLDER" in said
     assert not (tmp_path / "report").exists()
 
 
-def test_a_net_that_was_trained_on_the_test_table_is_refused(tinynet, train, tmp_path):
+def test_a_net_that_was_trained_on_the_test_table_is_refused(tinynet, trained, digits):
     """Kaggle's trap: its test.csv lies inside MNIST."""
-    tinynet("data", "to-kaggle", tmp_path / "digits", "--dataset", "sample")
-    shutil.copy(tmp_path / "digits" / "test.csv", tmp_path / "test.csv")
-    tinynet("classical", "--kaggle", tmp_path / "digits", "--rows", tmp_path / "rows")
-    train("--dataset", tmp_path / "rows", "--out", tmp_path / "honest")
-    train("--out", tmp_path / "leaky")
-    ask = ("classical", "--kaggle", tmp_path / "digits", "--out", tmp_path / "report", "--run")
-    assert "would be judged by" in tinynet(*ask, tmp_path / "leaky", code=1)
-    tinynet(*ask, tmp_path / "honest")
-    report = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert [model["test"]["samples"] for model in report["models"]] == [2000] * 5
+    said = tinynet("classical", "--kaggle", digits, "--run", trained.folder, code=1)
+    assert "none of the 100 test table's rows among its 400 images received: 20 of them" in said
 
 
 def test_a_net_that_was_chosen_by_validation_rows_is_refused(tinynet, train, tmp_path, held_out):
@@ -63,8 +78,6 @@ def test_a_net_that_was_chosen_by_validation_rows_is_refused(tinynet, train, tmp
 @pytest.fixture
 def held_out(train, tmp_path):
     """A Kaggle folder of what the run in tmp_path/run held out."""
-    from tinynet.data import load, write_csv
-
     train()
     data = load("sample").train
     (tmp_path / "kaggle").mkdir()

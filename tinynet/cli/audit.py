@@ -55,7 +55,7 @@ def command(
     trained, _ = audit.parts(settings, dataset)
     for table in tables:
         images, _ = read_csv(table)
-        checks.append(audit.unseen(images, trained.images, f"images of {table} among the training images"))
+        checks.append(audit.unseen(images, trained.images, f"no image of {table} among the training images"))
     for check in checks:
         verdict = "[bold red]does not hold[/]" if check.wrong else "[green]holds[/]"
         console.print(f"{verdict}  {escape(check.name)}", soft_wrap=True)
