@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from tinynet import checkpoint
 from tinynet.classical import models
 from tinynet.data import load, write_csv, write_submission
 from tinynet.data.kaggle import TEST_LABELS
@@ -12,7 +13,9 @@ from tinynet.data.kaggle import TEST_LABELS
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
+    """Few clusters; one thread, as two that share a busy core wait for each other."""
     monkeypatch.setattr(models, "MINI_CLUSTERS", 20)
+    monkeypatch.setenv("TINYNET_THREADS", "1")
 
 
 @pytest.fixture
@@ -70,9 +73,9 @@ def test_a_net_that_was_trained_on_the_test_table_is_refused(tinynet, trained, d
     assert "none of the 100 test table's rows among its 400 images received: 20 of them" in said
 
 
-def test_a_net_that_was_chosen_by_validation_rows_is_refused(tinynet, train, tmp_path, held_out):
+def test_a_net_that_was_validated_by_validation_rows_is_refused(tinynet, train, tmp_path, held_out):
     said = tinynet("classical", "--kaggle", held_out, "--run", tmp_path / "run", code=1)
-    assert "was chosen by (its own validation rows) images" in said
+    assert "was validated by images it would be judged by" in said
 
 
 @pytest.fixture
@@ -101,6 +104,16 @@ def test_the_runs_data_set_is_another_now(tinynet, trained, tmp_path):
     (moved / "config.json").write_text(json.dumps(settings | {"data_sha256": "0" * 64}))
     ask = ("classical", "--dataset", "sample", "--out", tmp_path / "report", "--run", moved)
     assert "is not the one the run tiny was trained on" in tinynet(*ask, code=1)
+
+
+def test_a_net_of_other_classes(tinynet, train, digits, tmp_path):
+    tinynet("classical", "--kaggle", digits, "--rows", tmp_path / "rows")
+    train("--dataset", tmp_path / "rows")
+    path = tmp_path / "run" / "model.safetensors"
+    model, loss, about = checkpoint.load_model(path)
+    checkpoint.save_model(path, model, loss, about | {"classes": [*"abcdefghij"]})
+    said = tinynet("classical", "--kaggle", digits, "--run", tmp_path / "run", code=1)
+    assert "knows other classes expected: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 received: a, b, c" in said
 
 
 def test_kaggle_and_dataset_exclude_each_other(tinynet, tmp_path):

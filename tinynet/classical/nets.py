@@ -34,13 +34,13 @@ def check_unseen(folder: Path, rows: Rows, load: Load) -> Split:
             fix=f"finish it: tinynet train --resume {folder}",
         )
     trained, held_out = audit.parts(settings, load(settings))
-    for seen, use in ((trained, "trained on"), (held_out, "chosen by (its own validation rows)")):
+    for seen, use in ((trained, "was trained on"), (held_out, "was validated by")):
         for images, what in ((rows.validation.images, "validation rows"), (rows.test, "test table's rows")):
             leaked = overlap(images, seen.images)
             leaked &= ~overlap(images, rows.train.images)
             if leaked.any():
                 raise RunError(
-                    f"the net in {folder} was {use} images it would be judged by",
+                    f"the net in {folder} {use} images it would be judged by",
                     expected=f"none of the {len(images):,} {what} among its {len(seen):,} images",
                     received=f"{int(leaked.sum()):,} of them, pixel for pixel",
                     fix="train one on the same rows: `tinynet classical … --rows FOLDER` writes them, then "
@@ -64,7 +64,14 @@ def score_runs(
         )
     trained = [len(check_unseen(folder, rows, load)) for folder in folders]
     for folder, name, count in zip(folders, names, trained, strict=True):
-        model, loss, _ = runs.load_model(folder, backend=backend)
+        model, loss, about = runs.load_model(folder, backend=backend)
+        if about.get("classes") != list(rows.classes):
+            raise RunError(
+                f"the net in {folder} knows other classes",
+                expected=", ".join(rows.classes),
+                received=", ".join(about.get("classes", [])),
+                fix="leave it out",
+            )
         seconds = [line["seconds"] for line in read_log(folder / "log.jsonl") if line["event"] == "epoch"]
         runs.predict(model, loss, rows.validation.images[:EVALUATION_BATCH])
         began = time.perf_counter()

@@ -112,13 +112,18 @@ def command(
         return load_dataset(settings.dataset, data_dir or settings.data_dir)
 
     nets = list(classical.score_runs(folders, rows, load, backend=backend))
-    with console.status("principal components") as status:
+    with console.status("") as status:
+
+        def announce(name: str) -> None:
+            status.update(f"fitting {name} …")
+            if not console.is_terminal:
+                console.print(f"fitting {name} …")
+
+        announce("principal components")
         components = classical.principal_components(rows, seed=seed)
-        console.print(f"PCA: {components.kept} components keep 95 % of the variance", soft_wrap=True)
+        console.print(f"PCA: {components.kept} components keep 95 % of the variance")
         results = []
-        for result in classical.compare(
-            rows, seed=seed, threads=thread_budget.size(), announce=status.update
-        ):
+        for result in classical.compare(rows, seed=seed, threads=thread_budget.size(), announce=announce):
             _say(result, rows)
             results.append(result)
     for net in nets:
@@ -142,5 +147,6 @@ def _say(result: Scored, rows: Rows) -> None:
     accuracy = metrics.accuracy(rows.validation.labels, result.predicted)
     console.print(
         f"{result.name}: {percent(accuracy)} of {len(result.predicted):,} validation rows, "
-        f"fit {duration(result.fit_seconds) or 'not recorded'}, predict {duration(result.predict_seconds)}"
+        f"fit {duration(result.fit_seconds) or 'not recorded'}, predict {duration(result.predict_seconds)}",
+        soft_wrap=True,
     )
