@@ -1,6 +1,7 @@
 """The report: its figures recomputed from what lies beside it."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -57,3 +58,11 @@ def test_the_page_says_what_the_json_says(written, rows):
         if line.startswith("!["):
             assert (folder / line.partition("(")[2].rstrip(")")).read_bytes().startswith(b"\x89PNG")
     assert "tinynet classical --seed 42" in page
+
+
+def test_rows_that_were_seen_are_counted(fitted, rows, tmp_path):
+    leaky = dataclasses.replace(rows, test=np.concatenate([rows.test[:-7], rows.train.images[:7]]))
+    report = classical.write_report(tmp_path, leaky, fitted.components, [fitted.results["k-means"]], {})
+    assert report["rows"]["seen"] == {"validation": 0, "test": 7}
+    page = (tmp_path / "report.md").read_text()
+    assert "0 lie among the validation rows and 7 among the test table's" in page

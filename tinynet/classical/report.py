@@ -14,6 +14,7 @@ from tinynet import plots
 from tinynet.classical.extra import load_sklearn
 from tinynet.classical.models import ClusterClassifier, Components, Scored
 from tinynet.classical.rows import Rows
+from tinynet.data import overlap
 from tinynet.data.kaggle import write_submission
 from tinynet.files import write_atomic
 from tinynet.report import duration, figure, judge, machine_facts, percent, plain, table, versions
@@ -44,6 +45,10 @@ def write_report(
             "source": rows.source,
             "sha256": rows.sha256,
             "notice": rows.notice,
+            "seen": {
+                "validation": int(overlap(rows.validation.images, rows.train.images).sum()),
+                "test": int(overlap(rows.test, rows.train.images).sum()),
+            },
         },
         "pca": vars(components),
         "models": [_judge(rows, result) for result in results],
@@ -147,6 +152,8 @@ def _markdown(report: Mapping[str, Any]) -> str:
         " machine; a net's fit is the sum of its epochs in its run's log, and a forest's after PCA includes"
         " the PCA. Size is what the model keeps to predict with."
         + (" Test accuracy is of the test table, whose labels no model saw." if best["test"] else ""),
+        f"Of the rows to learn from, {rows['seen']['validation']:,} lie among the validation rows and"
+        f" {rows['seen']['test']:,} among the test table's, pixel for pixel.",
         "## Principal components",
         "![Explained variance](explained-variance.png)",
         _components(report["pca"]),

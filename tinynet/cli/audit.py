@@ -41,6 +41,8 @@ def command(
       tinynet audit runs/cnn-1
       tinynet audit runs/cnn-1 --test digit-recognizer/test.csv
     """
+    from itertools import chain
+
     from rich.markup import escape
 
     from tinynet import audit, runs
@@ -51,20 +53,21 @@ def command(
     click.get_current_context().with_resource(thread_budget.limit(threads))
     settings = runs.read_settings(run)
     dataset = load_dataset(settings.dataset, data_dir or settings.data_dir)
-    checks = list(audit.audit(run, dataset, backend=backend))
     trained, _ = audit.parts(settings, dataset)
-    for table in tables:
-        images, _ = read_csv(table)
-        checks.append(audit.unseen(images, trained.images, f"no image of {table} among the training images"))
-    for check in checks:
+    more = (
+        audit.unseen(read_csv(table)[0], trained.images, f"no image of {table} among the training images")
+        for table in tables
+    )
+    done = failed = 0
+    for check in chain(audit.audit(run, dataset, backend=backend), more):
+        done, failed = done + 1, failed + bool(check.wrong)
         verdict = "[bold red]does not hold[/]" if check.wrong else "[green]holds[/]"
         console.print(f"{verdict}  {escape(check.name)}", soft_wrap=True)
         for line in check.wrong[:SHOWN]:
             console.print(f"    {escape(line)}", soft_wrap=True)
         if len(check.wrong) > SHOWN:
             console.print(f"    and {len(check.wrong) - SHOWN:,} more")
-    failed = sum(bool(check.wrong) for check in checks)
     if failed:
-        console.print(f"{failed} of {len(checks)} checks do not hold.", style="bold red")
+        console.print(f"{failed} of {done} checks do not hold.", style="bold red")
         sys.exit(1)
-    console.print(f"All {len(checks)} checks hold.", style="bold green")
+    console.print(f"All {done} checks hold.", style="bold green")
