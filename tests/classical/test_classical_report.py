@@ -65,4 +65,4 @@ def test_rows_that_were_seen_are_counted(fitted, rows, tmp_path):
     report = classical.write_report(tmp_path, leaky, fitted.components, [fitted.results["k-means"]], {})
     assert report["rows"]["seen"] == {"validation": 0, "test": 7}
     page = (tmp_path / "report.md").read_text()
-    assert "0 lie among the validation rows and 7 among the test table's" in page
+    assert "0 of the validation rows and 7 of the test table's are also among the rows to learn from" in page

@@ -43,7 +43,7 @@ def test_a_kaggle_folder_with_and_without_a_test_table(small, rows, tmp_path):
     np.testing.assert_array_equal(read.validation.labels, rows.validation.labels)
     assert (len(read.test), read.test_labels) == (0, None)
 
-    write_csv(tmp_path / "test.csv", small.test.images)
+    write_csv(tmp_path / "test.csv.gz", small.test.images)
     read = classical.from_kaggle(tmp_path)
     np.testing.assert_array_equal(read.test, small.test.images)
     assert read.test_labels is None
@@ -56,6 +56,8 @@ def test_a_train_csv_that_has_no_labels(small, tmp_path):
     write_csv(tmp_path / "train.csv", small.test.images)
     with pytest.raises(DataError, match="has no labels"):
         classical.from_kaggle(tmp_path)
+    with pytest.raises(DataError, match=r"has no train\.csv"):
+        classical.from_kaggle(tmp_path / "elsewhere")
 
 
 def test_the_written_rows_are_a_data_set_of_the_same_parts(rows, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -130,10 +132,12 @@ def _cluster_title(clusters: ClusterClassifier, k: int, classes: Sequence[str]) 
 
 def _predictions(rows: Rows, results: Sequence[Scored]) -> str:
     """A CSV line for each validation row: its label, and what each model said."""
-    head = ",".join(["row", "label", *(f'"{result.name}"' for result in results)])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", "label", *(result.name for result in results)])
     columns: list[Array] = [rows.validation.labels, *(result.predicted for result in results)]
-    lines = [f"{i},{','.join(map(str, row))}" for i, row in enumerate(zip(*columns, strict=True))]
-    return "\n".join([head, *lines]) + "\n"
+    writer.writerows(zip(range(len(rows.validation)), *columns, strict=True))
+    return text.getvalue()
 
 
 def _markdown(report: Mapping[str, Any]) -> str:
@@ -152,8 +156,8 @@ def _markdown(report: Mapping[str, Any]) -> str:
         " machine; a net's fit is the sum of its epochs in its run's log, and a forest's after PCA includes"
         " the PCA. Size is what the model keeps to predict with."
         + (" Test accuracy is of the test table, whose labels no model saw." if best["test"] else ""),
-        f"Of the rows to learn from, {rows['seen']['validation']:,} lie among the validation rows and"
-        f" {rows['seen']['test']:,} among the test table's, pixel for pixel.",
+        f"{rows['seen']['validation']:,} of the validation rows and {rows['seen']['test']:,} of the test"
+        " table's are also among the rows to learn from, pixel for pixel.",
         "## Principal components",
         "![Explained variance](explained-variance.png)",
         _components(report["pca"]),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tinynet.classical.extra import load_sklearn
 from tinynet.data import kaggle
-from tinynet.data.datasets import DIGITS, Dataset, Split
+from tinynet.data.datasets import DIGITS, Dataset, Split, find_csv
 from tinynet.data.idx import payload_sha256
 from tinynet.errors import DataError
 from tinynet.types import Array
@@ -67,17 +67,18 @@ def from_kaggle(folder: str | Path, seed: int = SEED) -> Rows:
     left for scoring, else unknown. Raises DataError for a file that is missing or wrong.
     """
     folder = Path(folder)
-    images, labels = kaggle.read_csv(folder / kaggle.TRAIN)
+    file = find_csv(folder, kaggle.TRAIN)
+    if file is None:
+        raise DataError(f"{folder} has no {kaggle.TRAIN}", expected="Kaggle's file, plain or gzipped")
+    images, labels = kaggle.read_csv(file)
     if labels is None:
-        raise DataError(f"{folder / kaggle.TRAIN} has no labels", expected="Kaggle's train.csv")
+        raise DataError(f"{file} has no labels", expected=f"Kaggle's {kaggle.TRAIN}")
     train, validation = _cut(Split(images, labels), seed)
     test, test_labels = _read_test(folder, like=images)
-    source = (
-        f"All {len(labels):,} rows of {folder / kaggle.TRAIN}, {_cut_in_words(train, validation, seed)}"
-        + (f" The test table is the {len(test):,} rows of {kaggle.TEST} beside it." if len(test) else "")
+    source = f"All {len(labels):,} rows of {file}, {_cut_in_words(train, validation, seed)}" + (
+        f" The test table is the {len(test):,} rows of {kaggle.TEST} beside it." if len(test) else ""
     )
-    sha256 = payload_sha256(folder / kaggle.TRAIN)
-    return Rows(train, validation, test, test_labels, DIGITS, source, sha256)
+    return Rows(train, validation, test, test_labels, DIGITS, source, payload_sha256(file))
 
 
 def write_rows(folder: str | Path, rows: Rows) -> None:
@@ -114,9 +115,10 @@ def _cut_in_words(train: Split, validation: Split, seed: int) -> str:
 
 
 def _read_test(folder: Path, like: Array) -> tuple[Array, Array | None]:
-    if not (folder / kaggle.TEST).exists():
+    file = find_csv(folder, kaggle.TEST)
+    if file is None:
         return like[:0], None
-    images, labels = kaggle.read_csv(folder / kaggle.TEST)
+    images, labels = kaggle.read_csv(file)
     if labels is None and (folder / kaggle.TEST_LABELS).exists():
         labels = kaggle.read_submission(folder / kaggle.TEST_LABELS, len(images))
     return images, labels
