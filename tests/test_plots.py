@@ -37,6 +37,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (10, 6, 5, 1), dtype=np.uint8
 DRAW: dict[str, Callable[[Path], None]] = {
     "learning_curve": lambda path: plots.learning_curve(HISTORY, path),
     "confusion_matrix": lambda path: plots.confusion_matrix(MATRIX, ["a", "b", "c"], path),
+    "explained_variance": lambda path: plots.explained_variance([0.6, 0.3, 0.1], path, kept=2, elbow=1),
     "digits": lambda path: plots.digits(IMAGES, [f"{i} → 9" for i in range(10)], path, title="Mistakes"),
 }
 every_plot = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW.keys())

@@ -171,6 +171,39 @@ def digits(images: Array, titles: Sequence[str], path: str | Path, *, title: str
             panel.set_title(name, loc="center", size=9, weight="normal", pad=3)
 
 
+def explained_variance(shares: Array, path: str | Path, *, kept: int, elbow: int) -> None:
+    """Draw how much of the variance the first principal components explain together, few to all.
+
+    shares (D,), falling, of sum 1   kept, elbow: numbers of components to mark, 1 to D
+
+    Raises ShapeError if these do not fit, ConfigError and OSError as `learning_curve` does.
+    """
+    shares = np.asarray(shares)
+    if shares.ndim != 1 or not 1 <= min(kept, elbow) <= max(kept, elbow) <= len(shares):
+        raise ShapeError(
+            "these components cannot be drawn",
+            expected="shares (D,), and numbers of components from 1 to D",
+            received=f"shares {shares.shape}, kept {kept}, elbow {elbow}",
+        )
+    percent = 100 * np.cumsum(shares)
+    with _figure(path, 7.2, 3.8) as figure:
+        axes = figure.add_subplot()
+        axes.plot(np.arange(1, len(shares) + 1), percent, color=_BLUE)
+        for count, colour, marker, name in ((elbow, _ORANGE, "s", "elbow"), (kept, _RED, "o", "kept")):
+            axes.hlines(percent[count - 1], 0, count, color=colour, linewidth=1, linestyle=":")
+            axes.vlines(count, 0, percent[count - 1], color=colour, linewidth=1, linestyle=":")
+            label = f"{name}: {count} components, {percent[count - 1]:.1f} %"
+            axes.plot(count, percent[count - 1], marker, ms=7, color=colour, label=label)
+        axes.set(
+            title=f"{kept} of {len(shares)} components hold {percent[kept - 1]:.1f} % of the variance",
+            xlabel="principal components",
+            ylabel="variance explained (%)",
+            xlim=(0, len(shares)),
+            ylim=(0, 102),
+        )
+        axes.legend(loc="lower right")
+
+
 @contextmanager
 def _figure(path: str | Path, width: float, height: float) -> Iterator[Figure]:
     """A figure of that many inches in our style, written to `path` once the block has drawn it."""

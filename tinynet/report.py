@@ -53,21 +53,21 @@ def write_report(
             fix="pass the classes of the data set",
         )
     report: dict[str, Any] = {
-        "test": _test(labels, predicted, classes),
-        "training": _training(history),
+        "test": judge(labels, predicted, classes),
+        "training": summarise(history),
         "facts": facts,
         "machine": machine_facts(),
         "versions": versions(),
         "config": config,
         "history": history,
     }
-    plain: dict[str, Any] = _plain(report)
+    kept: dict[str, Any] = plain(report)
     folder = Path(folder)
     plots.learning_curve(history, folder / "learning-curve.png")
     plots.confusion_matrix(report["test"]["confusion"], classes, folder / "confusion-matrix.png")
-    write_atomic(folder / "report.json", (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode())
-    write_atomic(folder / "report.md", _markdown(report).encode())
-    return plain
+    write_atomic(folder / "report.json", (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomic(folder / "report.md", markdown(report).encode())
+    return kept
 
 
 def machine_facts() -> dict[str, Any]:
@@ -90,7 +90,8 @@ def versions() -> dict[str, str | None]:
     }
 
 
-def _test(labels: Array, predicted: Array, classes: Sequence[str]) -> dict[str, Any]:
+def judge(labels: Array, predicted: Array, classes: Sequence[str]) -> dict[str, Any]:
+    """All figures of predictions (N,) for labels (N,): of the whole, of each class, and who was confused."""
     figures = metrics.classification_report(labels, predicted, len(classes))
     confusion = metrics.confusion_matrix(labels, predicted, len(classes))
     right, samples = int(np.trace(confusion)), int(confusion.sum())
@@ -110,7 +111,8 @@ def _test(labels: Array, predicted: Array, classes: Sequence[str]) -> dict[str, 
     }
 
 
-def _training(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summarise(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of a training: its best epoch, its last values, its time."""
     seconds = [row["seconds"] for row in history if row.get("seconds") is not None]
     judged = [row for row in history if row.get("val_accuracy") is not None]
     best = max(judged, key=lambda row: row["val_accuracy"], default={})
@@ -132,51 +134,52 @@ def _last(history: Sequence[Mapping[str, Any]], key: str) -> Any:
     return next((row[key] for row in reversed(history) if row.get(key) is not None), None)
 
 
-def _markdown(report: Mapping[str, Any]) -> str:
+def markdown(report: Mapping[str, Any]) -> str:
+    """The page that report.md holds, from what report.json holds."""
     test, training, facts = report["test"], report["training"], report["facts"]
     data, machine, installed = facts.get("data") or {}, report["machine"], report["versions"]
     low, high = test["interval"]
-    blocks = [f"# {_percent(test['accuracy'])} of {test['samples']:,} test samples right"]
+    blocks = [f"# {percent(test['accuracy'])} of {test['samples']:,} test samples right"]
     if facts.get("notice"):
         blocks.append("> **WARNING: " + " ".join(facts["notice"].split()) + "**")
     blocks += [
-        f"{test['errors']:,} errors. The 95 % interval of the accuracy (Wilson) is {_percent(low)} to"
-        f" {_percent(high)}; it covers the choice of test samples, not of the seed."
-        f" Macro F1 is {_figure(test['macro_f1'])}.",
+        f"{test['errors']:,} errors. The 95 % interval of the accuracy (Wilson) is {percent(low)} to"
+        f" {percent(high)}; it covers the choice of test samples, not of the seed."
+        f" Macro F1 is {figure(test['macro_f1'])}.",
         "![Learning curve](learning-curve.png)",
         "![Confusion matrix](confusion-matrix.png)",
         "## Training",
-        _table(
+        table(
             ("", ""),
             [
                 ("epochs", training["epochs"]),
                 ("best validation epoch", training["best_epoch"]),
-                ("best validation accuracy", _percent(training["best_val_accuracy"])),
-                ("final validation accuracy", _percent(training["final_val_accuracy"])),
-                ("final validation loss", _figure(training["final_val_loss"])),
-                ("final training accuracy", _percent(training["final_accuracy"])),
-                ("final training loss", _figure(training["final_loss"])),
-                ("time per epoch, median", _seconds(training["seconds_per_epoch"])),
-                ("time of all epochs", _seconds(training["seconds_total"])),
-                ("time of the evaluation", _seconds(facts.get("evaluation_seconds"))),
+                ("best validation accuracy", percent(training["best_val_accuracy"])),
+                ("final validation accuracy", percent(training["final_val_accuracy"])),
+                ("final validation loss", figure(training["final_val_loss"])),
+                ("final training accuracy", percent(training["final_accuracy"])),
+                ("final training loss", figure(training["final_loss"])),
+                ("time per epoch, median", duration(training["seconds_per_epoch"])),
+                ("time of all epochs", duration(training["seconds_total"])),
+                ("time of the evaluation", duration(facts.get("evaluation_seconds"))),
             ],
         ),
         "## Classes",
-        _table(
+        table(
             ("class", "precision", "recall", "F1", "support"),
             [
                 (
                     c["name"],
-                    _figure(c["precision"]),
-                    _figure(c["recall"]),
-                    _figure(c["f1"]),
+                    figure(c["precision"]),
+                    figure(c["recall"]),
+                    figure(c["f1"]),
                     _count(c["support"]),
                 )
                 for c in test["classes"]
             ],
         ),
         "## Run",
-        _table(
+        table(
             ("", ""),
             [
                 ("data set", data.get("name")),
@@ -195,7 +198,7 @@ def _markdown(report: Mapping[str, Any]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table: first column to the left, the others to the right if there are several."""
     align = ["---"] + ["---" if len(head) == 2 else "--:"] * (len(head) - 1)
     return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in (head, align, *rows))
@@ -211,26 +214,29 @@ def _count(value: int | None) -> str | None:
     return None if value is None else f"{value:,}"
 
 
-def _figure(value: float | None) -> str | None:
+def figure(value: float | None) -> str | None:
+    """A share or a loss in four decimals."""
     return None if value is None else f"{value:.4f}"
 
 
-def _percent(share: float | None) -> str | None:
+def percent(share: float | None) -> str | None:
+    """0.98765 as "98.77 %"."""
     return None if share is None else f"{100 * share:.2f} %"
 
 
-def _seconds(value: float | None) -> str | None:
+def duration(value: float | None) -> str | None:
+    """Seconds in three digits, whole from 100 on."""
     return None if value is None else f"{value:.3g} s" if value < 100 else f"{value:,.0f} s"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The same in the types of JSON, so that what is returned equals what a reader of the file gets."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, bool | int | str) else str(value)

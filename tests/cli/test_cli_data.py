@@ -70,3 +70,28 @@ def test_verify_of_the_real_files(tinynet, mnist_dir):
     said = tinynet("data", "verify", "--data-dir", mnist_dir)
     assert said.count("│ ok") == 4
     assert "All 4 files are genuine" in said
+
+
+def test_to_kaggle_writes_its_files_and_warns_of_leakage(tinynet, tmp_path):
+    said = tinynet("data", "to-kaggle", tmp_path / "digits", "--dataset", "sample")
+    assert "3,000 rows in" in said
+    assert "2,000 in" in said
+    names = sorted(path.name for path in (tmp_path / "digits").iterdir())
+    assert names == ["sample_submission.csv", "test-labels-for-scoring-only.csv", "test.csv", "train.csv"]
+    assert "has a train.csv already" in tinynet(
+        "data", "to-kaggle", tmp_path / "digits", "--dataset", "sample", code=1
+    )
+    assert "test.csv lies inside MNIST's 70,000 images" in tinynet("data", "to-kaggle", "--help")
+
+
+def test_to_kaggle_of_mnist_has_kaggles_shape(tinynet, mnist_dir, tmp_path):
+    tinynet("data", "to-kaggle", tmp_path / "digits", "--data-dir", mnist_dir)
+    shapes = {}
+    for name in ("train.csv", "test.csv", "sample_submission.csv"):
+        lines = (tmp_path / "digits" / name).read_bytes().splitlines()
+        shapes[name] = (len(lines) - 1, lines[0].count(b",") + 1)
+    assert shapes == {
+        "train.csv": (42_000, 785),
+        "test.csv": (28_000, 784),
+        "sample_submission.csv": (28_000, 2),
+    }

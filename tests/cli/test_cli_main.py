@@ -9,7 +9,8 @@ from click.testing import CliRunner
 import tinynet as package
 from tinynet.cli import COMMANDS, main
 
-SUBCOMMANDS = [*([name] for name in COMMANDS), *(["data", name] for name in ("fetch", "info", "verify"))]
+DATA = ("fetch", "info", "verify", "to-kaggle")
+SUBCOMMANDS = [*([name] for name in COMMANDS), *(["data", name] for name in DATA)]
 
 
 @pytest.mark.parametrize("command", SUBCOMMANDS, ids=" ".join)

@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tinynet.data.kaggle import PIXELS, TRAIN_COLUMNS, read_csv, write_csv, write_submission
+from tinynet.data import Split, load
+from tinynet.data.kaggle import (
+    PIXELS,
+    TEST_LABELS,
+    TRAIN_COLUMNS,
+    read_csv,
+    read_submission,
+    write_competition,
+    write_csv,
+    write_submission,
+)
 from tinynet.errors import DataError
 
 RNG = np.random.default_rng(7)
@@ -226,3 +236,55 @@ def test_images_that_do_not_fit_are_not_written(tmp_path, images):
     with pytest.raises(DataError, match="do not fit"):
         write_csv(tmp_path / "a.csv", images)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_submission_reads_back(tmp_path):
+    write_submission(tmp_path / "s.csv", np.array([2, 0, 9]))
+    assert read_submission(tmp_path / "s.csv", 3).tolist() == [2, 0, 9]
+    with pytest.raises(DataError, match=r"then 4 rows(.|\n)*then 3 rows"):
+        read_submission(tmp_path / "s.csv", 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("Id,Label\n1,2\n2,3\n", "the header ImageId,Label"),
+        ("ImageId,Label\n1,2\n3,3\n", "line 3: wrong row"),
+        ("ImageId,Label\n1,2\n2,10\n", "line 3: wrong row"),
+        ("ImageId,Label\n1,2\n2\n", "line 3: wrong row"),
+        ("", "the header ImageId,Label"),
+    ],
+)
+def test_what_is_no_submission(tmp_path, text, complaint):
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(DataError, match=complaint):
+        read_submission(tmp_path / "s.csv", 2)
+
+
+def test_a_competition_has_every_image_once_and_its_labels_apart(tmp_path):
+    data = load("sample")
+    folder = tmp_path / "digits"
+    assert write_competition(folder, (data.train, data.test), seed=3) == (3000, 2000)
+    train, labels = read_csv(folder / "train.csv")
+    test, hidden = read_csv(folder / "test.csv")
+    assert hidden is None
+    scored = read_submission(folder / TEST_LABELS, 2000)
+    assert set(read_submission(folder / "sample_submission.csv", 2000).tolist()) == {0}
+    pairs = [
+        *((image.tobytes(), label) for image, label in zip(train, labels, strict=True)),
+        *((image.tobytes(), label) for image, label in zip(test, scored, strict=True)),
+    ]
+    parts = (data.train, data.test)
+    known = [(i.tobytes(), n) for part in parts for i, n in zip(part.images, part.labels, strict=True)]
+    assert sorted(pairs) == sorted(known)
+    with pytest.raises(DataError, match=r"has a train\.csv already"):
+        write_competition(folder, (data.train, data.test))
+
+
+def test_a_competition_is_a_function_of_its_seed(tmp_path):
+    data = load("sample")
+    part = Split(data.test.images[:50], data.test.labels[:50])
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        write_competition(tmp_path / name, (part,), seed=seed)
+    a, b, c = ((tmp_path / name / "train.csv").read_bytes() for name in "abc")
+    assert a == b != c

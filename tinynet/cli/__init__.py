@@ -13,9 +13,11 @@ from tinynet.errors import TinynetError
 COMMANDS = (
     "train",
     "evaluate",
+    "audit",
     "predict",
     "summary",
     "gradcheck",
+    "classical",
     "data",
     "warmup",
     "bench",

@@ -122,3 +122,42 @@ def verify(name: str, data_dir: Path | None) -> None:
         console.print(f"Delete what is wrong, then: tinynet data fetch {name}{into}")
         sys.exit(1)
     console.print(f"All {len(results)} files are genuine.")
+
+
+@command.command("to-kaggle")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--dataset",
+    type=click.Choice(["mnist", "fashion-mnist", "sample"]),
+    default="mnist",
+    show_default=True,
+    help="Whose images, training and test together.",
+)
+@options.data_dir
+@click.option(
+    "--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Fixes the order."
+)
+def to_kaggle(folder: Path, dataset: str, data_dir: Path | None, seed: int) -> None:
+    """Write files of the shape of Kaggle's digit-recognizer competition into FOLDER.
+
+    All 70,000 images of MNIST in random order: train.csv (42,000 rows of label and 784 pixels), test.csv
+    (28,000 rows of pixels), sample_submission.csv, and apart, in test-labels-for-scoring-only.csv, the labels
+    of test.csv.
+
+    Beware of leakage. Kaggle's own test.csv lies inside MNIST's 70,000 images too: a net trained on MNIST has
+    seen it, and its score there means nothing. Train on train.csv alone. `tinynet audit RUN --test test.csv`
+    says how many of the test images a run was trained on.
+
+    \b
+    Examples:
+      tinynet data to-kaggle digits
+      tinynet train --dataset digits/train.csv --out runs/mine
+      tinynet predict runs/mine digits/test.csv --submission submission.csv
+    """
+    from tinynet.cli.console import console, load_dataset
+    from tinynet.data import kaggle
+
+    data = load_dataset(dataset, data_dir)
+    train, test = kaggle.write_competition(folder, (data.train, data.test), seed=seed)
+    console.print(f"{train:,} rows in {folder / kaggle.TRAIN}, {test:,} in {folder / kaggle.TEST}")
+    console.print(f"Only for scoring: {folder / kaggle.TEST_LABELS}")

@@ -184,7 +184,7 @@ def _load_sample(notice: str) -> Dataset:
 def _load_kaggle(name: str) -> Dataset:
     """Kaggle's digits from the path of a train.csv or of its folder."""
     path = Path(name)
-    train_file = _find_csv(path, "train.csv") if path.is_dir() else path
+    train_file = find_csv(path, "train.csv") if path.is_dir() else path
     if train_file is None or not train_file.is_file():
         raise DataError(
             f"there is no data set {name!r}",
@@ -194,7 +194,7 @@ def _load_kaggle(name: str) -> Dataset:
     train, used = _read_labelled(train_file), [train_file]
     if train is None:
         raise DataError(f"{train_file} has no labels", expected="Kaggle's train.csv", fix="give train.csv")
-    test_file = _find_csv(path, "test.csv") if path.is_dir() else None
+    test_file = find_csv(path, "test.csv") if path.is_dir() else None
     test = _read_labelled(test_file) if test_file else None
     if test_file and test:
         used.append(test_file)
@@ -252,7 +252,7 @@ def _cut(split: Split, path: Path) -> tuple[Split, Split]:
     )
 
 
-def _find_csv(folder: Path, file: str) -> Path | None:
+def find_csv(folder: Path, file: str) -> Path | None:
     """That CSV in the folder, plain or gzipped, or None."""
     return next((path for path in (folder / file, folder / f"{file}.gz") if path.is_file()), None)
 

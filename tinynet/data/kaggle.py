@@ -2,18 +2,23 @@
 
 `train.csv` has the columns label, pixel0 … pixel783; `test.csv` has the pixels alone; a submission has
 ImageId, Label with ImageId counted from 1. Pixels are whole numbers 0 to 255, row by row of a 28×28 image.
+
+Kaggle has 42,000 and 28,000 rows, all 70,000 images of MNIST in another order: `write_competition` makes
+such files from any data set.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import numpy as np
 
 from tinynet.data.files import atomic_write, open_payload
 from tinynet.errors import DataError
+from tinynet.rng import Key, Stream, permutation
 from tinynet.types import Array
 
 SIDE = 28
@@ -22,6 +27,20 @@ TRAIN_COLUMNS = ("label", *PIXELS)
 MAX_BYTES = 2**30  # 76 MB is the real train.csv
 ALPHABET = b"0123456789,\r\n"
 TEXT = [str(value).encode() for value in range(256)]
+SUBMISSION_HEADER = b"ImageId,Label"
+
+TRAIN, TEST, SAMPLE_SUBMISSION = "train.csv", "test.csv", "sample_submission.csv"
+TEST_LABELS = "test-labels-for-scoring-only.csv"
+"""What Kaggle keeps to itself: the labels of `test.csv`, as the submission that gets everything right."""
+
+
+class Labelled(Protocol):
+    """Images (N, 28, 28, 1) uint8 and their labels (N,)."""
+
+    @property
+    def images(self) -> Array: ...
+    @property
+    def labels(self) -> Array: ...
 
 
 def read_csv(path: str | Path) -> tuple[Array, Array | None]:
@@ -71,8 +90,52 @@ def write_submission(path: str | Path, labels: Array) -> None:
     """Write predicted labels (N,), 0 to 9, as a Kaggle submission. The file appears whole or not at all."""
     rows = enumerate(_check_labels(labels, len(labels)).tolist(), start=1)
     with atomic_write(path) as stream:
-        stream.write(b"ImageId,Label\n")
+        stream.write(SUBMISSION_HEADER + b"\n")
         stream.writelines(f"{image_id},{label}\n".encode() for image_id, label in rows)
+
+
+def read_submission(path: str | Path, count: int) -> Array:
+    """The labels (count,) int64 of a submission for so many images. Raises DataError, naming the line."""
+    with open_payload(path) as stream:
+        header, *lines = stream.read(MAX_BYTES).rstrip(b"\r\n").split(b"\n")
+    rows = [line.rstrip(b"\r").split(b",") for line in lines]
+    if header.rstrip(b"\r") != SUBMISSION_HEADER or len(rows) != count:
+        raise DataError(
+            f"{path} is not a submission for these images",
+            expected=f"the header {SUBMISSION_HEADER.decode()}, then {count} rows",
+            received=f"{_show(header)}, then {len(rows)} rows",
+            fix="give the file that belongs to this test.csv",
+        )
+    for number, fields in enumerate(rows, start=1):
+        if len(fields) != 2 or fields[0] != str(number).encode() or not _is_whole(fields[1], 9):
+            raise DataError(
+                f"{path}, line {number + 1}: wrong row",
+                expected=f"{number},LABEL with a label 0 to 9",
+                received=_show(b",".join(fields)),
+            )
+    return np.array([int(label) for _, label in rows])
+
+
+def write_competition(folder: str | Path, splits: Sequence[Labelled], *, seed: int = 0) -> tuple[int, int]:
+    """Write all images of `splits` as Kaggle's four files into a folder; returns the rows of each table.
+
+    All are put in one random order, a function of the seed. The first three fifths are train.csv, the rest
+    is test.csv: 42,000 and 28,000 of MNIST's 70,000. The labels of test.csv go to TEST_LABELS. A folder
+    that holds any of the files is refused with DataError.
+    """
+    folder = Path(folder)
+    if taken := [name for name in (TRAIN, TEST, SAMPLE_SUBMISSION, TEST_LABELS) if (folder / name).exists()]:
+        raise DataError(f"{folder} has a {taken[0]} already", fix="name another folder")
+    images = np.concatenate([split.images for split in splits])
+    labels = np.concatenate([split.labels for split in splits])
+    order = permutation(Key(seed, Stream.ORDER), len(labels))
+    train, test = np.split(order, [len(order) * 3 // 5])
+    folder.mkdir(parents=True, exist_ok=True)
+    write_submission(folder / TEST_LABELS, labels[test])
+    write_submission(folder / SAMPLE_SUBMISSION, np.zeros(len(test), np.int64))
+    write_csv(folder / TEST, images[test])
+    write_csv(folder / TRAIN, images[train], labels[train])
+    return len(train), len(test)
 
 
 def _check_labels(labels: Array, count: int) -> Array:

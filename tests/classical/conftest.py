@@ -1,0 +1,41 @@
+"""Rows of a few hundred digits, and what the classical models made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+
+from tinynet import classical
+from tinynet.classical import models
+from tinynet.data import Split, load
+
+
+@pytest.fixture(scope="session")
+def small():
+    """The sample, cut down to 500 + 60 digits."""
+    data = load("sample")
+    train = Split(data.train.images[:500], data.train.labels[:500])
+    test = Split(data.test.images[:60], data.test.labels[:60])
+    return dataclasses.replace(data, train=train, test=test)
+
+
+@pytest.fixture(scope="session")
+def rows(small):
+    return classical.from_dataset(small)
+
+
+@pytest.fixture(autouse=True)
+def few_clusters(monkeypatch):
+    """As many clusters as a few hundred rows can bear."""
+    monkeypatch.setattr(models, "MINI_CLUSTERS", 40)
+
+
+@pytest.fixture(scope="session")
+def fitted(rows):
+    """All results and the principal components; look, do not touch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "MINI_CLUSTERS", 40)
+        results = {result.name: result for result in classical.compare(rows)}
+    return SimpleNamespace(results=results, components=classical.principal_components(rows))

@@ -1,0 +1,91 @@
+"""Our own nets beside the classical ones: finished runs, judged on the same rows, if they never saw them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from tinynet import audit, runs
+from tinynet.callbacks import read_log
+from tinynet.classical.models import Scored
+from tinynet.classical.rows import Rows
+from tinynet.data import overlap
+from tinynet.data.datasets import Dataset, Split
+from tinynet.errors import ConfigError, RunError
+from tinynet.model import EVALUATION_BATCH
+
+Load = Callable[[runs.Settings], Dataset]
+
+
+def check_unseen(folder: Path, rows: Rows, load: Load) -> Split:
+    """The images that the run in `folder` learned from, once none of them is among what it is judged by.
+
+    They are found in the run's own data set (`load`), cut as its recipe says, and compared by their pixels.
+    An image that the rows to learn from hold as well is no leak: the classical models saw it too. Raises
+    RunError for a run that is not finished, or whose data set is another now, and for a leak.
+    """
+    settings = runs.read_settings(folder)
+    if not (folder / "model.safetensors").exists():
+        raise RunError(
+            f"the run in {folder} is not finished",
+            expected="a model.safetensors",
+            received="none",
+            fix=f"finish it: tinynet train --resume {folder}",
+        )
+    trained, held_out = audit.parts(settings, load(settings))
+    for seen, use in ((trained, "was trained on"), (held_out, "was validated by")):
+        for images, what in ((rows.validation.images, "validation rows"), (rows.test, "test table's rows")):
+            leaked = overlap(images, seen.images)
+            leaked &= ~overlap(images, rows.train.images)
+            if leaked.any():
+                raise RunError(
+                    f"the net in {folder} {use} images it would be judged by",
+                    expected=f"none of the {len(images):,} {what} among its {len(seen):,} images",
+                    received=f"{int(leaked.sum()):,} of them, pixel for pixel",
+                    fix="train one on the same rows: `tinynet classical … --rows FOLDER` writes them, then "
+                    "`tinynet train --dataset FOLDER`",
+                )
+    return trained
+
+
+def score_runs(
+    folders: Sequence[Path], rows: Rows, load: Load, *, backend: str | None = None
+) -> Iterator[Scored]:
+    """Judge the nets of finished runs on the rows: those that `check_unseen` passes, else its RunError.
+
+    All are checked before the first is judged; ConfigError if two have one name. The time of the fit is what
+    the run's log says its epochs took. Predictions are timed after a batch that loads the kernels.
+    """
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            "two of the runs have one name", expected="folders of different names", received=", ".join(names)
+        )
+    trained = [len(check_unseen(folder, rows, load)) for folder in folders]
+    for folder, name, count in zip(folders, names, trained, strict=True):
+        model, loss, about = runs.load_model(folder, backend=backend)
+        if about.get("classes") != list(rows.classes):
+            raise RunError(
+                f"the net in {folder} knows other classes",
+                expected=", ".join(rows.classes),
+                received=", ".join(about.get("classes", [])),
+                fix="leave it out",
+            )
+        seconds = [line["seconds"] for line in read_log(folder / "log.jsonl") if line["event"] == "epoch"]
+        runs.predict(model, loss, rows.validation.images[:EVALUATION_BATCH])
+        began = time.perf_counter()
+        predicted = runs.predict(model, loss, rows.validation.images).classes
+        predict_seconds = time.perf_counter() - began
+        store = model.store
+        yield Scored(
+            f"{runs.read_settings(folder).name} ({name})",
+            predicted,
+            runs.predict(model, loss, rows.test).classes if len(rows.test) else predicted[:0],
+            trained_on=count,
+            fit_seconds=sum(seconds) if seconds else None,
+            predict_seconds=predict_seconds,
+            numbers=store.count + store.state_count,
+            bytes=sum(view.nbytes for kept in (store.values, store.state) for view in kept.views.values()),
+            run=str(folder),
+        )
