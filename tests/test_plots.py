@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinynet import plots
+from tinynet import metrics, plots
 from tinynet.errors import ConfigError, DataError, ShapeError
 
 HISTORY: list[dict[str, Any]] = [
@@ -34,10 +34,18 @@ HISTORY: list[dict[str, Any]] = [
 MATRIX = np.array([[50, 0, 1], [2, 40, 3], [0, 0, 45]])
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 6, 5, 1), dtype=np.uint8)
 
+LABELS = np.arange(40) % 4
+BELIEFS = np.random.default_rng(1).dirichlet(np.ones(4), 40)  # of a model that knows nothing
+RANKINGS = metrics.one_against_rest(LABELS, BELIEFS)
+CALIBRATION = metrics.calibration(LABELS, BELIEFS)
+
 DRAW: dict[str, Callable[[Path], None]] = {
     "learning_curve": lambda path: plots.learning_curve(HISTORY, path),
     "confusion_matrix": lambda path: plots.confusion_matrix(MATRIX, ["a", "b", "c"], path),
     "digits": lambda path: plots.digits(IMAGES, [f"{i} → 9" for i in range(10)], path, title="Mistakes"),
+    "roc": lambda path: plots.roc(RANKINGS, "abcd", path),
+    "precision_recall": lambda path: plots.precision_recall(RANKINGS, "abcd", path),
+    "reliability": lambda path: plots.reliability(CALIBRATION, path),
 }
 every_plot = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW.keys())
 
@@ -198,3 +206,33 @@ def test_confusion_matrix_refuses(tmp_path: Path) -> None:
 def test_digits_refuses(images: Any, titles: list[str], tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match=r"(?s)expected: uint8.*received: .*fix: "):
         plots.digits(images, titles, tmp_path / "plot.png")
+
+
+def test_the_curves_name_the_lowest_area(tmp_path: Path) -> None:
+    for draw, name in ((plots.roc, "roc_auc"), (plots.precision_recall, "average_precision")):
+        draw(RANKINGS, "abcd", tmp_path / "plot.svg")
+        areas = [getattr(ranking, name) for ranking in RANKINGS]
+        text = _svg_text(tmp_path / "plot.svg")
+        assert f"lowest {min(areas):.5f} ({'abcd'[int(np.argmin(areas))]})" in text
+        assert f"mean {'area' if name == 'roc_auc' else 'average precision'} {np.mean(areas):.5f}" in text
+        assert text.count("the others") == 1
+
+
+def test_a_class_without_a_curve_is_left_out(tmp_path: Path) -> None:
+    rankings = metrics.one_against_rest(
+        np.array([0, 1, 1]), np.array([[0.8, 0.2, 0], [0.1, 0.9, 0], [1, 0, 0]])
+    )
+    for draw in (plots.roc, plots.precision_recall):
+        draw(rankings, "abc", tmp_path / "plot.svg")
+        text = _svg_text(tmp_path / "plot.svg")
+        assert "c (" not in text
+        assert "nan" not in text
+        with pytest.raises(DataError, match="no curve"):
+            draw(rankings[2:], "c", tmp_path / "plot.svg")
+
+
+def test_reliability_says_which_way_it_leans(tmp_path: Path) -> None:
+    for labels, leaning in ((np.ones(4, int), "not sure enough"), (np.zeros(4, int), "too sure")):
+        calibration = metrics.calibration(labels, np.array([[0.2, 0.8]] * 4))
+        plots.reliability(calibration, tmp_path / "plot.svg")
+        assert leaning in _svg_text(tmp_path / "plot.svg")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import platform
@@ -12,11 +11,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
-from tinynet import __version__, metrics, plots
+from tinynet import __version__, plots
 from tinynet.errors import ShapeError
+from tinynet.evaluation import class_figures
 from tinynet.files import write_atomic
+from tinynet.pages import count, figure, percent, table, write_json
 from tinynet.types import Array
 
 
@@ -53,7 +52,7 @@ def write_report(
             fix="pass the classes of the data set",
         )
     report: dict[str, Any] = {
-        "test": _test(labels, predicted, classes),
+        "test": class_figures(labels, predicted, classes),
         "training": _training(history),
         "facts": facts,
         "machine": machine_facts(),
@@ -61,13 +60,12 @@ def write_report(
         "config": config,
         "history": history,
     }
-    plain: dict[str, Any] = _plain(report)
     folder = Path(folder)
     plots.learning_curve(history, folder / "learning-curve.png")
     plots.confusion_matrix(report["test"]["confusion"], classes, folder / "confusion-matrix.png")
-    write_atomic(folder / "report.json", (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode())
+    written: dict[str, Any] = write_json(folder / "report.json", report)
     write_atomic(folder / "report.md", _markdown(report).encode())
-    return plain
+    return written
 
 
 def machine_facts() -> dict[str, Any]:
@@ -87,26 +85,6 @@ def versions() -> dict[str, str | None]:
         "tinynet": __version__,
         "numpy": _version("numpy"),
         "numba": _version("numba"),
-    }
-
-
-def _test(labels: Array, predicted: Array, classes: Sequence[str]) -> dict[str, Any]:
-    figures = metrics.classification_report(labels, predicted, len(classes))
-    confusion = metrics.confusion_matrix(labels, predicted, len(classes))
-    right, samples = int(np.trace(confusion)), int(confusion.sum())
-    columns = zip(classes, figures.precision, figures.recall, figures.f1, figures.support, strict=True)
-    return {
-        "samples": samples,
-        "errors": samples - right,
-        "accuracy": figures.accuracy,
-        "interval": metrics.wilson_interval(right, samples),
-        "macro_precision": figures.macro_precision,
-        "macro_recall": figures.macro_recall,
-        "macro_f1": figures.macro_f1,
-        "classes": [
-            dict(zip(("name", "precision", "recall", "f1", "support"), c, strict=True)) for c in columns
-        ],
-        "confusion": confusion,
     }
 
 
@@ -136,53 +114,47 @@ def _markdown(report: Mapping[str, Any]) -> str:
     test, training, facts = report["test"], report["training"], report["facts"]
     data, machine, installed = facts.get("data") or {}, report["machine"], report["versions"]
     low, high = test["interval"]
-    blocks = [f"# {_percent(test['accuracy'])} of {test['samples']:,} test samples right"]
+    blocks = [f"# {percent(test['accuracy'])} of {test['samples']:,} test samples right"]
     if facts.get("notice"):
         blocks.append("> **WARNING: " + " ".join(facts["notice"].split()) + "**")
     blocks += [
-        f"{test['errors']:,} errors. The 95 % interval of the accuracy (Wilson) is {_percent(low)} to"
-        f" {_percent(high)}; it covers the choice of test samples, not of the seed."
-        f" Macro F1 is {_figure(test['macro_f1'])}.",
+        f"{test['errors']:,} errors. The 95 % interval of the accuracy (Wilson) is {percent(low)} to"
+        f" {percent(high)}; it covers the choice of test samples, not of the seed."
+        f" Macro F1 is {figure(test['macro_f1'])}.",
         "![Learning curve](learning-curve.png)",
         "![Confusion matrix](confusion-matrix.png)",
         "## Training",
-        _table(
+        table(
             ("", ""),
             [
                 ("epochs", training["epochs"]),
                 ("best validation epoch", training["best_epoch"]),
-                ("best validation accuracy", _percent(training["best_val_accuracy"])),
-                ("final validation accuracy", _percent(training["final_val_accuracy"])),
-                ("final validation loss", _figure(training["final_val_loss"])),
-                ("final training accuracy", _percent(training["final_accuracy"])),
-                ("final training loss", _figure(training["final_loss"])),
+                ("best validation accuracy", percent(training["best_val_accuracy"])),
+                ("final validation accuracy", percent(training["final_val_accuracy"])),
+                ("final validation loss", figure(training["final_val_loss"])),
+                ("final training accuracy", percent(training["final_accuracy"])),
+                ("final training loss", figure(training["final_loss"])),
                 ("time per epoch, median", _seconds(training["seconds_per_epoch"])),
                 ("time of all epochs", _seconds(training["seconds_total"])),
                 ("time of the evaluation", _seconds(facts.get("evaluation_seconds"))),
             ],
         ),
         "## Classes",
-        _table(
+        table(
             ("class", "precision", "recall", "F1", "support"),
             [
-                (
-                    c["name"],
-                    _figure(c["precision"]),
-                    _figure(c["recall"]),
-                    _figure(c["f1"]),
-                    _count(c["support"]),
-                )
+                (c["name"], *(figure(c[key]) for key in ("precision", "recall", "f1")), count(c["support"]))
                 for c in test["classes"]
             ],
         ),
         "## Run",
-        _table(
+        table(
             ("", ""),
             [
                 ("data set", data.get("name")),
                 ("source", data.get("source")),
                 ("hash", data.get("hash")),
-                ("parameters", _count(facts.get("parameters"))),
+                ("parameters", count(facts.get("parameters"))),
                 *((key, facts.get(key)) for key in ("seed", "backend", "threads", "dtype")),
                 ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
                 ("system", machine["os"]),
@@ -195,45 +167,8 @@ def _markdown(report: Mapping[str, Any]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table: first column to the left, the others to the right if there are several."""
-    align = ["---"] + ["---" if len(head) == 2 else "--:"] * (len(head) - 1)
-    return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in (head, align, *rows))
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "not recorded"
-    return " ".join(str(value).replace("|", "\\|").split())
-
-
-def _count(value: int | None) -> str | None:
-    return None if value is None else f"{value:,}"
-
-
-def _figure(value: float | None) -> str | None:
-    return None if value is None else f"{value:.4f}"
-
-
-def _percent(share: float | None) -> str | None:
-    return None if share is None else f"{100 * share:.2f} %"
-
-
 def _seconds(value: float | None) -> str | None:
     return None if value is None else f"{value:.3g} s" if value < 100 else f"{value:,.0f} s"
-
-
-def _plain(value: Any) -> Any:
-    """The same in the types of JSON, so that what is returned equals what a reader of the file gets."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def _cpu_name() -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinynet.errors import DataError, ShapeError
-from tinynet.plots.style import BLUE, INK, RED, figure_at, percent
+from tinynet.plots.style import BLUE, INK, ORANGE, RED, figure_at, percent
 from tinynet.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
+
+    from tinynet.metrics import Calibration, Ranking
 
 
 def confusion_matrix(matrix: Array, classes: Sequence[str], path: str | Path) -> None:
@@ -63,6 +65,78 @@ def confusion_matrix(matrix: Array, classes: Sequence[str], path: str | Path) ->
             _write_counts(axes, matrix, shares / top)
 
 
+def roc(rankings: Sequence[Ranking], classes: Sequence[str], path: str | Path) -> None:
+    """Draw the ROC curve of each class against the rest, on the right with small rates spread out.
+
+    rankings: K of `metrics.one_against_rest`   classes: K names. The three lowest areas are in colour.
+    Raises DataError where no class has a curve, ConfigError and OSError as `learning_curve` does.
+    """
+    areas = np.array([ranking.roc_auc for ranking in rankings])
+    _check_curves(areas)
+    with figure_at(path, 9.2, 4.4) as figure:
+        whole, near = figure.subplots(1, 2)
+        figure.suptitle(_area_title("ROC", "area", areas, classes), x=0.02, ha="left", weight="bold", size=11)
+        for axes in (whole, near):
+            _draw_classes(axes, rankings, areas, classes, _roc_points)
+        chance = np.linspace(0, 1, 1001)
+        for axes in (whole, near):
+            axes.plot(chance, chance, color="#999999", lw=1, ls=":", label="chance")
+            axes.set(xlabel="false positive rate", ylabel="true positive rate", ylim=(-0.02, 1.02))
+        whole.set(xlim=(-0.02, 1.02), aspect="equal")
+        smallest = 1 / max(int(r.false_positives[-1]) for r in rankings)
+        near.set_xscale("symlog", linthresh=smallest, linscale=0.5)
+        near.set(xlim=(0, 1), ylabel="")
+        near.set_title("small rates spread out", size=10, weight="normal")
+        near.minorticks_off()
+        whole.legend(loc="lower right", title="class (area)", alignment="left")
+
+
+def precision_recall(rankings: Sequence[Ranking], classes: Sequence[str], path: str | Path) -> None:
+    """Draw precision over recall of each class against the rest, on the right the corner where they meet.
+
+    Arguments and errors are those of `roc`. The three lowest average precisions are in colour.
+    """
+    areas = np.array([ranking.average_precision for ranking in rankings])
+    _check_curves(areas)
+    with figure_at(path, 9.2, 4.6) as figure:
+        panels = figure.subplots(1, 2)
+        title = _area_title("Precision and recall", "average precision", areas, classes)
+        figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
+        for axes in panels:
+            _draw_classes(axes, rankings, areas, classes, _precision_points)
+            axes.set(xlabel="recall", ylabel="precision", aspect="equal")
+        whole, near = panels
+        gap = 1 - min(_break_even(ranking) for ranking in rankings if ranking.is_curve)
+        start = float(np.clip(1 - 3 * gap, 0, 0.99))
+        for axes, low in ((whole, 0.0), (near, start)):
+            margin = 0.02 * (1 - low)
+            axes.set(xlim=(low - margin, 1 + margin), ylim=(low - margin, 1 + margin))
+        near.set(ylabel="")
+        near.set_title("the corner, larger", size=10, weight="normal")
+        whole.legend(loc="lower left", title="class (average precision)", alignment="left")
+
+
+def reliability(calibration: Calibration, path: str | Path) -> None:
+    """Draw the accuracy of each bin of confidence against the diagonal, where both agree, and the counts.
+
+    Raises ConfigError and OSError as `learning_curve` does.
+    """
+    edges, filled = calibration.edges, calibration.count > 0
+    confidence, accuracy = calibration.confidence[filled], calibration.accuracy[filled]
+    lefts, widths = edges[:-1][filled], np.diff(edges)[filled]
+    with figure_at(path, 5.6, 6.2) as figure:
+        rates, counts = figure.subplots(2, sharex=True, height_ratios=[3, 1])
+        rates.bar(lefts, accuracy, widths, align="edge", color="#B5D3E7", edgecolor="white", label="accuracy")
+        rates.vlines(confidence, accuracy, confidence, color=RED, lw=3, label="gap to the confidence")
+        rates.plot([0, 1], [0, 1], color=INK, lw=1, ls="--", label="perfectly calibrated")
+        rates.plot(confidence, accuracy, "o", color=BLUE)
+        rates.set(ylabel="accuracy", ylim=(0, 1.02), xlim=(0, 1), title=_reliability_title(calibration))
+        rates.legend(loc="upper left")
+        counts.bar(lefts, calibration.count[filled], widths, align="edge", color=BLUE, edgecolor="white")
+        counts.set(xlabel="confidence of the prediction", ylabel="predictions", yscale="log")
+        counts.set_ylim(bottom=0.7)
+
+
 def _confusion_title(matrix: Array, classes: Sequence[str]) -> str:
     right = f"Confusion matrix: {percent(np.trace(matrix) / matrix.sum())} right"
     errors = matrix - np.diag(np.diag(matrix))
@@ -88,3 +162,66 @@ def _error_colours() -> Colormap:
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("errors", ["white", RED]).with_extremes(bad="#E3EEF5")
+
+
+def _check_curves(areas: Array) -> None:
+    if np.isnan(areas).all():
+        raise DataError(
+            "there is no curve to draw",
+            expected="at least one class with samples in it and others outside",
+            received="none",
+            fix="evaluate on samples of two classes or more",
+        )
+
+
+def _draw_classes(
+    axes: Axes,
+    rankings: Sequence[Ranking],
+    areas: Array,
+    classes: Sequence[str],
+    points: Callable[[Ranking], tuple[Array, Array]],
+) -> None:
+    """Every curve in grey but the three lowest, which stand out by colour and by dashes."""
+    lowest = [k for k in np.argsort(areas, kind="stable")[:3] if not np.isnan(areas[k])]
+    grey: dict[str, Any] = {"color": "#BBBBBB", "lw": 1, "label": "the others"}
+    for k, ranking in enumerate(rankings):
+        if k not in lowest and ranking.is_curve:
+            axes.plot(*points(ranking), **grey)
+            grey["label"] = None
+    for k, colour, dashes in zip(lowest, (RED, BLUE, ORANGE), ("-", "--", "-."), strict=False):
+        label = f"{classes[k]} ({areas[k]:.5f})"
+        axes.plot(*points(rankings[k]), color=colour, ls=dashes, label=label)
+
+
+def _roc_points(ranking: Ranking) -> tuple[Array, Array]:
+    """From (0, 0), where nothing is called positive."""
+    rates = ranking.false_positive_rate, ranking.true_positive_rate
+    return np.concatenate([[0], rates[0]]), np.concatenate([[0], rates[1]])
+
+
+def _precision_points(ranking: Ranking) -> tuple[Array, Array]:
+    """Steps, since precision between two thresholds is not on the straight line."""
+    recall, precision = ranking.true_positive_rate, ranking.precision
+    return np.repeat(np.concatenate([[0], recall]), 2)[1:-1], np.repeat(precision, 2)
+
+
+def _break_even(ranking: Ranking) -> float:
+    """The best that precision and recall reach together."""
+    return float(np.minimum(ranking.true_positive_rate, ranking.precision).max())
+
+
+def _area_title(what: str, name: str, areas: Array, classes: Sequence[str]) -> str:
+    worst = int(np.nanargmin(areas))
+    mean = f"mean {name} {np.nanmean(areas):.5f}, lowest {areas[worst]:.5f} ({classes[worst]})"
+    return f"{what}, each class against the rest: {mean}"
+
+
+def _reliability_title(calibration: Calibration) -> str:
+    filled = calibration.count > 0
+    share = calibration.count[filled] / calibration.count.sum()
+    confidence, accuracy = share @ calibration.confidence[filled], share @ calibration.accuracy[filled]
+    leaning = "too sure" if confidence > accuracy else "not sure enough"
+    return (
+        f"Calibration error {percent(calibration.error)}: {leaning}\n"
+        f"mean confidence {percent(confidence)}, accuracy {percent(accuracy)}"
+    )
