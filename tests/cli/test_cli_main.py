@@ -9,7 +9,10 @@ from click.testing import CliRunner
 import tinynet as package
 from tinynet.cli import COMMANDS, main
 
-SUBCOMMANDS = [*([name] for name in COMMANDS), *(["data", name] for name in ("fetch", "info", "verify"))]
+SUBCOMMANDS = [
+    *([name] for name in COMMANDS),
+    *(["data", name] for name in ("fetch", "info", "explore", "verify")),
+]
 
 
 @pytest.mark.parametrize("command", SUBCOMMANDS, ids=" ".join)

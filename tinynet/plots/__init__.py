@@ -1,7 +1,19 @@
 """Plots, as PNG or SVG by the suffix of the file. The same input makes the same bytes."""
 
 from tinynet.plots.evaluation import confusion_matrix, precision_recall, reliability, roc
+from tinynet.plots.exploration import correlation, explained_variance, labels, pixels
 from tinynet.plots.images import digits
 from tinynet.plots.training import learning_curve
 
-__all__ = ["confusion_matrix", "digits", "learning_curve", "precision_recall", "reliability", "roc"]
+__all__ = [
+    "confusion_matrix",
+    "correlation",
+    "digits",
+    "explained_variance",
+    "labels",
+    "learning_curve",
+    "pixels",
+    "precision_recall",
+    "reliability",
+    "roc",
+]
