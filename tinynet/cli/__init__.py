@@ -14,6 +14,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "explain",
     "summary",
     "gradcheck",
     "data",
@@ -56,4 +57,5 @@ def main() -> None:
     tinynet train mlp --epochs 5       another architecture, shorter
     tinynet evaluate runs/cnn-1        how good is it, and where is it wrong?
     tinynet predict runs/cnn-1 my.png  what does it see in a picture?
+    tinynet explain runs/cnn-1 my.png  why does it see that?
     """
