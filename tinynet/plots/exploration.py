@@ -69,7 +69,8 @@ def pixels(histogram: Array, path: str | Path) -> None:
             (panels[0], 1, BLUE, "before scaling: 0 … 255"),
             (panels[1], 255, ORANGE, "after scaling: pixel / 255"),
         ):
-            axes.bar(levels / scale, 100 * histogram / total, 1 / scale, color=colour)
+            edges = (np.arange(257) - 0.5) / scale
+            axes.stairs(100 * histogram / total, edges, fill=True, color=colour)
             axes.axvline(mean / scale, color=INK, lw=1.2, ls="--", label=f"mean {mean / scale:.3g}")
             axes.plot([], [], " ", label=f"deviation {deviation / scale:.3g}")
             axes.set(yscale="log", xlabel="grey level")
