@@ -100,7 +100,7 @@ def precision_recall(rankings: Sequence[Ranking], classes: Sequence[str], path: 
     _check_curves(areas)
     with figure_at(path, 9.2, 4.6) as figure:
         panels = figure.subplots(1, 2)
-        title = _area_title("Precision and recall", "average precision", areas, classes)
+        title = _area_title("Precision over recall", "average precision", areas, classes)
         figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
         for axes in panels:
             _draw_classes(axes, rankings, areas, classes, _precision_points)
@@ -212,8 +212,7 @@ def _break_even(ranking: Ranking) -> float:
 
 def _area_title(what: str, name: str, areas: Array, classes: Sequence[str]) -> str:
     worst = int(np.nanargmin(areas))
-    mean = f"mean {name} {np.nanmean(areas):.5f}, lowest {areas[worst]:.5f} ({classes[worst]})"
-    return f"{what}, each class against the rest: {mean}"
+    return f"{what}: mean {name} {np.nanmean(areas):.5f}, lowest {areas[worst]:.5f} ({classes[worst]})"
 
 
 def _reliability_title(calibration: Calibration) -> str:

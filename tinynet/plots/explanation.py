@@ -60,9 +60,9 @@ def filters(weights: Array, path: str | Path, *, title: str) -> None:
 
     Raises ConfigError and OSError as `learning_curve` does.
     """
-    rows = -(-len(weights) // 8)
+    rows = -(-len(weights) // (8 if len(weights) <= 16 else 16))
     columns = -(-len(weights) // rows)
-    with figure_at(path, max(1.05 * columns + 1.0, 5.5), 1.15 * rows + 0.7) as figure:
+    with figure_at(path, max(0.85 * columns + 1.0, 5.5), 0.9 * rows + 0.8) as figure:
         figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
         panels = figure.subplots(rows, columns, squeeze=False)
         for panel in panels.ravel()[len(weights) :]:

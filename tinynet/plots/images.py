@@ -31,7 +31,9 @@ def digits(images: Array, titles: Sequence[str], path: str | Path, *, title: str
         )
     rows = -(-len(images) // 8)
     columns = -(-len(images) // rows)
-    with figure_at(path, max(1.05 * columns, 3.0), 1.3 * rows + 0.45) as figure:
+    longest = max(len(line) for name in titles for line in name.splitlines() or [""])
+    width = max(1.05, 0.09 * longest)  # inches: a character of a panel's title takes some 0.08
+    with figure_at(path, max(width * columns, 3.0), 1.3 * rows + 0.45) as figure:
         figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for panel in panels[len(images) :]:
