@@ -157,6 +157,17 @@ def test_grad_cam_of_average_pooling_is_the_class_activation_map(backend: str) -
     assert np.max(cams) > 0
 
 
+def test_grad_cam_weighs_a_channel_by_its_mean_gradient(backend: str) -> None:
+    """Behind Flatten and Dense ∂zₖ/∂A[i, j, f] is a weight, and differs from place to place."""
+    layers = [L.Conv2D(4, 3), L.ReLU(), L.Flatten(), L.Dense(3)]
+    model = Sequential(layers, SIZE, backend=backend, dtype="float64", seed=1)
+    A = explain.logits(model, _image()[None], keep=(1,))[1][1][0]
+    W = model.backend.to_host(model.layers[3].params.W).reshape(6, 5, 4, 3)
+    for k in range(3):
+        expected = np.maximum(A @ W[..., k].mean(axis=(0, 1)), 0)
+        np.testing.assert_allclose(explain.grad_cam(model, _image(), k, 1), expected, atol=1e-12)
+
+
 def test_where_grad_cam_looks(backend: str) -> None:
     model = _cnn(backend)
     assert explain.cam_position(model) == explain.cam_position(model, "relu_2") == 7
