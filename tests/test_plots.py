@@ -232,8 +232,9 @@ def test_a_class_without_a_curve_is_left_out(tmp_path: Path) -> None:
         text = _svg_text(tmp_path / "plot.svg")
         assert "c (" not in text
         assert "nan" not in text
+        every = metrics.ranking(np.array([True]), np.array([0.5]))  # all positive: no curve either
         with pytest.raises(DataError, match="no curve"):
-            draw(rankings[2:], "c", tmp_path / "plot.svg")
+            draw([rankings[2], every], "cd", tmp_path / "plot.svg")
 
 
 def test_reliability_says_which_way_it_leans(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ SHARES = (0.90, 0.95, 0.99)
 def describe(split: Split) -> dict[str, Any]:
     """The facts of one split: sizes, missing values, what is blank or repeated, and the pixels' statistics.
 
-    `missing` counts NaN. Images of bytes cannot hold one, and the reader of Kaggle's CSV refuses an empty
-    field, naming its line and column; a loader of another dtype could bring some.
+    Images are of bytes, 0 to 255. `missing` counts NaN, as tables of null counts do; here it is 0,
+    since bytes hold none and the reader of Kaggle's CSV refuses an empty field, naming its line and column.
     """
     images = split.images
     rows = images.reshape(len(images), -1)

@@ -71,15 +71,13 @@ def roc(rankings: Sequence[Ranking], classes: Sequence[str], path: str | Path) -
     rankings: K of `metrics.one_against_rest`   classes: K names. The three lowest areas are in colour.
     Raises DataError where no class has a curve, ConfigError and OSError as `learning_curve` does.
     """
-    areas = np.array([ranking.roc_auc for ranking in rankings])
-    _check_curves(areas)
-    with figure_at(path, 9.2, 4.4) as figure:
+    areas = _areas(rankings, "roc_auc")
+    with figure_at(path, 9.2, 4.6) as figure:
         whole, near = figure.subplots(1, 2)
         figure.suptitle(_area_title("ROC", "area", areas, classes), x=0.02, ha="left", weight="bold", size=11)
-        for axes in (whole, near):
-            _draw_classes(axes, rankings, areas, classes, _roc_points)
         chance = np.linspace(0, 1, 1001)
         for axes in (whole, near):
+            _draw_classes(axes, rankings, areas, classes, _roc_points)
             axes.plot(chance, chance, color="#999999", lw=1, ls=":", label="chance")
             axes.set(xlabel="false positive rate", ylabel="true positive rate", ylim=(-0.02, 1.02))
         whole.set(xlim=(-0.02, 1.02), aspect="equal")
@@ -96,8 +94,7 @@ def precision_recall(rankings: Sequence[Ranking], classes: Sequence[str], path: 
 
     Arguments and errors are those of `roc`. The three lowest average precisions are in colour.
     """
-    areas = np.array([ranking.average_precision for ranking in rankings])
-    _check_curves(areas)
+    areas = _areas(rankings, "average_precision")
     with figure_at(path, 9.2, 4.6) as figure:
         panels = figure.subplots(1, 2)
         title = _area_title("Precision over recall", "average precision", areas, classes)
@@ -164,7 +161,9 @@ def _error_colours() -> Colormap:
     return LinearSegmentedColormap.from_list("errors", ["white", RED]).with_extremes(bad="#E3EEF5")
 
 
-def _check_curves(areas: Array) -> None:
+def _areas(rankings: Sequence[Ranking], name: str) -> Array:
+    """The area of that name under each curve, (K,), and NaN where there is none."""
+    areas = np.array([getattr(ranking, name) if ranking.is_curve else np.nan for ranking in rankings])
     if np.isnan(areas).all():
         raise DataError(
             "there is no curve to draw",
@@ -172,6 +171,7 @@ def _check_curves(areas: Array) -> None:
             received="none",
             fix="evaluate on samples of two classes or more",
         )
+    return areas
 
 
 def _draw_classes(
