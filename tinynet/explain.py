@@ -398,7 +398,10 @@ def _pictures(found: Explanation, classes: Sequence[str]) -> dict[str, Callable[
     if found.cam is not None:
         title = f"Grad-CAM: where {found.cam_name} finds evidence for {first}"
         draw["grad-cam.png"] = partial(
-            on_image, {"strength (grey: no place there)": found.cam}, title=title, place=found.cam_place
+            on_image,
+            {"strength (grey: no unit centred there)": found.cam},
+            title=title,
+            place=found.cam_place,
         )
     if found.filters is not None:
         name, weights = found.filters
