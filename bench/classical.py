@@ -11,7 +11,7 @@ import click
 
 from tinynet.classical.report import overview
 from tinynet.files import write_atomic
-from tinynet.report import percent, table
+from tinynet.pages import percent, table
 
 RESULTS = Path(__file__).parent / "results" / "classical.md"
 COMMANDS = """\

@@ -74,6 +74,34 @@ def test_gradients_are_written_not_added(backend: str) -> None:
     np.testing.assert_allclose(model.backend.to_host(model.store.grads.views["dense_1.b"]), [2, 0])
 
 
+def test_outputs_and_gradients_can_be_watched(backend: str) -> None:
+    """With hidden units 3 and -1; a fused ReLU may show the second as 0 before it is due."""
+    model = _small(backend)
+    seen: dict[str, list[Any]] = {"outputs": [], "gradients": []}
+
+    def note(key: str) -> Any:
+        return lambda position, array: seen[key].append((position, model.backend.to_host(array).tolist()))
+
+    x, dy = (model.backend.asarray(np.array(a)) for a in ([[1.0, 2.0]], [[1.0]]))
+    _, tape = model.forward(x, train=True, watch=note("outputs"))
+    assert seen["outputs"][0] in [(0, [[3, -1]]), (0, [[3, 0]])]
+    assert seen["outputs"][1:] == [(1, [[3, 0]]), (2, [[7]])]
+    model.backward(dy, tape, watch=note("gradients"))
+    assert seen["gradients"] == [(2, [[1]]), (1, [[2, 5]]), (0, [[2, 0]])]
+
+
+def test_a_tape_cut_short_takes_a_backward_from_within(backend: str) -> None:
+    model = _small(backend)
+    x, hidden = (model.backend.asarray(np.array(a)) for a in ([[1.0, 2.0]], [[1.0, 1.0]]))
+    _, tape = model.forward(x, train=True)
+    before = model.backend.to_host(model.store.grads.views["dense_2.W"]).copy()
+    dx = model.backward(hidden, tape.until(2), input_gradient=True)
+    assert dx is not None
+    np.testing.assert_allclose(model.backend.to_host(dx), [[1, 1]])  # the second hidden unit is off
+    np.testing.assert_array_equal(model.backend.to_host(model.store.grads.views["dense_2.W"]), before)
+    np.testing.assert_allclose(model.backend.to_host(model.store.grads.views["dense_1.b"]), [1, 0])
+
+
 def test_backward_stops_at_the_first_layer_that_learns(backend: str) -> None:
     model = _cnn(backend)
 

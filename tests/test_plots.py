@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinynet import plots
+from tinynet import metrics, plots
 from tinynet.errors import ConfigError, DataError, ShapeError
 
 HISTORY: list[dict[str, Any]] = [
@@ -34,11 +34,26 @@ HISTORY: list[dict[str, Any]] = [
 MATRIX = np.array([[50, 0, 1], [2, 40, 3], [0, 0, 45]])
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 6, 5, 1), dtype=np.uint8)
 
+LABELS = np.arange(40) % 4
+BELIEFS = np.random.default_rng(1).dirichlet(np.ones(4), 40)  # of a model that knows nothing
+RANKINGS = metrics.one_against_rest(LABELS, BELIEFS)
+SHARES = np.array([0.5, 0.3, 0.15, 0.05])
+CALIBRATION = metrics.calibration(LABELS, BELIEFS)
+
 DRAW: dict[str, Callable[[Path], None]] = {
     "learning_curve": lambda path: plots.learning_curve(HISTORY, path),
     "confusion_matrix": lambda path: plots.confusion_matrix(MATRIX, ["a", "b", "c"], path),
-    "explained_variance": lambda path: plots.explained_variance([0.6, 0.3, 0.1], path, kept=2, elbow=1),
     "digits": lambda path: plots.digits(IMAGES, [f"{i} → 9" for i in range(10)], path, title="Mistakes"),
+    "roc": lambda path: plots.roc(RANKINGS, "abcd", path),
+    "precision_recall": lambda path: plots.precision_recall(RANKINGS, "abcd", path),
+    "reliability": lambda path: plots.reliability(CALIBRATION, path),
+    "labels": lambda path: plots.labels({"train": np.arange(1, 5), "test": np.ones(4, int)}, "abcd", path),
+    "pixels": lambda path: plots.pixels(np.arange(256), path),
+    "correlation": lambda path: plots.correlation(np.corrcoef(IMAGES.reshape(10, 30).T), (6, 5), path),
+    "explained_variance": lambda path: plots.explained_variance(SHARES, 2, {"90%": 3}, path),
+    "maps": lambda path: plots.maps(IMAGES[0], {"m": MATRIX}, path, title="t", place=(1, 3, 4, 2)),
+    "filters": lambda path: plots.filters(IMAGES[..., 0] - 128.0, path, title="t"),
+    "activations": lambda path: plots.activations([("a", IMAGES[0] / 9), ("b", np.arange(-3, 4))], 3, path),
 }
 every_plot = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW.keys())
 
@@ -66,11 +81,9 @@ def test_png(draw: Callable[[Path], None], tmp_path: Path) -> None:
     assert pixels.min() < 100 < 250 < pixels.max()
 
 
-@every_plot
-@pytest.mark.parametrize("suffix", ["png", "svg"])
-def test_the_same_bytes_whatever_the_settings_of_the_caller(
-    draw: Callable[[Path], None], suffix: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("name", "suffix"), [*((name, "svg") for name in DRAW), ("digits", "png")])
+def test_the_same_bytes_whatever_the_settings_of_the_caller(name: str, suffix: str, tmp_path: Path) -> None:
+    draw = DRAW[name]
     first, second = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
     draw(first)
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
@@ -80,9 +93,8 @@ def test_the_same_bytes_whatever_the_settings_of_the_caller(
     assert first.read_bytes() == second.read_bytes()
 
 
-@every_plot
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(
-    draw: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -91,7 +103,7 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(
     path.write_bytes(b"old")
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        draw(path)
+        DRAW["digits"](path)
     assert os.listdir(tmp_path) == ["plot.png"]
     assert path.read_bytes() == b"old"
 
@@ -199,3 +211,62 @@ def test_confusion_matrix_refuses(tmp_path: Path) -> None:
 def test_digits_refuses(images: Any, titles: list[str], tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match=r"(?s)expected: uint8.*received: .*fix: "):
         plots.digits(images, titles, tmp_path / "plot.png")
+
+
+def test_the_curves_name_the_lowest_area(tmp_path: Path) -> None:
+    for draw, name in ((plots.roc, "roc_auc"), (plots.precision_recall, "average_precision")):
+        draw(RANKINGS, "abcd", tmp_path / "plot.svg")
+        areas = [getattr(ranking, name) for ranking in RANKINGS]
+        text = _svg_text(tmp_path / "plot.svg")
+        assert f"lowest {min(areas):.5f} ({'abcd'[int(np.argmin(areas))]})" in text
+        assert f"mean {'area' if name == 'roc_auc' else 'average precision'} {np.mean(areas):.5f}" in text
+        assert text.count("the others") == 1
+
+
+def test_a_class_without_a_curve_is_left_out(tmp_path: Path) -> None:
+    rankings = metrics.one_against_rest(
+        np.array([0, 1, 1]), np.array([[0.8, 0.2, 0], [0.1, 0.9, 0], [1, 0, 0]])
+    )
+    for draw in (plots.roc, plots.precision_recall):
+        draw(rankings, "abc", tmp_path / "plot.svg")
+        text = _svg_text(tmp_path / "plot.svg")
+        assert "c (" not in text
+        assert "nan" not in text
+        every = metrics.ranking(np.array([True]), np.array([0.5]))  # all positive: no curve either
+        with pytest.raises(DataError, match="no curve"):
+            draw([rankings[2], every], "cd", tmp_path / "plot.svg")
+
+
+def test_reliability_says_which_way_it_leans(tmp_path: Path) -> None:
+    for labels, leaning in ((np.ones(4, int), "not sure enough"), (np.zeros(4, int), "too sure")):
+        calibration = metrics.calibration(labels, np.array([[0.2, 0.8]] * 4))
+        plots.reliability(calibration, tmp_path / "plot.svg")
+        assert leaning in _svg_text(tmp_path / "plot.svg")
+
+
+def test_labels_and_pixels_say_what_to_see(tmp_path: Path) -> None:
+    DRAW["labels"](tmp_path / "plot.svg")
+    assert "Labels: from 10.00 % (a) to 40.00 % (d)" in _svg_text(tmp_path / "plot.svg")
+    plots.pixels(np.array([3, *[0] * 254, 1]), tmp_path / "plot.svg")
+    text = _svg_text(tmp_path / "plot.svg")
+    assert "Pixels: 75.00 % are 0" in text
+    assert "mean 63.8" in text
+    assert "mean 0.25" in text
+    assert "deviation 0.433" in text
+
+
+def test_explained_variance_says_what_to_see(tmp_path: Path) -> None:
+    DRAW["explained_variance"](tmp_path / "plot.svg")
+    text = _svg_text(tmp_path / "plot.svg")
+    assert "2 of 4 components keep 80.0 % of the variance" in text
+    assert "90%: 3" in text
+
+
+def test_activations_are_the_strongest_channels_in_their_order(tmp_path: Path) -> None:
+    values = np.array([1.0, -9.0, 2.0, 5.0]) * np.ones((2, 2, 1))
+    plots.activations([("conv", values), ("dense", np.arange(30))], 2, tmp_path / "plot.svg")
+    text = _svg_text(tmp_path / "plot.svg")
+    assert [channel for channel in range(4) if f"#{channel}" in text] == [1, 3]
+    assert text.index("#1") < text.index("#3")
+    assert "conv: 2 × 2 × 4 values, -9 … 5" in text
+    assert "dense: 30 values, 0 … 29" in text

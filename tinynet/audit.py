@@ -22,6 +22,8 @@ from tinynet.callbacks import read_log
 from tinynet.data import overlap
 from tinynet.data.datasets import Dataset, Split
 from tinynet.errors import RunError
+from tinynet.evaluation import class_figures
+from tinynet.pages import plain
 from tinynet.types import Array
 
 TOLERANCE = 1e-3
@@ -73,8 +75,8 @@ def audit(folder: Path, dataset: Dataset, *, backend: str | None = None) -> Iter
     yield Check("configuration and log", log_faults)
     again = reported | {
         "history": history,
-        "training": report.plain(report.summarise(history)),
-        "test": report.plain(report.judge(labels, predicted, dataset.classes)),
+        "training": plain(report.summarise(history)),
+        "test": plain(class_figures(labels, predicted, dataset.classes)),
     }
     for key, source in (("history", "log"), ("training", "log"), ("test", "predictions")):
         yield Check(f"report.json: {key}, from the {source}", [*differences(reported[key], again[key], key)])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -26,11 +26,22 @@ EVALUATION_BATCH = 256
 """Samples at a time in validation and prediction."""
 
 
+Watcher: TypeAlias = Callable[[int, Array], None]
+"""Is shown, in passing, something of the layer at a position. The array is valid only during the call."""
+
+
 class Tape(NamedTuple):
-    """What one forward leaves for its backward: each layer's cache, and the memory they lie in."""
+    """What one forward leaves for its backward: each layer's cache, and the memory they lie in.
+
+    A tape cut short, `tape.until(position)`, takes a backward from ∂L/∂(what that layer was given).
+    """
 
     phase: str
     caches: list[Any]
+
+    def until(self, position: int) -> Tape:
+        """The tape of the layers before `position`."""
+        return Tape(self.phase, self.caches[:position])
 
 
 @dataclass(frozen=True)
@@ -118,10 +129,14 @@ class Sequential:
             if isinstance(layer, MaxPool2D) and isinstance(before, ReLU):
                 layer.ops.fuse_max_pool(before.ops)
 
-    def forward(self, x: Array, *, train: bool = False, step: int = 0) -> tuple[Array, Tape]:
+    def forward(
+        self, x: Array, *, train: bool = False, step: int = 0, watch: Watcher | None = None
+    ) -> tuple[Array, Tape]:
         """(outputs (N, …), tape) of a batch x (N, *input_shape) on the backend's device.
 
         The outputs stay valid until the next forward in the same mode; copy them to keep them longer.
+        `watch` is shown every layer's output; where a ReLU is fused with the layer before it, that layer's
+        is rectified already.
         """
         self.workspace.phase = phase = "train" if train else "evaluate"
         caches = []
@@ -129,20 +144,27 @@ class Sequential:
             key = Key(self.seed, Stream.DROPOUT, position, step)
             x, cache = layer.forward(x, train=train, key=key)
             caches.append(cache)
+            if watch:
+                watch(position, x)
         return x, Tape(phase, caches)
 
-    def backward(self, dy: Array, tape: Tape, *, input_gradient: bool = False) -> Array | None:
+    def backward(
+        self, dy: Array, tape: Tape, *, input_gradient: bool = False, watch: Watcher | None = None
+    ) -> Array | None:
         """Write every parameter's gradient, given dy = ∂L/∂outputs and the tape of their forward.
 
         Stops at the first layer that learns, unless `input_gradient` asks for ∂L/∂x of the model's input.
+        `watch` is shown ∂L/∂output of every layer visited.
         """
         self.workspace.phase = tape.phase
         last = 0 if input_gradient else self._first_learner
         gradient: Array | None = dy
-        for position in reversed(range(last, len(self.layers))):
+        for position in reversed(range(last, len(tape.caches))):
             layer = self.layers[position]
             layer.needs_dx = input_gradient or position > last
             assert gradient is not None, "only the last layer visited may return no gradient"
+            if watch:
+                watch(position, gradient)
             gradient = layer.backward(gradient, tape.caches[position])
         return gradient if input_gradient else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import platform
@@ -12,11 +11,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
-from tinynet import __version__, metrics, plots
+from tinynet import __version__, plots
 from tinynet.errors import ShapeError
+from tinynet.evaluation import class_figures
 from tinynet.files import write_atomic
+from tinynet.pages import count, duration, figure, percent, table, write_json
 from tinynet.types import Array
 
 
@@ -53,7 +52,7 @@ def write_report(
             fix="pass the classes of the data set",
         )
     report: dict[str, Any] = {
-        "test": judge(labels, predicted, classes),
+        "test": class_figures(labels, predicted, classes),
         "training": summarise(history),
         "facts": facts,
         "machine": machine_facts(),
@@ -61,13 +60,12 @@ def write_report(
         "config": config,
         "history": history,
     }
-    kept: dict[str, Any] = plain(report)
     folder = Path(folder)
     plots.learning_curve(history, folder / "learning-curve.png")
     plots.confusion_matrix(report["test"]["confusion"], classes, folder / "confusion-matrix.png")
-    write_atomic(folder / "report.json", (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode())
+    written: dict[str, Any] = write_json(folder / "report.json", report)
     write_atomic(folder / "report.md", markdown(report).encode())
-    return kept
+    return written
 
 
 def machine_facts() -> dict[str, Any]:
@@ -87,27 +85,6 @@ def versions() -> dict[str, str | None]:
         "tinynet": __version__,
         "numpy": _version("numpy"),
         "numba": _version("numba"),
-    }
-
-
-def judge(labels: Array, predicted: Array, classes: Sequence[str]) -> dict[str, Any]:
-    """All figures of predictions (N,) for labels (N,): of the whole, of each class, and who was confused."""
-    figures = metrics.classification_report(labels, predicted, len(classes))
-    confusion = metrics.confusion_matrix(labels, predicted, len(classes))
-    right, samples = int(np.trace(confusion)), int(confusion.sum())
-    columns = zip(classes, figures.precision, figures.recall, figures.f1, figures.support, strict=True)
-    return {
-        "samples": samples,
-        "errors": samples - right,
-        "accuracy": figures.accuracy,
-        "interval": metrics.wilson_interval(right, samples),
-        "macro_precision": figures.macro_precision,
-        "macro_recall": figures.macro_recall,
-        "macro_f1": figures.macro_f1,
-        "classes": [
-            dict(zip(("name", "precision", "recall", "f1", "support"), c, strict=True)) for c in columns
-        ],
-        "confusion": confusion,
     }
 
 
@@ -135,7 +112,7 @@ def _last(history: Sequence[Mapping[str, Any]], key: str) -> Any:
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """The page that report.md holds, from what report.json holds."""
+    """The page of a report."""
     test, training, facts = report["test"], report["training"], report["facts"]
     data, machine, installed = facts.get("data") or {}, report["machine"], report["versions"]
     low, high = test["interval"]
@@ -168,13 +145,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         table(
             ("class", "precision", "recall", "F1", "support"),
             [
-                (
-                    c["name"],
-                    figure(c["precision"]),
-                    figure(c["recall"]),
-                    figure(c["f1"]),
-                    _count(c["support"]),
-                )
+                (c["name"], *(figure(c[key]) for key in ("precision", "recall", "f1")), count(c["support"]))
                 for c in test["classes"]
             ],
         ),
@@ -185,7 +156,7 @@ def markdown(report: Mapping[str, Any]) -> str:
                 ("data set", data.get("name")),
                 ("source", data.get("source")),
                 ("hash", data.get("hash")),
-                ("parameters", _count(facts.get("parameters"))),
+                ("parameters", count(facts.get("parameters"))),
                 *((key, facts.get(key)) for key in ("seed", "backend", "threads", "dtype")),
                 ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
                 ("system", machine["os"]),
@@ -196,50 +167,6 @@ def markdown(report: Mapping[str, Any]) -> str:
     if facts.get("command"):
         blocks += ["## Reproduce", f"```sh\n{facts['command']}\n```"]
     return "\n\n".join(blocks) + "\n"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table: first column to the left, the others to the right if there are several."""
-    align = ["---"] + ["---" if len(head) == 2 else "--:"] * (len(head) - 1)
-    return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in (head, align, *rows))
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "not recorded"
-    return " ".join(str(value).replace("|", "\\|").split())
-
-
-def _count(value: int | None) -> str | None:
-    return None if value is None else f"{value:,}"
-
-
-def figure(value: float | None) -> str | None:
-    """A share or a loss in four decimals."""
-    return None if value is None else f"{value:.4f}"
-
-
-def percent(share: float | None) -> str | None:
-    """0.98765 as "98.77 %"."""
-    return None if share is None else f"{100 * share:.2f} %"
-
-
-def duration(value: float | None) -> str | None:
-    """Seconds in three digits, whole from 100 on."""
-    return None if value is None else f"{value:.3g} s" if value < 100 else f"{value:,.0f} s"
-
-
-def plain(value: Any) -> Any:
-    """The same in the types of JSON, so that what is returned equals what a reader of the file gets."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def _cpu_name() -> str:

@@ -31,6 +31,8 @@ class Stream(IntEnum):
     ORDER = 1
     DROPOUT = 2
     CHECK = 3
+    EXPLORE = 5
+    EXPLAIN = 6
 
 
 class Key(NamedTuple):

@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 
 from tinynet import classical
 from tinynet.classical import models
-from tinynet.classical.models import ClusterClassifier, elbow
+from tinynet.classical.models import ClusterClassifier
 from tinynet.data import Split
 from tinynet.errors import DataError
 
@@ -104,11 +104,6 @@ def test_the_principal_components_are_those_of_the_covariance(fitted, rows):
     for images, error in ((rows.train, found.training_error), (rows.validation, found.validation_error)):
         centred = images.images.reshape(len(images), -1) - mean
         assert error == pytest.approx(np.mean((centred - centred @ basis @ basis.T) ** 2), rel=1e-3)
-
-
-def test_the_elbow_is_where_the_curve_bends():
-    assert elbow(np.array([0.3, 0.3, 0.3, 0.025, 0.025, 0.025, 0.025])) == 3
-    assert elbow(np.array([1.0])) == 1
 
 
 def test_the_size_is_what_a_prediction_needs(fitted):

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tinynet.data import sample
+from tinynet.data import load, sample, write_csv
 from tinynet.data.download import FILES
 
 
@@ -33,6 +33,30 @@ def test_info_counts_the_labels(tinynet):
 
 def test_info_of_what_is_not_there(tinynet):
     assert "there is no data set 'nosuch'" in tinynet("data", "info", "nosuch", code=1)
+
+
+def test_explore_a_kaggle_file(tinynet, tmp_path, monkeypatch):
+    digits = load("sample").test
+    write_csv(tmp_path / "train.csv", digits.images[:60], digits.labels[:60])
+    monkeypatch.chdir(tmp_path)
+    said = tinynet("data", "explore", "train.csv")
+    assert "│ images │ 48 │ 12 │" in said
+    assert "│ missing values │ 0 │ 0 │" in said
+    assert f"│ 5 │ {(digits.labels[:48] == 5).sum()} │ {(digits.labels[48:60] == 5).sum()} │" in said
+    assert "the elbow is at" in said
+    assert "exploration/kaggle/exploration.md" in said
+    assert len(list((tmp_path / "exploration" / "kaggle").iterdir())) == 8
+
+
+def test_explore_a_kaggle_file_with_a_value_missing(tinynet, tmp_path):
+    digits = load("sample").test
+    write_csv(tmp_path / "train.csv", digits.images[:6], digits.labels[:6])
+    lines = (tmp_path / "train.csv").read_text().splitlines()
+    lines[3] = lines[3].removesuffix("0")  # the field of the last pixel is empty now
+    (tmp_path / "train.csv").write_text("\n".join(lines))
+    said = tinynet("data", "explore", tmp_path / "train.csv", "--out", tmp_path / "out", code=1)
+    assert "line 4, column pixel783: wrong value" in said
+    assert not (tmp_path / "out").exists()
 
 
 def test_fetch_without_a_network(tinynet, offline, tmp_path):

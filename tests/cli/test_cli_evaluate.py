@@ -29,6 +29,27 @@ def test_the_mistakes_are_drawn(tinynet, trained, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_out_has_what_the_screen_says(tinynet, trained, tmp_path):
+    out = tmp_path / "evaluation"
+    said = tinynet("evaluate", trained.folder, "--dataset", "sample", "--backend", "numpy", "--out", out)
+    found = json.loads((out / "evaluation.json").read_text())
+    assert found["data"] == "1,000 test images of sample"
+    assert f"accuracy {100 * found['accuracy']:.2f} % ({found['errors']} wrong" in said
+    assert f"calibration error {100 * found['calibration']['expected_calibration_error']:.2f} %" in said
+    means = [found[f"macro_{key}"] for key in ("precision", "recall", "f1", "roc_auc", "average_precision")]
+    assert "│ macro │ " + " │ ".join(f"{mean:.4f}" for mean in means) in said
+    first = found["first"][0]
+    assert f"The first: {first['label']} " in said
+    assert f"({first['confidence']:.1%})" in said
+
+
+def test_an_out_that_is_a_file(tinynet, trained, tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    said = tinynet("evaluate", trained.folder, "--dataset", "sample", "--out", tmp_path / "taken", code=2)
+    assert "is a file" in said
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("file", "content", "complaint"),
     [

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 import tinynet as package
 from tinynet.cli import COMMANDS, main
 
-DATA = ("fetch", "info", "verify", "to-kaggle")
+DATA = ("fetch", "info", "explore", "verify", "to-kaggle")
 SUBCOMMANDS = [*([name] for name in COMMANDS), *(["data", name] for name in DATA)]
 
 

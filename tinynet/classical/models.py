@@ -12,6 +12,7 @@ import numpy as np
 from tinynet.classical.extra import load_sklearn
 from tinynet.classical.rows import SEED, Rows
 from tinynet.errors import DataError
+from tinynet.explore import elbow
 from tinynet.types import Array
 
 VARIANCE = 0.95
@@ -148,16 +149,6 @@ def principal_components(rows: Rows, *, seed: int = SEED) -> Components:
         fit_seconds,
         transform_seconds,
     )
-
-
-def elbow(shares: Array) -> int:
-    """The number of components where the cumulative curve bends most: farthest above its chord.
-
-    (Satopää et al., "Finding a 'kneedle' in a haystack", 2011.)
-    """
-    cumulative = np.cumsum(shares)
-    chord = np.linspace(cumulative[0], cumulative[-1], len(cumulative))
-    return int(np.argmax(cumulative - chord)) + 1
 
 
 def _classifiers(seed: int, threads: int) -> dict[str, Any]:

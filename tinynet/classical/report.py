@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,8 +17,10 @@ from tinynet.classical.models import ClusterClassifier, Components, Scored
 from tinynet.classical.rows import Rows
 from tinynet.data import overlap
 from tinynet.data.kaggle import write_submission
+from tinynet.evaluation import class_figures
 from tinynet.files import write_atomic
-from tinynet.report import duration, figure, judge, machine_facts, percent, plain, table, versions
+from tinynet.pages import duration, figure, percent, table, write_json
+from tinynet.report import machine_facts, versions
 from tinynet.types import Array
 
 CENTRES_DRAWN = 48
@@ -58,10 +59,8 @@ def write_report(
         "machine": machine_facts(),
         "versions": versions() | {"scikit-learn": load_sklearn()},
     }
-    kept: dict[str, Any] = plain(report)
-    plots.explained_variance(
-        components.shares, folder / "explained-variance.png", kept=components.kept, elbow=components.elbow
-    )
+    marks = {"95 %": components.kept}
+    plots.explained_variance(components.shares, components.elbow, marks, folder / "explained-variance.png")
     for result, model in zip(results, report["models"], strict=True):
         confusion = model["validation"]["confusion"]
         plots.confusion_matrix(confusion, rows.classes, folder / f"confusion-{model['slug']}.png")
@@ -70,9 +69,9 @@ def write_report(
         if len(rows.test):
             write_submission(folder / f"submission-{model['slug']}.csv", result.test_predicted)
     write_atomic(folder / "predictions.csv", _predictions(rows, results).encode())
-    write_atomic(folder / "report.json", (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode())
+    written: dict[str, Any] = write_json(folder / "report.json", report)
     write_atomic(folder / "report.md", _markdown(report).encode())
-    return kept
+    return written
 
 
 def overview(report: Mapping[str, Any]) -> str:
@@ -86,7 +85,7 @@ def overview(report: Mapping[str, Any]) -> str:
 def _judge(rows: Rows, result: Scored) -> dict[str, Any]:
     test = None
     if rows.test_labels is not None and len(rows.test):
-        test = judge(rows.test_labels, result.test_predicted, rows.classes)
+        test = class_figures(rows.test_labels, result.test_predicted, rows.classes)
     return {
         "name": result.name,
         "slug": re.sub(r"[^a-z0-9]+", "-", result.name.lower()).strip("-"),
@@ -97,7 +96,7 @@ def _judge(rows: Rows, result: Scored) -> dict[str, Any]:
         "numbers": result.numbers,
         "bytes": result.bytes,
         "clusters": _clusters(result.clusters, rows) if result.clusters else None,
-        "validation": judge(rows.validation.labels, result.predicted, rows.classes),
+        "validation": class_figures(rows.validation.labels, result.predicted, rows.classes),
         "test": test,
     }
 

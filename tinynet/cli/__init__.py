@@ -15,6 +15,7 @@ COMMANDS = (
     "evaluate",
     "audit",
     "predict",
+    "explain",
     "summary",
     "gradcheck",
     "classical",
@@ -59,4 +60,5 @@ def main() -> None:
     tinynet train mlp --epochs 5       another architecture, shorter
     tinynet evaluate runs/cnn-1        how good is it, and where is it wrong?
     tinynet predict runs/cnn-1 my.png  what does it see in a picture?
+    tinynet explain runs/cnn-1 my.png  why does it see that?
     """

@@ -142,7 +142,7 @@ def command(
 def _say(result: Scored, rows: Rows) -> None:
     from tinynet import metrics
     from tinynet.cli.console import console
-    from tinynet.report import duration, percent
+    from tinynet.pages import duration, percent
 
     accuracy = metrics.accuracy(rows.validation.labels, result.predicted)
     console.print(

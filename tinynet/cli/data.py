@@ -21,6 +21,7 @@ def command() -> None:
     Examples:
       tinynet data fetch
       tinynet data info sample
+      tinynet data explore sample
       tinynet data verify
     """
 
@@ -85,6 +86,56 @@ def info(name: str, data_dir: Path | None) -> None:
         console.print(f"{title}: {' x '.join(map(str, split['shape']))}")
     console.print(f"source: {facts['source']}")
     console.print(f"sha256: {facts['sha256']}", soft_wrap=True)
+
+
+@command.command()
+@click.argument("name", default="auto")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the page and the pictures.  [default: exploration/ and the data set's name]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    show_default=True,
+    help="Chooses the sample images.",
+)
+@options.data_dir
+def explore(name: str, out: Path | None, seed: int, data_dir: Path | None) -> None:
+    """Take a first look at NAME: auto (the default), mnist, fashion-mnist, sample or the path of a train.csv.
+
+    Writes a page with the counts of labels, missing and repeated values, and pictures: labels, pixels before
+    and after scaling, mean images, samples, correlation of pixels, variance kept by principal components.
+
+    \b
+    Examples:
+      tinynet data explore
+      tinynet data explore ../digit-recognizer/train.csv --out first-look
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    from tinynet import explore as room
+    from tinynet.cli.console import console, load_dataset
+
+    data = load_dataset(name, data_dir)
+    folder = out or Path("exploration") / data.name
+    console.print(f"measuring and drawing {len(data.train) + len(data.test):,} images …")
+    exploration = room.explore(data)
+    found = exploration.figures
+    for head, rows in (("", room.split_facts(found)), ("class", room.label_counts(found))):
+        table = Table()
+        for column in (head, *found["splits"]):
+            table.add_column(column, justify="right" if column in found["splits"] else "left")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
+    for sentence in room.conclusions(found):
+        console.print(escape(sentence))
+    room.write_exploration(folder, exploration, seed=seed)
+    console.print(f"Page and pictures: {folder / 'exploration.md'}")
 
 
 @command.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,32 +14,43 @@ from tinynet.cli import options
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
 @click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write all figures (JSON), a page (Markdown) and the plots into this folder.",
+)
+@click.option(
     "--mistakes", type=click.Path(path_type=Path), help="Draw the most confident mistakes here (PNG)."
 )
 @options.together(options.dataset, options.data_dir, options.backend, options.threads)
 def command(
     run: Path,
     split: str,
+    out: Path | None,
     mistakes: Path | None,
     dataset: str,
     data_dir: Path | None,
     backend: str,
     threads: int | None,
 ) -> None:
-    """Evaluate RUN, a run's folder or a safetensors file: accuracy, precision, recall and F1 of each class.
+    """Evaluate RUN, a run's folder or a safetensors file: how good is it, and where is it wrong?
+
+    Of each class: precision, recall, F1, and the areas under its ROC and precision-recall curves against the
+    rest. --out draws those curves, the confusion matrix, a reliability diagram and the worst mistakes.
 
     \b
     Examples:
       tinynet evaluate runs/cnn-1
+      tinynet evaluate runs/cnn-1 --out evaluation
       tinynet evaluate runs/cnn-1/best.safetensors --dataset fashion-mnist
       tinynet evaluate runs/cnn-1 --mistakes mistakes.png
     """
-    import numpy as np
+    from rich.markup import escape
     from rich.table import Table
 
-    from tinynet import metrics, plots, runs
+    from tinynet import evaluation, runs
     from tinynet import threads as thread_budget
     from tinynet.cli.console import console, load_dataset
+    from tinynet.cli.predict import class_names
     from tinynet.losses import check_label_range
 
     click.get_current_context().with_resource(thread_budget.limit(threads))
@@ -51,27 +63,39 @@ def command(
             f"NOTE: trained on {about.get('dataset', 'other data')}, evaluated on {data.name}",
             style="bold yellow",
         )
-    found = runs.predict(model, loss, images)
-    report = metrics.classification_report(labels, found.classes, len(data.classes))
+    probabilities = runs.predict(model, loss, images).probabilities
+    classes = class_names(data.classes, model.output_shape[-1])
+    found = evaluation.figures(labels, probabilities, classes)
 
-    table = Table(title=f"{run} on {len(labels):,} {split} images of {data.name}")
-    for column in ("class", "precision", "recall", "F1", "images"):
+    what = f"{len(labels):,} {split} images of {data.name}"
+    table = Table(title=escape(f"{run} on {what}"))
+    for column in evaluation.CLASS_COLUMNS:
         table.add_column(column, justify="left" if column == "class" else "right")
-    columns = (data.classes, report.precision, report.recall, report.f1, report.support)
-    for name, precision, recall, f1, support in zip(*columns, strict=True):
-        table.add_row(str(name), f"{precision:.4f}", f"{recall:.4f}", f"{f1:.4f}", f"{support:,}")
+    for position, row in enumerate(evaluation.class_table(found), start=1):
+        table.add_row(*map(escape, row), end_section=position == len(classes))
     console.print(table)
-    wrong = np.flatnonzero(labels != found.classes)
-    low, high = metrics.wilson_interval(len(labels) - len(wrong), len(labels))
+    console.print("The first: " + "; ".join(_say(first) for first in found["first"]))
+    low, high = found["interval"]
     console.print(
-        f"accuracy {100 * report.accuracy:.2f} % ({len(wrong)} wrong; 95 % interval "
-        f"{100 * low:.2f} to {100 * high:.2f} %), macro F1 {report.macro_f1:.4f}"
+        f"accuracy {100 * found['accuracy']:.2f} % ({found['errors']} wrong; 95 % interval "
+        f"{100 * low:.2f} to {100 * high:.2f} %), macro F1 {found['macro_f1']:.4f}, "
+        f"calibration error {100 * found['calibration']['expected_calibration_error']:.2f} %"
     )
-    if mistakes and len(wrong):
-        worst = wrong[np.argsort(-found.confidence[wrong], kind="stable")][:25]
-        titles = [
-            f"{data.classes[labels[i]]}, seen as {data.classes[found.classes[i]]} ({found.confidence[i]:.0%})"
-            for i in worst
-        ]
-        plots.digits(images[worst], titles, mistakes, title="The most confident mistakes")
+    if out:
+        evaluation.write_evaluation(
+            out,
+            images=images,
+            labels=labels,
+            probabilities=probabilities,
+            classes=classes,
+            about={"model": str(run), "data": what},
+        )
+        console.print(f"Figures, page and plots: {out / 'evaluation.md'}")
+    if mistakes and found["errors"]:
+        evaluation.draw_mistakes(images, labels, probabilities, classes, mistakes)
         console.print(f"mistakes drawn in {mistakes}")
+
+
+def _say(first: dict[str, Any]) -> str:
+    verdict = "right" if first["label"] == first["predicted"] else f"taken for {first['predicted']}"
+    return f"{first['label']} {verdict} ({first['confidence']:.1%})"

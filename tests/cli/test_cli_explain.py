@@ -1,0 +1,78 @@
+"""tinynet explain: any file that predict takes in; a page with pictures out."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinynet import checkpoint
+from tinynet import layers as L
+from tinynet.data import load, write_idx
+from tinynet.losses import SoftmaxCrossEntropy
+from tinynet.model import Sequential
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("sample").test
+
+
+@pytest.fixture(scope="module")
+def convolutional(tmp_path_factory):
+    """A small convolutional model as it was initialised."""
+    layers = [L.Rescale(), L.Conv2D(3, 5), L.ReLU(), L.MaxPool2D(), L.Flatten(), L.Dense(10)]
+    model = Sequential(layers, (28, 28, 1), backend="numpy")
+    loss = SoftmaxCrossEntropy()
+    loss.start(model)
+    path = tmp_path_factory.mktemp("convolutional") / "model.safetensors"
+    checkpoint.save_model(path, model, loss, {"classes": list("0123456789")})
+    return path
+
+
+def test_a_picture_and_what_predict_says_of_it(tinynet, convolutional, digits, tmp_path, backend):
+    canvas = 255 - np.asarray(Image.fromarray(digits.images[3, ..., 0]).resize((90, 120)))
+    Image.fromarray(canvas).save(tmp_path / "photo.png")
+    out = tmp_path / "why"
+    said = tinynet(
+        "explain", convolutional, tmp_path / "photo.png", "--out", out, "--samples", 3, "--backend", backend
+    )
+    predicted = tinynet("predict", convolutional, tmp_path / "photo.png", "--backend", backend)
+    found = json.loads((out / "explanation.json").read_text())
+    assert f"Seen: {found['first']} (" in said
+    assert f"│ {found['first']} │" in predicted
+    assert "photo.png: inverted, cropped from 90 x 120" in said
+    assert found["fitted"].startswith("inverted, cropped from 90 x 120")
+    assert "Grad-CAM looks at conv2d_1 + relu_1, of 24 × 24 places" in said
+    assert found["smooth_grad"] == {"seed": 0, "samples": 3, "noise": 0.15}
+    assert {path.name for path in out.iterdir()} >= {"grad-cam.png", "explanation.md", "filters.png"}
+
+
+def test_a_net_without_convolutions_says_so(tinynet, trained, digits, tmp_path):
+    write_idx(tmp_path / "many", digits.images[:4])
+    out = tmp_path / "why"
+    said = tinynet("explain", trained.folder, tmp_path / "many", "--index", 2, "--out", out, "--samples", 2)
+    assert "Grad-CAM is left out: this net has no convolution" in said
+    assert not (out / "grad-cam.png").exists()
+    assert (out / "saliency.png").exists()
+    assert "many #2" in (out / "explanation.md").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--index", 4], "an index from 0 to 3"),
+        (["--layer", "nosuch"], "Grad-CAM cannot look at 'nosuch'"),
+        (["--layer", "dense_1"], "expected: a layer whose output has rows and columns: rescale_1, conv2d_1"),
+        (["--noise", "nan"], "SmoothGrad cannot sample so"),
+    ],
+)
+def test_a_mistake_writes_nothing(tinynet, convolutional, digits, tmp_path, options, complaint):
+    write_idx(tmp_path / "many", digits.images[:4])
+    arguments = ["explain", convolutional, tmp_path / "many", "--out", tmp_path / "out", *options]
+    assert complaint in tinynet(*arguments, "--backend", "numpy", code=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_image(tinynet, convolutional, tmp_path):
+    assert "cannot be read" in tinynet("explain", convolutional, tmp_path / "nosuch.png", code=1)

@@ -1,0 +1,106 @@
+"""tinynet explain: why a trained model sees in an image what it sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tinynet.cli import options
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option(
+    "--index",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Which image, where IMAGE is a file of many.",
+)
+@click.option("--layer", help="Where Grad-CAM looks.  [default: the last convolution]")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="Noisy copies that SmoothGrad averages.",
+)
+@click.option(
+    "--noise",
+    type=click.FloatRange(min=0),
+    default=0.15,
+    show_default=True,
+    help="SmoothGrad's noise, as a share of the image's range of grey levels.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    show_default=True,
+    help="Fixes SmoothGrad's noise.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("explanation"),
+    show_default=True,
+    help="Folder for the page and the pictures.",
+)
+@options.together(options.backend, options.threads)
+def command(
+    run: Path,
+    image: Path,
+    index: int,
+    layer: str | None,
+    samples: int,
+    noise: float,
+    seed: int,
+    out: Path,
+    backend: str,
+    threads: int | None,
+) -> None:
+    """Explain what RUN, a run's folder or a safetensors file, sees in IMAGE: any file that predict takes.
+
+    Draws which pixels matter (the gradient of the score, and SmoothGrad), where the evidence lies (Grad-CAM),
+    what separates the best two classes, the first filters, and what every layer makes of the image.
+
+    \b
+    Examples:
+      tinynet explain runs/cnn-1 my.png
+      tinynet explain runs/cnn-1 test.csv --index 17 --out why-17
+      tinynet explain runs/cnn-1 my.png --layer conv2d_1
+    """
+    from rich.markup import escape
+
+    from tinynet import explain, runs
+    from tinynet import threads as thread_budget
+    from tinynet.cli.console import console
+    from tinynet.cli.predict import class_names, read_images
+    from tinynet.errors import DataError
+
+    def say_compiling() -> None:
+        model.backend.announce_compiling(None)  # once is enough
+        console.print("compiling kernels for this processor: some seconds, only the first time …")
+
+    click.get_current_context().with_resource(thread_budget.limit(threads))
+    model, loss, about = runs.load_model(run, backend=backend)
+    classes = class_names(about.get("classes", []), model.output_shape[-1])
+    images, fitted = read_images(image, model.input_shape)
+    if index >= len(images):
+        raise DataError(
+            f"{image} has no image {index}",
+            expected=f"an index from 0 to {len(images) - 1}",
+            received=index,
+            fix="--index counts from 0",
+        )
+    model.backend.announce_compiling(say_compiling)
+    found = explain.explain(model, loss, images[index], layer=layer, seed=seed, samples=samples, noise=noise)
+    name = str(image) if fitted else f"{image} #{index}"
+    if fitted:
+        console.print(escape(f"{image}: {fitted}"))
+    for sentence in explain.conclusions(found, classes):
+        console.print(escape(sentence))
+    explain.write_explanation(out, found, classes, {"model": str(run), "image": name, "fitted": fitted})
+    console.print(f"Page and pictures: {out / 'explanation.md'}")

@@ -1,0 +1,23 @@
+"""Plots, as PNG or SVG by the suffix of the file. The same input makes the same bytes."""
+
+from tinynet.plots.evaluation import confusion_matrix, precision_recall, reliability, roc
+from tinynet.plots.explanation import activations, filters, maps
+from tinynet.plots.exploration import correlation, explained_variance, labels, pixels
+from tinynet.plots.images import digits
+from tinynet.plots.training import learning_curve
+
+__all__ = [
+    "activations",
+    "confusion_matrix",
+    "correlation",
+    "digits",
+    "explained_variance",
+    "filters",
+    "labels",
+    "learning_curve",
+    "maps",
+    "pixels",
+    "precision_recall",
+    "reliability",
+    "roc",
+]

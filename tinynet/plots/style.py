@@ -1,0 +1,78 @@
+"""The look of every plot, and the one place where a plot becomes a file.
+
+matplotlib is imported when a plot is drawn, not before; figures are made without pyplot, so nothing here
+needs a display or changes the plots of the caller.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinynet.errors import ConfigError
+from tinynet.files import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, RED, INK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#333333"
+"""Colours of Okabe and Ito, distinct to colour-blind eyes too; and the ink of the text."""
+
+
+@contextmanager
+def figure_at(path: str | Path, width: float, height: float) -> Iterator[Figure]:
+    """A figure of that many inches in our style, written to `path` once the block has drawn it."""
+    kind = Path(path).suffix.lower().lstrip(".")
+    if kind not in ("png", "svg"):
+        raise ConfigError(
+            f"cannot draw {Path(path).name}",
+            expected="a file name that ends in .png or .svg",
+            received=Path(path).suffix or "no suffix",
+            fix="rename the file",
+        )
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    nameless = {"Software": None} if kind == "png" else {"Creator": None, "Date": None}
+    buffer = io.BytesIO()
+    with style.context(["default", _style()]):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        figure.savefig(buffer, format=kind, metadata=nameless)
+    write_atomic(path, buffer.getvalue())
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _style() -> dict[str, Any]:
+    """The look of every plot: matplotlib's defaults, and these."""
+    return {
+        "figure.dpi": 144,
+        "figure.constrained_layout.h_pad": 0.1,
+        "figure.constrained_layout.w_pad": 0.1,
+        "savefig.dpi": 144,
+        "font.size": 10,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": "#999999",
+        "axes.titlelocation": "left",
+        "axes.titlesize": 11,
+        "axes.titleweight": "bold",
+        "axes.titlepad": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#E6E6E6",
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "lines.linewidth": 1.8,
+        "lines.markersize": 4.5,
+        "legend.frameon": False,
+        "svg.hashsalt": "tinynet",
+    }
