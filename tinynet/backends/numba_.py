@@ -28,6 +28,7 @@ from tinynet.backends.winograd import Winograd
 from tinynet.backends.workspace import Workspace, aligned_empty
 from tinynet.kernels.cpu import (
     activations,
+    augmentation,
     brgemm,
     elementwise,
     jit,
@@ -96,6 +97,52 @@ class NumbaBackend(NumpyBackend):
             return super().rescale(x, scale, offset, dtype)
         y = self._buffer("rescale", x.shape, np.dtype(dtype))
         self._each(elementwise.rescale, x, y, scalars=(y.dtype.type(scale), y.dtype.type(offset)))
+        return y
+
+    # --- augmentation -----------------------------------------------------------------------------------
+
+    def displacement(self, key: Key, shape: Shape, taps: Array, gain: float) -> Array:
+        N, H, W = shape
+        bits = self._scratch("noise", (-(-N * 2 * H * W // 4),), np.dtype(np.uint32))
+        threads.over(philox.random_bits, len(bits), bits, _words(key), least=LEAST // 16, align=ALIGN)
+        noise = bits.view(np.uint8)[: N * 2 * H * W].reshape(N, 2, H, W)
+        field = self._buffer("displacement", noise.shape, np.dtype(np.int32))
+        slots = threads.size()
+        shape = (slots, augmentation.flat_size(H, W, len(taps) - 1))
+        scratch = (self._scratch(role, shape, taps.dtype) for role in ("before", "between", "after"))
+        least = -(-LEAST // (8 * H * W))
+        threads.over(
+            augmentation.displacement,
+            N,
+            noise,
+            taps,
+            np.float32(gain),
+            field,
+            *scratch,
+            least=least,
+            slots=slots,
+        )
+        return field
+
+    def warp(
+        self, x: Array, places: Array, contrast: Array, erased: Array, displacement: Array | None
+    ) -> Array:
+        x = np.ascontiguousarray(x)
+        N, H, W, C = x.shape
+        is_whole = x.dtype == np.uint8
+        number = np.dtype(np.float64) if is_whole else x.dtype
+        limits = tuple(map(number.type, (0, 255) if is_whole else (0, 0)))
+        field = _no_displacement(H, W) if displacement is None else np.ascontiguousarray(displacement)
+        y = self._buffer("warp", x.shape, x.dtype)
+        slots, border = threads.size(), augmentation.BORDER
+        scratch = (
+            self._scratch("padded", (slots, (H + border) * (W + border) * C), number),
+            self._scratch("corners", (slots, 2, W), np.dtype(np.int64)),
+            self._scratch("weights", (slots, 2, W), number),
+        )
+        drawn = map(np.ascontiguousarray, (places, contrast, erased))
+        least = -(-LEAST // (8 * H * W * C))
+        threads.over(augmentation.warp, N, x, *drawn, field, limits, y, *scratch, least=least, slots=slots)
         return y
 
     # --- dense ----------------------------------------------------------------------------------------
@@ -444,6 +491,12 @@ def _product(
 def _zeros(size: int, dtype: np.dtype[Any]) -> Array:
     """Zeros (size,), to be read only."""
     return np.zeros(size, dtype)
+
+
+@cache
+def _no_displacement(height: int, width: int) -> Array:
+    """Zeros (1, 2, height, width), to be read only."""
+    return np.zeros((1, 2, height, width), np.int32)
 
 
 def _chunk_rows(x: Array) -> int:

@@ -1,0 +1,130 @@
+"""Distorting images: a smooth random field, and the gather of each new pixel from the old image.
+
+The field is noise weighted along columns, then along rows. Its rows lie one behind another with a gap of
+zeros between them, as wide as the weights reach: weighting is one long loop for each tap. The sums are whole
+numbers that float32 holds exactly.
+
+The gather works on a copy of the image with a border of zeros, one row above and two below: a place outside
+is moved onto the border, and no pixel asks whether it has all four neighbours. No loop has more than a few
+arrays: the compiler can then check beforehand that none overlap, and vectorises it.
+"""
+
+import numpy as np
+
+from tinynet.kernels.cpu.jit import jit
+
+BORDER = 3
+"""Rows, and columns, of zeros around an image: one before it, two after."""
+HALF = 128
+"""Half a 256th of a pixel, in 65536ths."""
+UNIT = 2.0**-24
+"""A 256th down, of a 256th across, of a 256th of contrast."""
+
+
+@jit
+def displacement(start, stop, slot, noise, taps, gain, field, before, between, after):
+    """field (N, 2, H, W) int32 from bytes noise (N, 2, H, W).
+
+    before, between, after (slots, `flat_size`) float32: scratch
+    """
+    _, _, H, W = noise.shape
+    reach = len(taps) - 1
+    stride = W + reach
+    before, between, after = before[slot], between[slot], after[slot]
+    before[:] = 0
+    between[:] = 0
+    for n in range(start, stop):
+        for axis in range(2):
+            for i in range(H):
+                source, target = noise[n, axis, i], before[(reach + i) * stride :][:W]
+                for j in range(W):
+                    target[j] = 2 * np.float32(source[j]) - 255
+            weigh(before, stride, taps, H * stride, between[reach:])
+            weigh(between, 1, taps, H * stride, after)
+            for i in range(H):
+                source, target = after[i * stride :][:W], field[n, axis, i]
+                for j in range(W):
+                    target[j] = np.rint(source[j] * gain)
+
+
+@jit
+def weigh(x, step, taps, size, y):
+    """y[p] = Σ taps[|t|] · x[p + (reach + t) · step] over t = -reach … reach, for p < size."""
+    reach = len(taps) - 1
+    middle, y = x[reach * step :][:size], y[:size]
+    for p in range(size):
+        y[p] = taps[0] * middle[p]
+    for t in range(1, reach + 1):
+        tap, left, right = taps[t], x[(reach - t) * step :][:size], x[(reach + t) * step :][:size]
+        for p in range(size):
+            y[p] += tap * (left[p] + right[p])
+
+
+def flat_size(height, width, reach):
+    """Values of an image in `displacement`, with its gaps and `reach` rows above and below."""
+    return (height + 2 * reach) * (width + reach) + 2 * reach
+
+
+@jit
+def warp(start, stop, slot, x, places, contrast, erased, field, limits, y, padded, corners, weights):
+    """y (N, H, W, C) gathered from x at `places`, moved by field (N, 2, H, W), or (1, 2, H, W) for all alike.
+
+    limits: (0, 255) to round to whole numbers between these; (0, 0) not to
+    scratch: padded (slots, (H + BORDER) · (W + BORDER) · C), corners (slots, 2, W) int64, weights like that
+    """
+    _, H, W, C = x.shape
+    old, top, left = padded[slot], corners[slot, 0], corners[slot, 1]
+    below, beside = weights[slot, 0], weights[slot, 1]
+    number = old.dtype.type
+    lowest, highest = limits
+    is_whole = lowest < highest
+    all, half, unit = number(256), number(0.5), number(UNIT)
+    stride, right, down = (W + BORDER) * C, np.uint64(C), np.uint64((W + BORDER) * C)
+    old[:] = 0
+    for n in range(start, stop):
+        mean = 65536 * put(x[n], old) / x[n].size
+        factor = number(contrast[n])
+        rest = (all - factor) * number(np.rint(mean) if is_whole else mean)
+        bend = field[n % len(field)]
+        for i in range(H):
+            locate(places[n, :3], i, bend[0, i], H, top, below)
+            locate(places[n, 3:], i, bend[1, i], W, left, beside)
+            pixels = y[n, i].reshape(-1)
+            for c in range(C):
+                for j in range(W):
+                    k = np.uint64(top[j] * stride + left[j] * C + c)  # unsigned: never counts from the end
+                    upper = (all - beside[j]) * old[k] + beside[j] * old[k + right]
+                    lower = (all - beside[j]) * old[k + down] + beside[j] * old[k + down + right]
+                    value = (factor * ((all - below[j]) * upper + below[j] * lower) + rest) * unit
+                    if is_whole:
+                        value = min(max(np.floor(value + half), lowest), highest)
+                    pixels[j * C + c] = value
+        y[n, erased[n, 0] : erased[n, 1], erased[n, 2] : erased[n, 3]] = 0
+
+
+@jit
+def locate(place, i, bend, size, before, beyond):
+    """For each new pixel (i, j) of a row, on one axis: the pixel of the bordered image at or before the place
+    it comes from, and how many 256ths that lies beyond it.
+
+    place: factors of i and j, and a constant   bend (W,): the displacement   size: of the image on this axis
+    """
+    across = place[1]
+    start = place[0] * i + place[2] + HALF
+    for j in range(len(before)):
+        at = min(max((start + across * j + bend[j]) >> 8, -256), 256 * size) + 256
+        before[j], beyond[j] = at >> 8, at & 255
+
+
+@jit(reorder=True)
+def put(image, old):
+    """Copy image (H, W, C) into its border; return the sum of its values."""
+    H, W, C = image.shape
+    total = 0.0
+    for i in range(H):
+        source, target = image[i].reshape(-1), old[((i + 1) * (W + BORDER) + 1) * C :][: W * C]
+        for k in range(len(source)):
+            target[k] = source[k]
+        for k in range(len(source)):
+            total += source[k]
+    return total
