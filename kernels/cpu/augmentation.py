@@ -111,7 +111,7 @@ def locate(place, i, bend, size, before, beyond):
     """
     across = place[1]
     start = place[0] * i + place[2] + HALF
-    for j in range(len(before)):
+    for j in range(len(bend)):
         at = min(max((start + across * j + bend[j]) >> 8, -256), 256 * size) + 256
         before[j], beyond[j] = at >> 8, at & 255
 
