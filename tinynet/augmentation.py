@@ -8,8 +8,9 @@ with M the rotation, shear and scale of the image's content. The old image is re
 nearest pixels, as if zeros lay around it; then the contrast is changed and a rectangle erased. No flips: a
 mirrored 2 is no digit.
 
-Places are whole numbers of 65536ths of a pixel, and all random numbers come from a key, so an image looks the
-same on every backend, with any number of threads, and again after a resume.
+Places are whole numbers of 65536ths of a pixel, and all random numbers come from a key: an image is the same
+on every backend, with any number of threads, and again after a resume. uint8 pixels are so bit for bit;
+floating ones differ between backends in their last digits.
 """
 
 from __future__ import annotations
@@ -113,7 +114,12 @@ class Augmentation:
             )
         if images.dtype not in DTYPES:
             expected = ", ".join(DTYPES)
-            raise DTypeError("these images cannot be augmented", expected=expected, received=images.dtype)
+            raise DTypeError(
+                "these images cannot be augmented",
+                expected=expected,
+                received=images.dtype,
+                fix="convert them: to uint8 if they hold 0 … 255, else to float32",
+            )
 
     def draw(self, key: Key, count: int, size: tuple[int, int]) -> Distortions:
         """What is done to `count` images of `size` (H, W); on the host."""

@@ -6,7 +6,9 @@ numbers that float32 holds exactly.
 
 The gather works on a copy of the image with a border of zeros, one row above and two below: a place outside
 is moved onto the border, and no pixel asks whether it has all four neighbours. No loop has more than a few
-arrays: the compiler can then check beforehand that none overlap, and vectorises it.
+arrays: the compiler can then check beforehand that none overlap, and vectorises it. Helpers get whole arrays
+and the number of the image, as a view handed over is a reference to be counted, in a place that all threads
+share.
 """
 
 import numpy as np
@@ -67,62 +69,62 @@ def flat_size(height, width, reach):
 
 @jit
 def warp(start, stop, slot, x, places, contrast, erased, field, limits, y, padded, corners, weights):
-    """y (N, H, W, C) gathered from x at `places`, moved by field (N, 2, H, W), or (1, 2, H, W) for all alike.
+    """y (N, H, W·C) gathered from x at `places`, moved by field (N, 2, H, W), or (1, 2, H, W) for all alike.
 
     limits: (0, 255) to round to whole numbers between these; (0, 0) not to
-    scratch: padded (slots, (H + BORDER) · (W + BORDER) · C), corners (slots, 2, W) int64, weights like that
+    scratch: padded (slots, (H + BORDER) (W + BORDER) C), corners (slots, 2, W) int64, weights like that
     """
-    _, H, W, C = x.shape
-    old, top, left = padded[slot], corners[slot, 0], corners[slot, 1]
-    below, beside = weights[slot, 0], weights[slot, 1]
-    number = old.dtype.type
+    _, _, H, W = field.shape
+    C = x.shape[2] // W
+    old, number = padded[slot], padded.dtype.type
+    top, left, below, beside = corners[slot, 0], corners[slot, 1], weights[slot, 0], weights[slot, 1]
     lowest, highest = limits
     is_whole = lowest < highest
-    all, half, unit = number(256), number(0.5), number(UNIT)
+    full, half, unit = number(256), number(0.5), number(UNIT)
     stride, right, down = (W + BORDER) * C, np.uint64(C), np.uint64((W + BORDER) * C)
     old[:] = 0
     for n in range(start, stop):
-        mean = 65536 * put(x[n], old) / x[n].size
+        mean = 65536 * put(x, n, old, C) / (H * W * C)
         factor = number(contrast[n])
-        rest = (all - factor) * number(np.rint(mean) if is_whole else mean)
-        bend = field[n % len(field)]
+        rest = (full - factor) * number(np.rint(mean) if is_whole else mean)
         for i in range(H):
-            locate(places[n, :3], i, bend[0, i], H, top, below)
-            locate(places[n, 3:], i, bend[1, i], W, left, beside)
-            pixels = y[n, i].reshape(-1)
+            locate(places, field, n, i, 0, H, top, below)
+            locate(places, field, n, i, 1, W, left, beside)
+            pixels = y[n, i]
             for c in range(C):
                 for j in range(W):
                     k = np.uint64(top[j] * stride + left[j] * C + c)  # unsigned: never counts from the end
-                    upper = (all - beside[j]) * old[k] + beside[j] * old[k + right]
-                    lower = (all - beside[j]) * old[k + down] + beside[j] * old[k + down + right]
-                    value = (factor * ((all - below[j]) * upper + below[j] * lower) + rest) * unit
+                    upper = (full - beside[j]) * old[k] + beside[j] * old[k + right]
+                    lower = (full - beside[j]) * old[k + down] + beside[j] * old[k + down + right]
+                    value = (factor * ((full - below[j]) * upper + below[j] * lower) + rest) * unit
                     if is_whole:
                         value = min(max(np.floor(value + half), lowest), highest)
                     pixels[j * C + c] = value
-        y[n, erased[n, 0] : erased[n, 1], erased[n, 2] : erased[n, 3]] = 0
+        for i in range(erased[n, 0], erased[n, 1]):
+            for k in range(erased[n, 2] * C, erased[n, 3] * C):
+                y[n, i, k] = 0
 
 
 @jit
-def locate(place, i, bend, size, before, beyond):
-    """For each new pixel (i, j) of a row, on one axis: the pixel of the bordered image at or before the place
-    it comes from, and how many 256ths that lies beyond it.
-
-    place: factors of i and j, and a constant   bend (W,): the displacement   size: of the image on this axis
+def locate(places, field, n, i, axis, size, before, beyond):
+    """For each new pixel of row i, on one axis: the pixel of the bordered image at or before the place that it
+    comes from, and how many 256ths beyond. size: of the image on this axis.
     """
-    across = place[1]
-    start = place[0] * i + place[2] + HALF
+    across, bend = places[n, 3 * axis + 1], field[n % len(field), axis, i]
+    start = places[n, 3 * axis] * i + places[n, 3 * axis + 2] + HALF
     for j in range(len(bend)):
         at = min(max((start + across * j + bend[j]) >> 8, -256), 256 * size) + 256
         before[j], beyond[j] = at >> 8, at & 255
 
 
 @jit(reorder=True)
-def put(image, old):
-    """Copy image (H, W, C) into its border; return the sum of its values."""
-    H, W, C = image.shape
+def put(x, n, old, channels):
+    """Copy image n of x (N, H, W·C) into its border; return the sum of its values."""
+    _, H, length = x.shape
     total = 0.0
     for i in range(H):
-        source, target = image[i].reshape(-1), old[((i + 1) * (W + BORDER) + 1) * C :][: W * C]
+        first = (i + 1) * (length + BORDER * channels) + channels
+        source, target = x[n, i], old[first:][:length]
         for k in range(len(source)):
             target[k] = source[k]
         for k in range(len(source)):

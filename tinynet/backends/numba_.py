@@ -111,23 +111,13 @@ class NumbaBackend(NumpyBackend):
         shape = (slots, augmentation.flat_size(H, W, len(taps) - 1))
         scratch = (self._scratch(role, shape, taps.dtype) for role in ("before", "between", "after"))
         least = -(-LEAST // (8 * H * W))
-        threads.over(
-            augmentation.displacement,
-            N,
-            noise,
-            taps,
-            np.float32(gain),
-            field,
-            *scratch,
-            least=least,
-            slots=slots,
-        )
+        arguments = (noise, taps, np.float32(gain), field, *scratch)
+        threads.over(augmentation.displacement, N, *arguments, least=least, slots=slots)
         return field
 
     def warp(
         self, x: Array, places: Array, contrast: Array, erased: Array, displacement: Array | None
     ) -> Array:
-        x = np.ascontiguousarray(x)
         N, H, W, C = x.shape
         is_whole = x.dtype == np.uint8
         number = np.dtype(np.float64) if is_whole else x.dtype
@@ -140,9 +130,11 @@ class NumbaBackend(NumpyBackend):
             self._scratch("corners", (slots, 2, W), np.dtype(np.int64)),
             self._scratch("weights", (slots, 2, W), number),
         )
+        rows, pixels = (np.ascontiguousarray(array).reshape(N, H, W * C) for array in (x, y))
         drawn = map(np.ascontiguousarray, (places, contrast, erased))
+        arguments = (rows, *drawn, field, limits, pixels, *scratch)
         least = -(-LEAST // (8 * H * W * C))
-        threads.over(augmentation.warp, N, x, *drawn, field, limits, y, *scratch, least=least, slots=slots)
+        threads.over(augmentation.warp, N, *arguments, least=least, slots=slots)
         return y
 
     # --- dense ----------------------------------------------------------------------------------------

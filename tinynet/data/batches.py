@@ -32,7 +32,7 @@ class Batches:
         augmentation: Augmentation | None = None,
     ) -> None:
         check_samples(inputs, targets)
-        if augmentation:
+        if augmentation is not None:
             augmentation.check(inputs)
         if batch_size < 1:
             raise DataError("the batch is too small", expected="at least 1 sample", received=batch_size)
