@@ -107,9 +107,8 @@ def warp(start, stop, slot, x, places, contrast, erased, field, limits, y, padde
 
 @jit
 def locate(places, field, n, i, axis, size, before, beyond):
-    """For each new pixel of row i, on one axis: the pixel of the bordered image at or before the place that it
-    comes from, and how many 256ths beyond. size: of the image on this axis.
-    """
+    """On one axis, of `size` pixels, for each new pixel of row i: the pixel of the bordered image at or just
+    before the place it comes from, and how many 256ths beyond."""
     across, bend = places[n, 3 * axis + 1], field[n % len(field), axis, i]
     start = places[n, 3 * axis] * i + places[n, 3 * axis + 2] + HALF
     for j in range(len(bend)):
