@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tinynet import threads
+from tinynet.augmentation import Augmentation, gaussian
 from tinynet.backends.base import Backend
 from tinynet.backends.numba_ import NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend
@@ -112,7 +113,7 @@ def images() -> dict[str, Operation]:
 
     key = Key(1, 2, 3, 4)
     pixels = (x * 50 + 128).astype(np.uint8)
-    return {
+    return augmentations() | {
         "rescale, uint8": lambda ops: ops.rescale(pixels, 1 / 255, 0.0, "float32"),
         "maxpool 2x2": lambda ops: ops.maxpool(x, *pool),
         "maxpool 2x2, backward": maxpool_backward,
@@ -136,6 +137,18 @@ def images() -> dict[str, Operation]:
         "sigmoid, backward": lambda ops: ops.sigmoid_backward(dy, positive),
         "tanh": lambda ops: ops.tanh(x),
         "tanh, backward": lambda ops: ops.tanh_backward(dy, positive),
+    }
+
+
+def augmentations() -> dict[str, Operation]:
+    """A batch of digits, distorted in every way."""
+    x, shape, key = (normal(BATCH, 28, 28, 1) * 50 + 128).astype(np.uint8), (BATCH, 28, 28), Key(1, 2, 3, 4)
+    every = Augmentation(rotation=10, shift=0.1, scale=0.1, shear=5, contrast=0.2, erase=0.1)
+    drawn, taps = every.draw(key, BATCH, (28, 28)), gaussian(4.0)
+    field = NumpyBackend().displacement(key, shape, taps, 0.1)
+    return {
+        "displacement, 28x28": lambda ops: ops.displacement(key, shape, taps, 0.1),
+        "warp, 28x28x1 of uint8": lambda ops: ops.warp(x, *drawn, field),
     }
 
 

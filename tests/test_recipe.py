@@ -1,8 +1,10 @@
 """tinynet.recipe: the named recipes, files of one's own, and what is said about mistakes in them."""
 
+import numpy as np
 import pytest
 
-from tinynet import recipe
+from tinynet import recipe, runs
+from tinynet.augmentation import Augmentation
 from tinynet.errors import ConfigError
 from tinynet.model import Sequential
 from tinynet.recipe import Training
@@ -71,6 +73,16 @@ def test_a_file_of_ones_own(toml):
             "layers = []\n[training]\nearly_stopping = { patienc = 1 }",
             "unknown key 'patienc' for EarlyStopping",
         ),
+        (
+            "layers = []\n[training.augmentation]\nflip = 1",
+            r"unknown key 'flip' for Augmentation\n  expected: rotation, shift, scale, shear, elastic, ",
+        ),
+        ('layers = []\n[training]\naugmentation = { shift = "far" }', "wrong value for 'shift' of Augm"),
+        (
+            "layers = []\n[training]\naugmentation = { shift = 8 }",
+            "shift of the augmentation is out of range",
+        ),
+        ("layers = []\n[training]\naugmentation = 3", "wrong value for 'augmentation'"),
         ("[training]", "lacks layers"),
         ("layers = [", "is not valid TOML"),
     ],
@@ -79,6 +91,17 @@ def test_a_mistake_is_explained_with_the_file(toml, text, message):
     with pytest.raises(ConfigError, match=message) as caught:
         recipe.load(toml(text))
     assert "mine.toml" in str(caught.value)
+
+
+def test_an_augmentation_reaches_the_trainer(toml):
+    text = 'layers = [ { type = "Flatten" } ]\n[training.augmentation]\nrotation = 10\nelastic = 1.5'
+    plan = recipe.load(toml(text))
+    assert recipe.from_table(plan.as_table()) == plan
+    model = Sequential.from_config(plan.as_table(), backend="numpy")
+    samples = np.zeros((4, 28, 28, 1), np.uint8), np.zeros(4, np.int64)
+    assert runs.trainer_for(plan.training, model, samples).train.augmentation == Augmentation(10, elastic=1.5)
+    plain = recipe.load("cnn")
+    assert runs.trainer_for(plain.training, model, samples).train.augmentation is None
 
 
 def test_files_that_cannot_be_read(tmp_path):

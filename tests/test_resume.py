@@ -37,6 +37,7 @@ optimizer = { type = "Adam", learning_rate = 0.003 }
 early_stopping = { patience = 20 }
 reduce_on_plateau = { patience = 2 }
 schedule = { type = "Cosine" }
+augmentation = { rotation = 10, shift = 0.1, elastic = 1, contrast = 0.2, erase = 0.1 }
 """
 
 
@@ -100,11 +101,18 @@ class Crash(Callback):
 
 
 def small_trainer(backend: str) -> tuple[Trainer, list[Callback]]:
-    x = uniform(Key(1, Stream.CHECK), (70, 6)).astype("float32")
-    labels = (x.sum(axis=1) > 3).astype(int)
-    layers = [tn.Dense(8), tn.BatchNorm(), tn.ReLU(), tn.Dropout(0.3), tn.Dense(2)]
-    model = tn.Sequential(layers, (6,), backend=backend)
-    trainer = Trainer(model, (x, labels), validation=(x, labels), epochs=3, batch_size=16)
+    x = uniform(Key(1, Stream.CHECK), (70, 3, 2, 1)).astype("float32")
+    labels = (x.sum(axis=(1, 2, 3)) > 3).astype(int)
+    layers = [tn.Flatten(), tn.Dense(8), tn.BatchNorm(), tn.ReLU(), tn.Dropout(0.3), tn.Dense(2)]
+    model = tn.Sequential(layers, (3, 2, 1), backend=backend)
+    trainer = Trainer(
+        model,
+        (x, labels),
+        validation=(x, labels),
+        epochs=3,
+        batch_size=16,
+        augmentation=tn.Augmentation(rotation=10, elastic=0.3, contrast=0.2),
+    )
     return trainer, [tn.EarlyStopping(patience=9), tn.ReduceOnPlateau(patience=1)]
 
 

@@ -2,6 +2,7 @@
 
 __version__ = "0.1.0"
 
+from tinynet.augmentation import Augmentation
 from tinynet.callbacks import (
     BestCheckpoint,
     Callback,
@@ -42,6 +43,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Augmentation",
     "AvgPool2D",
     "BatchNorm",
     "BestCheckpoint",

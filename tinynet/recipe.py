@@ -10,6 +10,10 @@
     epochs = 5
     optimizer = { type = "Adam", learning_rate = 0.001 }
 
+    [training.augmentation]
+    rotation = 10
+    shift = 0.08
+
 The named ones lie in `tinynet/zoo`; in `zoo/reference` the same nets with the settings of the systems they
 come from. Every key is checked; an unknown one is an error that lists the known.
 """
@@ -26,6 +30,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tinynet import config
+from tinynet.augmentation import Augmentation
 from tinynet.callbacks import EarlyStopping, ReduceOnPlateau
 from tinynet.errors import ConfigError
 from tinynet.layers import LAYERS
@@ -50,6 +55,8 @@ class Training:
     loss: Table = field(default_factory=lambda: {"type": "SoftmaxCrossEntropy"})
     optimizer: Table = field(default_factory=lambda: {"type": "Adam"})
     schedule: Table = field(default_factory=lambda: {"type": "Constant"})
+    augmentation: Table | None = None
+    """How training images are distorted; not at all when not given."""
     monitor: str = "val_loss"
     """What the best checkpoint goes by."""
     early_stopping: Table | None = None
@@ -64,7 +71,11 @@ class Training:
         config.from_table(LOSSES, self.loss, "loss")
         config.from_table(OPTIMIZERS, self.optimizer, "optimizer")
         config.from_table(SCHEDULES, self.schedule, "schedule")
-        for kind, table in ((EarlyStopping, self.early_stopping), (ReduceOnPlateau, self.reduce_on_plateau)):
+        for kind, table in (
+            (Augmentation, self.augmentation),
+            (EarlyStopping, self.early_stopping),
+            (ReduceOnPlateau, self.reduce_on_plateau),
+        ):
             if table is not None:
                 config.from_arguments(kind, table, kind.__name__)
 

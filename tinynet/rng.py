@@ -31,6 +31,7 @@ class Stream(IntEnum):
     ORDER = 1
     DROPOUT = 2
     CHECK = 3
+    AUGMENTATION = 4
     EXPLORE = 5
     EXPLAIN = 6
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tinynet import backends, checkpoint, config, recipe
+from tinynet.augmentation import Augmentation
 from tinynet.backends.base import Backend
 from tinynet.callbacks import (
     BestCheckpoint,
@@ -65,7 +66,8 @@ def trainer_for(
     validation: Samples | None = None,
     epochs: int | None = None,
 ) -> Trainer:
-    """A Trainer with the plan's loss, optimiser, schedule and batch size; `epochs`: instead of the plan's."""
+    """A Trainer with all that the plan says; `epochs`: instead of the plan's."""
+    table = plan.augmentation
     return Trainer(
         model,
         train,
@@ -75,6 +77,7 @@ def trainer_for(
         schedule=config.from_table(SCHEDULES, plan.schedule, "schedule"),
         epochs=plan.epochs_on(len(train[0])) if epochs is None else epochs,
         batch_size=plan.batch_size,
+        augmentation=None if table is None else config.from_arguments(Augmentation, table, "Augmentation"),
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from tinynet.augmentation import Augmentation
 from tinynet.data.batches import Batches
 from tinynet.errors import ConfigError, NonFiniteError, ShapeError
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_label_range
@@ -80,7 +81,8 @@ class EpochEnd:
 class Trainer:
     """One training run of `model` on `train`: event by event, or all at once with `run(callbacks)`.
 
-    The same arguments give the same weights, bit for bit, on the same backend and machine.
+    The same arguments give the same weights, bit for bit, on the same backend and machine. An `augmentation`
+    distorts the images that are learned, and no others.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Trainer:
         schedule: Schedule | None = None,
         epochs: int = 10,
         batch_size: int = 64,
+        augmentation: Augmentation | None = None,
     ) -> None:
         if epochs < 0:
             raise ConfigError("epochs", expected="0 or more", received=epochs)
@@ -110,7 +113,7 @@ class Trainer:
         self.optimizer.start(model)
         can_record = model.is_recordable("train") and self.loss.recordable
         self._differentiate = Recorder(model.backend, self._gradients, may_record=can_record)
-        self.train = Batches(*train, batch_size, model.backend)
+        self.train = Batches(*train, batch_size, model.backend, augmentation)
         self.validation = Batches(*validation, EVALUATION_BATCH, model.backend) if validation else None
 
     def events(self) -> Iterator[StepEnd | EpochEnd]:

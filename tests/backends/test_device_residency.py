@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinynet.augmentation import Augmentation
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Rescale
 from tinynet.model import Sequential
@@ -153,7 +154,8 @@ def trainer(backend: DeviceBackend, optimizer: Optimizer) -> Trainer:
     rng = np.random.default_rng(0)
     samples = rng.integers(0, 256, (30, 8, 8, 1)).astype(np.uint8), rng.integers(0, 5, 30)
     model = Sequential(layers, (8, 8, 1), backend=backend)
-    return Trainer(model, samples, optimizer=optimizer, epochs=1, batch_size=8)
+    augmentation = Augmentation(rotation=10, elastic=1, contrast=0.2, erase=0.1)
+    return Trainer(model, samples, optimizer=optimizer, epochs=1, batch_size=8, augmentation=augmentation)
 
 
 def train_an_epoch(backend: DeviceBackend, optimizer: Optimizer) -> list[Any]:

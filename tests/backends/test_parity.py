@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinynet import recipe, threads
+from tinynet.augmentation import Augmentation, gaussian
 from tinynet.backends.base import Backend
 from tinynet.backends.numba_ import NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend, output_size
@@ -164,6 +165,21 @@ def count_correct(ops: Backend, draw: Draw) -> list[Any]:
     return [ops.count_correct(outputs, labels)]
 
 
+def displacement(ops: Backend, draw: Draw) -> list[Any]:
+    shape = draw.images().shape[:3]
+    return [ops.displacement(KEY, shape, gaussian(sigma), 0.3).copy() for sigma in (0.5, 3.0)]
+
+
+def warp(ops: Backend, draw: Draw) -> list[Any]:
+    x = draw.images()
+    N, H, W, _ = x.shape
+    settings = Augmentation(rotation=180, shift=0.4, scale=0.5, shear=30, contrast=0.9, erase=0.5)
+    drawn = settings.draw(KEY._replace(seed=draw.g.seed), N, (H, W))
+    bend = (90_000 * draw(N, 2, H, W)).astype(np.int32)
+    pixels = (x * 50 + 128).astype(np.uint8)
+    return [ops.warp(old, *drawn, field).copy() for old in (x, pixels) for field in (bend, None)]
+
+
 def softmax(ops: Backend, draw: Draw) -> list[Any]:
     y = ops.softmax(8 * draw.images())
     return [y, ops.softmax_backward(draw.images(), y)]
@@ -232,6 +248,8 @@ CASES: dict[str, Callable[[Backend, Draw], list[Any]]] = {
     "rescale": rescale,
     "rescale_backward": rescale_backward,
     "count_correct": count_correct,
+    "displacement": displacement,
+    "warp": warp,
     "softmax": softmax,
     "softmax_cross_entropy": softmax_cross_entropy,
     "cross_entropy": cross_entropy,

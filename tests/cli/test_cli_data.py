@@ -1,4 +1,4 @@
-"""tinynet data: fetch, info and verify, without a network."""
+"""tinynet data: fetch, info, show and verify, without a network."""
 
 import shutil
 
@@ -57,6 +57,46 @@ def test_explore_a_kaggle_file_with_a_value_missing(tinynet, tmp_path):
     said = tinynet("data", "explore", tmp_path / "train.csv", "--out", tmp_path / "out", code=1)
     assert "line 4, column pixel783: wrong value" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What is drawn, instead of drawing it: images, titles and file."""
+    calls = []
+    monkeypatch.setattr("tinynet.plots.digits", lambda *arguments, title: calls.append(arguments))
+    return calls
+
+
+def test_show_writes_a_picture(tinynet, tmp_path):
+    out = tmp_path / "some.png"
+    assert f"8 images drawn in {out}" in tinynet("data", "show", "sample", "--rows", "1", "--out", out)
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert "ends in .png or .svg" in tinynet("data", "show", "sample", "--out", tmp_path / "a.gif", code=1)
+
+
+def test_show_sets_the_distorted_beside_their_originals(tinynet, drawn):
+    tinynet("data", "show", "sample", "--rows", "3")
+    tinynet("data", "show", "sample", "--rows", "3", "--augment")
+    tinynet("data", "show", "sample", "--rows", "3", "--augment", "--seed", "1")
+    (plain, labels, _), (images, titles, _), (other, _, _) = drawn
+    assert len(plain) == len(images) == 24
+    assert (images[::8] == plain[:3]).all()
+    assert [title.split(",")[0] for title in titles[::8]] == labels[:3]
+    changed = [(images[i] != images[i - i % 8]).any() for i in range(24)]
+    assert changed == [False, *[True] * 7] * 3
+    assert (images != other).any()
+
+
+def test_show_distorts_as_the_recipe_and_the_options_say(tinynet, drawn, tmp_path):
+    mine = tmp_path / "mine.toml"
+    mine.write_text("layers = []\n[training.augmentation]\nshift = 0.1\ncontrast = 0.2")
+    show = ("data", "show", "sample", "--augment")
+    said = tinynet(*show, "--recipe", mine, "--contrast", "0.5")
+    assert "shift=0.1, scale=0.0, shear=0.0, elastic=0.0, smoothness=4.0, contrast=0.5, erase=0.0" in said
+    assert "rotation=15.0, shift=0.0" in tinynet(*show, "--rotation", "15")
+    assert "does not augment" in tinynet(*show, "--recipe", "linear", code=1)
+    assert "out of range" in tinynet(*show, "--rotation", "190", code=1)
+    assert "need --augment" in tinynet("data", "show", "sample", "--rotation", "9", code=2)
 
 
 def test_fetch_without_a_network(tinynet, offline, tmp_path):

@@ -107,6 +107,28 @@ class Backend(ABC):
     def rescale_backward(self, dy: Array, scale: float) -> Array:
         """dx = scale · dy."""
 
+    # --- augmentation -----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def displacement(self, key: Key, shape: Shape, taps: Array, gain: float) -> Array:
+        """A smooth random field, int32 (N, 2, H, W) for `shape` (N, H, W): down and to the right, each in
+        65536ths of a pixel.
+
+        Byte r of the words of `key` becomes 2r - 255. These are weighted along columns and rows by `taps`,
+        float32 (T,), whole numbers for distances 0 … T-1; multiplied by `gain`; and rounded.
+        """
+
+    @abstractmethod
+    def warp(
+        self, x: Array, places: Array, contrast: Array, erased: Array, displacement: Array | None
+    ) -> Array:
+        """Images like x (N, H, W, C), uint8 or floating, whose every pixel is gathered from elsewhere in x.
+
+        places (N, 6), contrast (N,), erased (N, 4): see `tinynet.augmentation.Distortions`; a displacement
+        (N, 2, H, W) is added to the places. Bilinear, to a 256th of a pixel, with zeros around the image;
+        then y = mean of x + factor · (y - mean of x), rounded to 0 … 255 where x is uint8.
+        """
+
     # --- dense ----------------------------------------------------------------------------------------
 
     @abstractmethod

@@ -28,6 +28,7 @@ from tinynet.backends.winograd import Winograd
 from tinynet.backends.workspace import Memory, Workspace, aligned_empty
 from tinynet.kernels.cpu import (
     activations,
+    augmentation,
     brgemm,
     elementwise,
     jit,
@@ -111,6 +112,44 @@ class NumbaBackend(NumpyBackend):
     def rescale_backward(self, dy: Array, scale: float) -> Array:
         number = dy.dtype.type
         return self._map("rescale dx", elementwise.rescale, dy, scalars=(number(scale), number(0)))
+
+    # --- augmentation -----------------------------------------------------------------------------------
+
+    def displacement(self, key: Key, shape: Shape, taps: Array, gain: float) -> Array:
+        N, H, W = shape
+        bits = self.memory.scratch("noise", (-(-N * 2 * H * W // 4),), np.dtype(np.uint32))
+        threads.over(philox.random_bits, len(bits), bits, _words(key), least=LEAST // 16, align=ALIGN)
+        noise = bits.view(np.uint8)[: N * 2 * H * W].reshape(N, 2, H, W)
+        field = self.memory.own("displacement", noise.shape, np.dtype(np.int32))
+        slots = threads.size()
+        shape = (slots, augmentation.flat_size(H, W, len(taps) - 1))
+        scratch = (self.memory.scratch(role, shape, taps.dtype) for role in ("before", "between", "after"))
+        least = -(-LEAST // (8 * H * W))
+        arguments = (noise, taps, np.float32(gain), field, *scratch)
+        threads.over(augmentation.displacement, N, *arguments, least=least, slots=slots)
+        return field
+
+    def warp(
+        self, x: Array, places: Array, contrast: Array, erased: Array, displacement: Array | None
+    ) -> Array:
+        N, H, W, C = x.shape
+        is_whole = x.dtype == np.uint8
+        number = np.dtype(np.float64) if is_whole else x.dtype
+        limits = tuple(map(number.type, (0, 255) if is_whole else (0, 0)))
+        field = _no_displacement(H, W) if displacement is None else _contiguous(displacement)
+        y = self.memory.own("warp", x.shape, x.dtype)
+        slots, border = threads.size(), augmentation.BORDER
+        scratch = (
+            self.memory.scratch("padded", (slots, (H + border) * (W + border) * C), number),
+            self.memory.scratch("corners", (slots, 2, W), np.dtype(np.int64)),
+            self.memory.scratch("weights", (slots, 2, W), number),
+        )
+        rows, pixels = (_contiguous(array).reshape(N, H, W * C) for array in (x, y))
+        drawn = map(_contiguous, (places, contrast, erased))
+        arguments = (rows, *drawn, field, limits, pixels, *scratch)
+        least = -(-LEAST // (8 * H * W * C))
+        threads.over(augmentation.warp, N, *arguments, least=least, slots=slots)
+        return y
 
     # --- dense ----------------------------------------------------------------------------------------
 
@@ -469,6 +508,12 @@ def _contiguous(array: Array, dtype: Any = None) -> Array:
 def _zeros(size: int, dtype: np.dtype[Any]) -> Array:
     """Zeros (size,), to be read only."""
     return np.zeros(size, dtype)
+
+
+@cache
+def _no_displacement(height: int, width: int) -> Array:
+    """Zeros (1, 2, height, width), to be read only."""
+    return np.zeros((1, 2, height, width), np.int32)
 
 
 def _chunk_rows(x: Array) -> int:

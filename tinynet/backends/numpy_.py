@@ -48,6 +48,53 @@ class NumpyBackend(Backend):
     def rescale_backward(self, dy: Array, scale: float) -> Array:
         return dy * scale
 
+    # --- augmentation -----------------------------------------------------------------------------------
+
+    def displacement(self, key: Key, shape: Shape, taps: Array, gain: float) -> Array:
+        N, H, W = shape
+        count = N * 2 * H * W
+        words = self.random_bits(key, -(-count // 4))
+        noise = words.view("uint8")[:count].reshape(N, 2, H, W).astype("float32") * 2 - 255
+        field = self._weighting(taps, H) @ noise @ self._weighting(taps, W)
+        return self.xp.rint(field * np.float32(gain)).astype("int32")
+
+    def _weighting(self, taps: Array, size: int) -> Array:
+        """The matrix (size, size) with taps[|i - j|] at (i, j), and zeros beyond the last tap."""
+        numbers = self.xp.arange(size)
+        distance = self.xp.abs(numbers[:, None] - numbers)
+        last = len(taps) - 1
+        return taps[self.xp.minimum(distance, last)] * (distance <= last)
+
+    def warp(
+        self, x: Array, places: Array, contrast: Array, erased: Array, displacement: Array | None
+    ) -> Array:
+        xp, (N, H, W, _) = self.xp, x.shape
+        is_whole = x.dtype == "uint8"  # then all numbers below are whole, and far less than float64 can hold
+        number = "float64" if is_whole else x.dtype
+        i, j, n = xp.arange(H)[:, None], xp.arange(W), xp.arange(N)[:, None, None]
+        a, b, c, d, e, f = (places[:, k, None, None] for k in range(6))
+        row, column = a * i + b * j + c, d * i + e * j + f
+        if displacement is not None:
+            row, column = row + displacement[:, 0], column + displacement[:, 1]
+        top, below = neighbour(xp, row, H, number)
+        left, beside = neighbour(xp, column, W, number)
+
+        padded = xp.pad(x.astype(number), ((0, 0), (1, 2), (1, 2), (0, 0)))
+        upper = (256 - beside) * padded[n, top, left] + beside * padded[n, top, left + 1]
+        lower = (256 - beside) * padded[n, top + 1, left] + beside * padded[n, top + 1, left + 1]
+        y = (256 - below) * upper + below * lower  # in 65536ths
+
+        mean = 65536 * x.sum(axis=(1, 2, 3), dtype="float64") / (H * W * x.shape[3])
+        mean = (xp.rint(mean) if is_whole else mean).astype(number)[:, None, None, None]
+        factor = contrast.astype(number)[:, None, None, None]
+        y = (factor * y + (256 - factor) * mean) * 2.0**-24
+        if is_whole:
+            y = xp.clip(xp.floor(y + 0.5), 0, 255)
+
+        first, bottom, begin, end = (erased[:, k, None, None] for k in range(4))
+        is_erased = (first <= i) & (i < bottom) & (begin <= j) & (j < end)
+        return xp.where(is_erased[..., None], 0, y).astype(x.dtype)
+
     # --- dense ----------------------------------------------------------------------------------------
 
     def dense(self, x: Array, W: Array, b: Array) -> Array:
@@ -302,6 +349,13 @@ class NumpyBackend(Backend):
 
 GELU_SCALE = math.sqrt(2.0 / math.pi)
 GELU_CUBIC = 0.044715
+
+
+def neighbour(xp: Any, place: Array, size: int, number: Any) -> tuple[Array, Array]:
+    """On one axis: the pixel at or before each place (N, H, W), given in 65536ths, in an image with a border
+    of one; and how many 256ths beyond that pixel, (N, H, W, 1)."""
+    at = xp.clip((place + 128) >> 8, -256, 256 * size)
+    return (at >> 8) + 1, (at & 255)[..., None].astype(number)
 
 
 def output_size(shape: Shape, window: Pair, stride: Pair, padding: Padding) -> Pair:

@@ -22,6 +22,7 @@ def command() -> None:
       tinynet data fetch
       tinynet data info sample
       tinynet data explore sample
+      tinynet data show sample --augment
       tinynet data verify
     """
 
@@ -86,6 +87,110 @@ def info(name: str, data_dir: Path | None) -> None:
         console.print(f"{title}: {' x '.join(map(str, split['shape']))}")
     console.print(f"source: {facts['source']}")
     console.print(f"sha256: {facts['sha256']}", soft_wrap=True)
+
+
+MILD = {"rotation": 10, "shift": 0.08, "scale": 0.1, "shear": 5, "elastic": 1, "contrast": 0.2, "erase": 0.05}
+"""What `show --augment` draws unless told otherwise: digits that a person still reads at a glance."""
+COLUMNS = 8
+
+
+@command.command()
+@click.argument("name", default="auto")
+@options.data_dir
+@click.option("--augment", is_flag=True, help="Beside each image, how training might distort it.")
+@click.option("--recipe", "architecture", help="Distort as this recipe does: a name or a TOML file.")
+@click.option("--rotation", type=float, help="Degrees to either side.")
+@click.option("--shift", type=float, help="Share of the height and of the width.")
+@click.option("--scale", type=float, help="0.1: 0.9 to 1.1 times as large.")
+@click.option("--shear", type=float, help="Degrees to lean to either side.")
+@click.option("--elastic", type=float, help="Pixels of displacement, root mean square.")
+@click.option("--smoothness", type=float, help="Pixels over which neighbours are displaced alike.")
+@click.option("--contrast", type=float, help="0.2: 0.8 to 1.2 times the contrast.")
+@click.option("--erase", type=float, help="Largest share of the area to blank out.")
+@click.option("--rows", type=click.IntRange(1, 20), default=5, show_default=True, help="Rows of images.")
+@options.seed
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("images.png"),
+    show_default=True,
+    help="The picture, .png or .svg.",
+)
+def show(
+    name: str,
+    data_dir: Path | None,
+    augment: bool,
+    architecture: str | None,
+    rows: int,
+    seed: int,
+    out: Path,
+    **asked: float | None,
+) -> None:
+    """Draw training images of NAME (as for info), as they are or as training distorts them.
+
+    Distortions are mild ones unless a recipe or the options from --rotation to --erase name others.
+
+    \b
+    Examples:
+      tinynet data show
+      tinynet data show sample --augment
+      tinynet data show --augment --rotation 15 --elastic 2 --smoothness 3
+      tinynet data show --augment --recipe my.toml --out augmented.png
+    """
+    from tinynet import plots
+    from tinynet.cli.console import console, load_dataset
+    from tinynet.rng import Key, Stream, permutation
+
+    given = {key: value for key, value in asked.items() if value is not None}
+    if (given or architecture) and not augment:
+        raise click.UsageError("options of the distortion need --augment.")
+    settings = _distortions(architecture, given) if augment else None
+    data = load_dataset(name, data_dir)
+    chosen = permutation(Key(seed, Stream.ORDER), len(data.train))[: rows if settings else rows * COLUMNS]
+    images, titles = data.train.images[chosen], [data.classes[label] for label in data.train.labels[chosen]]
+    title = f"Training images ({data.name})"
+    if settings:
+        images = _beside_distorted(images, settings, seed)
+        titles = [text for label in titles for text in (f"{label}, as it is", *[""] * (COLUMNS - 1))]
+        title += ", and how training may distort them"
+    plots.digits(images, titles, out, title=title)
+    console.print(f"{len(images)} images drawn in {out}")
+    if settings:
+        console.print(f"distorted by {settings}", soft_wrap=True)
+
+
+def _distortions(architecture: str | None, given: dict[str, float]) -> Any:
+    """What --recipe says, or mild ones where neither it nor an option does; options come last."""
+    from tinynet import config, recipe
+    from tinynet.augmentation import Augmentation
+    from tinynet.errors import ConfigError
+
+    table: dict[str, Any] = {} if given else MILD
+    if architecture is not None:
+        found = recipe.load(architecture).training.augmentation
+        if found is None:
+            raise ConfigError(
+                f"the recipe {architecture} does not augment",
+                expected="a table [training.augmentation]",
+                fix="add one, or leave --recipe out",
+            )
+        table = found
+    return config.from_arguments(Augmentation, {**table, **given}, "Augmentation")
+
+
+def _beside_distorted(images: Any, settings: Any, seed: int) -> Any:
+    """Each image (N, H, W, C), followed by distorted versions that fill its row."""
+    import numpy as np
+
+    from tinynet import backends
+    from tinynet.rng import Key, Stream
+
+    repeated = np.repeat(images, COLUMNS, axis=0)
+    first, second = (Key(seed, Stream.AUGMENTATION, layer) for layer in (0, 1))
+    drawn = settings.draw(first, len(repeated), images.shape[1:3])
+    distorted = settings.apply(repeated, drawn, second, backends.get("numpy"))
+    distorted[::COLUMNS] = images
+    return distorted
 
 
 @command.command()

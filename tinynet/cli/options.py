@@ -49,7 +49,7 @@ seed = click.option(
     type=click.IntRange(0, 2**64 - 1),
     default=0,
     show_default=True,
-    help="Fixes initial weights, batch order and dropout.",
+    help="Fixes all that is random: weights, order, dropout, distortions.",
 )
 
 

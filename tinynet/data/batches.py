@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tinynet.augmentation import Augmentation
 from tinynet.backends.base import Backend
+from tinynet.backends.workspace import Workspace
 from tinynet.errors import DataError, NonFiniteError, ShapeError
 from tinynet.rng import Key, Stream, permutation
 from tinynet.types import Array
@@ -16,13 +18,26 @@ class Batches:
     """Samples and targets in their own dtype on the backend's device; a batch is gathered when asked for.
 
     inputs (M, …), targets (M,) class numbers or (M, …) values. The last batch of an epoch may be smaller.
+
+    With an `augmentation` the shuffled images are distorted, anew in every epoch; those `in_order` never are.
+    A distorted batch stays valid until the next is asked for.
     """
 
-    def __init__(self, inputs: Array, targets: Array, batch_size: int, backend: Backend) -> None:
+    def __init__(
+        self,
+        inputs: Array,
+        targets: Array,
+        batch_size: int,
+        backend: Backend,
+        augmentation: Augmentation | None = None,
+    ) -> None:
         check_samples(inputs, targets)
+        if augmentation is not None:
+            augmentation.check(inputs)
         if batch_size < 1:
             raise DataError("the batch is too small", expected="at least 1 sample", received=batch_size)
-        self.backend = backend
+        self.augmentation = augmentation
+        self.backend = backend.bound_to(Workspace(), "batches")
         self.batch_size = batch_size
         self.samples = len(inputs)
         self.inputs = backend.asarray(inputs)
@@ -35,7 +50,10 @@ class Batches:
     def epoch(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
         """The batches of epoch number `epoch` (from 0) in its shuffled order, from batch `start` on."""
         order = permutation(Key(seed, Stream.ORDER, step=epoch), self.samples)
-        return self._gather(self.backend.asarray(order), start)
+        batches = self._gather(self.backend.asarray(order), start)
+        if self.augmentation is None:
+            return batches
+        return self._distorted(batches, self.augmentation, seed, epoch, start)
 
     def in_order(self) -> Iterator[tuple[Array, Array]]:
         """All batches in stored order."""
@@ -45,6 +63,22 @@ class Batches:
         for first in range(start * self.batch_size, self.samples, self.batch_size):
             index = order[first : first + self.batch_size]
             yield self.backend.take(self.inputs, index), self.backend.take(self.targets, index)
+
+    def _distorted(
+        self,
+        batches: Iterator[tuple[Array, Array]],
+        augmentation: Augmentation,
+        seed: int,
+        epoch: int,
+        start: int,
+    ) -> Iterator[tuple[Array, Array]]:
+        height, width = self.inputs.shape[1:3]
+        key = Key(seed, Stream.AUGMENTATION, step=epoch)
+        drawn = augmentation.draw(key, self.samples, (height, width)).on(self.backend)
+        for number, (x, targets) in enumerate(batches, start):
+            first = number * self.batch_size
+            key = Key(seed, Stream.AUGMENTATION, layer=1, step=epoch * len(self) + number)
+            yield augmentation.apply(x, drawn.rows(first, first + len(x)), key, self.backend), targets
 
 
 def check_samples(inputs: Array, targets: Array) -> None:

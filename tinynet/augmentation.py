@@ -1,0 +1,204 @@
+"""Augmentation: every training image is turned, moved and bent a little, each time differently.
+
+What is drawn for an image says, for each of its new pixels, where in the old image that comes from:
+
+    (row, column) = M⁻¹ (p - centre - shift) + centre + displacement(p)
+
+with M the rotation, shear and scale of the image's content. The old image is read there between its four
+nearest pixels, as if zeros lay around it; then the contrast is changed and a rectangle erased. No flips: a
+mirrored 2 is no digit.
+
+Places are whole numbers of 65536ths of a pixel, and all random numbers come from a key: an image is the same
+on every backend, with any number of threads, and again after a resume. uint8 pixels are so bit for bit;
+floating ones differ between backends in their last digits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from tinynet.backends.base import Backend
+from tinynet.errors import ConfigError, DTypeError, ShapeError
+from tinynet.rng import Key, uniform
+from tinynet.types import Array
+
+PIXEL = 1 << 16
+"""Units of a place in a pixel."""
+WHOLE = 256
+"""Units of contrast in an image left as it is; the most that the elastic taps sum to."""
+DTYPES = ("uint8", "float32", "float64")
+RATIO = 3.0
+"""The sides of an erased rectangle are at most so many times as long as each other."""
+LIMITS: dict[str, tuple[float, float]] = {
+    "rotation": (0, 180),
+    "shift": (0, 1),
+    "scale": (0, 0.9),
+    "shear": (0, 60),
+    "elastic": (0, 20),
+    "smoothness": (0.5, 16),
+    "contrast": (0, 1),
+    "erase": (0, 0.9),
+}
+
+
+class Distortions(NamedTuple):
+    """What is done to each of N images, but for the displacement: whole numbers that `Backend.warp` reads."""
+
+    places: Array
+    """int64 (N, 6): row = a i + b j + c and column = d i + e j + f, in 65536ths, for the new pixel (i, j)."""
+    contrast: Array
+    """int64 (N,): the factor, in 256ths."""
+    erased: Array
+    """int64 (N, 4): the rectangle [top, bottom) × [left, right)."""
+
+    def rows(self, first: int, stop: int) -> Distortions:
+        """Those of the images [first, stop)."""
+        return Distortions(*(array[first:stop] for array in self))
+
+    def on(self, backend: Backend) -> Distortions:
+        """The same on the backend's device."""
+        return Distortions(*map(backend.asarray, self))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far images are distorted, at the most; 0 is not at all. Each image draws evenly within the limits.
+
+    Sources: Simard, Steinkraus, Platt, "Best practices for convolutional neural networks", ICDAR 2003
+    (elastic); Zhong et al., "Random erasing data augmentation", AAAI 2020 (erase).
+    """
+
+    rotation: float = 0.0
+    """Degrees to either side, about the centre."""
+    shift: float = 0.0
+    """Share of the height up or down, and of the width left or right."""
+    scale: float = 0.0
+    """0.1: the content is drawn 0.9 to 1.1 times as large."""
+    shear: float = 0.0
+    """Degrees that upright strokes lean to either side."""
+    elastic: float = 0.0
+    """Pixels by which the image's middle is displaced, root mean square, in each direction. Not a limit.
+
+    Simard's α = 34 at σ = 4 is 1.4 pixels.
+    """
+    smoothness: float = 4.0
+    """Pixels over which neighbours are displaced alike: the σ of the Gaussian over the random field."""
+    contrast: float = 0.0
+    """0.2: differences from the image's mean are multiplied by 0.8 to 1.2; uint8 pixels stay in 0 … 255."""
+    erase: float = 0.0
+    """Largest share of the area that is blanked out, one rectangle an image, to whole rows and columns."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            (low, high), value = LIMITS[field.name], getattr(self, field.name)
+            if not low <= value <= high:
+                raise ConfigError(
+                    f"{field.name} of the augmentation is out of range",
+                    expected=f"{low} to {high}",
+                    received=value,
+                )
+
+    def check(self, images: Array) -> None:
+        """Raise unless these are images (N, H, W, C) of a dtype that can be augmented."""
+        if images.ndim != 4:
+            raise ShapeError(
+                "augmentation distorts images",
+                expected="samples (N, height, width, channels)",
+                received=images.shape,
+                fix="reshape the samples and let the model begin with Flatten, or do without augmentation",
+            )
+        if images.dtype not in DTYPES:
+            expected = ", ".join(DTYPES)
+            raise DTypeError(
+                "these images cannot be augmented",
+                expected=expected,
+                received=images.dtype,
+                fix="convert them: to uint8 if they hold 0 … 255, else to float32",
+            )
+
+    def draw(self, key: Key, count: int, size: tuple[int, int]) -> Distortions:
+        """What is done to `count` images of `size` (H, W); on the host."""
+        u = uniform(key, (count, 10)).T
+        either = 2 * u - 1
+        return Distortions(
+            affine(
+                size,
+                rotation=np.radians(self.rotation * either[0]),
+                down=self.shift * size[0] * either[1],
+                right=self.shift * size[1] * either[2],
+                scale=1 + self.scale * either[3],
+                shear=np.radians(self.shear * either[4]),
+            ),
+            _whole(WHOLE * (1 + self.contrast * either[5])),
+            rectangles(size, self.erase * u[6], RATIO ** either[7], u[8], u[9]),
+        )
+
+    def apply(self, images: Array, drawn: Distortions, key: Key, backend: Backend) -> Array:
+        """`images` (N, H, W, C) as `drawn`, all on the backend's device; `key` is for the displacement.
+
+        The result may be in a buffer of the backend's, which is written anew the next time.
+        """
+        bend = None
+        if self.elastic:
+            taps, gain = self._blur
+            bend = backend.displacement(key, images.shape[:3], backend.asarray(taps), gain)
+        return backend.warp(images, *drawn, bend)
+
+    @cached_property
+    def _blur(self) -> tuple[Array, float]:
+        taps = gaussian(self.smoothness)
+        return taps, self.elastic * PIXEL / spread(taps)
+
+
+def affine(
+    size: tuple[int, int], *, rotation: Array, down: Array, right: Array, scale: Array, shear: Array
+) -> Array:
+    """`Distortions.places` for content that is sheared, turned (radians, counter-clockwise) and scaled about
+    the centre of an image of `size`, then moved so many pixels; each setting (N,)."""
+    sin, cos, slope = np.sin(rotation), np.cos(rotation), np.tan(shear)
+    # M = scale · rotation · shear on (row, column), and its inverse
+    a, b = cos / scale, sin / scale
+    d, e = (slope * cos - sin) / scale, (slope * sin + cos) / scale
+    middle, centre = (size[0] - 1) / 2, (size[1] - 1) / 2
+    c = middle - a * (middle + down) - b * (centre + right)
+    f = centre - d * (middle + down) - e * (centre + right)
+    return _whole(PIXEL * np.stack([a, b, c, d, e, f], axis=-1))
+
+
+def rectangles(size: tuple[int, int], area: Array, ratio: Array, vertical: Array, horizontal: Array) -> Array:
+    """`Distortions.erased` for rectangles of `area` (a share of the image) and `ratio` (height to width).
+
+    vertical, horizontal: where they lie, from 0 (at the top, left) to just below 1. All (N,).
+    """
+    pixels = area * size[0] * size[1]
+    height = np.minimum(np.rint(np.sqrt(pixels * ratio)), size[0])
+    width = np.minimum(np.rint(pixels / np.maximum(height, 1)), size[1])
+    top, left = np.floor(vertical * (size[0] - height + 1)), np.floor(horizontal * (size[1] - width + 1))
+    return _whole(np.stack([top, top + height, left, left + width], axis=-1))
+
+
+def gaussian(sigma: float) -> Array:
+    """The Gaussian's weights at distances 0, 1, …, whole numbers in float32: both sides sum to 256 at most.
+
+    Random numbers below 256 can then be weighted along rows and columns without any sum reaching 2²⁴, where
+    float32 begins to round: the same bits whatever the order of summation.
+    """
+    distance = np.arange(math.ceil(4 * sigma) + 1)
+    weights = np.exp(-0.5 * (distance / sigma) ** 2)
+    taps = np.floor(WHOLE * weights / (2 * weights.sum() - weights[0]))
+    return taps[taps > 0].astype(np.float32)
+
+
+def spread(taps: Array) -> float:
+    """The deviation of odd random numbers in ±255 after weighting with `taps` along rows and columns."""
+    squares = float(2 * (taps**2).sum() - taps[0] ** 2)
+    return math.sqrt((256**2 - 1) / 3) * squares
+
+
+def _whole(values: Array) -> Array:
+    return np.rint(values).astype(np.int64)
