@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from click.testing import CliRunner
 
-from tinynet.report import judge, plain
+from tinynet.evaluation import class_figures
+from tinynet.pages import plain
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
@@ -20,7 +21,7 @@ LABELS = np.arange(100) % 10
 
 def model(name: str, wrong: int) -> dict[str, object]:
     """A model that takes the first so many digits for the next one."""
-    found = judge(LABELS, np.where(np.arange(100) < wrong, (LABELS + 1) % 10, LABELS), "0123456789")
+    found = class_figures(LABELS, np.where(np.arange(100) < wrong, (LABELS + 1) % 10, LABELS), "0123456789")
     costs = {"trained_on": 400, "fit_seconds": 1.5, "predict_seconds": 0.5, "numbers": 10, "bytes": 2**20}
     return {"name": name, "validation": found, "test": found, **costs}
 

@@ -82,7 +82,7 @@ def test_a_step_and_its_files(tmp_path: Path) -> None:
     assert names[:2] == ["rescale_1 forward", "dense_1 forward"]
     assert names[-2:] == ["dense_1 dW", "adam"]
     assert "dense_2 dW + dX" in names
-    assert 0 < sum(operation.seconds for operation in step.operations) < 2 * step.seconds
+    assert min(step.seconds, *(operation.seconds for operation in step.operations)) > 0
     roofs = [ROOFS._replace(threads=1), ROOFS]
     roofline.write(tmp_path, {"date": "?", "machine": "?"}, roofs, [step])
     text = (tmp_path / "roofline.md").read_text("utf-8")
