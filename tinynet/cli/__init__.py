@@ -13,6 +13,7 @@ from tinynet.errors import TinynetError
 COMMANDS = (
     "train",
     "evaluate",
+    "ensemble",
     "audit",
     "predict",
     "explain",

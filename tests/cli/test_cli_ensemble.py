@@ -1,0 +1,44 @@
+"""tinynet ensemble: the mean of several nets' probabilities, and nets that do not go together."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tinynet import checkpoint, data, layers, runs
+from tinynet.losses import SoftmaxCrossEntropy
+from tinynet.model import Sequential
+
+
+def save(path, seed, *, classes="0123456789", units=10):
+    model = Sequential([layers.Rescale(), layers.Flatten(), layers.Dense(units)], (28, 28, 1), seed=seed)
+    checkpoint.save_model(path, model, SoftmaxCrossEntropy(), {"classes": list(classes)})
+    return path
+
+
+def test_the_mean_of_their_probabilities(tinynet, tmp_path):
+    paths = [save(tmp_path / f"{seed}.safetensors", seed) for seed in range(3)]
+    said = tinynet("ensemble", *paths, "--dataset", "sample", "--out", tmp_path / "out")
+    digits = data.load("sample").test
+    each = [
+        runs.predict(model, loss, digits.images).probabilities
+        for model, loss, _ in map(checkpoint.load_model, paths)
+    ]
+    right = (np.mean(each, axis=0).argmax(axis=1) == digits.labels).mean()
+    assert f"│ all together │ {100 * right:.2f} %" in said
+    assert all(f"{100 * (one.argmax(axis=1) == digits.labels).mean():.2f} %" in said for one in each)
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["accuracy"] == right
+
+
+@pytest.mark.parametrize("copies", [1, 2], ids=["one net", "one net twice"])
+def test_one_net_is_no_ensemble(tinynet, tmp_path, copies):
+    path = save(tmp_path / "net.safetensors", 0)
+    assert "two runs or more" in tinynet("ensemble", *[path] * copies, "--dataset", "sample", code=1)
+
+
+def test_nets_of_other_classes_do_not_go_together(tinynet, tmp_path):
+    digits = save(tmp_path / "digits.safetensors", 0)
+    letters = save(tmp_path / "letters.safetensors", 0, classes="abcdefghij")
+    said = tinynet("ensemble", digits, letters, "--dataset", "sample", code=1)
+    assert "classes 0, 1, 2" in said
+    assert "classes a, b, c" in said

@@ -1,0 +1,80 @@
+"""tinynet ensemble: several nets together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tinynet.cli import options
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write all figures (JSON), a page (Markdown) and the plots of the ensemble into this folder.",
+)
+@options.together(options.dataset, options.data_dir, options.backend, options.threads)
+def command(
+    runs: tuple[Path, ...],
+    out: Path | None,
+    dataset: str,
+    data_dir: Path | None,
+    backend: str,
+    threads: int | None,
+) -> None:
+    """Average the probabilities that the nets of RUNS give each test image, and evaluate that.
+
+    RUNS are runs' folders or safetensors files, for the same images and classes. Nets that were trained with
+    different seeds are wrong on different images; the mean is right more often than they are.
+
+    \b
+    Examples:
+      tinynet ensemble runs/cnn-1 runs/cnn-2 runs/cnn-3
+      tinynet ensemble runs/R3/kaggle-cnn-ours-* --out together
+    """
+    import statistics
+
+    from rich.markup import escape
+    from rich.table import Table
+
+    from tinynet import ensemble, evaluation, metrics
+    from tinynet import threads as thread_budget
+    from tinynet.cli.console import console, load_dataset
+    from tinynet.cli.predict import class_names
+    from tinynet.losses import check_label_range
+
+    click.get_current_context().with_resource(thread_budget.limit(threads))
+    members = ensemble.load(runs, backend=backend)
+    data = load_dataset(dataset, data_dir)
+    images, labels = data.test.images, data.test.labels
+    check_label_range(labels, members[0].model.output_shape[-1])
+    with console.status(f"asking {len(members)} nets"):
+        each = ensemble.predict(members, images)
+    accuracies = [metrics.accuracy(labels, beliefs.argmax(axis=1)) for beliefs in each]
+    together = each.mean(axis=0)
+    classes = class_names(data.classes, together.shape[1])
+    found = evaluation.figures(labels, together, classes)
+
+    table = Table(title=f"{len(labels):,} test images of {data.name}")
+    for column in ("net", "accuracy", "wrong"):
+        table.add_column(column, justify="left" if column == "net" else "right")
+    for run, accuracy in zip(runs, accuracies, strict=True):
+        table.add_row(escape(str(run)), f"{100 * accuracy:.2f} %", str(round((1 - accuracy) * len(labels))))
+    table.add_section()
+    table.add_row("all together", f"{100 * found['accuracy']:.2f} %", str(found["errors"]), style="bold")
+    console.print(table)
+    mean, spread = statistics.fmean(accuracies), statistics.stdev(accuracies)
+    console.print(
+        f"single nets {100 * mean:.2f} ± {100 * spread:.2f} % (mean and standard deviation); together "
+        f"{100 * found['accuracy']:.2f} %, calibration error "
+        f"{100 * found['calibration']['expected_calibration_error']:.2f} %"
+    )
+    if out:
+        about = {"model": ", ".join(map(str, runs)), "data": f"{len(labels):,} test images of {data.name}"}
+        evaluation.write_evaluation(
+            out, images=images, labels=labels, probabilities=together, classes=classes, about=about
+        )
+        console.print(f"Figures, page and plots: {out / 'evaluation.md'}")
