@@ -46,8 +46,8 @@ LEAST = 1 << 16
 """Elements worth a thread: handing a part to one costs about as much as a pass over this many."""
 ALIGN = 4096
 """Elementwise parts end at multiples of this, so vector loops meet the same elements whatever the parts."""
-DEPTH = 128
-"""Rows of a panel that all tiles use before the next are read: 16 KiB, which stay in a first-level cache."""
+DEPTH = 512
+"""Rows of a panel that all tiles use before the next are read: 64 KiB, which stay in a second-level cache."""
 FETCH = 8
 """Multiply-adds that take as long as reading a value that is in no cache."""
 FEW = 8
@@ -162,7 +162,7 @@ class NumbaBackend(NumpyBackend):
         strides = (width, O)
         if self.memory.is_frozen and N <= FEW:
             W, strides = packed(W, width, self.memory), (I * width, width)
-        _product(x, (I, 1), W, strides, b, y, I, tile, self._floor)
+        _product(x, (I, 1), W, strides, b, y, I, tile, self._floor, by_row=N > O)
         return y
 
     def dense_backward(
