@@ -14,7 +14,7 @@ from tinynet.types import Array
 
 
 def load(paths: Sequence[Path], *, backend: str | None = None) -> list[Loaded]:
-    """The models of these runs or safetensors files, all of which take the same images and know the same classes.
+    """The models of these runs or safetensors files, all for the same images and classes.
 
     Raises RunError for fewer than two, for one named twice, and where they do not go together.
     """
@@ -38,5 +38,5 @@ def _kind(member: Loaded) -> str:
 
 
 def predict(members: Sequence[Loaded], images: Array) -> Array:
-    """Each member's probabilities of the images (M, H, W, C): (members, M, K). Their mean is the ensemble's."""
+    """Each member's probabilities of images (M, H, W, C): (members, M, K). Their mean is the ensemble's."""
     return np.stack([runs.predict(model, loss, images).probabilities for model, loss, _ in members])

@@ -1,8 +1,8 @@
 """The reference systems, run here: the same nets by their settings and by ours, beside their figures.
 
-R1 to R3 are nets, each trained with several seeds; a goal is for the mean of their test accuracies. Every
-run is a folder of its own, with a submission as Kaggle takes them; so what was interrupted goes on, and what
-is there already is not run again.
+R1 to R3 are nets, each trained with several seeds; a goal is for the mean of their test accuracies. (R4 is
+`tinynet.classical`.) Every run is a folder of its own, with a submission as Kaggle takes them; so what was
+interrupted goes on, and what is there already is not run again.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def run_entry(
             seed=seed,
             **settings,
         )
-        reports.append(_report_of(place, asked, dataset, listen, threads))
+        reports.append(train_once(place, asked, dataset, listen, threads))
     return Outcome(
         entry,
         [each["test"]["accuracy"] for each in reports],
@@ -142,14 +142,17 @@ def run_entry(
     )
 
 
-def _report_of(
+def train_once(
     place: Path,
     asked: runs.Settings,
     dataset: Dataset,
     listen: Callable[[str], Callback],
     threads: int,
 ) -> dict[str, Any]:
-    """The report of a run that is there and finished, that goes on, or that begins."""
+    """The report of the run in `place`: one that is there and finished, that goes on, or that begins.
+
+    Raises RunError if it is interrupted, or if what is there had other settings.
+    """
     log, written = place / "log.jsonl", place / "report.json"
     if not written.exists():
         run = _resumed_or_started(place, asked, dataset)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinynet.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tinynet.callbacks import Callback
+    from tinynet.data.datasets import Dataset
 
 
 @click.command()
-@click.argument("system", type=click.Choice(["R1", "R2", "R3"], case_sensitive=False))
+@click.argument("system", type=click.Choice(["R1", "R2", "R3", "R4"], case_sensitive=False))
 @click.option(
     "--seeds", type=click.IntRange(min=1), help="Seeds 0, 1, 2, … of each net.  [default: 5; R3: 3]"
 )
@@ -46,6 +49,7 @@ def command(
     R1  one layer with a sigmoid     a minute
     R2  one hidden layer, 128 units  some minutes
     R3  a deep CNN from Kaggle       an hour or more
+    R4  forests, PCA, k-means        minutes; our mlp and cnn on the same rows (see tinynet classical)
     What is trained already in the folder is not trained again; Ctrl-C saves, and the same command goes on.
     Exit 1 when a mean misses its goal.
 
@@ -80,6 +84,9 @@ def command(
         context.call_on_close(progress.close)
         return progress
 
+    if system == "R4":
+        _beside_the_classical(folder, data, settings, listen)
+        return
     outcomes = []
     for entry in reproduce.SYSTEMS[system].entries:
         if which in ("both", "reference" if entry.reference else "ours"):
@@ -102,6 +109,48 @@ def command(
     console.print(f"Report: {folder / 'report.md'}")
     if any(outcome.reached is False for outcome in outcomes):
         sys.exit(1)
+
+
+def _beside_the_classical(
+    folder: Path, data: Dataset, settings: dict[str, Any], listen: Callable[[str], Callback]
+) -> None:
+    """Train our mlp and cnn on the rows of the classical report, then write it."""
+    from tinynet import classical, recipe, reproduce, runs
+    from tinynet import threads as thread_budget
+    from tinynet.cli.classical import command as report
+    from tinynet.cli.console import load_dataset
+
+    rows = folder / "rows"
+    if not rows.exists():
+        classical.write_rows(rows, classical.from_dataset(data, seed=42))
+    split = load_dataset(str(rows.resolve()), None)
+    folders = []
+    for name in ("mlp", "cnn"):
+        asked = runs.Settings(
+            name=name,
+            recipe=recipe.load(name).as_table(),
+            dataset=str(rows.resolve()),
+            data_sha256=split.sha256,
+            seed=0,
+            **settings,
+        )
+        folders.append(folder / name)
+        reproduce.train_once(folders[-1], asked, split, listen, thread_budget.size())
+    number = 1
+    while (out := folder / f"report-{number}").exists():
+        number += 1
+    click.get_current_context().invoke(
+        report,
+        kaggle=None,
+        dataset=data.name,
+        data_dir=Path(settings["data_dir"]) if settings["data_dir"] else None,
+        folders=tuple(folders),
+        rows_folder=None,
+        seed=42,
+        backend=settings["backend"],
+        threads=thread_budget.size(),
+        out=out,
+    )
 
 
 def _show(system: str, outcomes: list) -> None:  # type: ignore[type-arg]
