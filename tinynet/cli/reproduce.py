@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("system", type=click.Choice(["R1", "R2", "R3", "R4"], case_sensitive=False))
+@click.argument("system", type=click.Choice(["R1", "R2", "R3", "R4"]))
 @click.option(
     "--seeds", type=click.IntRange(min=1), help="Seeds 0, 1, 2, … of each net.  [default: 5; R3: 3]"
 )
