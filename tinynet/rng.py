@@ -31,6 +31,8 @@ class Stream(IntEnum):
     ORDER = 1
     DROPOUT = 2
     CHECK = 3
+    FOLDS = 5
+    SEARCH = 6
 
 
 class Key(NamedTuple):
