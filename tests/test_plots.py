@@ -33,11 +33,18 @@ HISTORY: list[dict[str, Any]] = [
 ]
 MATRIX = np.array([[50, 0, 1], [2, 40, 3], [0, 0, 45]])
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 6, 5, 1), dtype=np.uint8)
+TRIALS = {"accuracy": [0.9, 0.5, 0.98, 0.97], "complete": [True, False, True, True], "samples": 100}
+SETTINGS = {"rate": [0.1, 1e-4, 0.01, 0.02], "batch size": [0, 1, 1, 0]}
+CHOICES = {"batch size": ["32", "64"]}
 
 DRAW: dict[str, Callable[[Path], None]] = {
     "learning_curve": lambda path: plots.learning_curve(HISTORY, path),
     "confusion_matrix": lambda path: plots.confusion_matrix(MATRIX, ["a", "b", "c"], path),
     "explained_variance": lambda path: plots.explained_variance([0.6, 0.3, 0.1], path, kept=2, elbow=1),
+    "search_history": lambda path: plots.search_history([0, 1, 2, 4], path=path, **TRIALS),
+    "search_settings": lambda path: plots.search_settings(
+        SETTINGS, path=path, log=["rate"], choices=CHOICES, **TRIALS
+    ),
     "digits": lambda path: plots.digits(IMAGES, [f"{i} → 9" for i in range(10)], path, title="Mistakes"),
 }
 every_plot = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW.keys())
@@ -199,3 +206,29 @@ def test_confusion_matrix_refuses(tmp_path: Path) -> None:
 def test_digits_refuses(images: Any, titles: list[str], tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match=r"(?s)expected: uint8.*received: .*fix: "):
         plots.digits(images, titles, tmp_path / "plot.png")
+
+
+def test_search_plots_say_what_to_see(tmp_path: Path) -> None:
+    DRAW["search_history"](tmp_path / "history.svg")
+    text = _svg_text(tmp_path / "history.svg")
+    assert "Best of 4 trials: trial 2, 98.00 % right" in text
+    assert "given up early" in text
+    DRAW["search_settings"](tmp_path / "settings.svg")
+    text = _svg_text(tmp_path / "settings.svg")
+    for part in ("4 trials", "rate", "batch size", "32", "64", "0.001", "validation error (%)"):
+        assert part in text
+
+
+def test_a_search_without_an_error_or_with_one_trial(tmp_path: Path) -> None:
+    plots.search_history([7], [1.0], [True], tmp_path / "plot.svg", samples=10)
+    assert "Best of 1 trials: trial 7, 100.00 % right" in _svg_text(tmp_path / "plot.svg")
+
+
+def test_search_plots_refuse(tmp_path: Path) -> None:
+    path = tmp_path / "plot.png"
+    with pytest.raises(ShapeError, match="cannot be drawn"):
+        plots.search_history([0, 1], [0.5], [True], path, samples=10)
+    with pytest.raises(ShapeError, match="cannot be drawn"):
+        plots.search_settings({"rate": [1.0, 2.0]}, [0.5], [True], path, samples=10)
+    with pytest.raises(DataError, match="no trial is complete"):
+        plots.search_history([0], [0.5], [False], path, samples=10)
