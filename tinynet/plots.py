@@ -236,7 +236,7 @@ def search_history(
             ylabel="validation error (%)",
         )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.legend()
+        figure.legend(loc="outside upper right", ncols=3)
 
 
 def search_settings(

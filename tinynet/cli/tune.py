@@ -165,7 +165,7 @@ def _listener(count: int) -> Callable[[int], Callback]:
     context = click.get_current_context()
 
     def listen(number: int) -> Callback:
-        progress = TrainingProgress(f"trial {number}, of {count}: ", epoch_lines=False)
+        progress = TrainingProgress(f"trial {number} (of {count}): ", epoch_lines=False)
         context.call_on_close(progress.close)
         return progress
 

@@ -76,8 +76,9 @@ class Range:
         return sorted({round(v) for v in values}) if self.whole else [self.value(v) for v in values]
 
     def as_plain(self) -> Table:
-        """The table in the file, with what was left out."""
-        return dataclasses.asdict(self)
+        """The table in the file; what is at its default is left out."""
+        table = config.to_table(self)
+        return {name: value for name, value in table.items() if name != "type"}
 
 
 @dataclass(frozen=True)
