@@ -58,12 +58,14 @@ def test_trials_under_way_at_once_differ(wanted: Any, opened: Any) -> None:
 def test_the_grid_tries_again_what_failed(wanted: Any, opened: Any) -> None:
     found = wanted(GRID)
     shared = opened(found, "grid")
-    failed = [shared.ask(study.distributions(found.space)) for _ in range(2)]
-    for trial in failed:
-        shared.tell(trial, state=TrialState.FAIL)
-    later = [tuple(draw(shared, found).values()) for _ in range(6)]
-    assert len(set(later)) == 6
-    assert set(later[4:]) == {tuple(trial.params.values()) for trial in failed}
+    tried: dict[TrialState, set[tuple[Any, ...]]] = {TrialState.COMPLETE: set(), TrialState.FAIL: set()}
+    for number in range(8):
+        trial = shared.ask(study.distributions(found.space))
+        state = TrialState.FAIL if number in (1, 4) else TrialState.COMPLETE
+        shared.tell(trial, None if state == TrialState.FAIL else 0.5, state=state)
+        tried[state].add(tuple(trial.params.values()))
+    assert len(tried[TrialState.FAIL]) == 2
+    assert len(tried[TrialState.COMPLETE]) == 6
 
 
 def test_tpe_learns_where_it_is_good(wanted: Any, opened: Any) -> None:
@@ -91,13 +93,17 @@ def test_a_grid_that_is_too_large(wanted: Any) -> None:
         ({"seed": 1}, "seed"),
     ],
 )
-def test_a_storage_that_holds_another_search(change: Any, what: str, wanted: Any, opened: Any) -> None:
+def test_a_storage_that_holds_another_search(
+    change: Any, what: str, wanted: Any, opened: Any, tmp_path: Path
+) -> None:
     draw(opened(wanted()), wanted())
+    before = (tmp_path / "study.journal").read_bytes()
     with pytest.raises(
         RunError, match=f"another search: not the same {what}\n  expected: {what}: .*\n  received: {what}: "
     ) as caught:
         opened(wanted(**change))
     assert "fix: choose another --out or --storage" in str(caught.value)
+    assert (tmp_path / "study.journal").read_bytes() == before
     assert len(opened(wanted()).trials) == 1
 
 
@@ -122,7 +128,7 @@ def test_a_file_that_is_no_storage_stays_as_it_is(
 def test_a_study_of_someone_elses(wanted: Any, opened: Any, tmp_path: Path) -> None:
     line = {"op_code": 0, "worker_id": "w", "study_name": "mine", "directions": [1]}
     (tmp_path / "study.journal").write_text(json.dumps(line) + "\n")
-    with pytest.raises(RunError, match="is not the storage of a search"):
+    with pytest.raises(RunError, match=r"is not the storage of a search(.*\n)*.*a study called 'mine'"):
         opened(wanted())
 
 

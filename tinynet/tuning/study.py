@@ -77,6 +77,8 @@ def open_study(file: Path, about: Table, sampler: BaseSampler, pruner: BasePrune
 def _check_first(file: Path, storage: JournalStorage, about: Table) -> None:
     """A journal belongs to the study that came first."""
     for name in optuna.get_all_study_names(storage)[:1]:
+        if not name.startswith(PREFIX):
+            raise ValueError(f"a study called {name!r}")
         check_same(file, json.loads(name.removeprefix(PREFIX)), about)
 
 
@@ -118,7 +120,7 @@ class Lock(JournalFileOpenLock):
 
     def release(self) -> None:
         """Let the next process in."""
-        self.file.unlink()
+        self.file.unlink(missing_ok=True)
 
 
 def make_pruner(name: str, epochs: int) -> BasePruner:
