@@ -11,8 +11,6 @@ from tinynet.callbacks import read_log
 from tinynet.cli.console import TrainingProgress
 from tinynet.tuning import space
 
-pytest.importorskip("optuna", reason="the extra `tune` is not installed")
-
 SPACE = """[search]
 "training.optimizer.learning_rate" = { low = 1e-4, high = 0.1, log = true }
 "training.batch_size" = [25, 50]

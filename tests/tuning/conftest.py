@@ -11,11 +11,7 @@ import pytest
 from tinynet import backends, recipe
 from tinynet.data import load
 from tinynet.data.datasets import Split
-from tinynet.tuning import space
-
-pytest.importorskip("optuna", reason="the extra `tune` is not installed")
-
-from tinynet.tuning import search, study
+from tinynet.tuning import search, space, study
 
 LAYERS = [{"type": "Rescale"}, {"type": "Flatten"}, {"type": "Dense", "units": 10}]
 SPACE = {

@@ -5,7 +5,8 @@ one machine, but its locks do not hold on network file systems; a journal under 
 file does both. It is JSON, not pickle.
 
 Trial n is drawn from (seed, n), and the study gives each number once: processes that share a seed draw
-different trials, and a random search is the same whoever does which part of it.
+different trials, and a random search is the same whoever does which part of it. What TPE learns depends on
+which trials are done by then: it repeats exactly with one process that is not interrupted within a trial.
 """
 
 from __future__ import annotations
@@ -35,8 +36,6 @@ from tinynet.tuning.space import Range, Setting, Space
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 LIVE = (*FINISHED, TrialState.RUNNING)
-SAMPLERS = ("tpe", "random", "grid")
-PRUNERS = ("median", "halving", "none")
 LARGEST_GRID = 10_000
 PREFIX = "tinynet "
 """A study is named by this and what it searches, so that to create it says all in one step."""
@@ -52,12 +51,11 @@ def open_study(file: Path, about: Table, sampler: BaseSampler, pruner: BasePrune
     """
     file = file.resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
-    lock = Lock(file)
+    _check_kind(file)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    _mend(file, lock)
     name = PREFIX + json.dumps(about, sort_keys=True)
     try:
-        storage = JournalStorage(JournalFileBackend(str(file), lock_obj=lock))
+        storage = JournalStorage(JournalFileBackend(str(file), lock_obj=Lock(file)))
         _check_first(file, storage, about)
         study = optuna.create_study(
             storage=storage,
@@ -99,6 +97,7 @@ class Lock(JournalFileOpenLock):
 
     def __init__(self, journal: Path) -> None:
         super().__init__(str(journal))
+        self.journal = journal
         self.file = journal.with_name(f"{journal.name}.lock")
 
     def acquire(self) -> bool:
@@ -107,7 +106,6 @@ class Lock(JournalFileOpenLock):
         while True:
             try:
                 os.close(os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-                return True
             except FileExistsError as error:
                 if time.monotonic() > deadline:
                     raise RunError(
@@ -116,11 +114,23 @@ class Lock(JournalFileOpenLock):
                         received=f"{self.file}, there all that time",
                         fix="if no other search uses this storage, a killed one left it: delete that file",
                     ) from error
-            time.sleep(0.005)
+                time.sleep(0.005)
+            else:
+                self._cut_unfinished_line()
+                return True
 
     def release(self) -> None:
         """Let the next process in."""
         self.file.unlink(missing_ok=True)
+
+    def _cut_unfinished_line(self) -> None:
+        """What a process that was killed while it wrote has left at the end."""
+        with open(self.journal, "rb+") as journal:
+            size = journal.seek(0, os.SEEK_END)
+            journal.seek(max(0, size - 1))
+            if journal.read(1) not in (b"", b"\n"):
+                journal.seek(0)
+                journal.truncate(journal.read().rfind(b"\n") + 1)
 
 
 def make_pruner(name: str, epochs: int) -> BasePruner:
@@ -214,36 +224,28 @@ def _close_orphans(study: Study) -> None:
 
 
 def _is_another_process(pid: int) -> bool:
-    """Whether a process with this number, not ours, is there; on Windows there is no harmless way to ask."""
-    if os.name == "nt" or pid == os.getpid():
-        return pid != os.getpid()
+    """Whether a process with this number, not ours, is there."""
+    if pid == os.getpid():
+        return False
+    if os.name == "nt":
+        return True  # there is no harmless way to ask
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)  # not being allowed to ask is an answer, too
     return True
 
 
-def _mend(file: Path, lock: Lock) -> None:
-    """Refuse what is no journal before anything is added; cut a last line that a crash left unfinished."""
-    if not file.exists():
+def _check_kind(file: Path) -> None:
+    """Refuse what is no journal before anything is added to it."""
+    if not file.exists() or not (data := file.read_bytes()):
         return
-    lock.acquire()
     try:
-        data = file.read_bytes()
-        end = data.rfind(b"\n") + 1
-        try:
-            whole = not data or "op_code" in json.loads(data[: data.find(b"\n")])
-        except ValueError:
-            whole = False
-        if not whole:
-            raise _no_study(file, "other content")
-        if end < len(data):
-            os.truncate(file, end)
-    finally:
-        lock.release()
+        first = json.loads(data.partition(b"\n")[0])
+    except ValueError as error:
+        raise _no_study(file, "other content") from error
+    if not isinstance(first, dict) or "op_code" not in first:
+        raise _no_study(file, "other content")
 
 
 def _no_study(file: Path, received: str) -> RunError:
