@@ -236,7 +236,7 @@ def search_history(
             ylabel="validation error (%)",
         )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        figure.legend(loc="outside upper right", ncols=3)
+        figure.legend(loc="outside lower right", ncols=3)
 
 
 def search_settings(
@@ -260,12 +260,8 @@ def search_settings(
     columns = min(3, len(settings))
     rows = -(-len(settings) // columns)
     with _figure(path, max(3.2 * columns, 5.6), 2.7 * rows + 0.6) as figure:
-        figure.suptitle(
-            f"Which settings matter: {len(accuracy)} trials, the best ringed",
-            x=0.02,
-            ha="left",
-            weight="bold",
-        )
+        title = f"Which settings matter: {len(accuracy)} trials, the best ringed"
+        figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
         panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
         for panel in panels[len(settings) :]:
             panel.set_axis_off()
@@ -281,7 +277,7 @@ def search_settings(
         _scale_error(panels[0], error)
         for panel in panels[: len(settings) : columns]:
             panel.set_ylabel("validation error (%)")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower right", ncols=2)
 
 
 @contextmanager

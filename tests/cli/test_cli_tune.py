@@ -123,6 +123,17 @@ def test_all_of_a_grid(tune, tmp_path):
     assert len(tried) == len(set(tried)) == 6
 
 
+def test_choices_of_any_kind(tune, tmp_path):
+    (tmp_path / "space.toml").write_text(
+        '[search]\n"training.schedule" = [{ type = "Cosine", warmup = 0.5 }]\n"layers.*.init" = ["zeros"]'
+    )
+    said = tune("--sampler", "grid")
+    assert "schedule Cosine, warmup 0.5, layers.*.init zeros" in said
+    plan = recipe.load(str(tmp_path / "found" / "tiny-tuned.toml"))
+    assert plan.training.schedule == {"type": "Cosine", "warmup": 0.5}
+    assert plan.layers[2]["init"] == "zeros"
+
+
 def test_several_processes_share_a_storage(common, tmp_path):
     command = [sys.executable, "-c", "from tinynet.cli import main; main()", "tune", *map(str, common)]
     options = ["--trials", "8", "--threads", "1", "--storage", str(tmp_path / "common.journal")]

@@ -114,8 +114,13 @@ def short(path: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """A setting in a table."""
-    return f"{value:g}" if isinstance(value, float) else toml.inline(value)
+    """A setting in a table or a plot: of a table its type, and what else it says."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Mapping) and "type" in value:
+        rest = [f"{name} {shown(each)}" for name, each in value.items() if name != "type"]
+        return ", ".join([value["type"], *rest])
+    return value if isinstance(value, str) else toml.inline(value)
 
 
 def _draw(folder: Path, search: Search, trials: Sequence[Mapping[str, Any]], samples: int) -> None:
@@ -129,7 +134,7 @@ def _draw(folder: Path, search: Search, trials: Sequence[Mapping[str, Any]], sam
         values, name = [trial["settings"][path] for trial in drawn], short(path)
         if isinstance(setting, Choices):
             settings[name] = [setting.labels.index(toml.inline(value)) for value in values]
-            choices[name] = setting.labels
+            choices[name] = list(map(shown, setting.values))
         else:
             settings[name] = values
             log += [name] if setting.log else []
