@@ -33,6 +33,9 @@ HISTORY: list[dict[str, Any]] = [
 ]
 MATRIX = np.array([[50, 0, 1], [2, 40, 3], [0, 0, 45]])
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 6, 5, 1), dtype=np.uint8)
+TRIALS = {"accuracy": [0.9, 0.5, 0.98, 0.97], "complete": [True, False, True, True], "samples": 100}
+SETTINGS = {"rate": [0.1, 1e-4, 0.01, 0.02], "batch size": [0, 1, 1, 0]}
+CHOICES = {"batch size": ["32", "64"]}
 
 LABELS = np.arange(40) % 4
 BELIEFS = np.random.default_rng(1).dirichlet(np.ones(4), 40)  # of a model that knows nothing
@@ -43,6 +46,10 @@ CALIBRATION = metrics.calibration(LABELS, BELIEFS)
 DRAW: dict[str, Callable[[Path], None]] = {
     "learning_curve": lambda path: plots.learning_curve(HISTORY, path),
     "confusion_matrix": lambda path: plots.confusion_matrix(MATRIX, ["a", "b", "c"], path),
+    "search_history": lambda path: plots.search_history([0, 1, 2, 4], path=path, **TRIALS),
+    "search_settings": lambda path: plots.search_settings(
+        SETTINGS, path=path, log=["rate"], choices=CHOICES, **TRIALS
+    ),
     "digits": lambda path: plots.digits(IMAGES, [f"{i} → 9" for i in range(10)], path, title="Mistakes"),
     "roc": lambda path: plots.roc(RANKINGS, "abcd", path),
     "precision_recall": lambda path: plots.precision_recall(RANKINGS, "abcd", path),
@@ -270,3 +277,29 @@ def test_activations_are_the_strongest_channels_in_their_order(tmp_path: Path) -
     assert text.index("#1") < text.index("#3")
     assert "conv: 2 × 2 × 4 values, -9 … 5" in text
     assert "dense: 30 values, 0 … 29" in text
+
+
+def test_search_plots_say_what_to_see(tmp_path: Path) -> None:
+    DRAW["search_history"](tmp_path / "history.svg")
+    text = _svg_text(tmp_path / "history.svg")
+    assert "Best of 4 trials: trial 2, 98.00 % right" in text
+    assert "given up early" in text
+    DRAW["search_settings"](tmp_path / "settings.svg")
+    text = _svg_text(tmp_path / "settings.svg")
+    for part in ("4 trials", "rate", "batch size", "32", "64", "0.001", "validation error (%)"):
+        assert part in text
+
+
+def test_a_search_without_an_error_or_with_one_trial(tmp_path: Path) -> None:
+    plots.search_history([7], [1.0], [True], tmp_path / "plot.svg", samples=10)
+    assert "Best of 1 trials: trial 7, 100.00 % right" in _svg_text(tmp_path / "plot.svg")
+
+
+def test_search_plots_refuse(tmp_path: Path) -> None:
+    path = tmp_path / "plot.png"
+    with pytest.raises(ShapeError, match="cannot be drawn"):
+        plots.search_history([0, 1], [0.5], [True], path, samples=10)
+    with pytest.raises(ShapeError, match="cannot be drawn"):
+        plots.search_settings({"rate": [1.0, 2.0]}, [0.5], [True], path, samples=10)
+    with pytest.raises(DataError, match="no trial is complete"):
+        plots.search_history([0], [0.5], [False], path, samples=10)

@@ -1,5 +1,7 @@
 """tinynet.recipe: the named recipes, files of one's own, and what is said about mistakes in them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,28 @@ def test_every_named_recipe_builds_and_survives_a_round_trip(name):
     assert model.store.count + model.store.state_count == SIZES.get(
         name, model.store.count + model.store.state_count
     )
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_a_recipe_written_as_a_file_is_read_as_equal(name, toml):
+    found = dataclasses.replace(recipe.load(name), input_shape=(28, 28, 1))
+    assert recipe.load(toml(recipe.to_toml(found))) == found
+    wide = dataclasses.replace(found, input_shape=(32, 30, 3))
+    assert recipe.load(toml(recipe.to_toml(wide))) == wide
+
+
+def test_what_is_at_its_default_is_not_written():
+    text = recipe.to_toml(recipe.load("lenet"))
+    assert '  { type = "Conv2D", filters = 32, kernel = 3 },' in text
+    assert "epochs = 12" in text
+    assert "monitor" not in text
+    assert "input_shape" not in text
+
+
+def test_exactly_so_many_epochs():
+    plan = recipe.load("cnn").with_epochs(3).training
+    assert plan.epochs_on(100) == 3
+    assert plan.batch_size == recipe.load("cnn").training.batch_size
 
 
 def test_the_named_recipes():

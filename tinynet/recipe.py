@@ -29,7 +29,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tinynet import config
+from tinynet import config, toml
 from tinynet.augmentation import Augmentation
 from tinynet.callbacks import EarlyStopping, ReduceOnPlateau
 from tinynet.errors import ConfigError
@@ -110,6 +110,12 @@ class Recipe:
         for layer in self.layers:
             config.from_table(LAYERS, layer, "layer")
 
+    def with_epochs(self, epochs: int) -> Recipe:
+        """The same, trained for exactly so many epochs."""
+        return dataclasses.replace(
+            self, training=dataclasses.replace(self.training, epochs=epochs, min_steps=0)
+        )
+
     def as_table(self) -> Table:
         """Plain values, from which `from_table` makes an equal recipe."""
         return dataclasses.asdict(self)
@@ -153,6 +159,19 @@ def from_table(table: Mapping[str, Any]) -> Recipe:
     rest = {key: value for key, value in table.items() if key != "training"}
     recipe = config.from_arguments(Recipe, rest, "the recipe")
     return dataclasses.replace(recipe, training=config.from_arguments(Training, training, "[training]"))
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The text of a file from which `load` reads an equal recipe; what is at its default is left out."""
+    shape = [] if recipe.input_shape == (28, 28, 1) else [f"input_shape = {toml.inline(recipe.input_shape)}"]
+    layers = [f"  {toml.inline(layer)}," for layer in recipe.layers]
+    default = dataclasses.asdict(Training())
+    training = [
+        f"{name} = {toml.inline(value)}"
+        for name, value in dataclasses.asdict(recipe.training).items()
+        if value != default[name]
+    ]
+    return "\n".join([*shape, "layers = [", *layers, "]", "", "[training]", *training]) + "\n"
 
 
 def _zoo(reference: bool) -> Traversable:

@@ -34,6 +34,8 @@ class Stream(IntEnum):
     AUGMENTATION = 4
     EXPLORE = 5
     EXPLAIN = 6
+    FOLDS = 7
+    SEARCH = 8
 
 
 class Key(NamedTuple):

@@ -81,31 +81,45 @@ def trainer_for(
     )
 
 
+def trainer_on(train: Split, plan: recipe.Recipe, *, backend: Backend, dtype: str, seed: int) -> Trainer:
+    """A new model, ready to learn from the first images of `train`, validated by those the plan holds out."""
+    count, held_out = plan.training.cut(len(train))
+    model = Sequential.from_config(plan.as_table(), backend=backend, dtype=dtype, seed=seed)
+    end = count + held_out
+    validation = (train.images[count:end], train.labels[count:end]) if held_out else None
+    samples = train.images[:count], train.labels[:count]
+    return trainer_for(plan.training, model, samples, validation=validation)
+
+
+def monitors(plan: recipe.Training) -> list[Monitor]:
+    """The listeners that the plan asks for: those that stop early, or slow down on a plateau."""
+    return [
+        config.from_arguments(kind, table, kind.__name__)
+        for kind, table in ((EarlyStopping, plan.early_stopping), (ReduceOnPlateau, plan.reduce_on_plateau))
+        if table is not None
+    ]
+
+
 class Run:
     """A training ready to go: `train()`, then `finish()`."""
 
     def __init__(self, folder: Path, settings: Settings, dataset: Dataset) -> None:
         self.folder, self.settings, self.dataset = folder, settings, dataset
         self.recipe = recipe.from_table(settings.recipe)
-        plan = self.recipe.training
-        count, held_out = plan.cut(len(dataset.train))
-        images, labels = dataset.train.images, dataset.train.labels
-        model = Sequential.from_config(
-            settings.recipe,
+        self.trainer = trainer_on(
+            dataset.train,
+            self.recipe,
             backend=backends.get(settings.backend, convolution=settings.convolution),
             dtype=settings.dtype,
             seed=settings.seed,
         )
-        end = count + held_out
-        validation = (images[count:end], labels[count:end]) if held_out else None
-        self.trainer = trainer_for(plan, model, (images[:count], labels[:count]), validation=validation)
         self.about = {
             "name": settings.name,
             "classes": list(dataset.classes),
             "dataset": dataset.name,
             "data_sha256": dataset.sha256,
         }
-        self.listeners = self._listeners(plan, bool(held_out))
+        self.listeners = self._listeners(self.recipe.training)
         for listener in self.listeners:
             listener.check(self.trainer)
 
@@ -194,18 +208,11 @@ class Run:
             },
         )
 
-    def _listeners(self, plan: recipe.Training, validates: bool) -> list[Monitor]:
-        listeners: list[Monitor] = []
-        if validates:
-            best = self.folder / "best.safetensors"
-            listeners.append(BestCheckpoint(path=best, about=self.about, monitor=plan.monitor))
-        for kind, table in (
-            (EarlyStopping, plan.early_stopping),
-            (ReduceOnPlateau, plan.reduce_on_plateau),
-        ):
-            if table is not None:
-                listeners.append(config.from_arguments(kind, table, kind.__name__))
-        return listeners
+    def _listeners(self, plan: recipe.Training) -> list[Monitor]:
+        if self.trainer.validation is None:
+            return monitors(plan)
+        best = self.folder / "best.safetensors"
+        return [BestCheckpoint(path=best, about=self.about, monitor=plan.monitor), *monitors(plan)]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from tinynet.cli import main
 from tinynet.cli.console import console
+from tinynet.data import load
 
 TINY = """
 layers = [ { type = "Rescale" }, { type = "Flatten" }, { type = "Dense", units = 10 } ]
@@ -69,3 +71,23 @@ def trained(tiny, tmp_path_factory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("trained") / "run"
     said = call("train", tiny, "--dataset", "sample", "--backend", "numpy", "--out", folder)
     return SimpleNamespace(folder=folder, said=said)
+
+
+class Untouchable:
+    """A split that must not be looked at: the first glance fails."""
+
+    def __getattr__(self, name):
+        raise AssertionError(f"the test images were asked for {name}")
+
+    def __len__(self):
+        raise AssertionError("the test images were counted")
+
+
+@pytest.fixture
+def no_test_images(monkeypatch):
+    """Data sets come without test images."""
+
+    def blind(*arguments, **options):
+        return dataclasses.replace(load(*arguments, **options), test=Untouchable())
+
+    monkeypatch.setattr("tinynet.cli.console.load", blind)

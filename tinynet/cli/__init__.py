@@ -12,6 +12,8 @@ from tinynet.errors import TinynetError
 
 COMMANDS = (
     "train",
+    "tune",
+    "crossval",
     "evaluate",
     "ensemble",
     "audit",

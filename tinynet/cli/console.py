@@ -27,14 +27,18 @@ console = Console(highlight=False)
 
 
 class TrainingProgress(Callback):
-    """A bar for the epoch under way and a line for every epoch done; without a terminal, lines only."""
+    """A bar for the epoch under way and a line for every epoch done; without a terminal, lines only.
+
+    `title` stands before each of them; without `epoch_lines` an epoch that is done is not announced.
+    """
 
     LINE_EVERY = 10.0
     """Seconds between two lines within an epoch where there is no terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: str = "", *, epoch_lines: bool = True) -> None:
+        self.title, self.epoch_lines = title, epoch_lines
         self.bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            TextColumn(title + "epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]:.4f}"),
@@ -69,12 +73,16 @@ class TrainingProgress(Callback):
             self.bar.update(self.task, completed=batch, epoch=epoch, loss=loss)
         else:
             console.print(
-                f"epoch {epoch}/{trainer.epochs}  batch {batch}/{len(trainer.train)}  loss {loss:.4f}"
+                f"{self.title}epoch {epoch}/{trainer.epochs}  "
+                f"batch {batch}/{len(trainer.train)}  loss {loss:.4f}"
             )
 
     def on_epoch(self, trainer: Trainer, event: EpochEnd) -> None:
+        if not self.epoch_lines:
+            return
         r = event.record
-        figures = [f"epoch {r['epoch']:>{len(str(trainer.epochs))}}/{trainer.epochs}  loss {r['loss']:.4f}"]
+        epoch = f"{r['epoch']:>{len(str(trainer.epochs))}}/{trainer.epochs}"
+        figures = [f"{self.title}epoch {epoch}  loss {r['loss']:.4f}"]
         if "accuracy" in r:
             figures.append(f"accuracy {100 * r['accuracy']:5.2f} %")
         if "val_loss" in r:

@@ -4,6 +4,7 @@ from tinynet.plots.evaluation import confusion_matrix, precision_recall, reliabi
 from tinynet.plots.explanation import activations, filters, maps
 from tinynet.plots.exploration import correlation, explained_variance, labels, pixels
 from tinynet.plots.images import digits
+from tinynet.plots.search import search_history, search_settings
 from tinynet.plots.training import learning_curve
 
 __all__ = [
@@ -20,4 +21,6 @@ __all__ = [
     "precision_recall",
     "reliability",
     "roc",
+    "search_history",
+    "search_settings",
 ]

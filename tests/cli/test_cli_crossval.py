@@ -1,0 +1,58 @@
+"""tinynet crossval: folds on the sample, and what is said when something is wrong."""
+
+import json
+
+import pytest
+
+from tinynet.cli.console import TrainingProgress
+
+
+@pytest.fixture
+def crossval(tinynet, tiny, tmp_path):
+    def run(*arguments, architecture=tiny, code=0):
+        common = (architecture, "--dataset", "sample", "--backend", "numpy", "--out", tmp_path / "folds")
+        return tinynet("crossval", *common, *arguments, code=code)
+
+    return run
+
+
+def test_folds_without_a_look_at_the_test_images(crossval, tmp_path, no_test_images):
+    said = crossval("--folds", 3, "--epochs", 1, "--seed", 4)
+    report = json.loads((tmp_path / "folds" / "report.json").read_text())
+    for part in (
+        "tiny: 3 folds of 4,000 training images",
+        "fold 1/3",
+        "fold 3/3",
+        "mean and standard deviation",
+    ):
+        assert part in said
+    assert f"{100 * report['mean']:.2f} ± {100 * report['deviation']:.2f} %" in said
+    assert [fold["judged_by"] for fold in report["folds"]] == [1334, 1333, 1333]
+    assert [fold["epochs"] for fold in report["folds"]] == [1, 1, 1]
+    assert report["facts"]["seed"] == 4
+    assert "not empty" in crossval(code=1)
+
+
+def test_the_poison_works(train, no_test_images):
+    with pytest.raises(AssertionError, match="test images"):
+        train()
+
+
+def test_ctrl_c(crossval, tmp_path, monkeypatch):
+    def interrupt(self, trainer, event):
+        if "fold 2" in self.title:
+            trainer.stop("interrupted")
+
+    monkeypatch.setattr(TrainingProgress, "on_epoch", interrupt)
+    assert "Interrupted after 1 of 5 folds" in crossval(code=130)
+    assert not (tmp_path / "folds").exists()
+
+
+def test_mistakes(crossval, tmp_path):
+    assert "Invalid value for '--folds'" in crossval("--folds", 1, code=2)
+    assert "cut into so many folds" in crossval("--folds", 500, code=1)
+    assert "unknown architecture" in crossval(architecture="resnet", code=1)
+    large = tmp_path / "large.toml"
+    large.write_text('layers = [ { type = "Flatten" } ]\n[training]\nsamples = 3900')
+    assert "too small for this recipe" in crossval(architecture=large, code=1)
+    assert not (tmp_path / "folds").exists()

@@ -1,0 +1,113 @@
+"""tinynet crossval: how good a recipe is, and how much that varies, by folds of the training set."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tinynet.cli import options
+from tinynet.cli.train import INTERRUPTED
+
+if TYPE_CHECKING:
+    from tinynet.callbacks import Callback
+
+
+@click.command()
+@click.argument("architecture", default="cnn")
+@click.option(
+    "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Models, and parts of the data."
+)
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="Epochs of each training.  [default: the recipe's]"
+)
+@options.together(options.dataset, options.data_dir, options.seed, options.backend, options.threads)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The report's folder.  [default: runs/NAME-crossval-1, -2, …]",
+)
+def command(
+    architecture: str,
+    folds: int,
+    epochs: int | None,
+    dataset: str,
+    data_dir: Path | None,
+    seed: int,
+    backend: str,
+    threads: int | None,
+    out: Path | None,
+) -> None:
+    """Cross-validate ARCHITECTURE: a name or a TOML file; cnn by default.
+
+    The training set is cut into folds with the same share of each class. For each fold a model is trained on
+    the others and judged by it; test images are not used. A report gives each fold's figures, their mean and
+    standard deviation, and predictions for all training images by models that had not seen them.
+
+    \b
+    Examples:
+      tinynet crossval mlp
+      tinynet crossval cnn --folds 10 --seed 1
+      tinynet crossval my.toml --dataset sample --epochs 5
+    """
+    from tinynet import backends, crossval, recipe, runs
+    from tinynet import threads as thread_budget
+    from tinynet.cli.console import TrainingProgress, console, load_dataset
+    from tinynet.errors import RunError
+
+    context = click.get_current_context()
+    context.with_resource(thread_budget.limit(threads))
+    name = Path(architecture).stem
+    folder = out or runs.next_folder(f"{name}-crossval")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"the folder {folder} is not empty", fix="choose another --out")
+    plan = recipe.load(architecture)
+    if epochs is not None:
+        plan = plan.with_epochs(epochs)
+    data, ops = load_dataset(dataset, data_dir), backends.get(backend)
+    console.print(
+        f"{name}: {folds} folds of {len(data.train):,} training images, {ops.name} backend, "
+        f"{thread_budget.size()} threads"
+    )
+
+    def listen(number: int) -> Callback:
+        progress = TrainingProgress(f"fold {number}/{folds}: ", epoch_lines=False)
+        context.call_on_close(progress.close)
+        return progress
+
+    results = []
+    try:
+        for fold in crossval.run(plan, data.train, folds, backend=ops, seed=seed, listen=listen):
+            _say(crossval.figures(fold, data.train.labels, data.classes), folds)
+            results.append(fold)
+    except KeyboardInterrupt:
+        console.print(f"Interrupted after {len(results)} of {folds} folds: no report is written.")
+        sys.exit(INTERRUPTED)
+    facts = {
+        "command": shlex.join(["tinynet", *sys.argv[1:]]),
+        "notice": data.notice,
+        "dataset": data.name,
+        "data_sha256": data.sha256,
+        "seed": seed,
+        "threads": thread_budget.size(),
+        "backend": ops.name,
+    }
+    report = crossval.write_report(folder, name, plan, data.train, data.classes, results, facts)
+    console.print(
+        f"Accuracy {crossval.summary(report)}: mean and standard deviation over {folds} folds",
+        style="bold green",
+    )
+    console.print(f"Report: {folder / 'report.md'}", soft_wrap=True)
+
+
+def _say(row: dict[str, Any], folds: int) -> None:
+    from tinynet.cli.console import console
+    from tinynet.pages import duration, percent
+
+    console.print(
+        f"fold {row['fold']}/{folds}  {percent(row['accuracy'])}  "
+        f"{row['errors']:,} of {row['judged_by']:,} wrong  {row['epochs']} epochs  {duration(row['seconds'])}"
+    )

@@ -1,0 +1,229 @@
+"""tinynet tune: find good settings for a recipe by validation images."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tinynet.cli import options
+from tinynet.cli.train import INTERRUPTED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+    from tinynet.callbacks import Callback
+    from tinynet.recipe import Recipe
+    from tinynet.tuning.search import Search
+
+DEFAULT_TRIALS = 30
+LEADING = 5
+"""Trials in the table at the end, a column each."""
+
+
+@click.command()
+@click.argument("architecture", default="cnn")
+@click.option(
+    "--space",
+    "space_file",
+    type=click.Path(path_type=Path),
+    help="TOML file that says what to search.  [default: learning rate, batch size, width, dropout, …]",
+)
+@click.option("--show-space", is_flag=True, help="Print what would be searched, as such a file, and end.")
+@click.option(
+    "--sampler",
+    type=click.Choice(["tpe", "random", "grid"]),
+    default="tpe",
+    show_default=True,
+    help="Learn from earlier trials, draw at random, or try all combinations.",
+)
+@click.option(
+    "--pruner",
+    type=click.Choice(["median", "halving", "none"]),
+    default="median",
+    show_default=True,
+    help="Give up a trial that is worse than half of them at that epoch, or not in the best third, or never.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    help=f"Trials in all, with those already there.  [default: {DEFAULT_TRIALS}; grid: all combinations]",
+)
+@click.option("--timeout", type=click.FloatRange(min=0), help="Begin no trial after so many seconds.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a trial.  [default: the recipe's]")
+@click.option(
+    "--validation",
+    type=click.FloatRange(min=0),
+    help="Training images that judge, the last ones: a share if below 1, else a count.  [default: the "
+    "recipe's, else 0.1]",
+)
+@options.together(options.dataset, options.data_dir, options.seed, options.backend, options.threads)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the result.  [default: runs/tune-NAME]"
+)
+@click.option(
+    "--storage",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file that keeps the trials; several processes or machines may share it.  [default: "
+    "study.journal in the folder]",
+)
+def command(architecture: str, show_space: bool, **asked: Any) -> None:
+    """Search good settings for ARCHITECTURE: a name or a TOML file; cnn by default.
+
+    Each trial trains with other settings and is judged by images cut from the training set; test images are
+    not looked at. The result is a recipe to train, a table of the best trials and plots. Ctrl-C keeps what
+    was found, and the same command goes on. Needs Optuna: the extra `tune`.
+
+    \b
+    Examples:
+      tinynet tune mlp
+      tinynet tune cnn --trials 50 --timeout 3600
+      tinynet tune mlp --show-space > my-space.toml
+      tinynet tune mlp --space my-space.toml --sampler grid
+      tinynet train runs/tune-mlp/mlp-tuned.toml
+    Several processes: the same command as often as you like. Several machines, with a folder in common:
+      tinynet tune cnn --storage common/cnn.journal
+    """
+    from tinynet import recipe
+    from tinynet import threads as thread_budget
+    from tinynet.tuning import extra, space
+
+    plan = recipe.load(architecture)
+    asked["space"] = space.load(asked["space_file"]) if asked["space_file"] else space.default(plan)
+    if show_space:
+        click.echo(asked["space"].to_toml(), nl=False)
+        return
+    extra.load_optuna()
+    click.get_current_context().with_resource(thread_budget.limit(asked["threads"]))
+    _search(Path(architecture).stem, plan, asked)
+
+
+def _search(name: str, plan: Recipe, asked: dict[str, Any]) -> None:
+    from tinynet import backends
+    from tinynet import threads as thread_budget
+    from tinynet.cli.console import console, load_dataset
+    from tinynet.errors import RunError
+    from tinynet.tuning import report, search, study
+
+    dataset = load_dataset(asked["dataset"], asked["data_dir"])
+    plan = search.prepared(plan, dataset.train, asked["epochs"], asked["validation"])
+    ops = backends.get(asked["backend"])
+    wanted = search.Search(plan, asked["space"], dataset.train, dataset.sha256, asked["seed"], ops)
+    wanted.check()
+    folder = asked["out"] or Path("runs") / f"tune-{name}"
+    report.check_folder(folder, wanted.about())
+    sampler = study.Sampler(asked["sampler"], wanted.space, wanted.seed)
+    pruner = study.make_pruner(asked["pruner"], plan.training.epochs)
+    storage = asked["storage"] or folder / report.JOURNAL
+    shared = study.open_study(storage, wanted.about(), sampler, pruner)
+    facts = {
+        "command": shlex.join(["tinynet", *sys.argv[1:]]),
+        "notice": dataset.notice,
+        "dataset": dataset.name,
+        "sampler": asked["sampler"],
+        "pruner": asked["pruner"],
+        "threads": thread_budget.size(),
+        "backend": ops.name,
+    }
+    count = _count(asked["trials"], asked["sampler"], wanted.space.combinations())
+    _say_start(name, wanted, shared, count, storage)
+    interrupted = False
+    try:
+        for trial in search.trials(
+            wanted, shared, count=count, seconds=asked["timeout"], listen=_listener(count)
+        ):
+            _say_trial(trial, wanted)
+    except KeyboardInterrupt:
+        interrupted = True
+        console.print("Interrupted. What was found is kept, and the same command goes on.")
+    try:
+        _say_result(folder, report.write(folder, name, wanted, shared, facts))
+    except RunError:
+        if not interrupted:
+            raise
+    if interrupted:
+        sys.exit(INTERRUPTED)
+
+
+def _count(asked: int | None, sampler: str, combinations: int) -> int:
+    """How many trials there are to be."""
+    if sampler != "grid":
+        return asked or DEFAULT_TRIALS
+    return min(asked or combinations, combinations)
+
+
+def _listener(count: int) -> Callable[[int], Callback]:
+    """A bar for each trial, off the screen when the command ends."""
+    from tinynet.cli.console import TrainingProgress
+
+    context = click.get_current_context()
+
+    def listen(number: int) -> Callback:
+        progress = TrainingProgress(f"trial {number} (of {count}): ", epoch_lines=False)
+        context.call_on_close(progress.close)
+        return progress
+
+    return listen
+
+
+def _say_start(name: str, wanted: Search, shared: Study, count: int, storage: Path) -> None:
+    from tinynet import threads as thread_budget
+    from tinynet.cli.console import console
+    from tinynet.tuning import study
+
+    training = wanted.plan.training
+    trained, judges = training.cut(len(wanted.train))
+    there = len(shared.get_trials(deepcopy=False, states=study.FINISHED))
+    console.print(
+        f"{name}: {count} trials of {training.epochs} epochs, {there} of them there already; "
+        f"{trained:,} images to train on, {judges:,} that judge; {wanted.backend.name} backend, "
+        f"{thread_budget.size()} threads; kept in {storage}",
+        soft_wrap=True,
+    )
+    console.print(wanted.space.to_toml(), style="dim", end="", soft_wrap=True, markup=False)
+
+
+def _say_trial(trial: FrozenTrial, wanted: Search) -> None:
+    from tinynet.cli.console import console
+    from tinynet.tuning import report
+
+    row = report.row(wanted, trial)
+    epochs = len(row["epochs"])
+    end = row["why"] or ("" if row["state"] == "complete" else f"given up after epoch {epochs}")
+    settings = ", ".join(f"{report.short(k)} {report.shown(v)}" for k, v in row["settings"].items())
+    number, accuracy, seconds = report.cells(row)[:3]
+    console.print(
+        f"trial {number:>3}  {accuracy:>8}  {seconds:>7}  {settings}{f'  ({end})' if end else ''}",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def _say_result(folder: Path, found: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from tinynet.cli.console import console
+    from tinynet.pages import percent
+    from tinynet.tuning import report
+
+    leading = report.ranked(found)[:LEADING]
+    table = Table(title="The best trials, by validation images", show_header=False)
+    rows = zip(report.columns(found), *map(report.cells, leading), strict=True)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    best = found["best"]
+    console.print(
+        f"Best: trial {best['number']}, {percent(best['accuracy'])} "
+        f"of {found['judged_by']:,} validation images.",
+        style="bold green",
+    )
+    console.print(
+        f"Report: {folder / 'report.md'}   try: tinynet train {folder / found['recipe_file']}", soft_wrap=True
+    )

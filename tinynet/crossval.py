@@ -1,0 +1,227 @@
+"""Cross-validation: each training image is judged once, by a model that was trained without it.
+
+The training set is cut into K folds with the same share of each class. One model per fold learns from the
+other K-1 by the recipe, validation images included, and the fold takes the place of the test images. How far
+the K figures lie apart says how much one of them can be trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinynet import plots, recipe, runs
+from tinynet.backends.base import Backend
+from tinynet.callbacks import Callback
+from tinynet.data.datasets import Split
+from tinynet.errors import ConfigError
+from tinynet.evaluation import class_figures
+from tinynet.files import write_atomic
+from tinynet.pages import duration, figure, percent, plain, table
+from tinynet.recipe import Recipe
+from tinynet.report import machine_facts, summarise, versions
+from tinynet.rng import Key, Stream, permutation
+from tinynet.types import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """What the model of one fold, counted from 1, came to."""
+
+    number: int
+    trained_on: int
+    validated_by: int
+    indices: Array
+    """Of the fold's images (F,) in the training set."""
+    predictions: runs.Predictions
+    """Of those images."""
+    history: list[dict[str, Any]]
+    stopped: str | None
+
+
+def assign(labels: Array, folds: int, seed: int) -> Array:
+    """The fold (0 … K-1) of each image, int64 (N,), from labels (N,).
+
+    The images of each class are shuffled and dealt out in turn, so that neither the folds nor a class in
+    them differ by more than one image. Raises ConfigError for fewer than 2 folds, or than images of a class.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    if not 2 <= folds <= counts.min():
+        raise ConfigError(
+            "the images cannot be cut into so many folds",
+            expected=f"2 to {counts.min()}, the images of class {classes[counts.argmin()]}",
+            received=folds,
+            fix="choose another --folds",
+        )
+    fold = np.empty(len(labels), dtype=np.int64)
+    dealt = 0
+    for label, count in zip(classes.tolist(), counts.tolist(), strict=True):
+        members = np.flatnonzero(labels == label)[permutation(Key(seed, Stream.FOLDS, layer=label), count)]
+        fold[members] = (dealt + np.arange(count)) % folds
+        dealt += count
+    return fold
+
+
+def run(
+    plan: Recipe,
+    train: Split,
+    folds: int,
+    *,
+    backend: Backend,
+    seed: int = 0,
+    dtype: str = "float32",
+    listen: Callable[[int], Callback] = lambda number: Callback(),
+) -> Iterator[Fold]:
+    """Train and judge fold after fold; `listen(number)` makes a listener for each training.
+
+    Every model begins with the same weights: those of the seed. Ctrl-C raises KeyboardInterrupt.
+    """
+    fold = assign(train.labels, folds, seed)
+    for k in range(folds):
+        ours = np.flatnonzero(fold == k)
+        others = Split(train.images[fold != k], train.labels[fold != k])
+        trainer = runs.trainer_on(others, plan, backend=backend, dtype=dtype, seed=seed)
+        history = trainer.run([*runs.monitors(plan.training), listen(k + 1)])
+        if trainer.state.stopped == "interrupted":
+            raise KeyboardInterrupt
+        yield Fold(
+            k + 1,
+            *plan.training.cut(len(others)),
+            ours,
+            runs.predict(trainer.model, trainer.loss, train.images[ours]),
+            history,
+            trainer.state.stopped,
+        )
+
+
+def write_report(
+    folder: Path,
+    name: str,
+    plan: Recipe,
+    train: Split,
+    classes: Sequence[str],
+    results: Sequence[Fold],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write report.md, report.json, predictions.csv and confusion-matrix.png; return what report.json holds.
+
+    `facts` are the caller's: `command`, `notice`, `dataset`, `data_sha256`, `seed`, `threads`, `backend`.
+    """
+    rows = [figures(fold, train.labels, classes) for fold in results]
+    indices = np.concatenate([fold.indices for fold in results])
+    predicted = np.concatenate([fold.predictions.classes for fold in results])
+    report: dict[str, Any] = plain(
+        {
+            "name": name,
+            "mean": statistics.fmean(row["accuracy"] for row in rows),
+            "deviation": statistics.stdev(row["accuracy"] for row in rows),
+            "folds": rows,
+            "all": class_figures(train.labels[indices], predicted, classes),
+            "recipe": plan.as_table(),
+            "facts": facts,
+            "machine": machine_facts(),
+            "versions": versions(),
+        }
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "predictions.csv", _predictions(train.labels, results).encode())
+    plots.confusion_matrix(np.array(report["all"]["confusion"]), classes, folder / "confusion-matrix.png")
+    write_atomic(folder / "report.json", (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomic(folder / "report.md", _markdown(report).encode())
+    return report
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """The mean over the folds, and how far one fold typically lies from it."""
+    return f"{100 * report['mean']:.2f} ± {100 * report['deviation']:.2f} %"
+
+
+COLUMNS = ("fold", "trained on", "judged by", "epochs", "accuracy", "errors", "macro F1", "training")
+
+
+def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """A row of the table of folds."""
+    return (
+        str(row["fold"]),
+        f"{row['trained_on']:,}",
+        f"{row['judged_by']:,}",
+        str(row["epochs"]),
+        percent(row["accuracy"]) or "",
+        str(row["errors"]),
+        figure(row["macro_f1"]) or "",
+        duration(row["seconds"]) or "",
+    )
+
+
+def figures(fold: Fold, labels: Array, classes: Sequence[str]) -> dict[str, Any]:
+    """The figures of a fold; labels (N,) of the whole training set."""
+    found, training = (
+        class_figures(labels[fold.indices], fold.predictions.classes, classes),
+        summarise(fold.history),
+    )
+    return {
+        "fold": fold.number,
+        "trained_on": fold.trained_on,
+        "validated_by": fold.validated_by,
+        "judged_by": found["samples"],
+        "accuracy": found["accuracy"],
+        "errors": found["errors"],
+        "macro_f1": found["macro_f1"],
+        "epochs": training["epochs"],
+        "final_loss": training["final_loss"],
+        "seconds": training["seconds_total"],
+        "stopped": fold.stopped,
+    }
+
+
+def _predictions(labels: Array, results: Sequence[Fold]) -> str:
+    """A CSV line for each training image in order: by the model that did not see it."""
+    lines = {}
+    for fold in results:
+        columns = (fold.indices.tolist(), fold.predictions.classes, fold.predictions.confidence)
+        for i, guess, p in zip(*columns, strict=True):
+            lines[i] = f"{i},{fold.number},{labels[i]},{guess},{p:.6f}"
+    return "\n".join(["index,fold,label,predicted,confidence", *(lines[i] for i in sorted(lines))]) + "\n"
+
+
+def _markdown(report: Mapping[str, Any]) -> str:
+    rows, whole, facts, machine = report["folds"], report["all"], report["facts"], report["machine"]
+    lowest, highest = (pick(row["accuracy"] for row in rows) for pick in (min, max))
+    validated = f", {rows[0]['validated_by']:,} more validate" if rows[0]["validated_by"] else ""
+    blocks = [f"# {report['name']}: {summary(report)} over {len(rows)} folds"]
+    if facts.get("notice"):
+        blocks.append("> **WARNING: " + " ".join(facts["notice"].split()) + "**")
+    blocks += [
+        "Accuracy, mean and standard deviation over folds of the training set; the lowest is"
+        f" {percent(lowest)}, the highest {percent(highest)}. Each fold holds the same share of every class,"
+        f" and its model was trained without it ({rows[0]['trained_on']:,} images to learn from{validated})."
+        " Test images were not used.",
+        table(COLUMNS, [cells(row) for row in rows]),
+        f"All folds together: {whole['errors']:,} of {whole['samples']:,} wrong, macro F1"
+        f" {figure(whole['macro_f1'])}. predictions.csv has each image with the prediction of the model that"
+        " did not see it.",
+        "![Confusion matrix](confusion-matrix.png)",
+        "## Run",
+        table(
+            ("", ""),
+            [
+                ("data set", facts.get("dataset")),
+                ("hash of the data", facts.get("data_sha256")),
+                *((key, facts.get(key)) for key in ("seed", "backend", "threads")),
+                ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
+                ("system", machine["os"]),
+                ("versions", ", ".join(f"{name} {version}" for name, version in report["versions"].items())),
+            ],
+        ),
+        "## Recipe",
+        f"```toml\n{recipe.to_toml(recipe.from_table(report['recipe']))}```",
+    ]
+    if facts.get("command"):
+        blocks += ["## Reproduce", f"```sh\n{facts['command']}\n```"]
+    return "\n\n".join(blocks) + "\n"
