@@ -170,22 +170,22 @@ class Sequential:
         return self.forward(x)[0]
 
     @property
-    def is_frozen(self) -> bool:
-        """Whether it is taken that weights stay as they are: see `freeze`."""
-        return self.workspace.frozen is not None
+    def is_packed(self) -> bool:
+        """Whether it is taken that weights stay as they are: see `pack`."""
+        return self.workspace.packed is not None
 
-    def freeze(self) -> None:
+    def pack(self) -> None:
         """Take it that the weights stay as they are: forms of them that are faster to read are made once.
 
-        A weight that changes from now on may not show in `predict` until `unfreeze`. Training unfreezes.
+        A weight that changes from now on may not show in `predict` until `unpack`. Training unpacks.
         """
-        self.workspace.frozen = {}
+        self.workspace.packed = {}
         self._infer.forget()
 
-    def unfreeze(self) -> None:
+    def unpack(self) -> None:
         """Weights may change again."""
-        if self.is_frozen:
-            self.workspace.frozen = None
+        if self.is_packed:
+            self.workspace.packed = None
             self._infer.forget()
 
     def is_recordable(self, phase: str) -> bool:

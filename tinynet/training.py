@@ -120,7 +120,7 @@ class Trainer:
             began = time.perf_counter()
             for x, targets in self.train.epoch(self.model.seed, state.epoch, state.batch):
                 rate = self.learning_rate(state.batch)
-                self.model.unfreeze()
+                self.model.unpack()
                 loss, correct = self._differentiate(self.model.as_input(x), targets)
                 loss = loss + self.model.regularize()
                 if state.step % self.model.backend.loss_check_every == 0 and not math.isfinite(loss):

@@ -50,7 +50,7 @@ DEPTH = 128
 FETCH = 8
 """Multiply-adds that take as long as reading a value that is in no cache."""
 FEW = 8
-"""Rows that are read in less time than frozen weights that lie in one piece save."""
+"""Rows that are read in less time than packed weights, which lie in one piece, save."""
 CHUNK = 1 << 14
 """Elements of one partial sum."""
 NUMBERS = "?bBhHiIlLqQfd"
@@ -121,7 +121,7 @@ class NumbaBackend(NumpyBackend):
         tile = brgemm.tile_for(N, O, x.itemsize)
         width = brgemm.width_of(tile)
         strides = (width, O)
-        if self.memory.is_frozen and N <= FEW:
+        if self.memory.is_packed and N <= FEW:
             W, strides = packed(W, width, self.memory), (I * width, width)
         _product(x, (I, 1), W, strides, b, y, I, tile, self._floor)
         return y
