@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -52,6 +53,8 @@ class Sequential:
 
     `layers` are built at once for samples of `input_shape`; `backend` is a name, a Backend, or None for
     the default; `seed` fixes the initial weights and every dropout mask. All parameters live in `store`.
+    Training moves nothing of what the patterns in `freeze` match, names of layers or of parameters:
+    "conv2d_*", "dense_1", "dense_1.W".
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Sequential:
         backend: str | Backend | None = None,
         dtype: str = "float32",
         seed: int = 0,
+        freeze: Sequence[str] = (),
     ) -> None:
         if dtype not in DTYPES:
             raise ConfigError("unknown dtype", expected=" or ".join(DTYPES), received=repr(dtype))
@@ -82,13 +86,16 @@ class Sequential:
         self._check_unused()
         try:
             self._build()
+            frozen = self._matching(freeze)
         except Exception:
             for layer in self.layers:
                 layer.release()
             raise
-        self.store = ParameterStore(self.layers, self.backend, dtype, seed)
+        self.store = ParameterStore(self.layers, self.backend, dtype, seed, frozen)
+        for layer in self.layers:
+            layer.frozen = bool(layer.param_specs) and frozen.issuperset(parameter_names(layer))
         self._l2 = {name: spec.l2 for name, spec in self.store.specs.items() if spec.l2}
-        learners = (i for i, layer in enumerate(self.layers) if layer.param_specs)
+        learners = (i for i, layer in enumerate(self.layers) if layer.param_specs and not layer.frozen)
         self._first_learner = next(learners, len(self.layers))
         can_record = self.is_recordable("evaluate")
         self._infer = Recorder(self.backend, self._outputs, may_record=can_record)
@@ -117,6 +124,35 @@ class Sequential:
                 layer.ops.fuse_relu(before.ops)
             if isinstance(layer, MaxPool2D) and isinstance(before, ReLU):
                 layer.ops.fuse_max_pool(before.ops)
+
+    def _matching(self, patterns: Sequence[str]) -> set[str]:
+        """Full names of the parameters that match a pattern themselves, or whose layer does.
+
+        Raises ConfigError for a pattern without a match, and where nothing would be left to learn.
+        """
+        matches: set[str] = set()
+        names = {name: layer.name for layer in self.layers for name in parameter_names(layer)}
+        for pattern in patterns:
+            found = {
+                name
+                for name, layer in names.items()
+                if fnmatchcase(name, pattern) or fnmatchcase(layer, pattern)
+            }
+            if not found:
+                raise ConfigError(
+                    f"no layer and no parameter matches {pattern!r}, so nothing of it can be frozen",
+                    expected=", ".join([*dict.fromkeys(names.values()), *names]),
+                    received=pattern,
+                    fix="name some of these; * stands for anything",
+                )
+            matches |= found
+        if matches and len(matches) == len(names):
+            raise ConfigError(
+                "everything is frozen, so nothing would learn",
+                expected="patterns that leave a parameter to learn",
+                received=", ".join(patterns),
+            )
+        return matches
 
     def forward(self, x: Array, *, train: bool = False, step: int = 0) -> tuple[Array, Tape]:
         """(outputs (N, …), tape) of a batch x (N, *input_shape) on the backend's device.
@@ -147,9 +183,13 @@ class Sequential:
         return gradient if input_gradient else None
 
     def regularize(self) -> float | Array:
-        """Add ∂(λ ΣW²)/∂W = 2 λ W to each gradient whose layer has an `l2` of λ; return Σ λ ΣW²."""
+        """Add ∂(λ ΣW²)/∂W = 2 λ W to each gradient whose layer has an `l2` of λ; return Σ λ ΣW².
+
+        The penalty of a frozen W is a constant: it counts in the loss, so that losses can be compared.
+        """
         values, grads = self.store.values.views, self.store.grads.views
-        return sum((self.backend.l2_penalty(values[k], grads[k], l2) for k, l2 in self._l2.items()), 0.0)
+        learning = {name: None if name in self.store.frozen else grads[name] for name in self._l2}
+        return sum((self.backend.l2_penalty(values[k], learning[k], l2) for k, l2 in self._l2.items()), 0.0)
 
     def penalty(self) -> float | Array:
         """Σ λ ΣW² over the layers with an `l2` of λ."""
@@ -245,7 +285,13 @@ class Sequential:
         backend: str | Backend | None = None,
         dtype: str = "float32",
         seed: int = 0,
+        freeze: Sequence[str] = (),
     ) -> Sequential:
         """The model that `table` describes; ConfigError for an unknown layer or setting."""
         layers = [config.from_table(LAYERS, layer, "layer") for layer in table["layers"]]
-        return cls(layers, table["input_shape"], backend=backend, dtype=dtype, seed=seed)
+        return cls(layers, table["input_shape"], backend=backend, dtype=dtype, seed=seed, freeze=freeze)
+
+
+def parameter_names(layer: Layer) -> list[str]:
+    """Full names of a built layer's parameters, such as "dense_1.W"."""
+    return [f"{layer.name}.{spec.name}" for spec in layer.param_specs]
