@@ -153,7 +153,7 @@ def trainer(backend: DeviceBackend, optimizer: Optimizer) -> Trainer:
     rng = np.random.default_rng(0)
     samples = rng.integers(0, 256, (30, 8, 8, 1)).astype(np.uint8), rng.integers(0, 5, 30)
     model = Sequential(layers, (8, 8, 1), backend=backend)
-    return Trainer(model, samples, optimizer=optimizer, epochs=1, batch_size=8)
+    return Trainer(model, samples, optimizer=optimizer, epochs=1, batch_size=8, average=0.9)
 
 
 def train_an_epoch(backend: DeviceBackend, optimizer: Optimizer) -> list[Any]:

@@ -390,6 +390,9 @@ class NumbaBackend(NumpyBackend):
         scalars = (*map(values.dtype.type, scalars), decayed)
         self._each(optimizers.adam, values, grads, m, v, scalars=scalars, least=LEAST // 4)
 
+    def moving_average(self, average: Array, values: Array, gain: float) -> None:
+        self._each(optimizers.moving_average, average, values, scalars=(values.dtype.type(gain),))
+
     def clip_global_norm(self, grads: Array, limit: float) -> None:
         sums = np.empty(-(-grads.size // CHUNK))
         threads.over(optimizers.sum_of_squares, len(sums), grads, CHUNK, sums, least=LEAST // CHUNK)
