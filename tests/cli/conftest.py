@@ -37,7 +37,7 @@ def wide(monkeypatch):
     monkeypatch.setattr(console, "width", 300)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tinynet():
     return call
 
