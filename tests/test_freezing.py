@@ -213,6 +213,11 @@ def test_a_pattern_without_a_match_is_told_the_names(backend: str) -> None:
     Sequential(layers, (6, 6, 1), backend=backend)  # they are free again
 
 
+def test_a_single_pattern_needs_no_list() -> None:
+    net = Sequential(cnn(), (6, 6, 1), backend="numpy", freeze="dense_*")
+    assert net.store.frozen == {name for name in NAMES if name.startswith("dense")}
+
+
 def test_freezing_everything_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"nothing would learn\n.*\n  received: conv\*, \*_1, dense_2\.\?"):
         model("numpy", "conv*", "*_1", "dense_2.?")

@@ -65,7 +65,7 @@ class Sequential:
         backend: str | Backend | None = None,
         dtype: str = "float32",
         seed: int = 0,
-        freeze: Sequence[str] = (),
+        freeze: str | Sequence[str] = (),
     ) -> None:
         if dtype not in DTYPES:
             raise ConfigError("unknown dtype", expected=" or ".join(DTYPES), received=repr(dtype))
@@ -86,7 +86,7 @@ class Sequential:
         self._check_unused()
         try:
             self._build()
-            frozen = self._matching(freeze)
+            frozen = self._matching([freeze] if isinstance(freeze, str) else freeze)
         except Exception:
             for layer in self.layers:
                 layer.release()
@@ -285,7 +285,7 @@ class Sequential:
         backend: str | Backend | None = None,
         dtype: str = "float32",
         seed: int = 0,
-        freeze: Sequence[str] = (),
+        freeze: str | Sequence[str] = (),
     ) -> Sequential:
         """The model that `table` describes; ConfigError for an unknown layer or setting."""
         layers = [config.from_table(LAYERS, layer, "layer") for layer in table["layers"]]

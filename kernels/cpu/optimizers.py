@@ -40,7 +40,8 @@ def adam(start, stop, values, grads, m, v, rate, gain1, gain2, unbias1, unbias2,
 @jit
 def moving_average(start, stop, average, values, gain):
     """average += gain (values - average)."""
-    for i in range(start, stop):
+    average, values = average[start:stop], values[start:stop]
+    for i in range(len(values)):
         average[i] += gain * (values[i] - average[i])
 
 

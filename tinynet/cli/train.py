@@ -239,3 +239,5 @@ def _say_result(run: Any, report: dict[str, Any]) -> None:
     if run.dataset.notice:
         console.print("Measured on the bundled sample's test images, not on MNIST's 10,000.", style="yellow")
     console.print(f"Report: {run.folder / 'report.md'}   try: tinynet evaluate {run.folder}")
+    if (run.folder / "tensorboard").exists():
+        console.print(f"For TensorBoard: tensorboard --logdir {run.folder.parent}")
