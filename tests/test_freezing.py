@@ -152,7 +152,9 @@ def test_recorded_steps_are_those_steps(pattern: str) -> None:
         ops.can_record = records
         layers = [L.Dense(8), *([L.BatchNorm()] if "batch" in pattern else []), L.ReLU(), L.Dense(4)]
         net = Sequential([L.Rescale(), L.Flatten(), *layers], (6, 6, 1), backend=ops, freeze=[pattern])
-        Trainer(net, (IMAGES, LABELS), epochs=4, batch_size=8, average=0.5).run()
+        trainer = Trainer(net, (IMAGES, LABELS), epochs=4, batch_size=8, average=0.5)
+        trainer.run()
+        assert bool(trainer._differentiate._recordings) is (records and "batch" not in pattern)
         found.append(weights_sha256(net))
     assert found[0] == found[1]
 
