@@ -1,4 +1,4 @@
-"""Recorded steps and predictions, and frozen models: the same bits as called one by one."""
+"""Recorded steps and predictions, and packed models: the same bits as called one by one."""
 
 from __future__ import annotations
 
@@ -200,14 +200,14 @@ def learned(ops: NumbaBackend) -> tn.Sequential:
     return model
 
 
-@pytest.mark.parametrize("freeze", [False, True], ids=["free", "frozen"])
+@pytest.mark.parametrize("pack", [False, True], ids=["free", "packed"])
 @pytest.mark.parametrize("convolution", ["direct", "winograd", "im2col"])
 def test_recorded_predictions_are_those_predictions(
-    convolution: str, freeze: bool, programs: list[threads.Program]
+    convolution: str, pack: bool, programs: list[threads.Program]
 ) -> None:
     plain, recorded = learned(backend(False, convolution)), learned(backend(True, convolution))
-    if freeze:
-        recorded.freeze()
+    if pack:
+        recorded.pack()
     for batch in (1, 3):
         for start in range(0, 12, batch):
             x = IMAGES[start : start + batch]
@@ -228,38 +228,38 @@ def test_large_batches_are_not_copied_into_a_recording(programs: list[threads.Pr
     assert len(programs) == 1
 
 
-def test_training_goes_on_after_predictions_on_a_frozen_model() -> None:
-    def run(freeze: bool) -> tuple[str, Array]:
+def test_training_goes_on_after_predictions_on_a_packed_model() -> None:
+    def run(pack: bool) -> tuple[str, Array]:
         model = tn.Sequential(conv_net(), IMAGES.shape[1:], backend="numba")
         trainer = tn.Trainer(model, (IMAGES, LABELS), loss=CrossEntropy(), epochs=2, batch_size=20)
         for _ in trainer.events():
-            if freeze:
-                model.freeze()
+            if pack:
+                model.pack()
                 model.predict(IMAGES[:1])
         return weights_sha256(model), model.predict(IMAGES)
 
-    (plain, expected), (frozen, found) = run(False), run(True)
-    assert plain == frozen
+    (plain, expected), (packed, found) = run(False), run(True)
+    assert plain == packed
     np.testing.assert_array_equal(found, expected)
 
 
-def test_weights_of_a_frozen_model_show_when_it_is_unfrozen() -> None:
+def test_weights_of_a_packed_model_show_when_it_is_unpacked() -> None:
     model = learned(backend(True, "direct"))
     x, kernel = IMAGES[:1], model.layers[1].params.W
     before = model.predict(x)
-    model.freeze()
+    model.pack()
     np.testing.assert_array_equal(model.predict(x), before)
     kernel[...] = 0
     np.testing.assert_array_equal(model.predict(x), before)
-    model.unfreeze()
-    assert not model.is_frozen
+    model.unpack()
+    assert not model.is_packed
     assert not np.array_equal(model.predict(x), before)
 
 
-def test_freezing_changes_nothing_where_nothing_is_kept() -> None:
+def test_packing_changes_nothing_where_nothing_is_kept() -> None:
     model = tn.Sequential(conv_net(), IMAGES.shape[1:], backend="numpy")
     before = model.predict(IMAGES)
-    model.freeze()
+    model.pack()
     np.testing.assert_array_equal(model.predict(IMAGES), before)
 
 

@@ -34,6 +34,7 @@ epochs = 6
 batch_size = 32
 validation = 0.1
 optimizer = { type = "Adam", learning_rate = 0.003 }
+average = 0.9
 early_stopping = { patience = 20 }
 reduce_on_plateau = { patience = 2 }
 schedule = { type = "Cosine" }

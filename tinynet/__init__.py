@@ -35,6 +35,7 @@ from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEnt
 from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam, AdamW, Optimizer
 from tinynet.schedules import Constant, Cosine, OneCycle, Schedule, Step
+from tinynet.tensorboard import TensorBoardLog
 from tinynet.training import Trainer
 
 __all__ = [
@@ -77,5 +78,6 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "Step",
     "Tanh",
+    "TensorBoardLog",
     "Trainer",
 ]

@@ -12,12 +12,13 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinynet import checkpoint, recipe, report, runs
+from tinynet import checkpoint, lineage, recipe, report, runs
 from tinynet.callbacks import read_log
 from tinynet.data import overlap
 from tinynet.data.datasets import Dataset, Split
@@ -58,14 +59,29 @@ def parts(settings: runs.Settings, dataset: Dataset) -> tuple[Split, Split]:
     return Split(images[:count], labels[:count]), Split(images[count:end], labels[count:end])
 
 
-def audit(folder: Path, dataset: Dataset, *, backend: str | None = None) -> Iterator[Check]:
+def generations(
+    settings: runs.Settings, dataset: Dataset, load: lineage.Load = lineage.load_data
+) -> Iterator[tuple[runs.Settings, Split, Split]]:
+    """A run with its `parts`, then each of the runs whose weights it started from, found by `load`.
+
+    Raises RunError where it cannot be told what those weights have seen.
+    """
+    yield settings, *parts(settings, dataset)
+    for ancestor in lineage.ancestors(settings):
+        yield ancestor, *parts(ancestor, load(ancestor))
+
+
+def audit(
+    folder: Path, dataset: Dataset, *, load: lineage.Load = lineage.load_data, backend: str | None = None
+) -> Iterator[Check]:
     """Compute again all that the report of the finished run in `folder` says, one check after the other.
 
-    dataset   the run's own   backend   the one it was trained on, unless another is named
+    dataset   the run's own   load   finds those of the runs it started from
+    backend   the one it was trained on, unless another is named
 
     Not checked, since nothing is left to compute them from: the time of the evaluation, the number of
     threads, the machine, the versions and the place of the data. Raises RunError for a folder without a
-    report, and for other data.
+    report, for other data, and for weights to start from of which it cannot be told what they have seen.
     """
     settings = runs.read_settings(folder)
     trained, held_out = parts(settings, dataset)
@@ -92,6 +108,13 @@ def audit(folder: Path, dataset: Dataset, *, backend: str | None = None) -> Iter
         yield Check("best epoch, from its saved weights", best)
         yield unseen(dataset.test.images, held_out.images, "no test image among the validation images")
         yield unseen(held_out.images, trained.images, "no validation image among the training images")
+    for ancestor, learned, chosen_by in islice(generations(settings, dataset, load), 1, None):
+        of = f"images of {ancestor.name}, which it started from"
+        yield unseen(dataset.test.images, learned.images, f"no test image among the training {of}")
+        if len(chosen_by):
+            yield unseen(dataset.test.images, chosen_by.images, f"no test image among the validation {of}")
+        if len(held_out):
+            yield unseen(held_out.images, learned.images, f"no validation image among the training {of}")
 
 
 def unseen(images: Array, others: Array, name: str) -> Check:
@@ -220,6 +243,7 @@ def _facts(
         "notice": dataset.notice,
         "parameters": store.count + store.state_count,
         "weights_sha256": checkpoint.weights_sha256(loaded.model),
+        **runs.origin(settings),
     }
     faults = list(differences({key: facts.get(key) for key in again}, again, "facts"))
     data = facts.get("data") or {}

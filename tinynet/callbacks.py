@@ -108,7 +108,8 @@ class EarlyStopping(Monitor):
         if self.improved(event.record):
             if self.restore_best:
                 store = trainer.model.store
-                self._weights = {"values": store.values.flat.copy(), "state": store.state.flat.copy()}
+                with trainer.averaged():
+                    self._weights = {"values": store.values.flat.copy(), "state": store.state.flat.copy()}
         elif self.waited >= self.patience:
             best = abs(self.best)
             trainer.stop(f"no better {self.monitor} than {best:.4f} (epoch {self.best_epoch}) since")
@@ -155,7 +156,8 @@ class BestCheckpoint(Monitor):
 
     def on_epoch(self, trainer: Trainer, event: EpochEnd) -> None:
         if self.improved(event.record):
-            save_model(self.path, trainer.model, trainer.loss, self.about)
+            with trainer.averaged():
+                save_model(self.path, trainer.model, trainer.loss, self.about)
 
 
 class LastCheckpoint(Callback):

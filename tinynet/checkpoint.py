@@ -1,9 +1,10 @@
 """Models and training states on disk: safetensors for arrays, a JSON header for the rest, no pickle, no code.
 
 A *model* file holds the architecture, the weights and the running statistics; a *training* file also the
-optimiser's averages, the position in the run and what the callbacks remember, so that a resumed run is the
-same run. Tensors are named: values/dense_1.W, state/batchnorm_1.mean, optimizer/m/dense_1.W,
-callback/0/values. Both kinds are written whole or not at all.
+optimiser's averages, those of the weights, the position in the run and what the callbacks remember, so that a
+resumed run is the same run. Tensors are named: values/dense_1.W, state/batchnorm_1.mean,
+optimizer/m/dense_1.W, average/values/dense_1.W, callback/0/values. Both kinds are written whole or not at
+all.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tinynet import config
 from tinynet.backends.base import Backend
 from tinynet.errors import CheckpointError, TinynetError
 from tinynet.files import write_atomic
+from tinynet.layers import Dense
 from tinynet.losses import LOSSES, Loss
 from tinynet.model import Sequential
 from tinynet.types import Array
@@ -79,6 +81,9 @@ def save_training(
     for average, flat in optimizer.state.items():
         for name, view in model.store.values.split(flat).items():
             tensors[f"optimizer/{average}/{name}"] = model.backend.to_host(view)
+    if trainer.average:
+        for name, view in trainer.average.tensors().items():
+            tensors[f"average/{name}"] = model.backend.to_host(view)
     for position, callback in enumerate(callbacks):
         for name, array in callback.arrays().items():
             tensors[f"callback/{position}/{name}"] = model.backend.to_host(array)
@@ -109,6 +114,9 @@ def load_training(path: Path, trainer: Trainer, callbacks: Sequence[Callback]) -
     for average, flat in optimizer.state.items():
         for name, view in model.store.values.split(flat).items():
             view[...] = model.backend.asarray(_tensor(path, tensors, f"optimizer/{average}/{name}", view))
+    if trainer.average:
+        for name, view in trainer.average.tensors().items():
+            view[...] = model.backend.asarray(_tensor(path, tensors, f"average/{name}", view))
     optimizer.steps = header["optimizer"]["steps"]
     for name, value in header["training"].items():
         setattr(state, name, value)
@@ -116,6 +124,56 @@ def load_training(path: Path, trainer: Trainer, callbacks: Sequence[Callback]) -
         prefix = f"callback/{position}/"
         arrays = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
         callback.restore(kept, {name: model.backend.asarray(array) for name, array in arrays.items()})
+
+
+class Start(NamedTuple):
+    """What a model started from: the hash of the file's weights, and the layer that took none of them."""
+
+    weights_sha256: str
+    anew: str | None
+
+
+def start_from(path: Path, model: Sequential, classes: Sequence[str] = ()) -> Start:
+    """Give a newly built model the weights and running statistics in a model or training file.
+
+    Where the classes are others than the file's, in name or number, the last dense layer keeps the initial
+    weights it has. Raises CheckpointError for a damaged or foreign file, and names the first tensor that does
+    not fit.
+    """
+    header, tensors = _read(path)
+    kept = {name: tensor for name, tensor in tensors.items() if name.startswith(("values/", "state/"))}
+    own = {f"values/{name}": view for name, view in model.store.values.views.items()}
+    own |= {f"state/{name}": view for name, view in model.store.state.views.items()}
+    anew = _new_head(model, kept, list(classes), header["about"].get("classes"))
+    taken = {
+        name: _tensor(path, kept, name, view)
+        for name, view in own.items()
+        if anew is None or not name.startswith(f"values/{anew}.")
+    }
+    if more := sorted(kept.keys() - own.keys()):
+        raise CheckpointError(
+            f"{path} is of another model, with more layers",
+            expected=", ".join(own),
+            received=", ".join(more),
+            fix="start an architecture from it that has its layers",
+        )
+    for name, tensor in taken.items():
+        own[name][...] = model.backend.asarray(tensor)
+    return Start(_digest(kept), anew)
+
+
+def _new_head(
+    model: Sequential, kept: Mapping[str, Array], classes: list[str], before: list[str] | None
+) -> str | None:
+    """The name of the last dense layer, if the tensors `kept` are for other classes."""
+    last = next((layer for layer in reversed(model.layers) if layer.param_specs), None)
+    if not isinstance(last, Dense):
+        return None
+    W, others = last.params.W, kept.get(f"values/{last.name}.W")
+    if others is None or others.shape[:-1] != W.shape[:-1]:
+        return None  # not for another number of classes: an error that is told as any other
+    has_others = bool(classes) and before is not None and classes != list(before)
+    return last.name if has_others or others.shape != W.shape else None
 
 
 def weights_sha256(model: Sequential) -> str:
@@ -168,7 +226,9 @@ def _tensor(path: Path, tensors: Mapping[str, Array], name: str, like: Array) ->
             f"{path} is of another model: {name} differs",
             expected=f"{like.shape} of {like.dtype}",
             received="no such tensor" if found is None else f"{found.shape} of {found.dtype}",
-            fix="load it into the architecture it was saved from",
+            fix="ask for the file's dtype"
+            if found is not None and found.shape == like.shape
+            else "load it into the architecture it was saved from",
         )
     return found
 

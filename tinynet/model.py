@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
@@ -63,6 +64,8 @@ class Sequential:
 
     `layers` are built at once for samples of `input_shape`; `backend` is a name, a Backend, or None for
     the default; `seed` fixes the initial weights and every dropout mask. All parameters live in `store`.
+    Training moves nothing of what the patterns in `freeze` match, names of layers or of parameters:
+    "conv2d_*", "dense_1", "dense_1.W".
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Sequential:
         backend: str | Backend | None = None,
         dtype: str = "float32",
         seed: int = 0,
+        freeze: str | Sequence[str] = (),
     ) -> None:
         if dtype not in DTYPES:
             raise ConfigError("unknown dtype", expected=" or ".join(DTYPES), received=repr(dtype))
@@ -93,13 +97,16 @@ class Sequential:
         self._check_unused()
         try:
             self._build()
+            frozen = self._matching([freeze] if isinstance(freeze, str) else freeze)
         except Exception:
             for layer in self.layers:
                 layer.release()
             raise
-        self.store = ParameterStore(self.layers, self.backend, dtype, seed)
+        self.store = ParameterStore(self.layers, self.backend, dtype, seed, frozen)
+        for layer in self.layers:
+            layer.frozen = bool(layer.param_specs) and frozen.issuperset(parameter_names(layer))
         self._l2 = {name: spec.l2 for name, spec in self.store.specs.items() if spec.l2}
-        learners = (i for i, layer in enumerate(self.layers) if layer.param_specs)
+        learners = (i for i, layer in enumerate(self.layers) if layer.param_specs and not layer.frozen)
         self._first_learner = next(learners, len(self.layers))
         can_record = self.is_recordable("evaluate")
         self._infer = Recorder(self.backend, self._outputs, may_record=can_record)
@@ -128,6 +135,35 @@ class Sequential:
                 layer.ops.fuse_relu(before.ops)
             if isinstance(layer, MaxPool2D) and isinstance(before, ReLU):
                 layer.ops.fuse_max_pool(before.ops)
+
+    def _matching(self, patterns: Sequence[str]) -> set[str]:
+        """Full names of the parameters that match a pattern themselves, or whose layer does.
+
+        Raises ConfigError for a pattern without a match, and where nothing would be left to learn.
+        """
+        matches: set[str] = set()
+        names = {name: layer.name for layer in self.layers for name in parameter_names(layer)}
+        for pattern in patterns:
+            found = {
+                name
+                for name, layer in names.items()
+                if fnmatchcase(name, pattern) or fnmatchcase(layer, pattern)
+            }
+            if not found:
+                raise ConfigError(
+                    f"no layer and no parameter matches {pattern!r}, so nothing of it can be frozen",
+                    expected=", ".join([*dict.fromkeys(names.values()), *names]),
+                    received=pattern,
+                    fix="name some of these; * stands for anything",
+                )
+            matches |= found
+        if matches and len(matches) == len(names):
+            raise ConfigError(
+                "everything is frozen, so nothing would learn",
+                expected="patterns that leave a parameter to learn",
+                received=", ".join(patterns),
+            )
+        return matches
 
     def forward(
         self, x: Array, *, train: bool = False, step: int = 0, watch: Watcher | None = None
@@ -169,9 +205,13 @@ class Sequential:
         return gradient if input_gradient else None
 
     def regularize(self) -> float | Array:
-        """Add ∂(λ ΣW²)/∂W = 2 λ W to each gradient whose layer has an `l2` of λ; return Σ λ ΣW²."""
+        """Add ∂(λ ΣW²)/∂W = 2 λ W to each gradient whose layer has an `l2` of λ; return Σ λ ΣW².
+
+        The penalty of a frozen W is a constant: it counts in the loss, so that losses can be compared.
+        """
         values, grads = self.store.values.views, self.store.grads.views
-        return sum((self.backend.l2_penalty(values[k], grads[k], l2) for k, l2 in self._l2.items()), 0.0)
+        learning = {name: None if name in self.store.frozen else grads[name] for name in self._l2}
+        return sum((self.backend.l2_penalty(values[k], learning[k], l2) for k, l2 in self._l2.items()), 0.0)
 
     def penalty(self) -> float | Array:
         """Σ λ ΣW² over the layers with an `l2` of λ."""
@@ -192,22 +232,22 @@ class Sequential:
         return self.forward(x)[0]
 
     @property
-    def is_frozen(self) -> bool:
-        """Whether it is taken that weights stay as they are: see `freeze`."""
-        return self.workspace.frozen is not None
+    def is_packed(self) -> bool:
+        """Whether it is taken that weights stay as they are: see `pack`."""
+        return self.workspace.packed is not None
 
-    def freeze(self) -> None:
+    def pack(self) -> None:
         """Take it that the weights stay as they are: forms of them that are faster to read are made once.
 
-        A weight that changes from now on may not show in `predict` until `unfreeze`. Training unfreezes.
+        A weight that changes from now on may not show in `predict` until `unpack`. Training unpacks.
         """
-        self.workspace.frozen = {}
+        self.workspace.packed = {}
         self._infer.forget()
 
-    def unfreeze(self) -> None:
+    def unpack(self) -> None:
         """Weights may change again."""
-        if self.is_frozen:
-            self.workspace.frozen = None
+        if self.is_packed:
+            self.workspace.packed = None
             self._infer.forget()
 
     def is_recordable(self, phase: str) -> bool:
@@ -267,7 +307,13 @@ class Sequential:
         backend: str | Backend | None = None,
         dtype: str = "float32",
         seed: int = 0,
+        freeze: str | Sequence[str] = (),
     ) -> Sequential:
         """The model that `table` describes; ConfigError for an unknown layer or setting."""
         layers = [config.from_table(LAYERS, layer, "layer") for layer in table["layers"]]
-        return cls(layers, table["input_shape"], backend=backend, dtype=dtype, seed=seed)
+        return cls(layers, table["input_shape"], backend=backend, dtype=dtype, seed=seed, freeze=freeze)
+
+
+def parameter_names(layer: Layer) -> list[str]:
+    """Full names of a built layer's parameters, such as "dense_1.W"."""
+    return [f"{layer.name}.{spec.name}" for spec in layer.param_specs]

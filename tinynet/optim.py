@@ -1,8 +1,9 @@
 """Optimisers: each is one pass over the model's flat buffers, so its cost does not depend on the layers.
 
-`start(model)` allocates the running averages, `step(rate)` moves the parameters. `state` holds what a
-checkpoint must keep. Weight decay is decoupled from the gradient (Loshchilov & Hutter, 2019) and touches
-kernels only, never biases or normalisation; for an L2 penalty inside the loss, give a layer its `l2`.
+`start(model)` allocates the running averages, `step(rate)` moves the parameters; frozen ones lie behind all
+others and are left out. `state` holds what a checkpoint must keep. Weight decay is decoupled from the
+gradient (Loshchilov & Hutter, 2019) and touches kernels only, never biases or normalisation; for an L2
+penalty inside the loss, give a layer its `l2`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Optimizer(ABC):
     ops: Backend = field(init=False, repr=False)
 
     averages: ClassVar[tuple[str, ...]] = ("m", "v")
-    """Names of the running averages, each as long as the flat buffer."""
+    """Names of the running averages, each as long as what learns."""
 
     def __post_init__(self) -> None:
         self.check(self.learning_rate >= 0, "learning_rate", "0 or more")
@@ -43,19 +44,19 @@ class Optimizer(ABC):
     def start(self, model: Sequential) -> None:
         """Take charge of the parameters of `model`, with running averages that begin at 0."""
         self.store, self.ops, self.steps = model.store, model.backend, 0
-        size = self.store.values.size
-        self.state = {name: self.ops.zeros_flat(size, model.dtype) for name in self.averages}
+        self.state = {name: self.ops.zeros_flat(self.store.learning, model.dtype) for name in self.averages}
 
     def step(self, rate: float) -> None:
         """Clip the gradients to global norm `clip` if that is set, then update with learning rate `rate`."""
         self.steps += 1
+        values, grads = (b.flat[: self.store.learning] for b in (self.store.values, self.store.grads))
         if self.clip is not None:
-            self.ops.clip_global_norm(self.store.grads.flat, self.clip)
-        self.update(self.store.values.flat, self.store.grads.flat, rate)
+            self.ops.clip_global_norm(grads, self.clip)
+        self.update(values, grads, rate)
 
     @abstractmethod
     def update(self, values: Array, grads: Array, rate: float) -> None:
-        """One step in place on the flat buffers (P,)."""
+        """One step in place on what learns of the flat buffers (P,)."""
 
     def check(self, condition: bool, setting: str, expected: str) -> None:
         if not condition:

@@ -2,13 +2,14 @@
 
 A layer declares what it needs; the store allocates once and hands back views. Then Adam, clipping, a
 checkpoint and an all-reduce over the whole model are each ONE operation on one array. Tensors that take
-weight decay come first, so decay is a slice; each tensor starts on a 64-byte boundary (a cache line).
+weight decay come first, so decay is a slice; frozen ones come last, so what learns is one too, and an
+optimiser never sees the rest. Each tensor starts on a 64-byte boundary (a cache line).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -84,28 +85,39 @@ class Buffer:
         self.views = self.split(self.flat)
 
     def split(self, flat: Array) -> dict[str, Array]:
-        """Views of each tensor into `flat` (size,), an array laid out as this buffer."""
+        """Views of each tensor into `flat`, an array laid out as this buffer or as the front of it."""
         return {
             name: flat[offset : offset + math.prod(self.shapes[name])].reshape(self.shapes[name])
             for name, offset in self.offsets.items()
+            if offset < len(flat)
         }
 
 
 class ParameterStore:
     """The flat buffers `values`, `grads` and `state` of a model, and every layer's views into them.
 
-    `decayed` is the length of the prefix that takes weight decay.
+    `frozen` names the parameters that must not move. `learning` is the length of the prefix that an optimiser
+    moves, `decayed` that of the prefix of it that takes weight decay.
     """
 
-    def __init__(self, layers: Sequence[Layer], backend: Backend, dtype: str, seed: int) -> None:
-        self.specs = _by_full_name(layers, "param_specs")
-        self.specs = dict(sorted(self.specs.items(), key=lambda item: not item[1].decay))  # stable
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        backend: Backend,
+        dtype: str,
+        seed: int,
+        frozen: Collection[str] = (),
+    ) -> None:
+        self.frozen = frozenset(frozen)
+        asked = _by_full_name(layers, "param_specs")
+        order = sorted(asked, key=lambda name: (name in self.frozen, not asked[name].decay))  # stable
+        self.specs = {name: asked[name] for name in order}
         self.state_specs = _by_full_name(layers, "state_specs")
         self.values = Buffer(backend, self.specs, dtype)
         self.grads = Buffer(backend, self.specs, dtype)
         self.state = Buffer(backend, self.state_specs, dtype)
-        undecayed = (self.values.offsets[name] for name, spec in self.specs.items() if not spec.decay)
-        self.decayed = next(undecayed, self.values.size)
+        self.learning = self._prefix(lambda name: name not in self.frozen)
+        self.decayed = min(self.learning, self._prefix(lambda name: self.specs[name].decay))
         for position, layer in enumerate(layers):
             layer.params = _views_of(layer, self.values)
             layer.grads = _views_of(layer, self.grads)
@@ -115,10 +127,20 @@ class ParameterStore:
                     initial = _initial_value(spec, layer, Key(seed, Stream.WEIGHTS, position))
                     views[spec.name][...] = backend.asarray(initial.astype(dtype))
 
+    def _prefix(self, belongs: Callable[[str], bool]) -> int:
+        """The length of the prefix of tensors that belong, up to the first that does not."""
+        others = (offset for name, offset in self.values.offsets.items() if not belongs(name))
+        return next(others, self.values.size)
+
     @property
     def count(self) -> int:
-        """Trainable numbers, padding not counted."""
+        """Trainable numbers, frozen ones among them, padding not counted."""
         return sum(spec.size for spec in self.specs.values())
+
+    @property
+    def learning_count(self) -> int:
+        """Trainable numbers that are not frozen."""
+        return sum(spec.size for name, spec in self.specs.items() if name not in self.frozen)
 
     @property
     def state_count(self) -> int:

@@ -31,6 +31,7 @@ from typing import Any, TypeAlias
 
 from tinynet import config, toml
 from tinynet.augmentation import Augmentation
+from tinynet.averaging import check_decay
 from tinynet.callbacks import EarlyStopping, ReduceOnPlateau
 from tinynet.errors import ConfigError
 from tinynet.layers import LAYERS
@@ -57,6 +58,9 @@ class Training:
     schedule: Table = field(default_factory=lambda: {"type": "Constant"})
     augmentation: Table | None = None
     """How training images are distorted; not at all when not given."""
+    average: float | None = None
+    """The decay of a moving average of the weights, such as 0.999: see `averaging.WeightAverage`. Validation,
+    best checkpoint and final model go by it; a step's own loss and accuracy by the weights as they are."""
     monitor: str = "val_loss"
     """What the best checkpoint goes by."""
     early_stopping: Table | None = None
@@ -68,6 +72,8 @@ class Training:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} is too small", expected=f"at least {least}", received=value)
+        if self.average is not None:
+            check_decay(self.average)
         config.from_table(LOSSES, self.loss, "loss")
         config.from_table(OPTIMIZERS, self.optimizer, "optimizer")
         config.from_table(SCHEDULES, self.schedule, "schedule")

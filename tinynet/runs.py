@@ -1,10 +1,11 @@
 """A run: one training in a folder of its own, from its configuration to its report.
 
-config.json          what was asked for: recipe, data set and its hash, seed, backend
+config.json          what was asked for: recipe, data set and its hash, seed, backend, weights to start from
 log.jsonl            what happened, one JSON object a line
 last.safetensors     the whole training state: `resume` goes on from it
 best.safetensors     the model of the best epoch by the recipe's `monitor`
 model.safetensors    the model at the end
+tensorboard/         the log's figures as TensorBoard reads them, if it was asked for
 predictions.csv      label, prediction and its probability for every test image
 report.md, .json     figures computed from the log and the predictions, with two plots
 """
@@ -15,7 +16,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,13 @@ from tinynet.callbacks import (
     ReduceOnPlateau,
 )
 from tinynet.data.datasets import Dataset, Split
-from tinynet.errors import RunError, ShapeError
+from tinynet.errors import ConfigError, RunError, ShapeError
 from tinynet.files import write_atomic
 from tinynet.losses import LOSSES
 from tinynet.model import Sequential
 from tinynet.optim import OPTIMIZERS
 from tinynet.schedules import SCHEDULES
+from tinynet.tensorboard import TensorBoardLog
 from tinynet.training import Samples, Trainer
 from tinynet.types import Array
 
@@ -56,6 +58,22 @@ class Settings:
     dtype: str
     command: str
     convolution: str = "auto"
+    parent: Parent | None = None
+    freeze: list[str] = field(default_factory=list)
+    """Patterns of layers and parameters that keep their weights."""
+
+
+@dataclass(frozen=True)
+class Parent:
+    """What a run started from instead of random weights."""
+
+    path: str
+    """The folder of a finished run, or a safetensors file."""
+    weights_sha256: str
+    settings: Settings | None
+    """Of the run that made the weights; None where that is not known."""
+    anew: str | None = None
+    """The layer that kept its random weights, as it is for other classes."""
 
 
 def trainer_for(
@@ -78,13 +96,22 @@ def trainer_for(
         epochs=plan.epochs_on(len(train[0])) if epochs is None else epochs,
         batch_size=plan.batch_size,
         augmentation=None if table is None else config.from_arguments(Augmentation, table, "Augmentation"),
+        average=plan.average,
     )
 
 
-def trainer_on(train: Split, plan: recipe.Recipe, *, backend: Backend, dtype: str, seed: int) -> Trainer:
+def trainer_on(
+    train: Split,
+    plan: recipe.Recipe,
+    *,
+    backend: Backend,
+    dtype: str,
+    seed: int,
+    freeze: Sequence[str] = (),
+) -> Trainer:
     """A new model, ready to learn from the first images of `train`, validated by those the plan holds out."""
     count, held_out = plan.training.cut(len(train))
-    model = Sequential.from_config(plan.as_table(), backend=backend, dtype=dtype, seed=seed)
+    model = Sequential.from_config(plan.as_table(), backend=backend, dtype=dtype, seed=seed, freeze=freeze)
     end = count + held_out
     validation = (train.images[count:end], train.labels[count:end]) if held_out else None
     samples = train.images[:count], train.labels[:count]
@@ -112,6 +139,7 @@ class Run:
             backend=backends.get(settings.backend, convolution=settings.convolution),
             dtype=settings.dtype,
             seed=settings.seed,
+            freeze=settings.freeze,
         )
         self.about = {
             "name": settings.name,
@@ -127,6 +155,7 @@ class Run:
     def start(cls, folder: Path, settings: Settings, dataset: Dataset) -> Run:
         """A new run in `folder`, which must be new or empty. Raises RunError where it is not."""
         run = cls(folder, settings, dataset)  # everything is checked before the folder is made
+        run._take_weights()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             taken = any(folder.iterdir())
@@ -139,7 +168,7 @@ class Run:
                 f"the folder {folder} is not empty",
                 fix=f"choose another --out, or go on with that run: tinynet train --resume {folder}",
             )
-        text = json.dumps(dataclasses.asdict(settings), indent=1)
+        text = json.dumps(dataclasses.asdict(run.settings), indent=1)
         write_atomic(folder / "config.json", text.encode())
         return run
 
@@ -155,21 +184,52 @@ class Run:
             )
         run = cls(folder, settings, dataset)
         last = folder / "last.safetensors"
-        if last.exists():  # a run killed before its first checkpoint starts again from its seed
+        if not last.exists():  # killed before its first checkpoint: it starts again
+            run._take_weights()
+        else:
             checkpoint.load_training(last, run.trainer, run.listeners)
             if run.trainer.state.stopped == "interrupted":
                 run.trainer.state.stopped = None
         return run
 
-    def train(self, callbacks: Sequence[Callback] = (), *, save_every: float = 30.0) -> bool:
+    def _take_weights(self) -> None:
+        """Start from the parent's weights, if there is a parent."""
+        parent, model = self.settings.parent, self.trainer.model
+        if parent is None:
+            return
+        start = checkpoint.start_from(final_model(Path(parent.path)), model, self.dataset.classes)
+        if start.weights_sha256 != parent.weights_sha256:
+            raise RunError(
+                f"the weights in {parent.path} are not those that this run started from",
+                expected=parent.weights_sha256,
+                received=start.weights_sha256,
+                fix="start a new run from them",
+            )
+        if start.anew and any(name.startswith(f"{start.anew}.") for name in model.store.frozen):
+            raise ConfigError(
+                f"{start.anew} starts from random weights, as its classes are others: it must learn",
+                expected="patterns that do not freeze it",
+                received=", ".join(self.settings.freeze),
+            )
+        self.settings = dataclasses.replace(
+            self.settings, parent=dataclasses.replace(parent, anew=start.anew)
+        )
+
+    def train(
+        self, callbacks: Sequence[Callback] = (), *, save_every: float = 30.0, tensorboard: bool = False
+    ) -> bool:
         """Train to the end, `callbacks` listening too; False when it was interrupted.
 
-        A checkpoint is written at every epoch's end and, within an epoch, every `save_every` seconds.
+        A checkpoint is written at every epoch's end and, within an epoch, every `save_every` seconds. A run
+        that began with the log for TensorBoard goes on with it, asked for or not.
         """
         opening = {"settings": dataclasses.asdict(self.settings), "notice": self.dataset.notice}
-        log = JsonLog(self.folder / "log.jsonl", opening)
+        logs: list[Callback] = [JsonLog(self.folder / "log.jsonl", opening)]
+        events = self.folder / "tensorboard"
+        if tensorboard or events.exists():
+            logs.append(TensorBoardLog(events))
         last = LastCheckpoint(self.folder / "last.safetensors", self.listeners, self.about, save_every)
-        self.trainer.run([*self.listeners, log, last, *callbacks])
+        self.trainer.run([*self.listeners, *logs, last, *callbacks])
         return self.trainer.state.stopped != "interrupted"
 
     def finish(self, *, threads: int | None = None) -> dict[str, Any]:
@@ -198,6 +258,7 @@ class Run:
                 "seed": model.seed,
                 "parameters": model.store.count + model.store.state_count,
                 "weights_sha256": checkpoint.weights_sha256(model),
+                **origin(self.settings),
                 "stopped": self.trainer.state.stopped,
                 "evaluation_seconds": seconds,
                 "data": {
@@ -261,15 +322,55 @@ def read_settings(folder: Path) -> Settings:
     """What config.json in a run's folder says. Raises RunError where there is none, or it is damaged."""
     path = folder / "config.json"
     try:
-        return Settings(**json.loads(path.read_text("utf-8")))
+        return _settings(json.loads(path.read_text("utf-8")))
     except FileNotFoundError as error:
         raise RunError(
             f"{folder} is not the folder of a run",
             expected="a folder with a config.json, which `tinynet train` made",
             fix="check the path; `tinynet train` prints it",
         ) from error
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(f"{path} is damaged", received=error, fix="start the run again") from error
+
+
+def _settings(table: dict[str, Any]) -> Settings:
+    parent = table.get("parent")
+    if parent is None:
+        return Settings(**table)
+    before = parent["settings"]
+    parent = Parent(**{**parent, "settings": None if before is None else _settings(before)})
+    return Settings(**{**table, "parent": parent})
+
+
+def origin(settings: Settings) -> dict[str, str | None]:
+    """What a report says of the weights that a run started from; nothing of random ones."""
+    parent = settings.parent
+    path, sha256, anew = (parent.path, parent.weights_sha256, parent.anew) if parent else (None, None, None)
+    return {
+        "started_from": path,
+        "started_from_sha256": sha256,
+        "initialised_anew": anew,
+        "frozen": ", ".join(settings.freeze) or None,
+    }
+
+
+def final_model(path: Path) -> Path:
+    """The file with the model of the finished run in the folder `path`; `path` itself, if it is no folder.
+
+    Raises RunError for a folder that is no run's, or whose run is not finished.
+    """
+    if not path.is_dir():
+        return path
+    read_settings(path)
+    file = path / "model.safetensors"
+    if not file.exists():
+        raise RunError(
+            f"the run in {path} is not finished",
+            expected="a model.safetensors",
+            received="none",
+            fix=f"finish it: tinynet train --resume {path}",
+        )
+    return file
 
 
 def load_model(path: Path, *, backend: str | Backend | None = None) -> checkpoint.Loaded:

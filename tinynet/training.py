@@ -7,13 +7,14 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from tinynet.augmentation import Augmentation
+from tinynet.averaging import WeightAverage
 from tinynet.data.batches import Batches
 from tinynet.errors import ConfigError, NonFiniteError, ShapeError
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_label_range
@@ -82,7 +83,8 @@ class Trainer:
     """One training run of `model` on `train`: event by event, or all at once with `run(callbacks)`.
 
     The same arguments give the same weights, bit for bit, on the same backend and machine. An `augmentation`
-    distorts the images that are learned, and no others.
+    distorts the images that are learned, and no others. With `average`, a decay such as 0.999, validation and
+    the model in the end go by the average of the weights over the steps.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Trainer:
         epochs: int = 10,
         batch_size: int = 64,
         augmentation: Augmentation | None = None,
+        average: float | None = None,
     ) -> None:
         if epochs < 0:
             raise ConfigError("epochs", expected="0 or more", received=epochs)
@@ -111,6 +114,7 @@ class Trainer:
             self._check(inputs, targets)
         self.loss.start(model)
         self.optimizer.start(model)
+        self.average = None if average is None else WeightAverage(model, average)
         can_record = model.is_recordable("train") and self.loss.recordable
         self._differentiate = Recorder(model.backend, self._gradients, may_record=can_record)
         self.train = Batches(*train, batch_size, model.backend, augmentation)
@@ -118,17 +122,24 @@ class Trainer:
 
     def events(self) -> Iterator[StepEnd | EpochEnd]:
         """Train, saying so after every batch and every epoch. Ends early once `stop` was called."""
+        yield from self._learn()
+        if self.average and self.state.step and self.state.stopped != "interrupted":
+            self.average.use()
+
+    def _learn(self) -> Iterator[StepEnd | EpochEnd]:
         state = self.state
         while state.epoch < self.epochs and not self._is_stopped():
             began = time.perf_counter()
             for x, targets in self.train.epoch(self.model.seed, state.epoch, state.batch):
                 rate = self.learning_rate(state.batch)
-                self.model.unfreeze()
+                self.model.unpack()
                 loss, correct = self._differentiate(self.model.as_input(x), targets)
                 loss = loss + self.model.regularize()
                 if state.step % self.model.backend.loss_check_every == 0 and not math.isfinite(loss):
                     self._raise_non_finite(loss, x)
                 self.optimizer.step(rate)
+                if self.average:
+                    self.average.update(state.step)
                 self._count(loss, correct, len(x))
                 now = time.perf_counter()
                 state.seconds, began = state.seconds + now - began, now
@@ -181,6 +192,10 @@ class Trainer:
             result["accuracy"] = int(correct) / batches.samples
         return result
 
+    def averaged(self) -> AbstractContextManager[None]:
+        """Inside the block the model has the averaged weights, if any were averaged."""
+        return self.average.in_use() if self.average and self.state.step else nullcontext()
+
     def _is_stopped(self) -> bool:
         return self.state.stopped is not None
 
@@ -206,7 +221,8 @@ class Trainer:
         if self.classifies:
             record["accuracy"] = int(state.correct) / state.seen
         if self.validation:
-            record |= {f"val_{name}": value for name, value in self.evaluate(self.validation).items()}
+            with self.averaged():
+                record |= {f"val_{name}": value for name, value in self.evaluate(self.validation).items()}
         record["learning_rate"] = self.learning_rate(state.batch - 1)
         record["seconds"] = state.seconds
         weights_are_finite = self.model.backend.xp.isfinite(self.model.store.values.flat).all()

@@ -1,4 +1,4 @@
-"""Optimiser steps on flat buffers, and the norm that clipping needs.
+"""Optimiser steps on flat buffers, the average over steps, and the norm that clipping needs.
 
 NumPy makes a pass over memory for every operator; here a step reads and writes each buffer once. Scalars
 arrive in the buffers' dtype, so float32 stays float32. `sum_of_squares` has one float64 partial sum per fixed
@@ -35,6 +35,14 @@ def adam(start, stop, values, grads, m, v, rate, gain1, gain2, unbias1, unbias2,
         v[i] += gain2 * (g * g - v[i])
         step = unbias1 * m[i] / (np.sqrt(unbias2 * v[i]) + epsilon)
         values[i] = values[i] * (shrink if i < decayed else one) - rate * step
+
+
+@jit
+def moving_average(start, stop, average, values, gain):
+    """average += gain (values - average)."""
+    average, values = average[start:stop], values[start:stop]
+    for i in range(len(values)):
+        average[i] += gain * (values[i] - average[i])
 
 
 @jit(reorder=True)

@@ -155,7 +155,8 @@ def trainer(backend: DeviceBackend, optimizer: Optimizer) -> Trainer:
     samples = rng.integers(0, 256, (30, 8, 8, 1)).astype(np.uint8), rng.integers(0, 5, 30)
     model = Sequential(layers, (8, 8, 1), backend=backend)
     augmentation = Augmentation(rotation=10, elastic=1, contrast=0.2, erase=0.1)
-    return Trainer(model, samples, optimizer=optimizer, epochs=1, batch_size=8, augmentation=augmentation)
+    settings = {"augmentation": augmentation, "average": 0.9}
+    return Trainer(model, samples, optimizer=optimizer, epochs=1, batch_size=8, **settings)
 
 
 def train_an_epoch(backend: DeviceBackend, optimizer: Optimizer) -> list[Any]:

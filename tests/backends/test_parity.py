@@ -220,6 +220,14 @@ def adam(ops: Backend, draw: Draw) -> list[Any]:
     return [values, m, v]
 
 
+def moving_average(ops: Backend, draw: Draw) -> list[Any]:
+    average, values = (draw.images().reshape(-1) for _ in range(2))
+    for gain in (1.0, 0.3, 0.001):
+        ops.moving_average(average, values, gain)
+        values *= 0.9
+    return [average]
+
+
 def clip_global_norm(ops: Backend, draw: Draw) -> list[Any]:
     large, small = draw.images().reshape(-1), draw.images().reshape(-1) / 1e6
     ops.clip_global_norm(large, 0.1)
@@ -256,6 +264,7 @@ CASES: dict[str, Callable[[Backend, Draw], list[Any]]] = {
     "l2_penalty": l2_penalty,
     "sgd": sgd,
     "adam": adam,
+    "moving_average": moving_average,
     "clip_global_norm": clip_global_norm,
     "relu": activation("relu", "y"),
     "leaky_relu": activation("leaky_relu", "x", 0.1),
@@ -323,7 +332,7 @@ def test_buffers_of_a_workspace_change_nothing(case: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(CASES.keys() - {"sgd", "adam", "clip_global_norm"})
+    "name", sorted(CASES.keys() - {"sgd", "adam", "moving_average", "clip_global_norm"})
 )  # those take flat buffers
 def test_arrays_need_not_be_contiguous(name: str) -> None:
     class Strided(Draw):

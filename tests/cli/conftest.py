@@ -39,7 +39,7 @@ def wide(monkeypatch):
     monkeypatch.setattr(console, "width", 300)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tinynet():
     return call
 

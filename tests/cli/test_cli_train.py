@@ -210,3 +210,18 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(train, tiny, tmp_path):
     train("--resume", folder)
     train("--epochs", 150, "--out", tmp_path / "whole")
     assert weights(folder) == weights(tmp_path / "whole")
+
+
+def test_a_log_for_tensorboard_is_written_and_kept_up(train, tmp_path):
+    train("--tensorboard")
+    events = tmp_path / "run" / "tensorboard"
+    assert len(list(events.iterdir())) == 1
+    train("--resume", tmp_path / "run")
+    assert len(list(events.iterdir())) == 2
+    train("--resume", tmp_path / "run", "--tensorboard")
+
+
+def test_a_log_for_tensorboard_needs_its_extra(train, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    assert "pip install -e '.[tensorboard]'" in train("--tensorboard", code=1)
+    assert not (tmp_path / "run").exists()

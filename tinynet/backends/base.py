@@ -318,5 +318,9 @@ class Backend(ABC):
         """Adam's step number `step` (from 1) in place on flat (P,) buffers, with weight decay as in `sgd`."""
 
     @abstractmethod
+    def moving_average(self, average: Array, values: Array, gain: float) -> None:
+        """average += gain · (values - average), in place on flat (P,) buffers."""
+
+    @abstractmethod
     def clip_global_norm(self, grads: Array, limit: float) -> None:
         """Scale grads (P,) in place so that their Euclidean norm is at most `limit`."""

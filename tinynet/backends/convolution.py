@@ -149,7 +149,7 @@ class Direct(Im2col):
 
     def forward(self, x: Array, W: Array, b: Array, floor: float, y: Array) -> None:
         width = brgemm.width_of(brgemm.tile_for(y.shape[2], self.filters, x.itemsize))
-        if math.prod(y.shape[:3]) < WORTH_PACKING and not self.memory.is_frozen:
+        if math.prod(y.shape[:3]) < WORTH_PACKING and not self.memory.is_packed:
             kernels, strides = W, (width, self.filters)
         else:
             kernels = packed(W.reshape(self.depth, -1), width, self.memory)

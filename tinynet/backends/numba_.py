@@ -51,7 +51,7 @@ DEPTH = 512
 FETCH = 8
 """Multiply-adds that take as long as reading a value that is in no cache."""
 FEW = 8
-"""Rows that are read in less time than frozen weights that lie in one piece save."""
+"""Rows that are read in less time than packed weights, which lie in one piece, save."""
 CHUNK = 1 << 14
 """Elements of one partial sum."""
 NUMBERS = "?bBhHiIlLqQfd"
@@ -160,7 +160,7 @@ class NumbaBackend(NumpyBackend):
         tile = brgemm.tile_for(N, O, x.itemsize)
         width = brgemm.width_of(tile)
         strides = (width, O)
-        if self.memory.is_frozen and N <= FEW:
+        if self.memory.is_packed and N <= FEW:
             W, strides = packed(W, width, self.memory), (I * width, width)
         _product(x, (I, 1), W, strides, b, y, I, tile, self._floor, by_row=N > O)
         return y
@@ -428,6 +428,9 @@ class NumbaBackend(NumpyBackend):
         scalars = (rate, *gains, *unbiases, epsilon, 1.0 - rate * decay)
         scalars = (*map(values.dtype.type, scalars), decayed)
         self._each(optimizers.adam, values, grads, m, v, scalars=scalars, least=LEAST // 4)
+
+    def moving_average(self, average: Array, values: Array, gain: float) -> None:
+        self._each(optimizers.moving_average, average, values, scalars=(values.dtype.type(gain),))
 
     def clip_global_norm(self, grads: Array, limit: float) -> None:
         sums = np.empty(-(-grads.size // CHUNK))

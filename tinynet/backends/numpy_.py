@@ -342,6 +342,9 @@ class NumpyBackend(Backend):
         v_hat = v / (1.0 - beta2**step)
         values -= rate * m_hat / (self.xp.sqrt(v_hat) + epsilon)
 
+    def moving_average(self, average: Array, values: Array, gain: float) -> None:
+        average += gain * (values - average)
+
     def clip_global_norm(self, grads: Array, limit: float) -> None:
         norm = self.xp.sqrt(self.xp.square(grads, dtype="float64").sum())
         grads *= self.xp.minimum(1.0, limit / self.xp.maximum(norm, 1e-30)).astype(grads.dtype)

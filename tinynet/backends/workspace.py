@@ -33,7 +33,7 @@ class Workspace:
 
     def __init__(self) -> None:
         self.phase = "train"
-        self.frozen: dict[tuple[str, str, Shape], Array] | None = None
+        self.packed: dict[tuple[str, str, Shape], Array] | None = None
         """What was made of weights that no longer change; None while they may."""
         self._blocks: dict[tuple[str, str, str, np.dtype[np.generic]], Array] = {}
         self._views: dict[tuple[str, str, str, np.dtype[np.generic], Shape], Array] = {}
@@ -69,9 +69,9 @@ class Memory:
         return self.workspace is not None and self.workspace.phase == "train"
 
     @property
-    def is_frozen(self) -> bool:
+    def is_packed(self) -> bool:
         """Whether weights no longer change, so that forms of them are worth keeping."""
-        return self.workspace is not None and self.workspace.frozen is not None
+        return self.workspace is not None and self.workspace.packed is not None
 
     def own(self, role: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
         """To write a result into: valid until the same operation of this layer runs again."""
@@ -84,18 +84,18 @@ class Memory:
     def from_weights(
         self, role: str, shape: Shape, dtype: np.dtype[Any], fill: Callable[[Array], None]
     ) -> Array:
-        """What `fill` makes of this layer's weights: each time in scratch memory, once if they are frozen."""
-        if self.workspace is None or self.workspace.frozen is None:
+        """What `fill` makes of this layer's weights: each time in scratch memory, once if they are packed."""
+        if self.workspace is None or self.workspace.packed is None:
             array = self.scratch(role, shape, dtype)
             fill(array)
             return array
         key = (self.owner, role, shape)
-        if key not in self.workspace.frozen:
+        if key not in self.workspace.packed:
             with threads.not_noted():
                 array = aligned_empty(math.prod(shape), dtype).reshape(shape)
                 fill(array)
-            self.workspace.frozen[key] = array
-        return self.workspace.frozen[key]
+            self.workspace.packed[key] = array
+        return self.workspace.packed[key]
 
     def _array(self, owner: str, role: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
         if self.workspace is None:

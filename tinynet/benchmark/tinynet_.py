@@ -65,8 +65,8 @@ class Peer:
         return loss
 
     def infer(self, x: Array) -> Array:
-        if not self.model.is_frozen:
-            self.model.freeze()
+        if not self.model.is_packed:
+            self.model.pack()
         return self.model.predict(x)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tinynet import audit, runs
@@ -11,42 +11,43 @@ from tinynet.callbacks import read_log
 from tinynet.classical.models import Scored
 from tinynet.classical.rows import Rows
 from tinynet.data import overlap
-from tinynet.data.datasets import Dataset, Split
+from tinynet.data.datasets import Split
 from tinynet.errors import ConfigError, RunError
+from tinynet.lineage import Load
 from tinynet.model import EVALUATION_BATCH
-
-Load = Callable[[runs.Settings], Dataset]
 
 
 def check_unseen(folder: Path, rows: Rows, load: Load) -> Split:
     """The images that the run in `folder` learned from, once none of them is among what it is judged by.
 
-    They are found in the run's own data set (`load`), cut as its recipe says, and compared by their pixels.
-    An image that the rows to learn from hold as well is no leak: the classical models saw it too. Raises
-    RunError for a run that is not finished, or whose data set is another now, and for a leak.
+    They are found in the run's own data set (`load`), cut as its recipe says, and compared by their pixels;
+    so are those of the runs from whose weights it started. An image that the rows to learn from hold as well
+    is no leak: the classical models saw it too. Raises RunError for a run that is not finished, whose data
+    set is another now, or that started from weights of unknown training, and for a leak.
     """
     settings = runs.read_settings(folder)
-    if not (folder / "model.safetensors").exists():
-        raise RunError(
-            f"the run in {folder} is not finished",
-            expected="a model.safetensors",
-            received="none",
-            fix=f"finish it: tinynet train --resume {folder}",
-        )
-    trained, held_out = audit.parts(settings, load(settings))
-    for seen, use in ((trained, "was trained on"), (held_out, "was validated by")):
-        for images, what in ((rows.validation.images, "validation rows"), (rows.test, "test table's rows")):
-            leaked = overlap(images, seen.images)
-            leaked &= ~overlap(images, rows.train.images)
-            if leaked.any():
-                raise RunError(
-                    f"the net in {folder} {use} images it would be judged by",
-                    expected=f"none of the {len(images):,} {what} among its {len(seen):,} images",
-                    received=f"{int(leaked.sum()):,} of them, pixel for pixel",
-                    fix="train one on the same rows: `tinynet classical … --rows FOLDER` writes them, then "
-                    "`tinynet train --dataset FOLDER`",
-                )
-    return trained
+    runs.final_model(folder)
+    generations = list(audit.generations(settings, load(settings), load))
+    for each, trained, held_out in generations:
+        start = "" if each is settings else f"started from {each.name}, which "
+        for seen, use in ((trained, "was trained on"), (held_out, "was validated by")):
+            _check_none_of(rows, seen, f"the net in {folder} {start}{use} images it would be judged by")
+    return generations[0][1]
+
+
+def _check_none_of(rows: Rows, seen: Split, leak: str) -> None:
+    """Raise RunError, saying `leak`, if any of the images to judge by is among the images `seen`."""
+    for images, what in ((rows.validation.images, "validation rows"), (rows.test, "test table's rows")):
+        leaked = overlap(images, seen.images)
+        leaked &= ~overlap(images, rows.train.images)
+        if leaked.any():
+            raise RunError(
+                leak,
+                expected=f"none of the {len(images):,} {what} among its {len(seen):,} images",
+                received=f"{int(leaked.sum()):,} of them, pixel for pixel",
+                fix="train one on the same rows: `tinynet classical … --rows FOLDER` writes them, then "
+                "`tinynet train --dataset FOLDER`",
+            )
 
 
 def score_runs(

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tinynet.cli import options
+
+if TYPE_CHECKING:
+    from tinynet.data.datasets import Dataset, Split
+    from tinynet.lineage import Load
+    from tinynet.runs import Settings
 
 SHOWN = 5
 """Lines said of a check that fails."""
@@ -34,7 +41,8 @@ def command(
 
     The training's figures come from the log, the test's from predictions.csv, and the predictions from the
     saved weights on the run's data set. Images that lie in two of the training, validation and test images
-    are found by their pixels. Exits with 1 where anything does not hold.
+    are found by their pixels, also in what a run has seen from whose weights RUN started. Exits with 1 where
+    anything does not hold.
 
     \b
     Examples:
@@ -51,15 +59,19 @@ def command(
     from tinynet.data import read_csv
 
     click.get_current_context().with_resource(thread_budget.limit(threads))
+
+    def load(settings: Settings) -> Dataset:
+        return load_dataset(settings.dataset, data_dir or settings.data_dir)
+
     settings = runs.read_settings(run)
-    dataset = load_dataset(settings.dataset, data_dir or settings.data_dir)
-    trained, _ = audit.parts(settings, dataset)
+    dataset = load(settings)
     more = (
-        audit.unseen(read_csv(table)[0], trained.images, f"no image of {table} among the training images")
+        audit.unseen(read_csv(table)[0], trained.images, f"no image of {table} among the training images{of}")
         for table in tables
+        for of, trained in _learned_from(settings, dataset, load)
     )
     done = failed = 0
-    for check in chain(audit.audit(run, dataset, backend=backend), more):
+    for check in chain(audit.audit(run, dataset, load=load, backend=backend), more):
         done, failed = done + 1, failed + bool(check.wrong)
         verdict = "[bold red]does not hold[/]" if check.wrong else "[green]holds[/]"
         console.print(f"{verdict}  {escape(check.name)}", soft_wrap=True)
@@ -71,3 +83,11 @@ def command(
         console.print(f"{failed} of {done} checks do not hold.", style="bold red")
         sys.exit(1)
     console.print(f"All {done} checks hold.", style="bold green")
+
+
+def _learned_from(settings: Settings, dataset: Dataset, load: Load) -> Iterator[tuple[str, Split]]:
+    """What to say after "training images", and the images: of a run, and of the runs it started from."""
+    from tinynet import audit
+
+    for each, trained, _ in audit.generations(settings, dataset, load):
+        yield "" if each is settings else f" of {each.name}, which it started from", trained

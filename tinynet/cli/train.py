@@ -17,7 +17,7 @@ INTERRUPTED = 130
 
 
 @click.command()
-@click.argument("architecture", default="cnn")
+@click.argument("architecture", required=False)
 @click.option(
     "--recipe",
     "variant",
@@ -25,6 +25,19 @@ INTERRUPTED = 130
     default="ours",
     show_default=True,
     help="Train a named architecture our way, or by the settings of the system it comes from.",
+)
+@click.option(
+    "--from",
+    "parent",
+    type=click.Path(path_type=Path),
+    help="Start from the weights of this finished run, or of a safetensors file.",
+)
+@click.option(
+    "--freeze",
+    multiple=True,
+    metavar="PATTERN",
+    help='With --from: layers or parameters that keep those weights, such as "conv2d_*" or dense_1.W; may be '
+    "given several times.",
 )
 @click.option("--epochs", type=click.IntRange(min=0), help="Passes over the training images.")
 @click.option("--batch", "--batch-size", "batch_size", type=click.IntRange(min=1), help="Images in a batch.")
@@ -55,14 +68,24 @@ INTERRUPTED = 130
     show_default=True,
     help="Seconds between checkpoints within an epoch (there is one at every epoch's end as well).",
 )
+@click.option("--tensorboard", is_flag=True, help="Write a log for TensorBoard, too; needs tensorboardX.")
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with the run in this folder.")
 def command(
-    architecture: str, resume: Path | None, threads: int | None, save_every: float, **asked: Any
+    architecture: str | None,
+    resume: Path | None,
+    threads: int | None,
+    save_every: float,
+    tensorboard: bool,
+    **asked: Any,
 ) -> None:
     """Train ARCHITECTURE: a name (linear, mlp, lenet, kaggle-cnn, cnn) or a TOML file; cnn by default.
 
     What is not given comes from the architecture's recipe. The run's folder gets the configuration, the log,
     checkpoints, predictions, plots and a report. Ctrl-C saves and says how to go on.
+
+    With --from, training goes on from what another run has learned, by that run's recipe unless ARCHITECTURE
+    is given. For other classes the last dense layer begins anew. What --freeze names does not move, the
+    statistics of BatchNorm included.
 
     \b
     Examples:
@@ -71,11 +94,15 @@ def command(
       tinynet train kaggle-cnn --recipe reference
       tinynet train lenet --optimizer SGD --lr 0.05 --schedule Cosine
       tinynet train my.toml --dataset fashion-mnist --out runs/clothes
+      tinynet train --from runs/cnn-1 --freeze "conv2d_*" --dataset fashion-mnist
       tinynet train --resume runs/cnn-1
     """
     from tinynet import threads as thread_budget
     from tinynet.cli.console import TrainingProgress, console
+    from tinynet.tensorboard import check_installed
 
+    if tensorboard:
+        check_installed()
     click.get_current_context().with_resource(thread_budget.limit(threads))
     run = _resumed(resume, asked["data_dir"]) if resume else _started(architecture, **asked)
     model, trainer = run.trainer.model, run.trainer
@@ -84,9 +111,10 @@ def command(
         f"{trainer.train.samples:,} training images, {model.backend.name} backend, "
         f"{thread_budget.size()} threads, into {run.folder}"
     )
+    _say_origin(run)
     progress = TrainingProgress()
     try:
-        complete = run.train([progress], save_every=save_every)
+        complete = run.train([progress], save_every=save_every, tensorboard=tensorboard)
     finally:
         progress.close()
     if not complete:
@@ -100,14 +128,23 @@ def command(
     _say_result(run, report)
 
 
-def _started(architecture: str, **asked: Any) -> Any:
-    from tinynet import backends, recipe, runs
+def _started(architecture: str | None, **asked: Any) -> Any:
+    from tinynet import backends, lineage, recipe, runs
     from tinynet.cli.console import load_dataset
 
+    if asked["freeze"] and not asked["parent"]:
+        raise click.UsageError("--freeze goes with --from: what is frozen keeps the weights of another run.")
     reference = asked["variant"] == "reference"
-    chosen = _with_options(recipe.load(architecture, reference=reference), asked)
+    if reference and asked["parent"] and not architecture:
+        raise click.UsageError("--recipe goes with an ARCHITECTURE; without one, that of --from is kept.")
+    found = lineage.find(asked["parent"]) if asked["parent"] else None
+    if found and not architecture:
+        plan, name = found.recipe, found.name
+    else:
+        architecture = architecture or "cnn"
+        plan, name = recipe.load(architecture, reference=reference), Path(architecture).stem
+    chosen = _with_options(plan, asked)
     backend = backends.get(asked["backend"], convolution=asked["convolution"]).name
-    name = Path(architecture).stem
     dataset = load_dataset(asked["dataset"], asked["data_dir"])
     settings = runs.Settings(
         name=name,
@@ -120,6 +157,8 @@ def _started(architecture: str, **asked: Any) -> Any:
         dtype=asked["dtype"],
         command=shlex.join(["tinynet", *sys.argv[1:]]),
         convolution=asked["convolution"],
+        parent=found.parent if found else None,
+        freeze=list(asked["freeze"]),
     )
     return runs.Run.start(asked["out"] or runs.next_folder(name), settings, dataset)
 
@@ -148,7 +187,7 @@ def _refuse_changes(context: click.Context) -> None:
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and name not in ("resume", "threads", "data_dir", "save_every"):
+        if given and name not in ("resume", "threads", "data_dir", "save_every", "tensorboard"):
             raise click.UsageError(f"{parameter.get_error_hint(context)} does not go with --resume.")
 
 
@@ -167,6 +206,18 @@ def _with_options(chosen: Any, asked: dict[str, Any]) -> Any:
         optimizer = changes.get("optimizer", training.optimizer)
         changes["optimizer"] = {**optimizer, "learning_rate": asked["learning_rate"]}
     return dataclasses.replace(chosen, training=dataclasses.replace(training, **changes))
+
+
+def _say_origin(run: Any) -> None:
+    """From which weights the run started, and which of them stay."""
+    from tinynet.cli.console import console
+
+    parent, store = run.settings.parent, run.trainer.model.store
+    if parent:
+        anew = f"; {parent.anew} begins anew, for other classes" if parent.anew else ""
+        console.print(f"Started from {parent.path} (weights {parent.weights_sha256[:16]}){anew}.")
+    if store.frozen:
+        console.print(f"Frozen: {', '.join(run.settings.freeze)}; {store.learning_count:,} parameters learn.")
 
 
 def _leave_interrupted(run: Any) -> NoReturn:
@@ -188,3 +239,5 @@ def _say_result(run: Any, report: dict[str, Any]) -> None:
     if run.dataset.notice:
         console.print("Measured on the bundled sample's test images, not on MNIST's 10,000.", style="yellow")
     console.print(f"Report: {run.folder / 'report.md'}   try: tinynet evaluate {run.folder}")
+    if (run.folder / "tensorboard").exists():
+        console.print(f"For TensorBoard: tensorboard --logdir {run.folder.parent}")

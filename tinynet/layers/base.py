@@ -23,7 +23,8 @@ class Layer(ABC):
     - `forward(x, train=, key=)`: return the output and whatever `backward` needs;
     - `backward(dy, cache)`: given ∂L/∂y, write ∂L/∂θ into `self.grads` and return ∂L/∂x.
 
-    The model sets the rest: `name`, the views `params`, `grads` and `state`, the backend's operations `ops`.
+    The model sets the rest: `name`, the views `params`, `grads` and `state`, the backend's operations `ops`,
+    and whether it is `frozen`.
     """
 
     name: str = field(default="", init=False, repr=False)
@@ -32,6 +33,8 @@ class Layer(ABC):
     dtype: str = field(default="float32", init=False, repr=False)
     needs_dx: bool = field(default=True, init=False, repr=False)
     """False where nothing before this layer learns: then `backward` need not return ∂L/∂x."""
+    frozen: bool = field(default=False, init=False, repr=False)
+    """Whether it has parameters and all of them are frozen: then nothing that it keeps may move."""
     param_specs: list[Spec] = field(default_factory=list, init=False, repr=False)
     state_specs: list[Spec] = field(default_factory=list, init=False, repr=False)
     params: Views = field(default_factory=Views, init=False, repr=False)

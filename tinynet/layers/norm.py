@@ -21,7 +21,7 @@ class BatchNorm(Layer):
     Moving x also shifts the mean (second term) and stretches the variance (third): the result has mean 0
     and no component along x̂. For evaluation μ and σ² are running averages,
     running ← momentum · running + (1 - momentum) · batch, the variance taken unbiased (m / (m - 1));
-    y is then linear in x and ∂L/∂x = γ / √(σ² + ε) · dy.
+    y is then linear in x and ∂L/∂x = γ / √(σ² + ε) · dy. A frozen layer does so in training, too.
 
     (Ioffe & Szegedy: "Batch normalization", 2015, algorithms 1 and 2.)
     """
@@ -47,23 +47,25 @@ class BatchNorm(Layer):
         self.check_input(x)
         p, running = self.params, self.state
         rows = x.reshape(-1, x.shape[-1])
-        if not train:
+        if not train or self.frozen:
+            # A frozen layer is to stay the function that it was. By the statistics of each batch it would be
+            # another one every time, and what learns behind it would not fit the one it is evaluated by.
             y = self.ops.batchnorm_inference(
                 rows, p.gamma, p.beta, running.mean, running.variance, self.epsilon
             )
-            return y.reshape(x.shape), (train, rows)
+            return y.reshape(x.shape), (False, rows)
         y, mean, variance, saved = self.ops.batchnorm(rows, p.gamma, p.beta, self.epsilon)
         m = len(rows)
         self._average(running.mean, mean)
         self._average(running.variance, variance * (m / max(m - 1, 1)))
-        return y.reshape(x.shape), (train, saved)
+        return y.reshape(x.shape), (True, saved)
 
     def backward(self, dy: Array, cache: Any) -> Array | None:
         self.check_gradient(dy)
         p, g, running = self.params, self.grads, self.state
         rows = dy.reshape(-1, dy.shape[-1])
-        train, saved = cache
-        if train:
+        by_the_batch, saved = cache
+        if by_the_batch:
             dx = self.ops.batchnorm_backward(rows, saved, p.gamma, g.gamma, g.beta)
         else:
             inverse_std = 1.0 / self.ops.xp.sqrt(running.variance + self.epsilon)
