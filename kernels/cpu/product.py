@@ -42,6 +42,38 @@ def product(start, stop, a, a_strides, b, b_strides, before, c, depth, chunk, fl
 
 
 @jit
+def product_of_parts(start, stop, a, a_strides, b, b_strides, nothing, sums, depth, chunk, tile):
+    """sums[k] (M, N) of sums (K, M, N): the k-th of K equal parts of the depth of A · B, k in [start, stop).
+
+    Each part has columns of A and rows of B of its own. So of a B that changes from one product to the next,
+    row by row on the same threads, each finds its rows in its own core's cache. `nothing`: an empty matrix.
+    """
+    share = (depth + len(sums) - 1) // len(sums)
+    down = (sums.shape[1] + len(tile[0]) - 1) // len(tile[0])
+    width = len(tile[1]) * len(tile[2])
+    tiles = down * ((sums.shape[2] + width - 1) // width)
+    for k in range(start, stop):
+        first = k * share
+        count = max(0, min(share, depth - first))
+        left, right = a[first * a_strides[1] :], b[first * b_strides[1] :]
+        lowest = a.dtype.type(-np.inf)
+        product(
+            0, tiles, left, a_strides, right, b_strides, nothing, sums[k], count, chunk, lowest, False, tile
+        )
+
+
+@jit
+def add_parts(start, stop, sums, bias, floor, c):
+    """Rows [start, stop) of c (M, N) = bias + Σ of sums (K, M, N), in order, at least `floor`."""
+    for m in range(start, stop):
+        for n in range(c.shape[1]):
+            value = bias[n]
+            for k in range(len(sums)):
+                value += sums[k, m, n]
+            c[m, n] = floor if value < floor else value
+
+
+@jit
 def pack(start, stop, b, panels):
     """panels (N / width, M, width) of b (M, N), the last one filled up with 0."""
     M, N = b.shape

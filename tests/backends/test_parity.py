@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tinynet import recipe, threads
 from tinynet.augmentation import Augmentation, gaussian
 from tinynet.backends.base import Backend
-from tinynet.backends.numba_ import NumbaBackend
+from tinynet.backends.numba_ import WORTH_HALVING, NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend, output_size
 from tinynet.backends.workspace import Workspace
 from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
@@ -537,6 +537,35 @@ def test_max_pooling_that_does_the_backward_of_the_relu_before_it(
         results.append([y, model.backward(dy, tape, input_gradient=True)])
     assert (results[0][0][1:] == 0).any() or pool == {"window": 16}
     assert_close(*results, dtype)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("shape", [(64, 784, 128), (63, 901, 75), (2, 70_001, 32)])
+def test_deep_products_in_halves(shape: tuple[int, int, int], dtype: str) -> None:
+    """With and without a ReLU, the same bits on any number of threads; NaN shows."""
+    N, I, O = shape
+    assert WORTH_HALVING <= N * I * O < 2 * WORTH_HALVING
+    rng = np.random.default_rng(0)
+    x, W, b = (rng.standard_normal(size).astype(dtype) for size in ((N, I), (I, O), (O,)))
+    x[0, 0] = np.nan
+    for layers in ([Dense(O)], [Dense(O), ReLU()]):
+        results = []
+        for count in (1, 2, 3):
+            with threads.limit(count):
+                results.append(small_model(layers, NumbaBackend(), dtype, W, b).forward(x)[0].copy())
+        reference = small_model(layers, NumpyBackend(), dtype, W, b).forward(x)[0]
+        assert np.isnan(results[0][0]).all()
+        assert_close([results[0][1:] / I], [reference[1:] / I], dtype)
+        for other in results[1:]:
+            np.testing.assert_array_equal(other, results[0])
+
+
+def small_model(layers: list[Any], backend: Backend, dtype: str, W: Any, b: Any) -> Sequential:
+    """A model of new layers like these, the first with the weights W and b."""
+    fresh = [Dense(layer.units) if isinstance(layer, Dense) else ReLU() for layer in layers]
+    model = Sequential(fresh, (len(W),), backend=backend, dtype=dtype)
+    fresh[0].params.W[...], fresh[0].params.b[...] = W, b
+    return model
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="uncompiled kernels have temporaries")

@@ -52,6 +52,8 @@ FETCH = 8
 """Multiply-adds that take as long as reading a value that is in no cache."""
 FEW = 8
 """Rows that are read in less time than packed weights, which lie in one piece, save."""
+WORTH_HALVING = 2 * WORTH_A_THREAD
+"""Multiply-adds from which, up to twice as many, a deep product is work for two threads."""
 CHUNK = 1 << 14
 """Elements of one partial sum."""
 NUMBERS = "?bBhHiIlLqQfd"
@@ -162,7 +164,11 @@ class NumbaBackend(NumpyBackend):
         strides = (width, O)
         if self.memory.is_packed and N <= FEW:
             W, strides = packed(W, width, self.memory), (I * width, width)
-        _product(x, (I, 1), W, strides, b, y, I, tile, self._floor, by_row=N > O)
+        if WORTH_HALVING <= N * I * O < 2 * WORTH_HALVING and min(N, O) > 1 and 4 * max(N, O) <= I:
+            sums = self.memory.scratch("halves", (2, N, O), x.dtype)
+            _product_in_halves(x, (I, 1), W, strides, b, y, I, tile, self._floor, sums)
+        else:
+            _product(x, (I, 1), W, strides, b, y, I, tile, self._floor, by_row=N > O)
         return y
 
     def dense_backward(
@@ -497,6 +503,30 @@ def _product(
     flat_a, flat_b = a.reshape(-1), b.reshape(-1)
     arguments = (flat_a, a_strides, flat_b, b_strides, before, c, depth, chunk, floor, by_row, tile)
     threads.over(product.product, tiles, *arguments, least=least)
+
+
+def _product_in_halves(
+    a: Array,
+    a_strides: Pair,
+    b: Array,
+    b_strides: Pair,
+    bias: Array,
+    c: Array,
+    depth: int,
+    tile: Any,
+    floor: float,
+    sums: Array,
+) -> None:
+    """The same for a deep product, through sums (2, M, N): each thread has half of the depth.
+
+    The first layer's weights are then read where the optimiser has just written them, by the same thread.
+    """
+    chunk = DEPTH if c.shape[0] % len(tile[0]) == 0 else depth
+    nothing = np.empty((0, 0), c.dtype)
+    factors = (a.reshape(-1), a_strides, b.reshape(-1), b_strides)
+    threads.over(product.product_of_parts, len(sums), *factors, nothing, sums, depth, chunk, tile)
+    least = -(-LEAST // c.shape[1])
+    threads.over(product.add_parts, len(c), sums, bias, c.dtype.type(floor), c, least=least)
 
 
 def _contiguous(array: Array, dtype: Any = None) -> Array:
