@@ -39,7 +39,7 @@ from tinynet import Sequential, Trainer, backends, config, recipe, threads
 from tinynet.benchmark.harness import machine
 from tinynet.benchmark.rows import BATCH
 from tinynet.kernels.cpu import brgemm
-from tinynet.layers import Layer
+from tinynet.layers import Dropout, Layer
 from tinynet.losses import LOSSES
 from tinynet.training import StepEnd
 
@@ -257,6 +257,29 @@ class Step(NamedTuple):
     operations: list[Operation]
 
 
+class Inference(NamedTuple):
+    """A packed model's answer to a batch of images: the work of each layer, and the seconds of it all."""
+
+    net: str
+    batch: int
+    work: list[Work]
+    seconds: float
+
+
+def measure_inference(net: str, batch: int, times: int) -> Inference:
+    """The median over `times` predictions of one batch of noise."""
+    model = Sequential.from_config(recipe.load(net).as_table(), backend="numba")
+    images = np.random.default_rng(0).integers(0, 256, (batch, *model.input_shape), np.uint8)
+    model.pack()
+    taken = []
+    for _ in range(SKIPPED + times):
+        began = time.perf_counter()
+        model.predict(images)
+        taken.append(time.perf_counter() - began)
+    work = [forward_work(layer, batch) for layer in model.layers if not isinstance(layer, Dropout)]
+    return Inference(net, batch, work, statistics.median(taken[SKIPPED:]))
+
+
 def measure_step(net: str, batch: int, steps: int) -> Step:
     """The operations of a net's training step, each the median over `steps`."""
     trainer = make_trainer(net, batch, SKIPPED + steps, record=False)
@@ -363,7 +386,9 @@ def kind_of(operation: Operation) -> str:
     return "all others"
 
 
-def as_markdown(report: dict[str, Any], roofs: list[Roofs], steps: list[Step]) -> str:
+def as_markdown(
+    report: dict[str, Any], roofs: list[Roofs], steps: list[Step], inferences: list[Inference]
+) -> str:
     top = roofs[-1]
     lines = [
         "# Roofline: each operation beside what this machine can do",
@@ -397,6 +422,17 @@ def as_markdown(report: dict[str, Any], roofs: list[Roofs], steps: list[Step]) -
         lines.append(
             f"| {step.net}, batch {step.batch} | {' | '.join(figures)} | {least / step.seconds:.0%} |"
         )
+    lines += [
+        "",
+        "Inference, weights packed, images not yet scaled:",
+        "",
+        "| inference | Σ attainable, ms | measured, ms | attainable / measured |",
+        "|---|---:|---:|---:|",
+    ]
+    for each in inferences:
+        least = sum(map(top.attainable, each.work))
+        figures = f"{1e3 * least:.3f} | {1e3 * each.seconds:.3f} | {least / each.seconds:.0%}"
+        lines.append(f"| {each.net}, batch {each.batch} | {figures} |")
     for step in steps:
         lines += [
             "",
@@ -472,7 +508,9 @@ def draw(path: Path, roofs: Roofs, steps: list[Step]) -> None:
     plt.close(figure)
 
 
-def write(out: Path, report: dict[str, Any], roofs: list[Roofs], steps: list[Step]) -> None:
+def write(
+    out: Path, report: dict[str, Any], roofs: list[Roofs], steps: list[Step], inferences: list[Inference]
+) -> None:
     """roofline.json, .md and .png."""
     out.mkdir(parents=True, exist_ok=True)
     top = roofs[-1]
@@ -487,9 +525,14 @@ def write(out: Path, report: dict[str, Any], roofs: list[Roofs], steps: list[Ste
         }
         for step in steps
     ]
-    everything = report | {"roofs": [each._asdict() for each in roofs], "steps": found}
+    answers = [
+        {"net": each.net, "batch": each.batch, "seconds": each.seconds}
+        | {"attainable": sum(map(top.attainable, each.work))}
+        for each in inferences
+    ]
+    everything = report | {"roofs": [each._asdict() for each in roofs], "steps": found, "inference": answers}
     (out / "roofline.json").write_text(json.dumps(everything, indent=1) + "\n", "utf-8")
-    (out / "roofline.md").write_text(as_markdown(report, roofs, steps), "utf-8")
+    (out / "roofline.md").write_text(as_markdown(report, roofs, steps, inferences), "utf-8")
     draw(out / "roofline.png", top, steps)
 
 
@@ -506,8 +549,9 @@ def main(nets: str, count: int, seconds: float, number: int | None, out: Path, d
     roofs = [measure_roofs(each, seconds) for each in sorted({1, number})]
     with threads.limit(number):
         steps = [measure_step(net, BATCH[net], count) for net in nets.split(",")]
+        inferences = [measure_inference(net, n, count) for net in nets.split(",") for n in (1, 256)]
     report = {"date": date, "machine": machine(), "threads": number, "measured_steps": count}
-    write(out, report, roofs, steps)
+    write(out, report, roofs, steps, inferences)
     console = Console(highlight=False)
     for step in steps:
         least, measured = totals(step, roofs[-1])

@@ -84,10 +84,14 @@ def test_a_step_and_its_files(tmp_path: Path) -> None:
     assert "dense_2 dW + dX" in names
     assert min(step.seconds, *(operation.seconds for operation in step.operations)) > 0
     roofs = [ROOFS._replace(threads=1), ROOFS]
-    roofline.write(tmp_path, {"date": "?", "machine": "?"}, roofs, [step])
+    answer = roofline.measure_inference("mlp", 3, times=2)
+    assert answer.seconds > 0
+    assert sum(work.flops for work in answer.work) > 3 * 2 * 101_632  # of the dense layers
+    roofline.write(tmp_path, {"date": "?", "machine": "?"}, roofs, [step], [answer])
     text = (tmp_path / "roofline.md").read_text("utf-8")
     assert "| | 1 thread | 2 threads |" in text
     assert "| adam | 101,770 |" in text
+    assert "| mlp, batch 3 |" in text
     found = json.loads((tmp_path / "roofline.json").read_text("utf-8"))
     assert len(found["steps"][0]["operations"]) == len(names)
     assert (tmp_path / "roofline.png").stat().st_size > 0
