@@ -15,11 +15,8 @@ from tinynet.pages import percent, table
 
 RESULTS = Path(__file__).parent / "results" / "classical.md"
 COMMANDS = """\
-tinynet classical --dataset mnist --rows rows
-tinynet train cnn --dataset rows --out runs/cnn-on-rows
-tinynet train mlp --dataset rows --out runs/mlp-on-rows
-tinynet classical --dataset mnist --run runs/cnn-on-rows --run runs/mlp-on-rows --out runs/classical
-python bench/classical.py runs/classical"""
+tinynet reproduce R4
+python bench/classical.py runs/R4/report-1"""
 REFERENCE = {
     "random forest": ("96.55 %", "96.36 %"),
     "PCA, random forest": ("93.75 %", "93.97 %"),
@@ -44,8 +41,8 @@ def as_markdown(report: dict[str, Any]) -> str:
     blocks = [
         "# The classical models, and nets on the same rows",
         f"{datetime.date.today()}, on {machine['cpu']}, {machine['cores']} cores,"
-        f" {report['facts']['threads']} threads; {installed}. The nets are trained first, on the rows that"
-        " `--rows` writes:",
+        f" {report['facts']['threads']} threads; {installed}. The nets are trained first, on the same"
+        " rows:",
         f"```sh\n{COMMANDS}\n```",
         f"{rows['train']:,} rows to learn from and {rows['validation']:,} for validation: the first"
         f" {rows['train'] + rows['validation']:,} of MNIST's 60,000 training images, cut 80 to 20 by the"

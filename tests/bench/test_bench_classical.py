@@ -44,4 +44,4 @@ def test_the_page_has_each_model_and_the_reference_beside_its_own(tmp_path):
     assert "| components | 7 | 153 |" in text
     assert "| reconstruction MSE, validation rows | 12.3 | 220.2 |" in text
     assert text.count("| cnn (cnn-1) |") == 1
-    assert "tinynet classical --dataset mnist --rows rows" in text
+    assert "tinynet reproduce R4" in text
