@@ -21,6 +21,7 @@ from tinynet.kernels.cpu import elementwise
 from tinynet.layers import LAYERS
 from tinynet.layers.base import Layer
 from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
+from tinynet.recording import MOST
 from tinynet.rng import Key
 from tinynet.types import Array
 
@@ -226,6 +227,14 @@ def test_large_batches_are_not_copied_into_a_recording(programs: list[threads.Pr
     many = np.concatenate([IMAGES] * 7)[:256]
     np.testing.assert_array_equal(model.predict(many)[:40], model.predict(IMAGES))
     assert len(programs) == 1
+
+
+def test_no_more_than_some_shapes_are_kept(programs: list[threads.Program]) -> None:
+    model, plain = learned(backend(True)), learned(backend(False))
+    for count in [*range(1, MOST + 3), 1]:
+        np.testing.assert_array_equal(model.predict(IMAGES[:count]), plain.predict(IMAGES[:count]))
+    assert len(programs) == MOST + 3  # the first was forgotten, and recorded again
+    assert len(model._infer._recordings) == MOST
 
 
 def test_training_goes_on_after_predictions_on_a_packed_model() -> None:

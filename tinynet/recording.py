@@ -15,6 +15,8 @@ from tinynet.types import Array
 
 LARGEST = 1 << 18
 """Bytes of a batch worth a copy: what is done to a larger one takes far longer than Python does."""
+MOST = 16
+"""Recordings kept at a time; with more shapes than that, the oldest goes."""
 
 
 class Recorder:
@@ -39,6 +41,8 @@ class Recorder:
         key = tuple((array.shape, array.dtype) for array in batch)
         recording = self._recordings.get(key)
         if recording is None:
+            if len(self._recordings) == MOST:
+                del self._recordings[next(iter(self._recordings))]
             recording = self._recordings[key] = _Recording(self._backend, self._compute, batch)
             return recording.results
         return recording(*batch)
