@@ -53,10 +53,7 @@ def parts(settings: runs.Settings, dataset: Dataset) -> tuple[Split, Split]:
             received=dataset.sha256,
             fix="name the folder with the original data: --data-dir",
         )
-    count, held_out = recipe.from_table(settings.recipe).training.cut(len(dataset.train))
-    images, labels = dataset.train.images, dataset.train.labels
-    end = count + held_out
-    return Split(images[:count], labels[:count]), Split(images[count:end], labels[count:end])
+    return runs.parts(recipe.from_table(settings.recipe).training, dataset.train)
 
 
 def generations(

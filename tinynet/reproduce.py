@@ -21,6 +21,7 @@ from tinynet.data import kaggle
 from tinynet.data.datasets import Dataset
 from tinynet.errors import RunError
 from tinynet.files import write_atomic
+from tinynet.pages import write_json
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ def write_report(
         "outcomes": [asdict(each) | {"mean": each.mean, "deviation": each.deviation} for each in outcomes],
         **about,
     }
-    write_atomic(folder / "report.json", (json.dumps(table, indent=1) + "\n").encode())
+    write_json(folder / "report.json", table)
     rows = [COLUMNS, ["---", "---:", "---:", "---", "---:"], *(each.cells() for each in outcomes)]
     machine = about["machine"]
     lines = [

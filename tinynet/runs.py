@@ -110,12 +110,17 @@ def trainer_on(
     freeze: Sequence[str] = (),
 ) -> Trainer:
     """A new model, ready to learn from the first images of `train`, validated by those the plan holds out."""
-    count, held_out = plan.training.cut(len(train))
+    learned, held_out = parts(plan.training, train)
     model = Sequential.from_config(plan.as_table(), backend=backend, dtype=dtype, seed=seed, freeze=freeze)
-    end = count + held_out
-    validation = (train.images[count:end], train.labels[count:end]) if held_out else None
-    samples = train.images[:count], train.labels[:count]
-    return trainer_for(plan.training, model, samples, validation=validation)
+    validation = (held_out.images, held_out.labels) if len(held_out) else None
+    return trainer_for(plan.training, model, (learned.images, learned.labels), validation=validation)
+
+
+def parts(plan: recipe.Training, train: Split) -> tuple[Split, Split]:
+    """The samples of a training set that the plan learns from, and those it is validated by."""
+    count, held_out = plan.cut(len(train))
+    images, labels, end = train.images, train.labels, count + held_out
+    return Split(images[:count], labels[:count]), Split(images[count:end], labels[count:end])
 
 
 def monitors(plan: recipe.Training) -> list[Monitor]:

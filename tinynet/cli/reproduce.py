@@ -136,9 +136,6 @@ def _beside_the_classical(
         )
         folders.append(folder / name)
         reproduce.train_once(folders[-1], asked, split, listen, thread_budget.size())
-    number = 1
-    while (out := folder / f"report-{number}").exists():
-        number += 1
     click.get_current_context().invoke(
         report,
         kaggle=None,
@@ -149,7 +146,7 @@ def _beside_the_classical(
         seed=42,
         backend=settings["backend"],
         threads=thread_budget.size(),
-        out=out,
+        out=runs.next_folder("report", folder),
     )
 
 
