@@ -33,7 +33,7 @@ RESULTS = Path(__file__).parent / "results" / "backends.md"
 BATCH = 128
 PAUSE = 0.03
 """Seconds between turns: OpenBLAS' threads spin on after a product and would take a core from the next."""
-NO_PADDING, UNIT = ((0, 0), (0, 0)), (1, 1)
+NO_PADDING = ((0, 0), (0, 0))
 
 Operation = Callable[[Backend], Any]
 
@@ -59,21 +59,25 @@ def normal(*shape: int) -> np.ndarray:
     return np.random.default_rng(sum(shape)).standard_normal(shape, dtype=np.float32)
 
 
-def convolution(size: int, channels: int, filters: int, kernel: int = 3) -> dict[str, Operation]:
+def convolution(
+    size: int, channels: int, filters: int, kernel: int = 3, stride: int = 1
+) -> dict[str, Operation]:
     x, W, b = normal(BATCH, size, size, channels), normal(kernel, kernel, channels, filters), normal(filters)
-    out = size - kernel + 1
+    out, steps = (size - kernel) // stride + 1, (stride, stride)
     dy, dW, db = normal(BATCH, out, out, filters), np.empty_like(W), np.empty_like(b)
     saved: dict[str, Any] = {}
 
     def forward(ops: Backend) -> None:
-        saved[ops.name] = ops.conv2d(x, W, b, UNIT, NO_PADDING)[1]
+        saved[ops.name] = ops.conv2d(x, W, b, steps, NO_PADDING)[1]
 
     def backward(ops: Backend) -> Any:
         if ops.name not in saved:
             forward(ops)
-        return ops.conv2d_backward(dy, saved[ops.name], W, dW, db, UNIT, NO_PADDING, True)
+        return ops.conv2d_backward(dy, saved[ops.name], W, dW, db, steps, NO_PADDING, True)
 
     name = f"conv2d {kernel}x{kernel}, {size}x{size}x{channels} to {filters}"
+    if stride > 1:
+        name += f", stride {stride}"
     return {name: forward, f"{name}, backward": backward}
 
 
@@ -233,6 +237,7 @@ def heading(count: int) -> str:
 def main(only: str, seconds: float, counts: tuple[int, ...], markdown: bool) -> None:
     """Compare the backends, operation by operation."""
     operations = convolution(28, 1, 32) | convolution(26, 32, 64) | convolution(13, 32, 64, kernel=1)
+    operations |= convolution(28, 32, 32, kernel=5, stride=2)
     operations |= images() | dense(1600, 128) | dense(784, 10) | classifier()
     results = {}
     for count in counts or sorted({1, threads.budget()}):

@@ -5,7 +5,17 @@ stride · C values apart. So the product of windows and kernel needs no copy, on
 
     forward    C: P pixels of an output row × filters      r: window rows (KH)     t: a window row (KW·C)
     gradient   C: P weights of a window row × filters      q: images               r, t: output pixels
-    to input   the forward of dy, padded, with the kernel turned around and its channels and filters swapped
+    to input   for each phase of x, the forward of dy with the kernel turned around, C and F swapped
+
+Phases: row o of y has read row h of x with row i of the kernel where h + padding = o·s + i. So of the kernel,
+row h has met every s-th row alone, those with the remainder of h + padding by the stride s:
+
+    dx[h] = Σ_k dy[m - k] · W[k·s + remainder]        m = (h + padding - remainder) / s
+
+Rows h of the same remainder are a phase: a convolution of stride 1 with those rows of the kernel, whose
+results lie s rows apart in dx. Columns likewise. All s · s phases together take as many products as the
+forward, but for the borders; one convolution of dy spread out, with zeros between, would take s · s times as
+many. Where the stride is longer than the kernel, some phases meet no row of it: sums of nothing, 0.
 
 Kernels come packed in panels as wide as the tile, where there are pixels enough to pay for that. A panel is
 read for every pixel of a block of images, so that both stay in cache. Images that need padding are copied
@@ -17,20 +27,32 @@ import numpy as np
 from tinynet.kernels.cpu.brgemm import product_tile
 from tinynet.kernels.cpu.jit import jit
 
+PIXEL, APART, COUNT, FIRST, STRIDE, TAPS = range(6)
+"""Columns of a table of phases along one axis. Of the output: a phase's first pixel, how far its pixels lie
+apart, how many there are. Of the input: where its first window begins (without padding: it may be below 0),
+how far windows lie apart, how many pixels each has."""
+
 
 @jit
-def pack_turned(start, stop, W, panels):
-    """panels (C / width, KH·KW·F, width) of the kernel from dy to dx: turned, with C and F swapped."""
+def pack_turned(start, stop, W, stride, panels):
+    """panels (C / width, KH·KW·F, width) of the kernels from dy to dx, one below another for each phase.
+
+    Each is made of the rows and columns of W with one remainder by the stride: turned, with C and F swapped.
+    """
     KH, KW, C, F = W.shape
     width = panels.shape[2]
     for panel in range(start, stop):
-        for i in range(KH):
-            for j in range(KW):
-                for f in range(F):
-                    row = panels[panel, (i * KW + j) * F + f]
-                    for v in range(width):
-                        c = panel * width + v
-                        row[v] = W[KH - 1 - i, KW - 1 - j, c, f] if c < C else 0
+        rows = panels[panel]
+        at = 0
+        for down in range(stride[0]):
+            for across in range(stride[1]):
+                for i in range(KH - 1 - (KH - 1 - down) % stride[0], -1, -stride[0]):  # from the last
+                    for j in range(KW - 1 - (KW - 1 - across) % stride[1], -1, -stride[1]):
+                        for f in range(F):
+                            for v in range(width):
+                                c = panel * width + v
+                                rows[at, v] = W[i, j, c, f] if c < C else 0
+                            at += 1
 
 
 @jit
@@ -66,8 +88,8 @@ def convolve(
     y,
     block,
     channels,
-    window,
-    stride,
+    down,
+    across,
     tile,
 ):
     """y (N, OH, OW, F) from x (N, H, W·C): `share` panels of filters at a time, of `block` images at a time.
@@ -78,16 +100,16 @@ def convolve(
     padded         scratch for each slot: (block, H', W'·C); empty where x needs no padding
     corner         where an image goes in it: (top, left · C)        bias (F,), empty: none
     floor          the least value of y, e.g. 0 for a ReLU
+    down, across   tables of phases; the kernels of all pairs lie one below another in a panel
     """
     N, OH, OW, F = y.shape
     padded = padded[slot]
     height, width = len(tile[0]), len(tile[1]) * len(tile[2])
     panels = (F + width - 1) // width
     flat_y = y.reshape(-1)
-    run = window[1] * channels
     pads = padded.size > 0
     image = padded if pads else x
-    rows, line = image.shape[1], image.shape[2]
+    height_x, line = image.shape[1], image.shape[2]
     flat_x = image.reshape(-1)
     while start < stop:
         group, begin = start // N, start % N
@@ -98,18 +120,26 @@ def convolve(
                 copy_into(x, n, padded, n - begin, corner[0], corner[1])
         for panel in range(group * share, min((group + 1) * share, panels)):
             f = panel * width
-            for n in range(begin, end):
-                first = (n - begin if pads else n) * rows * line
-                for i in range(OH):
-                    for j in range(0, OW, height):
-                        at = min(j, OW - height)
-                        product_tile(
-                            tile, flat_x, first + i * stride[0] * line + at * stride[1] * channels,
-                            W, panel * W_strides[0],
-                            flat_y, ((n * OH + i) * OW + at) * F + f, bias[f:],
-                            (1, window[0], run), (0, line, 1), stride[1] * channels,
-                            (0, run * W_strides[1], W_strides[1]), F, min(width, F - f), floor,
-                        )  # fmt: skip
+            kernel = panel * W_strides[0]
+            for rows in down:
+                for columns in across:
+                    run, step = columns[TAPS] * channels, columns[STRIDE] * channels
+                    for n in range(begin, end):
+                        window = (n - begin if pads else n) * height_x * line
+                        window += (rows[FIRST] + corner[0]) * line + columns[FIRST] * channels + corner[1]
+                        pixel = (n * OH + rows[PIXEL]) * OW + columns[PIXEL]
+                        for i in range(rows[COUNT]):
+                            for j in range(0, columns[COUNT], height):
+                                at = min(j, columns[COUNT] - height)
+                                to = pixel + i * rows[APART] * OW + at * columns[APART]
+                                product_tile(
+                                    tile, flat_x, window + i * rows[STRIDE] * line + at * step,
+                                    W, kernel, flat_y, to * F + f, bias[f:],
+                                    (1, rows[TAPS], run), (0, line, 1), step,
+                                    (0, run * W_strides[1], W_strides[1]), columns[APART] * F,
+                                    min(width, F - f), floor,
+                                )  # fmt: skip
+                    kernel += rows[TAPS] * run * W_strides[1]
 
 
 @jit

@@ -61,10 +61,18 @@ def test_dense_at_every_width(vector_bits: int, dtype: str, N: int, I: int, O: i
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("C", [1, 3, 20])
-@pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((1, 1), (1, 1)), ((0, 2), (1, 0))])
-def test_convolution_at_every_width(vector_bits: int, dtype: str, C: int, padding: Any) -> None:
+@pytest.mark.parametrize(
+    ("stride", "padding"),
+    [
+        ((1, 1), ((0, 0), (0, 0))),
+        ((1, 1), ((1, 1), (1, 1))),
+        ((1, 1), ((0, 2), (1, 0))),
+        ((2, 2), ((0, 0), (0, 0))),
+    ],
+)
+def test_convolution_at_every_width(vector_bits: int, dtype: str, C: int, stride: Any, padding: Any) -> None:
     x, W = numbers((3, 9, 11, C), dtype), numbers((3, 3, C, 37), dtype, 1)
-    results = [both_ways(ops, x, W, (1, 1), padding) for ops in (NumbaBackend(), REFERENCE)]
+    results = [both_ways(ops, x, W, stride, padding) for ops in (NumbaBackend(), REFERENCE)]
     for found, expected in zip(*results, strict=True):
         assert_close(found, expected)
 
@@ -81,7 +89,7 @@ def test_both_algorithms_agree_with_the_reference(algorithm: str, data: st.DataO
         data.draw(st.integers(max(1, extent - sum(pads)), 9))
         for extent, pads in zip(window, padding, strict=True)
     ]
-    C, F = data.draw(st.sampled_from((1, 2, 17))), data.draw(st.sampled_from((1, 5, 33)))
+    C, F = data.draw(st.sampled_from((1, 4, 17))), data.draw(st.sampled_from((1, 5, 33)))
     dtype = data.draw(st.sampled_from(("float32", "float64")))
     x = numbers((data.draw(st.integers(1, 5)), *sizes, C), dtype)
     W = numbers((*window, C, F), dtype, 1)
@@ -90,13 +98,14 @@ def test_both_algorithms_agree_with_the_reference(algorithm: str, data: st.DataO
         assert_close(found, expected)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_bits_do_not_depend_on_the_number_of_threads(algorithm: str) -> None:
+def test_bits_do_not_depend_on_the_number_of_threads(algorithm: str, stride: int) -> None:
     x, W = numbers((37, 12, 13, 16), "float32"), numbers((3, 3, 16, 40), "float32", 1)
     results = []
     for count in (1, 2, 3):
         with threads.limit(count):
-            results.append(both_ways(NumbaBackend(algorithm), x, W, (1, 1), ((1, 1), (1, 1))))
+            results.append(both_ways(NumbaBackend(algorithm), x, W, (stride, stride), ((1, 1), (1, 1))))
     for one, two, three in zip(*results, strict=True):
         np.testing.assert_array_equal(one, two)
         np.testing.assert_array_equal(one, three)

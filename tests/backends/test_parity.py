@@ -19,7 +19,7 @@ from tinynet.backends.base import Backend
 from tinynet.backends.numba_ import WORTH_HALVING, NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend, output_size
 from tinynet.backends.workspace import Workspace
-from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
+from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Rescale
 from tinynet.model import Sequential
 from tinynet.rng import Key
 from tinynet.training import StepEnd, Trainer
@@ -569,10 +569,15 @@ def small_model(layers: list[Any], backend: Backend, dtype: str, W: Any, b: Any)
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="uncompiled kernels have temporaries")
-@pytest.mark.parametrize("name", ["linear", "mlp", "lenet", "cnn"])
+@pytest.mark.parametrize("name", ["linear", "mlp", "lenet", "cnn", "strided"])
 def test_a_steady_step_allocates_no_array_memory(name: str) -> None:
     """At its peak, all that Python and NumPy allocate within a step: a batch of images, and small change."""
-    model = Sequential.from_config(recipe.load(name).as_table(), backend=NumbaBackend())
+    if name == "strided":
+        strided = [Conv2D(8, 5, stride=2, padding="same"), ReLU(), Conv2D(16, 3, stride=(2, 3))]
+        layers = [Rescale(), *strided, Flatten(), Dense(10)]
+        model = Sequential(layers, (28, 28, 1), backend=NumbaBackend())
+    else:
+        model = Sequential.from_config(recipe.load(name).as_table(), backend=NumbaBackend())
     images = np.random.default_rng(0).integers(0, 256, (256, 28, 28, 1), np.uint8)
     trainer = Trainer(model, (images, np.arange(256) % 10), epochs=4, batch_size=64)
     steps = (event for event in trainer.events() if isinstance(event, StepEnd))

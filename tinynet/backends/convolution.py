@@ -7,10 +7,10 @@ the same bits for any number of threads: what is summed over images is cut into 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -139,6 +139,43 @@ class Im2col:
             threads.together([partial(task, *part, own) for part, own in parts])
 
 
+class Axis(NamedTuple):
+    """Where a direct convolution reads and writes along one axis."""
+
+    phases: Array
+    """A table, to be read only: see `kernels.cpu.direct`."""
+    padding: Pair
+    """How many pixels it reads before the input's and behind them."""
+
+    @property
+    def narrowest(self) -> int:
+        """Output pixels of the smallest phase that has any."""
+        return int(min(filter(None, self.phases[:, direct.COUNT])))
+
+
+@cache
+def forward_axis(size: int, output: int, window: int, stride: int, before: int) -> Axis:
+    """From x (`size`) to y (`output`); `before`: the padding there."""
+    return _axis([(0, 1, output, -before, stride, window)], size)
+
+
+@cache
+def gradient_axis(size: int, output: int, window: int, stride: int, before: int) -> Axis:
+    """From dy (`output`) to dx (`size`): a phase for each remainder of h + `before` by the stride."""
+    phases = []
+    for remainder in range(stride):
+        h = (remainder - before) % stride
+        taps = -(-(window - remainder) // stride)
+        phases.append((h, stride, -(-(size - h) // stride), (h + before) // stride - taps + 1, 1, taps))
+    return _axis(phases, output)
+
+
+def _axis(phases: Sequence[tuple[int, ...]], size: int) -> Axis:
+    begin = min(first for *_, first, _, _ in phases)
+    end = max(first + (count - 1) * stride + taps for *_, count, first, stride, taps in phases)
+    return Axis(np.array(phases), (max(0, -begin), max(0, end - size)))
+
+
 class Direct(Im2col):
     """The same without the matrix: tiles of the product straight from the image (`kernels.cpu.direct`)."""
 
@@ -154,7 +191,8 @@ class Direct(Im2col):
         else:
             kernels = packed(W.reshape(self.depth, -1), width, self.memory)
             strides = (self.depth * width, width)
-        self._convolve(x, self.padding, kernels, strides, b, floor, y, self.stride)
+        axes = map(forward_axis, x.shape[1:3], self.output, self.window, self.stride, self.corner)
+        self._convolve(x, kernels, strides, b, floor, y, *axes)
 
     def kernel_gradient(self, x: Array, dy: Array, dW: Array) -> None:
         run = self.window[1] * self.channels
@@ -169,53 +207,44 @@ class Direct(Im2col):
         np.sum(sums.reshape(len(sums), *dW.shape), axis=0, out=dW)
 
     def input_gradient(self, dy: Array, W: Array, dx: Array) -> None:
-        """dx = the convolution of padded dy with the kernel turned around.
+        """dx = convolutions of dy, one for each phase of x, with the kernel turned around.
 
-        By col2im where that has strides, or so few channels that most of a tile would be empty.
+        By col2im where there are so few channels that most of a tile would be empty.
         """
-        padding = self.turned_padding
-        if self.stride != (1, 1) or self.channels < FEW_CHANNELS or min(padding[0] + padding[1]) < 0:
+        if self.channels < FEW_CHANNELS:
             super().input_gradient(dy, W, dx)
             return
-
-        width = brgemm.width_of(brgemm.tile_for(dx.shape[2], self.channels, dy.itemsize))
+        down, across = map(gradient_axis, dx.shape[1:3], self.output, self.window, self.stride, self.corner)
+        width = brgemm.width_of(brgemm.tile_for(across.narrowest, self.channels, dy.itemsize))
         depth = math.prod(self.window) * self.filters
         kernels = self.memory.scratch("turned", (-(-self.channels // width), depth, width), dy.dtype)
-        threads.over(direct.pack_turned, len(kernels), W, kernels)
-        strides = (depth * width, width)
-        self._convolve(dy, padding, kernels, strides, np.empty(0, dy.dtype), -math.inf, dx, (1, 1))
-
-    @property
-    def turned_padding(self) -> Padding:
-        """Of dy, for the convolution that makes dx."""
-        (top, bottom), (left, right) = self.padding
-        down, across = self.window[0] - 1, self.window[1] - 1
-        return (down - top, down - bottom), (across - left, across - right)
+        threads.over(direct.pack_turned, len(kernels), W, self.stride, kernels)
+        strides, nothing = (depth * width, width), np.empty(0, dy.dtype)
+        self._convolve(dy, kernels, strides, nothing, -math.inf, dx, down, across)
 
     def _convolve(
         self,
         x: Array,
-        padding: Padding,
         kernels: Array,
         kernel_strides: Pair,
         bias: Array,
         floor: float,
         y: Array,
-        stride: Pair,
+        down: Axis,
+        across: Axis,
     ) -> None:
         images, channels, filters = len(x), x.shape[3], y.shape[3]
-        tile = brgemm.tile_for(y.shape[2], filters, x.itemsize)
+        tile = brgemm.tile_for(across.narrowest, filters, x.itemsize)
         panels = -(-filters // brgemm.width_of(tile))
         groups = min(
             panels, -(-threads.size() // max(images, 1))
         )  # few images: threads share out the filters
         block = max(1, min(images, BLOCK // (math.prod(x.shape[1:]) + math.prod(y.shape[1:]))))
-        padded = self._padded(x, padding, block)
-        corner = (padding[0][0], padding[1][0] * channels)
+        padded = self._padded(x, (down.padding, across.padding), block)
+        corner = (down.padding[0], across.padding[0] * channels)
         weights = (kernels.reshape(-1), kernel_strides, -(-panels // groups), bias, y.dtype.type(floor))
-        geometry = (block, channels, self.window, stride, tile)
-        least = -(-WORTH_A_THREAD * groups // (math.prod(y.shape[1:]) * math.prod(self.window) * channels))
-        arguments = (padded, lines(x), corner, *weights, y, *geometry)
+        least = -(-WORTH_A_THREAD * groups // (math.prod(self.output) * self.depth * self.filters))
+        arguments = (padded, lines(x), corner, *weights, y, block, channels, down.phases, across.phases, tile)
         threads.over(direct.convolve, images * groups, *arguments, least=least, slots=len(padded))
 
     def _padded(self, x: Array, padding: Padding, images: int) -> Array:

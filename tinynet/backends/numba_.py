@@ -61,7 +61,7 @@ NUMBERS = "?bBhHiIlLqQfd"
 
 
 class NumbaBackend(NumpyBackend):
-    """Compiled loops from `kernels.cpu`, NumPy's BLAS for matrix products."""
+    """Compiled loops from `kernels.cpu`; NumPy's BLAS for convolutions through im2col alone."""
 
     name = "numba"
     can_record = True

@@ -68,7 +68,9 @@ class Winograd(Direct):
         threads.over(winograd.transform_kernel_gradient, C, dU, dW, lanes)
 
     def input_gradient(self, dy: Array, W: Array, dx: Array) -> None:
-        padding = self.turned_padding
+        (top, bottom), (left, right) = self.padding
+        far = winograd.KERNEL - 1  # from one end of the kernel to the other
+        padding = (far - top, far - bottom), (far - left, far - right)
         if min(padding[0] + padding[1]) < 0:
             super().input_gradient(dy, W, dx)
             return
