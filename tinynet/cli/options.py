@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from tinynet.backends import CONVOLUTIONS
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 backend = click.option(
@@ -20,7 +22,7 @@ backend = click.option(
 convolution = click.option(
     "--conv",
     "convolution",
-    type=click.Choice(["auto", "im2col", "direct", "winograd"]),
+    type=click.Choice(CONVOLUTIONS),
     default="auto",
     show_default=True,
     help="How the numba backend convolves, wherever that applies; auto picks the fastest for each layer.",
