@@ -14,6 +14,7 @@ import pytest
 
 from tinynet.augmentation import Augmentation
 from tinynet.backends.numpy_ import NumpyBackend
+from tinynet.errors import DeviceError
 from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Rescale
 from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam, Optimizer
@@ -34,8 +35,8 @@ class Guard:
 class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     """An array of another memory: computes with its like and with scalars, reveals only shape and dtype."""
 
-    def __init__(self, data: np.ndarray) -> None:
-        self._data = data
+    def __init__(self, data: np.ndarray, device: str = "device 0") -> None:
+        self._data, self.device = data, device
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **settings: Any) -> Any:
         if any(isinstance(value, np.ndarray) for value in inputs):
@@ -110,6 +111,8 @@ def wrapped(function: Any) -> Any:
 
 class DeviceModule:
     """numpy, with arrays that stay on the device."""
+
+    ndarray = DeviceArray
 
     def __init__(self, module: Any) -> None:
         self._module = module
@@ -198,3 +201,44 @@ def test_mixing_host_and_device_arrays_is_caught() -> None:
         DeviceArray(np.ones(3)) + np.ones(3)
     with pytest.raises(HostRead, match="written"):
         DeviceArray(np.ones(3))[...] = np.ones(3)
+
+
+# --- arrays that are somewhere else -----------------------------------------------------------------------
+
+
+def test_a_host_array_handed_to_a_layer_on_the_device() -> None:
+    x = np.ones((2, 8, 8, 1), np.float32)
+    with pytest.raises(DeviceError, match=r"Conv2D 'conv2d_1' .* device backend") as caught:
+        trainer(DeviceBackend(), Adam()).model.layers[1].forward(x, train=False, key=None)
+    assert str(caught.value).splitlines()[1:] == [
+        "  expected: test_device_residency.DeviceArray",
+        "  received: numpy.ndarray",
+        "  fix: model.backend.asarray(x)",
+    ]
+
+
+@pytest.mark.parametrize("array", [DeviceArray(np.ones((2, 4), np.float32)), [[0.0] * 4], "abcd"])
+def test_what_is_no_host_array_handed_to_a_model_on_the_host(array: Any) -> None:
+    model = Sequential([Dense(2)], (4,), backend="numpy")
+    with pytest.raises(DeviceError, match=r"expected: numpy\.ndarray"):
+        model.forward(array)
+    with pytest.raises(DeviceError, match=r"cannot take these samples"):
+        model.predict(array)
+    with pytest.raises(DeviceError, match=r"cannot take these samples"):
+        Trainer(model, (array, np.zeros(2, np.int64)))
+    with pytest.raises(DeviceError, match=r"cannot take these targets"):
+        Trainer(model, (np.ones((2, 4), np.float32), array))
+
+
+def test_an_array_on_another_device() -> None:
+    model = Sequential([Dense(2)], (4,), backend=DeviceBackend())
+    data = np.ones((2, 4), np.float32)
+    model.forward(DeviceArray(data))
+    with pytest.raises(DeviceError, match=r"expected: device 0\n  received: device 1"):
+        model.forward(DeviceArray(data, "device 1"))
+
+
+def test_a_model_on_the_device_predicts_arrays_of_either_place() -> None:
+    model = Sequential([Dense(2)], (4,), backend=DeviceBackend())
+    data = np.ones((2, 4), np.float32)
+    np.testing.assert_array_equal(model.predict(data), model.predict(DeviceArray(data)))
