@@ -23,7 +23,7 @@ GOOD = Facts(("cupy-cuda12x",), 12_040, None, "14.2.0", "", 12_090, 1, "", "NVID
 SWAPPED = replace(GOOD, packages=("cupy-cuda13x",), runtime=13_020)
 NO_NVRTC = 'DynamicLibNotFoundError: Failure finding "libnvrtc.so.13 or libnvrtc.so.12": No such file'
 FULL = "OutOfMemoryError: Out of memory allocating 512 bytes (allocated so far: 0 bytes)."
-NO_HEADERS = 'CompileException: tmp.cu(4): catastrophic error: cannot open source file "cuda_fp16.h"'
+NO_HEADERS = 'CompileException: a.cu(1): catastrophic error: could not open source file "cuda_fp16.h"'
 NO_SUCH_TARGET = "CompileException: nvrtc: error: invalid value for --gpu-architecture (-arch)"
 DRIVER = "sudo ubuntu-drivers install"
 INSTALL = "pip install 'tinynet[cuda12]'"
@@ -123,6 +123,12 @@ def test_what_works_is_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert status.detail == (
         "CuPy 14.2.0 with CUDA 12.9 on NVIDIA H100 (the first of 2); the driver offers CUDA 12.4"
     )
+
+
+def test_the_extras_exist() -> None:
+    extras = metadata.metadata("tinynet").get_all("Provides-Extra")
+    assert extras is not None
+    assert {cuda_status._extra(cuda) for cuda in (0, 12_090, 13_000)} <= set(extras)
 
 
 # --- looking ----------------------------------------------------------------------------------------------
