@@ -1,7 +1,8 @@
 """What every test may ask for: a backend, the real MNIST files, an environment of its own.
 
 `TINYNET_TEST_BACKENDS` names the backends to test, comma separated. One that is named must run; of the
-default list, one that cannot run here is skipped, with the reason.
+default list, one that cannot run here is skipped, with the reason. `device` is a make-believe GPU (device.py):
+what passes on it does not take a GPU's arrays for the host's.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import os
 from pathlib import Path
 
 import pytest
+from device import DeviceBackend
 
 from tinynet import backends
 from tinynet.errors import TinynetError
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMED = os.environ.get("TINYNET_TEST_BACKENDS", "")
-BACKENDS = [name.strip() for name in (NAMED or "numpy,numba").split(",") if name.strip()]
+BACKENDS = [name.strip() for name in (NAMED or "numpy,numba,cupy").split(",") if name.strip()]
 MNIST = Path(os.environ.get("TINYNET_DATA") or ROOT.parent / "shared" / "data" / "mnist")
 
 
@@ -28,10 +30,15 @@ def _why_not(name: str) -> str | None:
     return None
 
 
+if "device" in BACKENDS:
+    real = backends.get
+    backends.get = lambda name=None, **settings: (
+        DeviceBackend() if name == "device" else real(name, **settings)
+    )
 WHY_NOT = {name: _why_not(name) for name in BACKENDS}
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=BACKENDS, scope="module")
 def backend(request: pytest.FixtureRequest) -> str:
     """The name of each backend under test."""
     name: str = request.param
