@@ -57,7 +57,7 @@ from tinynet.errors import TinynetError  # noqa: E402
 SIZES = [("mlp", 64), ("lenet", 128), ("lenet", 1024), ("kaggle-cnn", 32), ("kaggle-cnn", 256)]
 ROWS = [
     *(Row(f"{net}-step-{batch}", "step", net, batch) for net, batch in SIZES),
-    *(Row(f"{net}-epoch-{batch}", "epoch", net, batch, "s", 5) for net, batch in SIZES),
+    *(Row(f"{net}-epoch-{batch}", "epoch", net, batch, "s", 3) for net, batch in SIZES),
 ]
 TEST_SECONDS = 180
 """For all tests, at most."""
@@ -112,6 +112,8 @@ def versions_of(contenders: list[Contender], net: str, settings: Settings) -> di
         try:
             found[each.name] = about(each, net, settings)
         except ContenderError as error:
+            if each.name == OURS.name:
+                raise click.ClickException(str(error)) from error
             console.print(f"left out: {error}")
     return found
 
@@ -138,12 +140,19 @@ def checks(ops: Backend, nets: list[str], settings: Settings, with_tests: bool) 
 
 def gradients(ops: Backend) -> Check:
     """Of every layer and loss, against central differences in float64."""
-    found = [check for name in gradcheck_cases.NAMES for check in gradcheck_cases.run(name, ops)]
-    wrong = [str(check) for check in found if not check.passed]
-    worst = max(check.error for check in found)
-    return Check(
-        "gradients, float64", not wrong, wrong[0] if wrong else f"{len(found)}, worst error {worst:.1e}"
-    )
+    errors, wrong = [0.0], []
+    for name in gradcheck_cases.NAMES:
+        try:
+            found = list(gradcheck_cases.run(name, ops))
+        except (
+            Exception
+        ) as error:  # of a kernel, a library or the driver: the others are checked all the same
+            wrong.append(f"{name}: {type(error).__name__}: {error}")
+            continue
+        errors += [check.error for check in found]
+        wrong += [str(check) for check in found if not check.passed]
+    summed_up = f"{len(errors) - 1}, worst error {max(errors):.1e}"
+    return Check("gradients, float64", not wrong, "; ".join([summed_up, *wrong[:5]]))
 
 
 def beside_the_reference(ours: Contender, net: str, settings: Settings) -> Check:
@@ -164,7 +173,8 @@ def beside_the_reference(ours: Contender, net: str, settings: Settings) -> Check
 
 def tests(backend: str) -> Check:
     """All that are run for each backend."""
-    command = [sys.executable, "-m", "pytest", "-q", "-k", backend, "--ignore", "tests/bench", "tests"]
+    options = ["-q", "-k", backend, "--ignore", "tests/bench", "--continue-on-collection-errors"]
+    command = [sys.executable, "-m", "pytest", *options, "tests"]
     environment = os.environ | {"TINYNET_TEST_BACKENDS": backend}
     try:
         done = subprocess.run(
@@ -182,7 +192,7 @@ def tests(backend: str) -> Check:
 
 def measure_roofs(ops: Backend, seconds: float) -> Roofs:
     """Of arrays far larger than any cache; on a processor, smaller."""
-    xp, size, side = (ops.xp, 1 << 28, 8192) if ops.name == "cupy" else (ops.xp, 1 << 24, 1024)
+    xp, size, side = (ops.xp, 1 << 26, 4096) if ops.name == "cupy" else (ops.xp, 1 << 24, 1024)
     a, b = xp.ones(size, "float32"), xp.empty(size, "float32")
     factor, product = xp.ones((side, side), "float32"), xp.empty((side, side), "float32")
     copying = shortest(lambda: xp.copyto(b, a), ops, seconds)
@@ -302,7 +312,7 @@ def parts(
 @click.option("--rounds", default=10, show_default=True, help="Clean rounds wanted of a row.")
 @click.option("--seconds", default=0.3, show_default=True, help="How long a turn should take.")
 @click.option("--lost", default=0.2, show_default=True, help="Discard rounds that lost more to others.")
-@click.option("--minutes", default=9.0, show_default=True, help="Begin nothing after so long.")
+@click.option("--minutes", default=8.5, show_default=True, help="Begin nothing after so long.")
 @click.option("--threads", "count", type=int, help="Threads of each contender.  [default: all]")
 @click.option("--tests/--no-tests", default=True, show_default=True, help="Run the tests on the backend.")
 @click.option("--race", "name", default="race", show_default=True, help="Recipe of the race; '' for none.")
@@ -369,10 +379,13 @@ def main(
         report.roofs = measure_roofs(ops, seconds)
         contenders = [each for each in contenders if each.name in versions]
         for part, run in parts(report, plan, contenders, images, settings):
-            if time.monotonic() < until:
-                run()
-            else:
+            if time.monotonic() > until:
                 report.left_out.append(part)
+            else:
+                try:
+                    run()
+                except TinynetError as error:
+                    report.checks.append(Check(part, False, str(error)))
             report.write()
     console.print(f"written to {out / 'gpu.md'}")
     if not all(check.passed for check in report.checks):

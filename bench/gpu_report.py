@@ -86,7 +86,8 @@ class Report:
         yield f"Around it: {about['machine']}; {about['threads']} threads."
         yield from ("", "## Is it right?", "", "| what | | found |", "|---|---|---|")
         for check in self.checks:
-            yield f"| {check.what} | {'holds' if check.passed else '**does not hold**'} | {check.found} |"
+            verdict, found = "holds" if check.passed else "**does not hold**", " ".join(check.found.split())
+            yield f"| {check.what} | {verdict} | {found} |"
         if self.rows:
             yield from self._rows_in_markdown()
         if self.race:

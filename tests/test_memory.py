@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tinynet import memory, recipe
+from tinynet.backends import cuda_status
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.errors import OutOfMemoryError
 from tinynet.model import Sequential
@@ -70,6 +71,18 @@ def test_where_nothing_fits_or_nobody_says(monkeypatch: pytest.MonkeyPatch) -> N
     said = str(memory.shortage(run, MemoryError()))
     assert "received: a MemoryError\n" in said
     assert "a batch of 512 fits" in said
+
+
+def test_what_the_device_says_and_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise RuntimeError("cudaErrorStreamCaptureUnsupported")
+
+    ops = NumpyBackend()
+    monkeypatch.setattr(ops, "name", "cupy", raising=False)
+    monkeypatch.setattr(cuda_status, "free_bytes", lambda: 123)
+    assert memory.available(ops) == 123
+    monkeypatch.setattr(cuda_status, "free_bytes", refuse)
+    assert memory.available(ops) is None
 
 
 def test_this_machine_has_memory() -> None:

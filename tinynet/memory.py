@@ -39,7 +39,10 @@ def available(backend: Backend) -> int | None:
     if backend.name == "cupy":
         from tinynet.backends import cuda_status
 
-        return cuda_status.free_bytes()
+        try:
+            return cuda_status.free_bytes()
+        except RuntimeError:  # CUDA does not answer while a step is being recorded
+            return None
     info = Path("/proc/meminfo")
     if not info.exists():
         return None

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from tinynet import backends, gradcheck_cases, recipe
-from tinynet.benchmark.harness import OURS, Settings, write_data, write_net
+from tinynet.benchmark.harness import OURS, ContenderError, Settings, write_data, write_net
 from tinynet.benchmark.turns import Summary, Turn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
@@ -114,6 +114,38 @@ def test_a_peer_that_cannot_be_loaded_is_left_out(tmp_path: Path, capsys: pytest
     broken = OURS._replace(name="torch", file=tmp_path / "nothing_there_.py")
     settings = Settings(tmp_path, 1, 0.001, 1.0, 1)
     assert gpu.versions_of([broken], "mlp", settings) == {}
+
+
+def test_a_row_that_fails_does_not_end_the_rest(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise ContenderError("tinynet: RuntimeError: a kernel")
+
+    monkeypatch.setattr(gpu, "checks", lambda *arguments: [])
+    monkeypatch.setattr(gpu, "versions_of", lambda contenders, *rest: {"tinynet": ["tinynet 0"]})
+    monkeypatch.setattr(gpu, "take_turns", fail)
+    monkeypatch.setattr(gpu, "run_race", lambda *arguments: gpu.Race({"tinynet": [Heat(0.5, 1, 1, 0)]}, {}))
+    done = call(*TINY, "--out", tmp_path)
+    assert done.exit_code == 1
+    text = (tmp_path / "gpu.md").read_text("utf-8")
+    assert "| mlp-step-64 | **does not hold** | tinynet: RuntimeError: a kernel |" in text
+    assert "Time to 99 %" in text
+
+
+def test_gradients_that_cannot_be_computed_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(name: str, ops: Any) -> Any:
+        if name == "Dense":
+            raise RuntimeError("no such kernel")
+        return real(name, ops)
+
+    real = gradcheck_cases.run
+    monkeypatch.setattr(gradcheck_cases, "NAMES", ["Dense", "ReLU"])
+    monkeypatch.setattr(gradcheck_cases, "run", run)
+    found = gpu.gradients(backends.get("numpy"))
+    assert not found.passed
+    assert found.found.endswith("; Dense: RuntimeError: no such kernel")
+    assert int(found.found.split(",")[0]) > 0
 
 
 def test_a_peers_own_environment_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
