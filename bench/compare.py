@@ -85,6 +85,14 @@ def measure(
     row: Row, ours: Contender, peers: list[Contender], settings: Settings, on_round: Callable[[], None]
 ) -> list[Result]:
     """Ours beside each of the peers."""
+    played, refused = take_turns(row, ours, peers, settings, on_round)
+    return [outcome(row, peer, played, refused, settings.most_lost_in(row)) for peer in peers]
+
+
+def take_turns(
+    row: Row, ours: Contender, peers: list[Contender], settings: Settings, on_round: Callable[[], None]
+) -> tuple[dict[str, list[Turn]], dict[str, str]]:
+    """The turns of each contender that computes the same as ours; of the others, why they had none."""
     with ExitStack() as stack:
         refused: dict[str, str] = {}
         turns: dict[str, TakeTurn] = {}
@@ -102,9 +110,8 @@ def measure(
                 if contender == ours:
                     raise
                 refused[contender.name] = f"failed: {error}"
-        most_lost = settings.most_lost_in(row)
-        played = play(turns, min(settings.rounds, row.most_rounds), most_lost, on_round)
-    return [outcome(row, peer, played, refused, most_lost) for peer in peers]
+        rounds = min(settings.rounds, row.most_rounds)
+        return play(turns, rounds, settings.most_lost_in(row), on_round), refused
 
 
 def check(process: Process, row: Row) -> list[float]:

@@ -53,6 +53,10 @@ class Heat(NamedTuple):
     evaluate: float
     lost: float
     """The share of the processors that went to others meanwhile."""
+    compile: float = 0.0
+    """A step and a test with each size of batch, which compiles what is to be compiled."""
+    load: float = 0.0
+    """Bringing all images to where they are computed with."""
 
 
 def check_comparable(training: recipe.Training) -> None:

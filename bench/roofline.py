@@ -21,7 +21,7 @@ import math
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -305,10 +305,10 @@ def seconds_of_steps(trainer: Trainer) -> list[float]:
     return taken
 
 
-def make_trainer(net: str, batch: int, steps: int, record: bool) -> Trainer:
+def make_trainer(net: str, batch: int, steps: int, record: bool, on: str = "numba") -> Trainer:
     """Ready for an epoch of `steps` batches of noise; operations can be watched if nothing is recorded."""
     plan = recipe.load(net)
-    backend = backends.get("numba")
+    backend = backends.get(on)
     backend.can_record = record
     model = Sequential.from_config(plan.as_table(), backend=backend)
     random = np.random.default_rng(0)
@@ -335,25 +335,38 @@ def watch(owner: Any, name: str, times: list[float]) -> None:
 
 def operations(trainer: Trainer, batch: int, medians: dict[tuple[Any, str], float]) -> list[Operation]:
     """Those that did something, in the order of a step; reshaping does nothing, nor a ReLU done before."""
+    return [
+        Operation(each.name, each.shapes, each.work, medians[each.owner, each.method])
+        for each in tasks(trainer, batch)
+        if each.work.moved and (each.owner, each.method) in medians
+    ]
+
+
+class Task(NamedTuple):
+    """Part of a training step: the work of one method."""
+
+    name: str
+    shapes: str
+    work: Work
+    owner: Any
+    method: str
+
+
+def tasks(trainer: Trainer, batch: int) -> Iterator[Task]:
+    """Those of a step, in their order; a step has told the layers before who needs ∂L/∂x."""
     model, loss, optimizer = trainer.model, trainer.loss, trainer.optimizer
-    found = []
-
-    def add(name: str, shapes: str, work: Work, owner: Any, method: str) -> None:
-        if work.moved and (owner, method) in medians:
-            found.append(Operation(name, shapes, work, medians[owner, method]))
-
     for layer in model.layers:
-        add(f"{layer.name} forward", shapes(layer), forward_work(layer, batch), layer, "forward")
+        yield Task(f"{layer.name} forward", shapes(layer), forward_work(layer, batch), layer, "forward")
     scores = batch * model.output_shape[0]
-    add("loss forward", "", Work(5 * scores, 2 * NUMBER * scores), loss, "forward")
-    add("loss backward", "", Work(2 * scores, 2 * NUMBER * scores), loss, "backward")
+    yield Task("loss forward", "", Work(5 * scores, 2 * NUMBER * scores), loss, "forward")
+    yield Task("loss backward", "", Work(2 * scores, 2 * NUMBER * scores), loss, "backward")
     for layer in reversed(model.layers):
-        add(backward_name(layer), shapes(layer), backward_work(layer, batch), layer, "backward")
+        yield Task(backward_name(layer), shapes(layer), backward_work(layer, batch), layer, "backward")
     penalized = sum(spec.size for spec in model.store.specs.values() if spec.l2)
-    add("L2 penalty", f"{penalized:,}", Work(4 * penalized, 3 * NUMBER * penalized), model, "regularize")
+    work = Work(4 * penalized, 3 * NUMBER * penalized)
+    yield Task("L2 penalty", f"{penalized:,}", work, model, "regularize")
     count = model.store.count
-    add("adam", f"{count:,}", Work(ADAM * count, 7 * NUMBER * count), optimizer, "step")
-    return found
+    yield Task("adam", f"{count:,}", Work(ADAM * count, 7 * NUMBER * count), optimizer, "step")
 
 
 def backward_name(layer: Layer) -> str:

@@ -1,7 +1,8 @@
 """What every test may ask for: a backend, the real MNIST files, an environment of its own.
 
-`TINYNET_TEST_BACKENDS` names the backends to test, comma separated. One that is named must run; of the
-default list, one that cannot run here is skipped, with the reason.
+`TINYNET_TEST_BACKENDS` names the backends to test, comma separated. One that is named must run; without the
+variable, those that can run here are tested, and the report's header says why others cannot. `device` is a
+make-believe GPU (device.py): what passes on it does not take a GPU's arrays for the host's.
 """
 
 from __future__ import annotations
@@ -10,33 +11,45 @@ import os
 from pathlib import Path
 
 import pytest
+from device import DeviceBackend
 
 from tinynet import backends
 from tinynet.errors import TinynetError
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMED = os.environ.get("TINYNET_TEST_BACKENDS", "")
-BACKENDS = [name.strip() for name in (NAMED or "numpy,numba").split(",") if name.strip()]
+NAMED = [name.strip() for name in os.environ.get("TINYNET_TEST_BACKENDS", "").split(",") if name.strip()]
 MNIST = Path(os.environ.get("TINYNET_DATA") or ROOT.parent / "shared" / "data" / "mnist")
+
+
+if "device" in NAMED:
+    real = backends.get
+    backends.get = lambda name=None, **settings: (
+        DeviceBackend() if name == "device" else real(name, **settings)
+    )
 
 
 def _why_not(name: str) -> str | None:
     try:
         backends.get(name)
     except (TinynetError, ImportError) as error:
-        return f"the {name} backend cannot run here: {error}"
+        return " ".join(str(error).split())
     return None
 
 
-WHY_NOT = {name: _why_not(name) for name in BACKENDS}
+WHY_NOT = {name: _why_not(name) for name in NAMED or backends.NAMES}
+"""Of each backend to be tested, why it cannot be; None if it can."""
 
 
-@pytest.fixture(params=BACKENDS)
+def pytest_report_header() -> list[str]:
+    return [f"backend {name}: {reason or 'is tested'}" for name, reason in WHY_NOT.items()]
+
+
+@pytest.fixture(params=[name for name, reason in WHY_NOT.items() if NAMED or not reason], scope="module")
 def backend(request: pytest.FixtureRequest) -> str:
     """The name of each backend under test."""
     name: str = request.param
     if reason := WHY_NOT[name]:
-        (pytest.fail if NAMED else pytest.skip)(reason)
+        pytest.fail(reason)
     return name
 
 

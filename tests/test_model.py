@@ -26,7 +26,7 @@ def _small(backend: str) -> Sequential:
         "dense_2.W": [[2], [5]],
         "dense_2.b": [1],
     }.items():
-        model.store.values.views[name][...] = np.array(value, float)
+        model.store.values.views[name][...] = model.backend.asarray(np.array(value, float))
     return model
 
 
@@ -205,7 +205,7 @@ def test_the_penalty_and_its_gradient_by_hand(backend: str) -> None:
     layers = [L.Dense(2, l2=0.5), L.Dense(1), L.Dense(1, l2=0.25)]
     model = Sequential(layers, (1,), backend=backend, dtype="float64")
     views, grads, host = model.store.values.views, model.store.grads.views, model.backend.to_host
-    views["dense_1.W"][...] = np.array([[1.0, -3.0]])
+    views["dense_1.W"][...] = model.backend.asarray(np.array([[1.0, -3.0]]))
     views["dense_1.b"][...] = 100.0
     views["dense_3.W"][...] = 2.0
     assert float(model.penalty()) == pytest.approx(0.5 * 10 + 0.25 * 4)

@@ -24,8 +24,9 @@ SLOPE = 1.7
 def _started(optimizer: Optimizer, backend: str, dtype: str = "float64") -> ParameterStore:
     """A store with a kernel W (2, 2) that decays and a bias b (2,) that does not."""
     model = Sequential([L.Dense(2)], (2,), backend=backend, dtype=dtype)
-    model.store.values.views["dense_1.W"][...] = np.array([[1.0, -2.0], [0.5, 0.0]])
-    model.store.values.views["dense_1.b"][...] = np.array([3.0, -1.0])
+    W, b = np.array([[1.0, -2.0], [0.5, 0.0]]), np.array([3.0, -1.0])
+    model.store.values.views["dense_1.W"][...] = model.backend.asarray(W)
+    model.store.values.views["dense_1.b"][...] = model.backend.asarray(b)
     optimizer.start(model)
     return model.store
 
@@ -137,8 +138,9 @@ def test_clipping_scales_all_gradients_to_one_norm(
     optimizer = SGD(clip=limit)
     store = _started(optimizer, backend, dtype)
     before = _host(store, optimizer)
-    store.grads.views["dense_1.W"][...] = np.array([[3.0, 4.0], [0.0, 0.0]])
-    store.grads.views["dense_1.b"][...] = np.array([0.0, -12.0])  # norm √(9 + 16 + 144) = 13
+    W, b = np.array([[3.0, 4.0], [0.0, 0.0]]), np.array([0.0, -12.0])  # norm √(9 + 16 + 144) = 13
+    store.grads.views["dense_1.W"][...] = optimizer.ops.asarray(W)
+    store.grads.views["dense_1.b"][...] = optimizer.ops.asarray(b)
     optimizer.step(1.0)
     after = _host(store, optimizer)
     W = before["dense_1.W"] - after["dense_1.W"]

@@ -231,6 +231,7 @@ def test_a_run_that_diverges_stops_and_says_where(backend: str) -> None:
 
 def test_a_poisoned_parameter_is_named_with_the_step(backend: str) -> None:
     trainer = Trainer(_mlp(backend), _blobs(), batch_size=10)
+    trainer.model.backend.loss_check_every = 1
 
     class Poison(Callback):
         def on_step(self, trainer: Trainer, event: StepEnd) -> None:

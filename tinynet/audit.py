@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checkpoint, lineage, recipe, report, runs
+from tinynet.backends.base import Backend
 from tinynet.callbacks import read_log
 from tinynet.data import overlap
 from tinynet.data.datasets import Dataset, Split
@@ -69,7 +70,11 @@ def generations(
 
 
 def audit(
-    folder: Path, dataset: Dataset, *, load: lineage.Load = lineage.load_data, backend: str | None = None
+    folder: Path,
+    dataset: Dataset,
+    *,
+    load: lineage.Load = lineage.load_data,
+    backend: str | Backend | None = None,
 ) -> Iterator[Check]:
     """Compute again all that the report of the finished run in `folder` says, one check after the other.
 
@@ -274,7 +279,7 @@ def _judge_best(
     settings: runs.Settings,
     held_out: Split,
     history: list[dict[str, Any]],
-    backend: str | None,
+    backend: str | Backend | None,
 ) -> list[str]:
     """Whether best.safetensors has, on the validation images, the figures of the log's best epoch."""
     plan = recipe.from_table(settings.recipe).training

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinynet import config
+from tinynet import backends, config
 from tinynet.backends.base import Backend
 from tinynet.errors import CheckpointError, TinynetError
 from tinynet.files import write_atomic
@@ -54,10 +54,11 @@ def save_model(path: Path, model: Sequential, loss: Loss, about: Mapping[str, An
 
 def load_model(path: Path, *, backend: str | Backend | None = None) -> Loaded:
     """The model in a model or training file. Raises CheckpointError for a damaged or foreign file."""
+    ops = backend if isinstance(backend, Backend) else backends.get(backend)
     header, tensors = _read(path)
     try:
         model = Sequential.from_config(
-            header["model"], backend=backend, dtype=header["dtype"], seed=header["seed"]
+            header["model"], backend=ops, dtype=header["dtype"], seed=header["seed"]
         )
         loss = config.from_table(LOSSES, header["loss"], "loss")
     except (KeyError, TypeError, TinynetError) as error:

@@ -36,6 +36,14 @@ class BackendError(TinynetError, RuntimeError):
     """A backend was asked for that this machine cannot run."""
 
 
+class DeviceError(TinynetError, TypeError):
+    """An array lies elsewhere than where it is computed with: on the host, or on another device."""
+
+
+class OutOfMemoryError(TinynetError, MemoryError):
+    """What is computed with does not fit into the memory of the machine or of the device."""
+
+
 class CheckpointError(TinynetError, RuntimeError):
     """A checkpoint is damaged, foreign, or of another model."""
 

@@ -14,7 +14,7 @@ import numpy as np
 from tinynet import backends, config
 from tinynet.backends.base import Backend
 from tinynet.backends.workspace import Workspace
-from tinynet.errors import ConfigError, DTypeError, ShapeError
+from tinynet.errors import ConfigError, DeviceError, DTypeError, ShapeError
 from tinynet.layers import LAYERS, BatchNorm, Conv2D, Dense, MaxPool2D, ReLU
 from tinynet.layers.base import Layer
 from tinynet.params import ParameterStore
@@ -174,6 +174,13 @@ class Sequential:
         `watch` is shown every layer's output; where a ReLU is fused with the layer before it, that layer's
         is rectified already.
         """
+        if self.backend.holds(x) and x.device != self.store.values.flat.device:
+            raise DeviceError(
+                "the batch lies on another device than the model",
+                expected=self.store.values.flat.device,
+                received=x.device,
+                fix="model.backend.asarray(numpy array) puts it where the model is",
+            )
         self.workspace.phase = phase = "train" if train else "evaluate"
         caches = []
         for position, layer in enumerate(self.layers):
@@ -222,6 +229,7 @@ class Sequential:
         """Outputs (M, …) on the host for host samples x (M, *input_shape), in evaluation mode."""
         if batch_size < 1:
             raise ConfigError("the batch is too small", expected="at least 1 sample", received=batch_size)
+        self.backend.check_takes(x, "samples")
         out = np.empty((len(x), *self.output_shape), dtype=self.dtype)
         for start in range(0, len(x), batch_size):
             batch = self.backend.asarray(self.as_input(x[start : start + batch_size]))

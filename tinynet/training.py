@@ -11,8 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-
+from tinynet import memory
 from tinynet.augmentation import Augmentation
 from tinynet.averaging import WeightAverage
 from tinynet.data.batches import Batches
@@ -121,8 +120,14 @@ class Trainer:
         self.validation = Batches(*validation, EVALUATION_BATCH, model.backend) if validation else None
 
     def events(self) -> Iterator[StepEnd | EpochEnd]:
-        """Train, saying so after every batch and every epoch. Ends early once `stop` was called."""
-        yield from self._learn()
+        """Train, saying so after every batch and every epoch. Ends early once `stop` was called.
+
+        Raises OutOfMemoryError, with a batch size that fits, where a step needs more memory than there is.
+        """
+        try:
+            yield from self._learn()
+        except MemoryError as error:
+            raise memory.shortage(self, error) from error
         if self.average and self.state.step and self.state.stopped != "interrupted":
             self.average.use()
 
@@ -244,6 +249,8 @@ class Trainer:
         )
 
     def _check(self, inputs: Array, targets: Array) -> None:
+        self.model.backend.check_takes(inputs, "samples")
+        self.model.backend.check_takes(targets, "targets")
         if inputs.shape[1:] != self.model.input_shape:
             raise ShapeError(
                 "the data do not fit the model",
@@ -252,7 +259,7 @@ class Trainer:
                 fix="reshape the data, or build the model for this input shape",
             )
         if self.classifies and targets.dtype.kind in "iu":
-            check_label_range(np.asarray(targets), self.model.output_shape[-1])
+            check_label_range(self.model.backend.to_host(targets), self.model.output_shape[-1])
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

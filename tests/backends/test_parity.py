@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinynet import recipe, threads
+from tinynet import backends, recipe, threads
 from tinynet.augmentation import Augmentation, gaussian
 from tinynet.backends.base import Backend
 from tinynet.backends.numba_ import WORTH_HALVING, NumbaBackend
@@ -29,14 +29,20 @@ KEY = Key(seed=2**40 + 17, stream=2, layer=3, step=9)
 
 
 class Draw:
-    """The shapes of a case and its arrays: the same ones whenever they are asked for in the same order."""
+    """The shapes of a case and its arrays: the same ones whenever they are asked for in the same order.
 
-    def __init__(self, geometry: Geometry) -> None:
-        self.g = geometry
+    `place` brings an array to where the backend computes.
+    """
+
+    def __init__(self, geometry: Geometry, place: Callable[[Any], Any] = np.asarray) -> None:
+        self.g, self.place = geometry, place
         self.random = np.random.default_rng(geometry.seed)
 
     def __call__(self, *shape: int) -> np.ndarray:
-        return self.random.standard_normal(shape).astype(self.g.dtype)
+        return self.place(self.random.standard_normal(shape).astype(self.g.dtype))
+
+    def labels(self, count: int, classes: int) -> np.ndarray:
+        return self.place(self.random.integers(0, classes, count).astype(np.uint8))
 
     def images(self) -> np.ndarray:
         return self(self.g.N, self.g.H, self.g.W, self.g.C)
@@ -45,7 +51,7 @@ class Draw:
         """No two values alike, so that every maximum has one place."""
         size = self.g.N * self.g.H * self.g.W * self.g.C
         values = self.random.permutation(size).astype(self.g.dtype) / size - 0.5
-        return values.reshape(self.g.N, self.g.H, self.g.W, self.g.C)
+        return self.place(values.reshape(self.g.N, self.g.H, self.g.W, self.g.C))
 
 
 class Geometry(NamedTuple):
@@ -111,7 +117,7 @@ def _conv2d(ops: Backend, draw: Draw, window: Any, stride: Any, padding: Any) ->
     dx = ops.conv2d_backward(dy, saved, W, dW, db, stride, padding, True)
     without = np.empty_like(W)
     assert ops.conv2d_backward(dy, saved, W, without, db, stride, padding, False) is None
-    np.testing.assert_array_equal(without, dW)
+    np.testing.assert_array_equal(ops.to_host(without), ops.to_host(dW))
     return [y, dx, dW, db]
 
 
@@ -140,7 +146,7 @@ def batchnorm(ops: Backend, draw: Draw) -> list[Any]:
 def dropout(ops: Backend, draw: Draw) -> list[Any]:
     x, dy = draw.images(), draw.images()
     y, saved = ops.dropout(x, 0.3, KEY)
-    return [y, ops.dropout_backward(dy, saved, 0.3), np.asarray(saved)]
+    return [y, ops.dropout_backward(dy, saved, 0.3), ops.to_host(saved)]
 
 
 def random_bits(ops: Backend, draw: Draw) -> list[Any]:
@@ -159,7 +165,7 @@ def rescale_backward(ops: Backend, draw: Draw) -> list[Any]:
 
 def count_correct(ops: Backend, draw: Draw) -> list[Any]:
     N, K = draw.g.N * draw.g.H * draw.g.W, draw.g.F
-    outputs, labels = draw(N, K), draw.random.integers(0, K, N)
+    outputs, labels = draw(N, K), draw.labels(N, K)
     outputs[::2] = np.round(outputs[::2])  # ties
     outputs[1::4, K // 2 :] = np.nan
     return [ops.count_correct(outputs, labels)]
@@ -167,17 +173,19 @@ def count_correct(ops: Backend, draw: Draw) -> list[Any]:
 
 def displacement(ops: Backend, draw: Draw) -> list[Any]:
     shape = draw.images().shape[:3]
-    return [ops.displacement(KEY, shape, gaussian(sigma), 0.3).copy() for sigma in (0.5, 3.0)]
+    taps = (draw.place(gaussian(sigma)) for sigma in (0.5, 3.0))
+    return [ops.displacement(KEY, shape, each, 0.3).copy() for each in taps]
 
 
 def warp(ops: Backend, draw: Draw) -> list[Any]:
     x = draw.images()
     N, H, W, _ = x.shape
     settings = Augmentation(rotation=180, shift=0.4, scale=0.5, shear=30, contrast=0.9, erase=0.5)
-    drawn = settings.draw(KEY._replace(seed=draw.g.seed), N, (H, W))
+    places, contrast, erased = map(draw.place, settings.draw(KEY._replace(seed=draw.g.seed), N, (H, W)))
     bend = (90_000 * draw(N, 2, H, W)).astype(np.int32)
     pixels = (x * 50 + 128).astype(np.uint8)
-    return [ops.warp(old, *drawn, field).copy() for old in (x, pixels) for field in (bend, None)]
+    fields = (bend, None)
+    return [ops.warp(old, places, contrast, erased, field).copy() for old in (x, pixels) for field in fields]
 
 
 def softmax(ops: Backend, draw: Draw) -> list[Any]:
@@ -187,7 +195,7 @@ def softmax(ops: Backend, draw: Draw) -> list[Any]:
 
 def softmax_cross_entropy(ops: Backend, draw: Draw) -> list[Any]:
     N, K = draw.g.N * draw.g.H * draw.g.W, draw.g.F
-    logits, labels = 8 * draw(N, K), draw.random.integers(0, K, N).astype(np.uint8)
+    logits, labels = 8 * draw(N, K), draw.labels(N, K)
     loss, gradient = ops.softmax_cross_entropy(logits, labels, 0.1)
     assert loss.dtype == np.float64
     assert loss.shape == ()
@@ -196,7 +204,7 @@ def softmax_cross_entropy(ops: Backend, draw: Draw) -> list[Any]:
 
 def cross_entropy(ops: Backend, draw: Draw) -> list[Any]:
     N, K = draw.g.N * draw.g.H * draw.g.W, draw.g.F
-    scores, labels = np.abs(draw(N, K)), draw.random.integers(0, K, N).astype(np.uint8)
+    scores, labels = np.abs(draw(N, K)), draw.labels(N, K)
     return list(ops.cross_entropy(scores, labels, 0.05))
 
 
@@ -300,6 +308,15 @@ def assert_close(ours: list[Any], reference: list[Any], dtype: str) -> None:
 def test_agrees_with_the_reference(case: Any, geometry: Geometry) -> None:
     ours, reference = (case(ops, Draw(geometry)) for ops in (NumbaBackend(), NumpyBackend()))
     assert_close(ours, reference, geometry.dtype)
+
+
+@every_operation
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_each_backend_agrees_on_its_own_device(case: Any, dtype: str, backend: str) -> None:
+    ops = backends.get(backend)
+    for geometry in (Geometry(dtype=dtype), LARGE._replace(dtype=dtype)):
+        ours = [ops.to_host(array) for array in case(ops, Draw(geometry, ops.asarray))]
+        assert_close(ours, case(NumpyBackend(), Draw(geometry)), dtype)
 
 
 @every_operation

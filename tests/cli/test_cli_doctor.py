@@ -3,6 +3,7 @@
 import pytest
 
 from tinynet import backends
+from tinynet.backends import cuda_status
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.cli import doctor
 
@@ -25,6 +26,14 @@ def test_without_numba(tinynet, monkeypatch):
     said = tinynet("doctor", code=1)
     assert "numba cannot be imported: gone → pip install numba" in said
     assert "the numba backend does not work" in said
+
+
+def test_what_keeps_a_gpu_from_being_used(tinynet, monkeypatch):
+    facts = cuda_status.Facts(("cupy-cuda12x", "cupy-cuda13x"), 12_040)
+    monkeypatch.setattr(cuda_status, "read", lambda: facts)
+    said = tinynet("doctor")
+    assert "several builds of CuPy are installed" in said
+    assert "→ pip uninstall -y cupy-cuda12x cupy-cuda13x && pip install 'tinynet[cuda12]'" in said
 
 
 def test_a_backend_that_breaks_or_errs_when_it_computes(monkeypatch):

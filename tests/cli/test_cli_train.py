@@ -11,7 +11,9 @@ import time
 
 import pytest
 
-from tinynet import backends, callbacks, files
+from tinynet import callbacks, files
+from tinynet.backends import cuda_status
+from tinynet.backends.numpy_ import NumpyBackend
 
 LEFT = {
     "best.safetensors",
@@ -109,12 +111,79 @@ def test_a_number_out_of_range(train, options):
     assert f"Invalid value for '{options[0]}'" in train(*options, code=2)
 
 
-def test_cupy_without_a_gpu(train):
-    if backends.status("cupy").works:
-        pytest.skip("there is a GPU here")
-    said = train("--backend", "cupy", code=1)
-    assert "the cupy backend cannot run here" in said
-    assert "pip install 'tinynet[cuda12]'" in said
+@pytest.fixture
+def no_gpu(monkeypatch):
+    """A machine without a driver, on which no data set may be loaded."""
+
+    def loaded(*arguments, **settings):
+        raise AssertionError("the data were loaded")
+
+    monkeypatch.setattr(cuda_status, "read", cuda_status.Facts)
+    monkeypatch.setattr("tinynet.cli.console.load", loaded)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train"],
+        ["tune", "mlp"],
+        ["crossval", "mlp"],
+        ["race"],
+        ["bench"],
+        ["reproduce", "R1"],
+        ["summary", "mlp"],
+        ["gradcheck"],
+        ["warmup", "mlp"],
+        ["evaluate", "RUN"],
+        ["ensemble", "RUN", "RUN/model.safetensors"],
+        ["audit", "RUN"],
+        ["classical", "--run", "RUN"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_without_a_gpu_cupy_is_refused_at_once(tinynet, trained, no_gpu, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    command = [word.replace("RUN", str(trained.folder)) for word in command]
+    said = tinynet(*command, "--backend", "cupy", code=1)
+    assert said.startswith("Error: the cupy backend cannot run here received: no NVIDIA driver is found")
+    assert "--backend numba" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_on_a_gpu_goes_on_on_a_gpu(train, trained, no_gpu, tmp_path):
+    folder = shutil.copytree(trained.folder, tmp_path / "again")
+    config = (folder / "config.json").read_text().replace('"backend": "numpy"', '"backend": "cupy"')
+    (folder / "config.json").write_text(config)
+    assert "the cupy backend cannot run here" in train("--resume", folder, code=1)
+
+
+def test_out_of_memory(train, tmp_path, monkeypatch):
+    """In the second epoch: the checkpoint of the first stays, and the run goes on from it."""
+    real, room = NumpyBackend.dense, [12]
+
+    def dense(self, *arguments):
+        room[0] -= 1
+        if not room[0]:
+            raise MemoryError("Out of memory allocating 512 bytes")
+        return real(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NumpyBackend, "dense", dense)
+        said = train(code=1)
+    folder = tmp_path / "run"
+    assert f"The last checkpoint is kept. With more memory: tinynet train --resume {folder}" in said
+    assert "with 50 samples in a batch" in said
+    assert "--batch 32, or" in said
+    assert "Traceback" not in said
+    assert "Test accuracy" in train("--resume", folder)
+
+
+def test_no_memory_outside_of_training(tinynet, monkeypatch):
+    def load(*arguments, **settings):
+        raise MemoryError("Unable to allocate 9. EiB")
+
+    monkeypatch.setattr("tinynet.cli.console.load", load)
+    assert "Error: out of memory: Unable to allocate 9. EiB" in tinynet("train", code=1)
 
 
 def test_a_finished_run_resumed_stays_what_it_is(train, trained, tmp_path):

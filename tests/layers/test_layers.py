@@ -35,7 +35,9 @@ def _built(
     """`layer` in a model of its own, its parameters and state set to `tensors`."""
     Sequential([layer], shape, backend=backend, dtype=dtype)
     for name, value in tensors.items():
-        (layer.params if name in layer.params else layer.state)[name][...] = np.asarray(value)
+        (layer.params if name in layer.params else layer.state)[name][...] = layer.ops.asarray(
+            np.asarray(value)
+        )
     return layer
 
 

@@ -12,8 +12,6 @@ NAMES = ("numpy", "numba", "cupy")
 CONVOLUTIONS = ("auto", "im2col", "direct", "winograd")
 """How convolutions are computed: the fastest for each layer, or one of the three wherever it applies."""
 
-CUPY_FIX = "on a machine with an NVIDIA GPU and its driver: pip install 'tinynet[cuda12]' (or cuda13)"
-
 
 @dataclass(frozen=True)
 class Status:
@@ -82,14 +80,10 @@ def status(name: str) -> Status:
 
 
 def _cupy_status() -> Status:
-    try:
-        import cupy
-    except ImportError as error:
-        return Status("cupy", False, f"CuPy cannot be imported: {error}", CUPY_FIX)
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        return Status("cupy", False, f"CuPy finds no GPU: {error}", CUPY_FIX)
-    if count == 0:
-        return Status("cupy", False, "CuPy finds no GPU: the driver reports 0 devices", CUPY_FIX)
-    return Status("cupy", True, f"CuPy {cupy.__version__}, {count} GPU(s)")
+    from tinynet.backends import cuda_status
+
+    facts = cuda_status.read()
+    problem = cuda_status.diagnose(facts)
+    if problem:
+        return Status("cupy", False, *problem)
+    return Status("cupy", True, cuda_status.summary(facts))

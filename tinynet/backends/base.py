@@ -16,7 +16,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from tinynet.backends.workspace import Workspace
+from tinynet.errors import DeviceError
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -86,6 +89,20 @@ class Backend(ABC):
     @abstractmethod
     def to_host(self, array: Array) -> Array:
         """`array` as a numpy.ndarray (a view where it already is one)."""
+
+    def holds(self, array: object) -> bool:
+        """Whether `array` is of this backend's kind."""
+        return isinstance(array, self.xp.ndarray)
+
+    def check_takes(self, array: object, what: str) -> None:
+        """Raise DeviceError unless `asarray` takes `array`: one of the host, or of this backend."""
+        if not (isinstance(array, np.ndarray) or self.holds(array)):
+            raise DeviceError(
+                f"the {self.name} backend cannot take these {what}",
+                expected=kind_of(np.ndarray),
+                received=kind_of(type(array)),
+                fix="numpy.asarray(…), or .get() for an array of CuPy",
+            )
 
     @abstractmethod
     def zeros_flat(self, size: int, dtype: str) -> Array:
@@ -324,3 +341,8 @@ class Backend(ABC):
     @abstractmethod
     def clip_global_norm(self, grads: Array, limit: float) -> None:
         """Scale grads (P,) in place so that their Euclidean norm is at most `limit`."""
+
+
+def kind_of(kind: type) -> str:
+    """An array's type by the name that people know: numpy.ndarray."""
+    return f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"

@@ -76,15 +76,22 @@ class Worker:
             np.load(self.folder / f"{name}.npy")
             for name in ("images", "labels", "test-images", "test-labels")
         )
+        moments = [time.perf_counter()]
+
+        def seconds() -> float:
+            moments.append(time.perf_counter())
+            return moments[-1] - moments[-2]
+
         self._rehearse(images, labels, test_images, rates)
+        found = {"compile": seconds()}
         peer = self._peer()
         x, targets = peer.put(images, labels)
         test, _ = peer.put(test_images, test_labels)
-        began = time.perf_counter()
+        found["load"] = seconds()
         peer.train(x, targets, self.batch, rates)
-        trained = time.perf_counter()
-        accuracy = float(np.mean(_predicted(peer, test) == test_labels))
-        return {"accuracy": accuracy, "train": trained - began, "evaluate": time.perf_counter() - trained}
+        found["train"] = seconds()
+        found["accuracy"] = float(np.mean(_predicted(peer, test) == test_labels))
+        return found | {"evaluate": seconds()}
 
     def _rehearse(self, images: Any, labels: Any, test_images: Any, rates: list[float]) -> None:
         """A step and a test with each size of batch that is to come: whatever compiles has done so after."""

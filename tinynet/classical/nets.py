@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tinynet import audit, runs
+from tinynet.backends.base import Backend
 from tinynet.callbacks import read_log
 from tinynet.classical.models import Scored
 from tinynet.classical.rows import Rows
@@ -51,7 +52,7 @@ def _check_none_of(rows: Rows, seen: Split, leak: str) -> None:
 
 
 def score_runs(
-    folders: Sequence[Path], rows: Rows, load: Load, *, backend: str | None = None
+    folders: Sequence[Path], rows: Rows, load: Load, *, backend: str | Backend | None = None
 ) -> Iterator[Scored]:
     """Judge the nets of finished runs on the rows: those that `check_unseen` passes, else its RunError.
 

@@ -53,7 +53,7 @@ def command(
 
     from rich.markup import escape
 
-    from tinynet import audit, runs
+    from tinynet import audit, backends, runs
     from tinynet import threads as thread_budget
     from tinynet.cli.console import console, load_dataset
     from tinynet.data import read_csv
@@ -64,6 +64,7 @@ def command(
         return load_dataset(settings.dataset, data_dir or settings.data_dir)
 
     settings = runs.read_settings(run)
+    ops = backends.get(backend or settings.backend)
     dataset = load(settings)
     more = (
         audit.unseen(read_csv(table)[0], trained.images, f"no image of {table} among the training images{of}")
@@ -71,7 +72,7 @@ def command(
         for of, trained in _learned_from(settings, dataset, load)
     )
     done = failed = 0
-    for check in chain(audit.audit(run, dataset, load=load, backend=backend), more):
+    for check in chain(audit.audit(run, dataset, load=load, backend=ops), more):
         done, failed = done + 1, failed + bool(check.wrong)
         verdict = "[bold red]does not hold[/]" if check.wrong else "[green]holds[/]"
         console.print(f"{verdict}  {escape(check.name)}", soft_wrap=True)

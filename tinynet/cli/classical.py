@@ -98,6 +98,7 @@ def command(
     folder = out or runs.next_folder("classical")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(f"the folder {folder} is not empty", fix="choose another --out")
+    ops = backends.get(backend) if folders else None
     if kaggle:
         rows = classical.from_kaggle(kaggle, seed)
     else:
@@ -111,7 +112,7 @@ def command(
     def load(settings: Settings) -> Dataset:
         return load_dataset(settings.dataset, data_dir or settings.data_dir)
 
-    nets = list(classical.score_runs(folders, rows, load, backend=backend))
+    nets = list(classical.score_runs(folders, rows, load, backend=ops))
     with console.status("") as status:
 
         def announce(name: str) -> None:
@@ -133,7 +134,7 @@ def command(
         "command": shlex.join(["tinynet", *sys.argv[1:]]),
         "seed": seed,
         "threads": thread_budget.size(),
-        "backend": backends.get(backend).name if nets else None,
+        "backend": ops.name if ops else None,
     }
     classical.write_report(folder, rows, components, [*results, *nets], facts)
     console.print(f"Report: {folder / 'report.md'}", style="bold green")

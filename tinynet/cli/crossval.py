@@ -67,7 +67,7 @@ def command(
     plan = recipe.load(architecture)
     if epochs is not None:
         plan = plan.with_epochs(epochs)
-    data, ops = load_dataset(dataset, data_dir), backends.get(backend)
+    ops, data = backends.get(backend), load_dataset(dataset, data_dir)
     console.print(
         f"{name}: {folds} folds of {len(data.train):,} training images, {ops.name} backend, "
         f"{thread_budget.size()} threads"

@@ -17,8 +17,6 @@ Row: TypeAlias = tuple[str, bool, str, str]
 
 PACKAGES = ("numpy", "numba", "llvmlite", "matplotlib", "Pillow", "safetensors", "threadpoolctl")
 EXTRAS = {
-    "cuda12": ("cupy-cuda12x", "train on an NVIDIA GPU"),
-    "cuda13": ("cupy-cuda13x", "train on an NVIDIA GPU"),
     "notebooks": ("ipykernel", "run the notebooks"),
     "test": ("pytest", "run the tests"),
     "torch": ("torch", "compare with PyTorch in the tests"),
@@ -80,7 +78,7 @@ def backend_rows() -> Iterator[Row]:
         found = backends.status(name)
         problem = _try(name) if found.works else ""
         if problem:
-            fix = backends.CUPY_FIX if name == "cupy" else "pip install --upgrade --force-reinstall tinynet"
+            fix = "pip install --upgrade --force-reinstall tinynet"
             yield name, False, f"{found.detail}, but a small computation failed: {problem}", fix
         else:
             yield name, found.works, found.detail + ", computes rightly" * found.works, found.fix

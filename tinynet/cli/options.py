@@ -17,7 +17,8 @@ backend = click.option(
     envvar="TINYNET_BACKEND",
     default="auto",
     show_default=True,
-    help="numpy (the readable reference), numba (fast on a CPU), cupy (GPU); auto picks numba.",
+    help="numpy (the readable reference), numba (fast on a CPU), cupy (GPU; CUDA_VISIBLE_DEVICES=1 chooses "
+    "the second); auto picks numba.",
 )
 convolution = click.option(
     "--conv",

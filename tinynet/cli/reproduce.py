@@ -68,8 +68,8 @@ def command(
     context = click.get_current_context()
     context.with_resource(thread_budget.limit(threads))
     folder = out or Path("runs") / system
-    data = load_dataset(dataset, data_dir)
     ops = backends.get(backend)
+    data = load_dataset(dataset, data_dir)
     command = shlex.join(["tinynet", *sys.argv[1:]])
     settings = {
         "backend": ops.name,

@@ -99,6 +99,7 @@ def command(
     """
     from tinynet import threads as thread_budget
     from tinynet.cli.console import TrainingProgress, console
+    from tinynet.errors import OutOfMemoryError
     from tinynet.tensorboard import check_installed
 
     if tensorboard:
@@ -115,6 +116,9 @@ def command(
     progress = TrainingProgress()
     try:
         complete = run.train([progress], save_every=save_every, tensorboard=tensorboard)
+    except OutOfMemoryError:
+        _say_kept(run)
+        raise
     finally:
         progress.close()
     if not complete:
@@ -171,11 +175,12 @@ def _from_anywhere(asked: str, found: str) -> str:
 
 
 def _resumed(folder: Path, data_dir: Path | None) -> Any:
-    from tinynet import runs
+    from tinynet import backends, runs
     from tinynet.cli.console import load_dataset
 
     _refuse_changes(click.get_current_context())
     settings = runs.read_settings(folder)
+    backends.get(settings.backend)  # before the data are loaded
     dataset = load_dataset(settings.dataset, data_dir or settings.data_dir)
     return runs.Run.resume(folder, settings, dataset)
 
@@ -225,6 +230,13 @@ def _leave_interrupted(run: Any) -> NoReturn:
 
     console.print(f"Interrupted and saved. Go on with: tinynet train --resume {run.folder}")
     sys.exit(INTERRUPTED)
+
+
+def _say_kept(run: Any) -> None:
+    from tinynet.cli.console import console
+
+    if (run.folder / "last.safetensors").exists():
+        console.print(f"The last checkpoint is kept. With more memory: tinynet train --resume {run.folder}")
 
 
 def _say_result(run: Any, report: dict[str, Any]) -> None:

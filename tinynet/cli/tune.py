@@ -111,9 +111,9 @@ def _search(name: str, plan: Recipe, asked: dict[str, Any]) -> None:
     from tinynet.errors import RunError
     from tinynet.tuning import report, search, study
 
+    ops = backends.get(asked["backend"])
     dataset = load_dataset(asked["dataset"], asked["data_dir"])
     plan = search.prepared(plan, dataset.train, asked["epochs"], asked["validation"])
-    ops = backends.get(asked["backend"])
     wanted = search.Search(plan, asked["space"], dataset.train, dataset.sha256, asked["seed"], ops)
     wanted.check()
     folder = asked["out"] or Path("runs") / f"tune-{name}"

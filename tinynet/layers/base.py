@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from tinynet.backends.base import Backend
-from tinynet.errors import ConfigError, DTypeError, ShapeError
+from tinynet.backends.base import Backend, kind_of
+from tinynet.errors import ConfigError, DeviceError, DTypeError, ShapeError
 from tinynet.params import Spec, Views
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
@@ -82,7 +82,14 @@ class Layer(ABC):
         self.state_specs.append(Spec(name, shape, init))
 
     def check_shape(self, x: Array) -> None:
-        """Raise ShapeError unless x is (N, *input_shape)."""
+        """Raise ShapeError unless x is (N, *input_shape), DeviceError unless it is the backend's."""
+        if not self.ops.holds(x):
+            raise DeviceError(
+                f"{self.label} got an array that the {self.ops.name} backend cannot compute with",
+                expected=kind_of(self.ops.xp.ndarray),
+                received=kind_of(type(x)),
+                fix="model.backend.asarray(x)",
+            )
         if x.shape[1:] != self.input_shape or x.ndim == 0:
             raise ShapeError(
                 f"{self.label} got an input of the wrong shape",

@@ -1,0 +1,97 @@
+"""What a step needs, against what it took; and what a person is told who has less."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinynet import memory, recipe
+from tinynet.backends import cuda_status
+from tinynet.backends.numpy_ import NumpyBackend
+from tinynet.errors import OutOfMemoryError
+from tinynet.model import Sequential
+from tinynet.training import Trainer
+from tinynet.types import Array
+
+
+def trainer(net: str, batch: int, backend: Any = "numpy") -> Trainer:
+    model = Sequential.from_config(recipe.load(net).as_table(), backend=backend)
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (2 * batch, *model.input_shape), np.uint8)
+    return Trainer(model, (images, random.integers(0, 10, 2 * batch)), epochs=1, batch_size=batch)
+
+
+@pytest.mark.parametrize(("net", "batch"), [("linear", 256), ("mlp", 1024), ("lenet", 16), ("cnn", 16)])
+def test_a_step_takes_no_more_than_estimated_and_not_much_less(net: str, batch: int) -> None:
+    run = trainer(net, batch)
+    events = run.events()
+    next(events)
+    tracemalloc.start()
+    next(events)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    parameters = 4 * run.model.store.count
+    estimate = batch * memory.of_a_sample(run.model)
+    assert 0.4 * estimate < peak < estimate + 6 * parameters
+
+
+class SmallBackend(NumpyBackend):
+    """Has room for the dense products of few samples only."""
+
+    most = 100
+
+    def dense(self, x: Array, W: Array, b: Array) -> Array:
+        if len(x) > self.most:
+            raise MemoryError("Out of memory allocating 1,024 bytes")
+        return super().dense(x, W, b)
+
+
+@pytest.mark.parametrize(("room", "fits"), [(300, 256), (256, 256), (255, 128), (1, 1), (10**6, 512)])
+def test_a_batch_that_fits_is_named(room: int, fits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trainer("mlp", 1000, SmallBackend())
+    each = memory.of_a_sample(run.model)
+    monkeypatch.setattr(memory, "available", lambda backend: room * each)
+    with pytest.raises(OutOfMemoryError) as caught:
+        run.run()
+    said = str(caught.value)
+    assert "in step 0, with 1,000 samples in a batch" in said
+    assert f"up to {1000 * each / memory.MIB:,.0f} MiB" in said
+    assert "Out of memory allocating 1,024 bytes; " in said
+    assert said.endswith(f"--batch {fits}, or batch_size = {fits} in the recipe")
+
+
+def test_where_nothing_fits_or_nobody_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trainer("mlp", 1000)
+    monkeypatch.setattr(memory, "available", lambda backend: 0)
+    assert "not even one sample fits" in str(memory.shortage(run, MemoryError()))
+    monkeypatch.setattr(memory, "available", lambda backend: None)
+    said = str(memory.shortage(run, MemoryError()))
+    assert "received: a MemoryError\n" in said
+    assert "a batch of 512 fits" in said
+
+
+def test_what_the_device_says_and_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise RuntimeError("cudaErrorStreamCaptureUnsupported")
+
+    ops = NumpyBackend()
+    monkeypatch.setattr(ops, "name", "cupy", raising=False)
+    monkeypatch.setattr(cuda_status, "free_bytes", lambda: 123)
+    assert memory.available(ops) == 123
+    monkeypatch.setattr(cuda_status, "free_bytes", refuse)
+    assert memory.available(ops) is None
+
+
+def test_this_machine_has_memory() -> None:
+    free = memory.available(NumpyBackend())
+    assert free is None or 2**20 < free < 2**50
+
+
+def test_it_is_a_memory_error_and_names_its_cause() -> None:
+    with pytest.raises(MemoryError) as caught:
+        trainer("mlp", 1000, SmallBackend()).run()
+    assert isinstance(caught.value.__cause__, MemoryError)
+    assert not isinstance(caught.value.__cause__, OutOfMemoryError)

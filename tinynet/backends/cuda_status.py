@@ -1,0 +1,213 @@
+"""Why the GPU backend cannot run here, if it cannot, and the command that mends it.
+
+`read` collects the few facts that decide; `diagnose` says what they mean. A driver runs programs made for the
+CUDA version it offers and for all earlier ones; CuPy comes built for CUDA 12 or for CUDA 13.
+
+Which device is used is CUDA's own choice: the first of those that CUDA_VISIBLE_DEVICES names, else device 0.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import warnings
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import metadata
+from typing import NamedTuple
+
+OLDEST = 12_000
+"""The first CUDA version that CuPy is still built for; `number` says how versions are counted."""
+DRIVER_FIX = (
+    "sudo ubuntu-drivers install (other systems: nvidia.com/drivers; a container: start it with --gpus all)"
+)
+MISSING_PARTS = (
+    "libnvrtc",
+    "libcublas",
+    "libcudart",
+    "nvrtc64",
+    "cublas64",
+    "cuda_fp16.h",
+    "open source file",
+)
+"""What errors speak of where CUDA's compiler, libraries or headers are missing."""
+
+
+class Problem(NamedTuple):
+    found: str
+    fix: str
+    """A command, mostly."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What decides whether CuPy can compute here; what could not be looked at yet is 0 or empty."""
+
+    packages: tuple[str, ...] = ()
+    """The installed distributions of CuPy, such as "cupy-cuda12x"."""
+    driver: int = 0
+    """The newest CUDA version that the driver offers; 0 without a driver."""
+    visible: str | None = None
+    """CUDA_VISIBLE_DEVICES, if it is set."""
+    version: str = ""
+    """CuPy's."""
+    import_error: str = ""
+    runtime: int = 0
+    """The CUDA version that CuPy computes with."""
+    devices: int = 0
+    refusal: str = ""
+    """What CUDA answered instead of a number of devices."""
+    device: str = ""
+    """The name of the one that is used."""
+    trial: str = ""
+    """What a small computation on it raised."""
+
+
+def diagnose(facts: Facts) -> Problem | None:
+    """The first thing to mend; None if CuPy can compute here."""
+    install = f"pip install 'tinynet[{_extra(facts.driver)}]'"
+    installed = " ".join(facts.packages)
+    if len(facts.packages) > 1:
+        found = f"several builds of CuPy are installed, which overwrite each other's files: {installed}"
+        return Problem(found, f"pip uninstall -y {installed} && {install}")
+    if not facts.driver:
+        found = "no NVIDIA driver is found" + ("" if facts.packages else ", and CuPy is not installed")
+        return Problem(found, f"on a machine with an NVIDIA GPU: {DRIVER_FIX}; elsewhere: --backend numba")
+    if facts.driver < OLDEST:
+        found = f"the NVIDIA driver offers CUDA {number(facts.driver)}; {number(OLDEST)} or newer is needed"
+        return Problem(found, DRIVER_FIX)
+    if facts.import_error and not facts.packages:
+        return Problem("CuPy is not installed", install)
+    if facts.import_error:
+        return Problem(f"CuPy cannot be imported: {facts.import_error}", _reinstall(facts))
+    if facts.runtime // 1000 > facts.driver // 1000:
+        found = (
+            f"{installed or 'CuPy'} computes with CUDA {number(facts.runtime)}, "
+            f"and the NVIDIA driver offers CUDA {number(facts.driver)} at most"
+        )
+        return Problem(found, f"pip uninstall -y {installed or 'cupy'} && {install}")
+    if not facts.devices:
+        return _no_device(facts)
+    return _failed_trial(facts) if facts.trial else None
+
+
+def _no_device(facts: Facts) -> Problem:
+    if facts.visible is not None:
+        found = f"CUDA_VISIBLE_DEVICES={facts.visible!r} names no device of this machine"
+        return Problem(found, "nvidia-smi -L lists them; for the first: export CUDA_VISIBLE_DEVICES=0")
+    answer = f": {facts.refusal}" if facts.refusal else ""
+    fix = "nvidia-smi tells whether the driver sees a GPU; after an update of the driver: sudo reboot"
+    return Problem(f"the NVIDIA driver finds no device{answer}", fix)
+
+
+def _failed_trial(facts: Facts) -> Problem:
+    complete = f"pip install 'tinynet[{_extra(facts.runtime)}]'"
+    if "OutOfMemory" in facts.trial or "MemoryAllocation" in facts.trial:
+        fix = "nvidia-smi shows which program holds it; for another device: export CUDA_VISIBLE_DEVICES=1"
+        return Problem(f"the memory of the device {facts.device} is taken: {facts.trial}", fix)
+    if "gpu-architecture" in facts.trial:  # CUDA 13 compiles for Turing (2018) and newer
+        found = f"CUDA {number(facts.runtime)} does not compile for the device {facts.device}: {facts.trial}"
+        fix = f"pip uninstall -y {' '.join(facts.packages) or 'cupy'} && pip install 'tinynet[cuda12]'"
+        return Problem(found, fix)
+    if any(part in facts.trial for part in MISSING_PARTS):
+        return Problem(f"CUDA's compiler, headers or libraries are missing: {facts.trial}", complete)
+    found = f"a small computation on the device {facts.device} failed: {facts.trial}"
+    return Problem(found, _reinstall(facts))
+
+
+def _extra(cuda: int) -> str:
+    """The extra of tinynet for this CUDA version."""
+    return "cuda13" if cuda >= 13_000 else "cuda12"
+
+
+def _reinstall(facts: Facts) -> str:
+    """The same build once more, with all that belongs to it."""
+    package = facts.packages[0] if facts.packages else f"cupy-{_extra(facts.driver)}x"
+    return f"pip install --force-reinstall '{package}[ctk]'"
+
+
+def number(cuda: int) -> str:
+    """12040 is how CUDA says 12.4."""
+    return f"{cuda // 1000}.{cuda % 1000 // 10}"
+
+
+def summary(facts: Facts) -> str:
+    """What works, in a line."""
+    more = f" (the first of {facts.devices})" if facts.devices > 1 else ""
+    return (
+        f"CuPy {facts.version} with CUDA {number(facts.runtime)} on {facts.device}{more}; "
+        f"the driver offers CUDA {number(facts.driver)}"
+    )
+
+
+# --- looking ----------------------------------------------------------------------------------------------
+
+
+@cache
+def read() -> Facts:
+    """The facts of this machine, as far as each allows to look at the next; read once."""
+    facts = Facts(cupy_packages(), driver_version(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if len(facts.packages) > 1 or not facts.driver:
+        return facts
+    try:
+        import cupy
+    except Exception as error:  # a damaged installation raises whatever it likes
+        return replace(facts, import_error=_said(error))
+    runtime = cupy.cuda.runtime
+    facts = replace(facts, version=cupy.__version__, runtime=runtime.runtimeGetVersion())
+    try:
+        facts = replace(facts, devices=runtime.getDeviceCount())
+    except runtime.CUDARuntimeError as error:
+        return replace(facts, refusal=_said(error))
+    if not facts.devices:
+        return facts
+    name = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
+    return replace(facts, device=name, trial=try_out())
+
+
+def cupy_packages() -> tuple[str, ...]:
+    """The installed distributions that bring a module `cupy`, sorted."""
+    names = {str(each.metadata["Name"]).lower() for each in metadata.distributions()}
+    return tuple(sorted(name for name in names if name == "cupy" or name.startswith("cupy-")))
+
+
+def driver_version() -> int:
+    """The newest CUDA version that the NVIDIA driver offers; 0 without a driver. Needs no CuPy."""
+    found = ctypes.c_int(0)
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return 0
+    driver.cuDriverGetVersion(ctypes.byref(found))
+    return found.value
+
+
+def try_out() -> str:
+    """What compiling a kernel, running it and a matrix product raise; "" if they compute rightly."""
+    import cupy
+
+    source = 'extern "C" __global__ void twice(float* x) { x[threadIdx.x] *= 2; }'
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a missing CUDA_PATH: whether it matters shows below
+            x = cupy.ones((2, 2), "float32")
+            cupy.RawKernel(source, "twice")((1,), (4,), (x,))
+            total = float((x @ x).sum())
+    except Exception as error:  # compiler, launcher and cuBLAS each raise their own
+        return _said(error)
+    return "" if total == 32 else f"2 · 2 summed up in a product gave {total}, not 32"
+
+
+def free_bytes() -> int:
+    """Memory of the device that this process can still have, with what CuPy keeps for later arrays."""
+    import cupy
+
+    free, _ = cupy.cuda.runtime.memGetInfo()
+    kept: int = cupy.get_default_memory_pool().free_bytes()
+    return free + kept
+
+
+def _said(error: Exception) -> str:
+    """Its kind and its words, on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,0 +1,69 @@
+"""How much memory a training step needs, and what to say where there is less."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tinynet.backends.base import Backend
+from tinynet.errors import OutOfMemoryError
+from tinynet.layers import Conv2D
+from tinynet.model import Sequential
+
+if TYPE_CHECKING:
+    from tinynet.training import Trainer
+
+MIB = 1 << 20
+
+
+def of_a_sample(model: Sequential) -> int:
+    """Bytes that a training step needs for each sample of its batch, at most.
+
+    Each layer's output is kept for the backward, and its gradient comes beside it. A reference convolution
+    also keeps its windows as rows (im2col), and has as many again in its backward.
+    """
+    outputs = sum(math.prod(layer.output_shape) for layer in model.layers)
+    windows = [
+        math.prod(layer.output_shape[:2]) * math.prod(layer.params.W.shape[:3])
+        for layer in model.layers
+        if isinstance(layer, Conv2D)
+    ]
+    return (2 * outputs + sum(windows) + max(windows, default=0)) * np.dtype(model.dtype).itemsize
+
+
+def available(backend: Backend) -> int | None:
+    """Bytes that this process can still have where the backend computes; None where nobody says."""
+    if backend.name == "cupy":
+        from tinynet.backends import cuda_status
+
+        try:
+            return cuda_status.free_bytes()
+        except RuntimeError:  # CUDA does not answer while a step is being recorded
+            return None
+    info = Path("/proc/meminfo")
+    if not info.exists():
+        return None
+    line = next(line for line in info.read_text().splitlines() if line.startswith("MemAvailable"))
+    return int(line.split()[1]) << 10
+
+
+def shortage(trainer: Trainer, error: MemoryError) -> OutOfMemoryError:
+    """What to tell a person whose training step ended in `error`."""
+    model, batch = trainer.model, trainer.train.batch_size
+    each, free = of_a_sample(model), available(model.backend)
+    fits = batch - 1
+    if free is not None:
+        fits = min(fits, (free + model.workspace.nbytes) // each)
+    fits = 1 << (fits.bit_length() - 1) if fits else 0  # a power of two
+    return OutOfMemoryError(
+        f"training ran out of memory in step {trainer.state.step}, with {batch:,} samples in a batch",
+        expected=f"up to {batch * each / MIB:,.0f} MiB for such a step, besides data and parameters",
+        received=(str(error) or "a MemoryError")
+        + ("" if free is None else f"; {free / MIB:,.0f} MiB are free"),
+        fix=f"a batch of {fits} fits: --batch {fits}, or batch_size = {fits} in the recipe"
+        if fits
+        else "not even one sample fits: a smaller net, or a machine with more memory",
+    )
