@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinynet.classical.extra import load_sklearn
+from tinynet import extras
 from tinynet.data import kaggle
 from tinynet.data.datasets import DIGITS, Dataset, Split, find_csv
 from tinynet.data.idx import payload_sha256
@@ -97,7 +97,7 @@ def write_rows(folder: str | Path, rows: Rows) -> None:
 
 def _cut(table: Split, seed: int) -> tuple[Split, Split]:
     """(training, validation): scikit-learn's `train_test_split`, as the reference report cuts its rows."""
-    load_sklearn()
+    extras.load("classical")
     from sklearn.model_selection import train_test_split
 
     if len(table) < 2:

@@ -17,6 +17,9 @@ Row: TypeAlias = tuple[str, bool, str, str]
 
 PACKAGES = ("numpy", "numba", "llvmlite", "matplotlib", "Pillow", "safetensors", "threadpoolctl")
 EXTRAS = {
+    "classical": ("scikit-learn", "fit the classical models"),
+    "tune": ("optuna", "search good settings"),
+    "tensorboard": ("tensorboardX", "write logs for TensorBoard"),
     "cuda12": ("cupy-cuda12x", "train on an NVIDIA GPU"),
     "cuda13": ("cupy-cuda13x", "train on an NVIDIA GPU"),
     "notebooks": ("ipykernel", "run the notebooks"),
@@ -118,9 +121,11 @@ def folder_rows() -> Iterator[Row]:
 
 def extra_rows() -> Iterator[Row]:
     """What can be installed on top."""
+    from tinynet import extras
+
     for extra, (package, use) in EXTRAS.items():
         version = _version(package)
-        fix = "" if version else f"to {use}: pip install 'tinynet[{extra}]'"
+        fix = "" if version else f"to {use}: {extras.install(extra)}"
         yield extra, bool(version), f"{package} {version or 'is not installed'}", fix
 
 

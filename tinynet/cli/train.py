@@ -97,12 +97,12 @@ def command(
       tinynet train --from runs/cnn-1 --freeze "conv2d_*" --dataset fashion-mnist
       tinynet train --resume runs/cnn-1
     """
+    from tinynet import extras
     from tinynet import threads as thread_budget
     from tinynet.cli.console import TrainingProgress, console
-    from tinynet.tensorboard import check_installed
 
     if tensorboard:
-        check_installed()
+        extras.load("tensorboard")
     click.get_current_context().with_resource(thread_budget.limit(threads))
     run = _resumed(resume, asked["data_dir"]) if resume else _started(architecture, **asked)
     model, trainer = run.trainer.model, run.trainer

@@ -90,16 +90,16 @@ def command(architecture: str, show_space: bool, **asked: Any) -> None:
     Several processes: the same command as often as you like. Several machines, with a folder in common:
       tinynet tune cnn --storage common/cnn.journal
     """
-    from tinynet import recipe
+    from tinynet import extras, recipe
     from tinynet import threads as thread_budget
-    from tinynet.tuning import extra, space
+    from tinynet.tuning import space
 
     plan = recipe.load(architecture)
     asked["space"] = space.load(asked["space_file"]) if asked["space_file"] else space.default(plan)
     if show_space:
         click.echo(asked["space"].to_toml(), nl=False)
         return
-    extra.load_optuna()
+    extras.load("tune")
     click.get_current_context().with_resource(thread_budget.limit(asked["threads"]))
     _search(Path(architecture).stem, plan, asked)
 
