@@ -64,10 +64,11 @@ def command(
         return load_dataset(settings.dataset, data_dir or settings.data_dir)
 
     settings = runs.read_settings(run)
+    asked = [(table, read_csv(table)[0]) for table in tables]
     dataset = load(settings)
     more = (
-        audit.unseen(read_csv(table)[0], trained.images, f"no image of {table} among the training images{of}")
-        for table in tables
+        audit.unseen(images, trained.images, f"no image of {table} among the training images{of}")
+        for table, images in asked
         for of, trained in _learned_from(settings, dataset, load)
     )
     done = failed = 0

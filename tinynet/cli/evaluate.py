@@ -49,7 +49,7 @@ def command(
 
     from tinynet import evaluation, runs
     from tinynet import threads as thread_budget
-    from tinynet.cli.console import console, load_dataset
+    from tinynet.cli.console import console, load_dataset, say_other_data
     from tinynet.cli.predict import class_names
     from tinynet.losses import check_label_range
 
@@ -58,11 +58,7 @@ def command(
     data = load_dataset(dataset, data_dir)
     images, labels = (part := getattr(data, split)).images, part.labels
     check_label_range(labels, model.output_shape[-1])
-    if list(data.classes) != about.get("classes"):
-        console.print(
-            f"NOTE: trained on {about.get('dataset', 'other data')}, evaluated on {data.name}",
-            style="bold yellow",
-        )
+    say_other_data(about, data)
     probabilities = runs.predict(model, loss, images).probabilities
     classes = class_names(data.classes, model.output_shape[-1])
     found = evaluation.figures(labels, probabilities, classes)

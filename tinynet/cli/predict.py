@@ -59,6 +59,8 @@ def command(
     from tinynet.data.files import atomic_write
     from tinynet.errors import ConfigError
 
+    if submission and submission == out:
+        raise click.UsageError("--out and --submission name the same file.")
     click.get_current_context().with_resource(thread_budget.limit(threads))
     model, loss, about = runs.load_model(run, backend=backend)
     names = class_names(about.get("classes", []), model.output_shape[-1])
@@ -88,6 +90,10 @@ def command(
     if submission:
         write_submission(submission, found.classes)
         console.print(f"{len(guesses):,} labels for Kaggle in {submission}")
+        console.print(
+            "Kaggle's images are MNIST's: a net trained on all of MNIST has seen them, and its score means "
+            "nothing. `tinynet audit RUN --test test.csv` counts those that a run was trained on."
+        )
 
 
 def class_names(known: Sequence[str], count: int) -> list[str]:
