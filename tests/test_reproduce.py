@@ -91,7 +91,7 @@ class Interrupt(Callback):
 
 def test_an_interrupted_run_goes_on(tmp_path: Path, digits: data.Dataset, short: None) -> None:
     entry = Entry("linear", False, 1)
-    with pytest.raises(RunError, match="interrupted"):
+    with pytest.raises(KeyboardInterrupt):
         run(entry, digits, tmp_path / "a", Interrupt())
     resumed, whole = run(entry, digits, tmp_path / "a"), run(entry, digits, tmp_path / "b")
     assert (resumed.accuracies, resumed.losses) == (whole.accuracies, whole.losses)
