@@ -94,4 +94,4 @@ def command(
 
 def _say(first: dict[str, Any]) -> str:
     verdict = "right" if first["label"] == first["predicted"] else f"taken for {first['predicted']}"
-    return f"{first['label']} {verdict} ({first['confidence']:.1%})"
+    return f"{first['label']} {verdict} ({100 * first['confidence']:.1f} %)"

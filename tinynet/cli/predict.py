@@ -148,9 +148,9 @@ def show(places: Sequence[tuple[Path, int, str | None]], guesses: Sequence[list[
     if pictures:
         table.add_column("how it was fitted")
     for (file, index, fitted), (best, *others) in zip(places[:ROWS_ON_SCREEN], guesses, strict=False):
-        otherwise = ", ".join(f"{name} ({p:.1%})" for name, p in others)
+        otherwise = ", ".join(f"{name} ({100 * p:.1f} %)" for name, p in others)
         image = f"{file}" if fitted else f"{file} #{index}"
-        row = [image, best[0], f"{best[1]:.1%}", otherwise, *([fitted or ""] if pictures else [])]
+        row = [image, best[0], f"{100 * best[1]:.1f} %", otherwise, *([fitted or ""] if pictures else [])]
         table.add_row(*map(escape, row))
     console.print(table)
     if len(places) > ROWS_ON_SCREEN:

@@ -214,6 +214,8 @@ def _say_result(folder: Path, found: dict[str, Any]) -> None:
 
     leading = report.ranked(found)[:LEADING]
     table = Table(title="The best trials, by validation images", show_header=False)
+    for _ in range(1 + len(leading)):
+        table.add_column(overflow="fold")
     rows = zip(report.columns(found), *map(report.cells, leading), strict=True)
     for row in rows:
         table.add_row(*row)
