@@ -20,7 +20,7 @@ SHOWN = 5
 """Lines said of a check that fails."""
 
 
-@click.command()
+@click.command(short_help="Does every figure of a run's report follow from its log?")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--test",

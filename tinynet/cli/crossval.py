@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tinynet.callbacks import Callback
 
 
-@click.command()
+@click.command(short_help="Mean and deviation of a recipe over folds of the training set.")
 @click.argument("architecture", default="cnn")
 @click.option(
     "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Models, and parts of the data."

@@ -28,7 +28,7 @@ EXTRAS = {
 }
 
 
-@click.command()
+@click.command(short_help="What works on this machine, and how to mend the rest.")
 def command() -> None:
     """Check this machine: what is installed, which backends work, threads, caches; and say how to mend it.
 

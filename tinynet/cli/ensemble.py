@@ -9,7 +9,7 @@ import click
 from tinynet.cli import options
 
 
-@click.command()
+@click.command(short_help="Several nets together: the mean of what they believe.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",

@@ -19,7 +19,7 @@ ROWS_ON_SCREEN = 20
 DIGITS = list("0123456789")
 
 
-@click.command()
+@click.command(short_help="What does a net see in pictures and tables?")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Write all predictions here (CSV).")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tinynet.data.datasets import Dataset
 
 
-@click.command()
+@click.command(short_help="The reference systems: their figures and ours.")
 @click.argument("system", type=click.Choice(["R1", "R2", "R3", "R4"]))
 @click.option(
     "--seeds", type=click.IntRange(min=1), help="Seeds 0, 1, 2, … of each net.  [default: 5; R3: 3]"

@@ -9,7 +9,7 @@ import click
 from tinynet.cli import options
 
 
-@click.command()
+@click.command(short_help="The layers of a net, and what each costs.")
 @click.argument("what", default="cnn")
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images in a batch.")
 @options.together(options.backend, options.convolution)

@@ -16,7 +16,7 @@ INTERRUPTED = 130
 """The exit code of a program ended by Ctrl-C, by the shell's convention."""
 
 
-@click.command()
+@click.command(short_help="Train a net; leave a folder with its weights and a report.")
 @click.argument("architecture", required=False)
 @click.option(
     "--recipe",
@@ -57,7 +57,7 @@ INTERRUPTED = 130
     options.convolution,
     options.threads,
 )
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@options.dtype
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/NAME-1, -2, …]"
 )

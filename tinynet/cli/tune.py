@@ -27,7 +27,7 @@ LEADING = 5
 """Trials in the table at the end, a column each."""
 
 
-@click.command()
+@click.command(short_help="Search good settings for a recipe.")
 @click.argument("architecture", default="cnn")
 @click.option(
     "--space",
