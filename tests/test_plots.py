@@ -19,6 +19,7 @@ from PIL import Image
 
 from tinynet import metrics, plots
 from tinynet.errors import ConfigError, DataError, ShapeError
+from tinynet.plots.architecture import Block
 
 HISTORY: list[dict[str, Any]] = [
     {
@@ -43,6 +44,11 @@ RANKINGS = metrics.one_against_rest(LABELS, BELIEFS)
 SHARES = np.array([0.5, 0.3, 0.15, 0.05])
 CALIBRATION = metrics.calibration(LABELS, BELIEFS)
 
+BLOCKS = [
+    Block(["input"], "other", (8, 8, 1), 0),
+    Block(["conv2d_1", "relu_1"], "convolution", (6, 6, 40), 400),
+    Block(["dense_1"], "dense", (1234,), 5678),
+]
 DRAW: dict[str, Callable[[Path], None]] = {
     "learning_curve": lambda path: plots.learning_curve(HISTORY, path),
     "confusion_matrix": lambda path: plots.confusion_matrix(MATRIX, ["a", "b", "c"], path),
@@ -58,6 +64,7 @@ DRAW: dict[str, Callable[[Path], None]] = {
     "pixels": lambda path: plots.pixels(np.arange(256), path),
     "correlation": lambda path: plots.correlation(np.corrcoef(IMAGES.reshape(10, 30).T), (6, 5), path),
     "explained_variance": lambda path: plots.explained_variance(SHARES, 2, {"90 %": 3}, path),
+    "architecture": lambda path: plots.architecture(BLOCKS, path, title="t"),
     "maps": lambda path: plots.maps(
         IMAGES[0], {"m": MATRIX}, path, title="t", caption="c", place=(1, 3, 4, 2)
     ),
@@ -264,6 +271,15 @@ def test_labels_and_pixels_say_what_to_see(tmp_path: Path) -> None:
     assert "mean 63.8" in text
     assert "mean 0.25" in text
     assert "deviation 0.433" in text
+
+
+def test_the_net_is_drawn_block_by_block(tmp_path: Path) -> None:
+    DRAW["architecture"](tmp_path / "plot.svg")
+    text = _svg_text(tmp_path / "plot.svg")
+    for part in ("conv2d_1", "relu_1", "6 × 6 × 40", "400 parameters", "1234", "5,678 parameters"):
+        assert part in text
+    assert text.index("input") < text.index("conv2d_1") < text.index("dense_1")
+    assert "pooling" not in text
 
 
 def test_maps_say_what_was_seen(tmp_path: Path) -> None:
