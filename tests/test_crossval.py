@@ -164,7 +164,11 @@ def test_an_interrupted_fold_goes_on_and_finished_ones_are_kept(run: Any, tmp_pa
 
 @pytest.mark.parametrize(
     ("folds", "changed", "different"),
-    [(3, {}, "dataset, data_sha256"), (2, {"seed": 1}, "data_sha256, seed"), (2, {"epochs": 9}, "recipe")],
+    [
+        (3, {}, r"dataset sample, fold 1 of 3, .*\n  received: dataset sample, fold 1 of 2, "),
+        (2, {"seed": 1}, r"data_sha256 \w+, seed 1\n  received: data_sha256 \w+, seed 0\n"),
+        (2, {"epochs": 9}, r"recipe\.training\.epochs 9\n  received: recipe\.training\.epochs 3\n"),
+    ],
 )
 def test_folds_of_other_settings_are_not_taken_for_ours(
     run: Any, folds: int, changed: dict[str, int], different: str
@@ -172,7 +176,7 @@ def test_folds_of_other_settings_are_not_taken_for_ours(
     run(2, "mine")
     if "epochs" in changed:
         changed = {"plan": PLAN.with_epochs(changed["epochs"])}
-    with pytest.raises(RunError, match=f"other settings: {different}\n"):
+    with pytest.raises(RunError, match=f"other settings\n  expected: {different}"):
         run(folds, "mine", **changed)
 
 

@@ -17,7 +17,7 @@ import dataclasses
 import io
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -367,15 +367,25 @@ def train_once(
 
 def _check_same(folder: Path, asked: Settings) -> None:
     """Raise RunError unless the run in `folder` has the settings asked for, wherever its data lie."""
-    found, wanted = (json.loads(json.dumps(dataclasses.asdict(s))) for s in (read_settings(folder), asked))
-    different = [
-        name for name in wanted if found[name] != wanted[name] and name not in ("command", "data_dir")
-    ]
+    found, wanted = (dict(_leaves(dataclasses.asdict(s))) for s in (read_settings(folder), asked))
+    names = [name for name in wanted | found if name not in ("command", "data_dir")]
+    different = [name for name in names if found.get(name) != wanted.get(name)]
     if different:
         raise RunError(
-            f"the run in {folder} had other settings: {', '.join(different)}",
+            f"the run in {folder} had other settings",
+            expected=", ".join(f"{name} {wanted.get(name)}" for name in different),
+            received=", ".join(f"{name} {found.get(name)}" for name in different),
             fix="choose another --out, or delete that folder",
         )
+
+
+def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value in nested tables and lists, by the path to it."""
+    if isinstance(value, dict | list | tuple):
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(each, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, value
 
 
 def next_folder(name: str, parent: Path = Path("runs")) -> Path:

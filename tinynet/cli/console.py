@@ -141,7 +141,7 @@ def load_dataset(name: str, data_dir: object) -> Dataset:
 
 
 def say_other_data(about: Mapping[str, Any], data: Dataset) -> None:
-    """Say so where the model of a checkpoint, by what it tells about itself, knows other classes."""
+    """Point out a model that was made for other classes than the data's; `about`: of its checkpoint."""
     if list(data.classes) != about.get("classes"):
         console.print(
             f"NOTE: trained on {about.get('dataset', 'other data')}, evaluated on {data.name}",
