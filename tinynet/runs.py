@@ -47,6 +47,9 @@ from tinynet.tensorboard import TensorBoardLog
 from tinynet.training import Samples, Trainer
 from tinynet.types import Array
 
+DIFFERENCES = 5
+"""So many are named where a run had other settings."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -371,10 +374,11 @@ def _check_same(folder: Path, asked: Settings) -> None:
     names = [name for name in wanted | found if name not in ("command", "data_dir")]
     different = [name for name in names if found.get(name) != wanted.get(name)]
     if different:
+        shown, more = different[:DIFFERENCES], ", …" if len(different) > DIFFERENCES else ""
         raise RunError(
             f"the run in {folder} had other settings",
-            expected=", ".join(f"{name} {wanted.get(name)}" for name in different),
-            received=", ".join(f"{name} {found.get(name)}" for name in different),
+            expected=", ".join(f"{name} {wanted.get(name)}" for name in shown) + more,
+            received=", ".join(f"{name} {found.get(name)}" for name in shown) + more,
             fix="choose another --out, or delete that folder",
         )
 
