@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import itertools
 import json
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinynet import backends, crossval, recipe
+from tinynet import crossval, recipe, runs
 from tinynet.callbacks import Callback
-from tinynet.data import load
-from tinynet.data.datasets import Split
-from tinynet.errors import ConfigError
-from tinynet.training import EpochEnd, Trainer
+from tinynet.data import Dataset, Split, load
+from tinynet.errors import ConfigError, RunError
+from tinynet.training import StepEnd, Trainer
 
 LAYERS = [{"type": "Rescale"}, {"type": "Flatten"}, {"type": "Dense", "units": 10}]
 TRAINING = {"epochs": 3, "validation": 0.25, "optimizer": {"type": "Adam", "learning_rate": 0.01}}
@@ -26,13 +28,36 @@ PLAN = recipe.from_table({"layers": LAYERS, "training": TRAINING})
 
 
 @pytest.fixture(scope="module")
-def digits() -> Split:
-    train = load("sample").train
-    return Split(train.images[:400], train.labels[:400])
+def digits() -> Dataset:
+    data = load("sample")
+    return dataclasses.replace(data, train=Split(data.train.images[:400], data.train.labels[:400]))
 
 
-def run(digits: Split, folds: int = 4, plan: recipe.Recipe = PLAN, **options: Any) -> list[crossval.Fold]:
-    return list(crossval.run(plan, digits, folds, backend=backends.get("numpy"), **options))
+def settings(digits: Dataset, plan: recipe.Recipe = PLAN, seed: int = 0) -> runs.Settings:
+    return runs.Settings(
+        name="mine",
+        recipe=plan.as_table(),
+        dataset=digits.name,
+        data_dir=None,
+        data_sha256=digits.sha256,
+        seed=seed,
+        backend="numpy",
+        dtype="float32",
+        command="tinynet crossval",
+    )
+
+
+@pytest.fixture
+def run(digits: Dataset, tmp_path: Path) -> Callable[..., list[crossval.Fold]]:
+    """Cross-validate in a folder, a new one unless it is named."""
+    number = itertools.count()
+
+    def cross_validate(folds: int = 4, into: str = "", **options: Any) -> list[crossval.Fold]:
+        listen = options.pop("listen", lambda number: Callback())
+        folder = tmp_path / (into or str(next(number)))
+        return list(crossval.run(folder, digits, folds, settings(digits, **options), listen=listen))
+
+    return cross_validate
 
 
 @given(
@@ -48,8 +73,8 @@ def test_folds_are_even_and_so_is_each_class(counts: list[int], folds: int, seed
         assert np.ptp(np.bincount(fold[labels == label], minlength=folds)) <= 1
 
 
-def test_folds_go_by_the_seed(digits: Split) -> None:
-    one, same, other = (crossval.assign(digits.labels, 5, seed) for seed in (1, 1, 2))
+def test_folds_go_by_the_seed(digits: Dataset) -> None:
+    one, same, other = (crossval.assign(digits.train.labels, 5, seed) for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert 0.5 < np.mean(one != other) < 0.95
 
@@ -61,7 +86,7 @@ def test_too_many_folds_or_too_few(folds: int) -> None:
 
 
 def test_each_image_is_judged_once_by_a_model_that_did_not_see_it(
-    digits: Split, monkeypatch: pytest.MonkeyPatch
+    run: Any, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[set[bytes]] = []
     start = Trainer.run
@@ -73,48 +98,111 @@ def test_each_image_is_judged_once_by_a_model_that_did_not_see_it(
         return start(trainer, callbacks)
 
     monkeypatch.setattr(Trainer, "run", spy)
-    results = run(digits)
+    results = run()
     judged = np.concatenate([fold.indices for fold in results])
     assert sorted(judged.tolist()) == list(range(400))
     for fold, images in zip(results, seen, strict=True):
         assert (fold.trained_on, fold.validated_by) == (225, 75)
         assert len(images) == 300
-        assert not images & {digits.images[i].tobytes() for i in fold.indices}
+        assert not images & {digits.train.images[i].tobytes() for i in fold.indices}
 
 
-def test_what_the_model_says_of_an_image_stands_at_that_image(digits: Split) -> None:
-    for fold in run(digits, 2):
-        assert np.mean(fold.predictions.classes == digits.labels[fold.indices]) > 0.5
+def test_what_the_model_says_of_an_image_stands_at_that_image(run: Any, digits: Dataset) -> None:
+    for fold in run(2):
+        assert np.mean(fold.predicted == digits.train.labels[fold.indices]) > 0.5
 
 
-def test_the_same_seed_gives_the_same_figures(digits: Split) -> None:
-    one, same, other = (run(digits, seed=seed) for seed in (0, 0, 1))
-    losses = [[fold.history[-1]["loss"] for fold in results] for results in (one, same, other)]
+def test_the_same_seed_gives_the_same_figures(run: Any) -> None:
+    one, same, other = (run(2, seed=seed) for seed in (0, 0, 1))
+    losses = [[fold.report["training"]["final_loss"] for fold in results] for results in (one, same, other)]
     assert losses[0] == losses[1]
     assert losses[0] != losses[2]
 
 
-def test_early_stopping_goes_by_validation_images_not_by_the_fold(digits: Split) -> None:
+def test_early_stopping_goes_by_validation_images_not_by_the_fold(run: Any) -> None:
     stopping = {**TRAINING, "epochs": 50, "early_stopping": {"patience": 1, "min_delta": 10.0}}
-    results = run(digits, 2, recipe.from_table({"layers": LAYERS, "training": stopping}))
-    assert [len(fold.history) for fold in results] == [2, 2]
-    assert all(fold.stopped and "no better val_loss" in fold.stopped for fold in results)
+    results = run(2, plan=recipe.from_table({"layers": LAYERS, "training": stopping}))
+    assert [len(fold.report["history"]) for fold in results] == [2, 2]
+    assert all("no better val_loss" in fold.report["facts"]["stopped"] for fold in results)
 
 
-def test_an_interrupt(digits: Split) -> None:
-    class Interrupt(Callback):
-        def on_epoch(self, trainer: Trainer, event: EpochEnd) -> None:
+class Interrupt(Callback):
+    """Ctrl-C, twice within an epoch of the second fold."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def on_step(self, trainer: Trainer, event: StepEnd) -> None:
+        if self.number == 2 and event.step in (6, 9):
             trainer.stop("interrupted")
 
-    with pytest.raises(KeyboardInterrupt):
-        run(digits, listen=lambda number: Interrupt())
+
+def test_an_interrupted_fold_goes_on_and_finished_ones_are_kept(run: Any, tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(3, "stopped", listen=Interrupt)
+    first = (tmp_path / "stopped" / "fold-1" / "log.jsonl").read_bytes()
+    steps: dict[int, list[int]] = {}
+
+    class Count(Callback):
+        def __init__(self, number: int) -> None:
+            self.steps = steps.setdefault(number, [])
+
+        def on_step(self, trainer: Trainer, event: StepEnd) -> None:
+            self.steps.append(event.step)
+
+    resumed, whole = run(3, "stopped", listen=Count), run(3, "whole")
+    assert (steps[2], 1 in steps) == ([10, 11, 12], False)
+    assert (tmp_path / "stopped" / "fold-1" / "log.jsonl").read_bytes() == first
+    for one, other in zip(resumed, whole, strict=True):
+        assert np.array_equal(one.predicted, other.predicted)
+        assert np.array_equal(one.confidence, other.confidence)
+        assert one.report["facts"]["weights_sha256"] == other.report["facts"]["weights_sha256"]
+        assert crossval.figures(one) | {"seconds": 0} == crossval.figures(other) | {"seconds": 0}
+    assert run(3, "stopped", listen=Interrupt)[2].report == resumed[2].report
 
 
-def test_the_report_adds_up(digits: Split, tmp_path: Path) -> None:
-    results = run(digits)
+@pytest.mark.parametrize(
+    ("folds", "changed", "different"),
+    [
+        (3, {}, r"dataset sample, fold 1 of 3, .*\n  received: dataset sample, fold 1 of 2, "),
+        (2, {"seed": 1}, r"data_sha256 \w+, seed 1\n  received: data_sha256 \w+, seed 0\n"),
+        (2, {"epochs": 9}, r"recipe\.training\.epochs 9\n  received: recipe\.training\.epochs 3\n"),
+    ],
+)
+def test_folds_of_other_settings_are_not_taken_for_ours(
+    run: Any, folds: int, changed: dict[str, int], different: str
+) -> None:
+    run(2, "mine")
+    if "epochs" in changed:
+        changed = {"plan": PLAN.with_epochs(changed["epochs"])}
+    with pytest.raises(RunError, match=f"other settings\n  expected: {different}"):
+        run(folds, "mine", **changed)
+
+
+def test_a_fold_is_no_run_on_the_whole_data_set(run: Any, digits: Dataset, tmp_path: Path) -> None:
+    """To resume it as one would train on images that it is judged by."""
+    run(2, "mine")
+    fold = runs.read_settings(tmp_path / "mine" / "fold-1")
+    assert fold.dataset == "sample, fold 1 of 2"
+    with pytest.raises(RunError, match="not the one this run was started with"):
+        runs.Run.resume(tmp_path / "mine" / "fold-1", fold, digits)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    crossval.check_folder(tmp_path / "new")
+    crossval.check_folder(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    for folder in (tmp_path, tmp_path / "notes.txt"):
+        with pytest.raises(RunError, match="is not empty"):
+            crossval.check_folder(folder)
+
+
+def test_the_report_adds_up(run: Any, digits: Dataset, tmp_path: Path) -> None:
+    results = run()
     facts = {"command": "tinynet crossval", "dataset": "sample", "notice": "only\na sample", "seed": 0}
     names = [str(digit) for digit in range(10)]
-    report = crossval.write_report(tmp_path / "out", "mine", PLAN, digits, names, results, facts)
+    report = crossval.write_report(tmp_path / "out", "mine", PLAN, digits.train, names, results, facts)
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
     accuracies = [fold["accuracy"] for fold in report["folds"]]
     assert report["mean"] == statistics.fmean(accuracies)
@@ -122,7 +210,7 @@ def test_the_report_adds_up(digits: Split, tmp_path: Path) -> None:
     assert report["all"]["errors"] == sum(fold["errors"] for fold in report["folds"])
     rows = list(csv.DictReader((tmp_path / "out" / "predictions.csv").read_text().splitlines()))
     assert [int(row["index"]) for row in rows] == list(range(400))
-    assert [int(row["label"]) for row in rows] == digits.labels.tolist()
+    assert [int(row["label"]) for row in rows] == digits.train.labels.tolist()
     assert sum(row["label"] != row["predicted"] for row in rows) == report["all"]["errors"]
     for fold in report["folds"]:
         of_fold = [row for row in rows if int(row["fold"]) == fold["fold"]]

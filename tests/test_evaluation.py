@@ -75,7 +75,7 @@ def test_the_folder_has_the_page_the_figures_and_the_pictures_it_links(tmp_path:
 def test_the_mistakes_of_which_the_model_was_surest_come_first(tmp_path: Path) -> None:
     path = tmp_path / "mistakes.svg"
     evaluation.draw_mistakes(IMAGES, LABELS, PROBABILITIES, ["a", "b", "c"], path)
-    shares = [int(share) for share in re.findall(r"\((\d+)%\) -->", path.read_text(encoding="utf-8"))]
+    shares = [int(share) for share in re.findall(r"\((\d+) %\) -->", path.read_text(encoding="utf-8"))]
     wrong = PROBABILITIES.argmax(axis=1) != LABELS
     expected = np.sort(PROBABILITIES.max(axis=1)[wrong])[::-1][: evaluation.MISTAKES]
     assert len(shares) == len(expected) > 3

@@ -19,6 +19,7 @@ from PIL import Image
 
 from tinynet import metrics, plots
 from tinynet.errors import ConfigError, DataError, ShapeError
+from tinynet.plots.architecture import Block
 
 HISTORY: list[dict[str, Any]] = [
     {
@@ -43,6 +44,11 @@ RANKINGS = metrics.one_against_rest(LABELS, BELIEFS)
 SHARES = np.array([0.5, 0.3, 0.15, 0.05])
 CALIBRATION = metrics.calibration(LABELS, BELIEFS)
 
+BLOCKS = [
+    Block(["input"], "other", (8, 8, 1), 0),
+    Block(["conv2d_1", "relu_1"], "convolution", (6, 6, 40), 400),
+    Block(["dense_1"], "dense", (1234,), 5678),
+]
 DRAW: dict[str, Callable[[Path], None]] = {
     "learning_curve": lambda path: plots.learning_curve(HISTORY, path),
     "confusion_matrix": lambda path: plots.confusion_matrix(MATRIX, ["a", "b", "c"], path),
@@ -57,8 +63,11 @@ DRAW: dict[str, Callable[[Path], None]] = {
     "labels": lambda path: plots.labels({"train": np.arange(1, 5), "test": np.ones(4, int)}, "abcd", path),
     "pixels": lambda path: plots.pixels(np.arange(256), path),
     "correlation": lambda path: plots.correlation(np.corrcoef(IMAGES.reshape(10, 30).T), (6, 5), path),
-    "explained_variance": lambda path: plots.explained_variance(SHARES, 2, {"90%": 3}, path),
-    "maps": lambda path: plots.maps(IMAGES[0], {"m": MATRIX}, path, title="t", place=(1, 3, 4, 2)),
+    "explained_variance": lambda path: plots.explained_variance(SHARES, 2, {"90 %": 3}, path),
+    "architecture": lambda path: plots.architecture(BLOCKS, path, title="t"),
+    "maps": lambda path: plots.maps(
+        IMAGES[0], {"m": MATRIX}, path, title="t", caption="c", place=(1, 3, 4, 2)
+    ),
     "filters": lambda path: plots.filters(IMAGES[..., 0] - 128.0, path, title="t"),
     "activations": lambda path: plots.activations([("a", IMAGES[0] / 9), ("b", np.arange(-3, 4))], 3, path),
 }
@@ -254,6 +263,8 @@ def test_reliability_says_which_way_it_leans(tmp_path: Path) -> None:
 def test_labels_and_pixels_say_what_to_see(tmp_path: Path) -> None:
     DRAW["labels"](tmp_path / "plot.svg")
     assert "Labels: from 10.00 % (a) to 40.00 % (d)" in _svg_text(tmp_path / "plot.svg")
+    plots.labels({"train": np.array([6, 6])}, "ab", tmp_path / "plot.svg")
+    assert "Labels: all classes alike, 50.00 % each" in _svg_text(tmp_path / "plot.svg")
     plots.pixels(np.array([3, *[0] * 254, 1]), tmp_path / "plot.svg")
     text = _svg_text(tmp_path / "plot.svg")
     assert "Pixels: 75.00 % are 0" in text
@@ -262,11 +273,37 @@ def test_labels_and_pixels_say_what_to_see(tmp_path: Path) -> None:
     assert "deviation 0.433" in text
 
 
+def test_the_net_is_drawn_block_by_block(tmp_path: Path) -> None:
+    DRAW["architecture"](tmp_path / "plot.svg")
+    text = _svg_text(tmp_path / "plot.svg")
+    for part in ("conv2d_1", "relu_1", "6 × 6 × 40", "400 parameters", "1234", "5,678 parameters"):
+        assert part in text
+    assert text.index("input") < text.index("conv2d_1") < text.index("dense_1")
+    assert "pooling" not in text
+
+
+def test_maps_say_what_was_seen(tmp_path: Path) -> None:
+    plots.maps(IMAGES[0], {"heat": MATRIX}, tmp_path / "plot.svg", title="Why", caption="seen as 3 (99.00 %)")
+    text = _svg_text(tmp_path / "plot.svg")
+    assert all(part in text for part in ("Why", "seen as 3 (99.00 %)", "heat"))
+
+
+def test_a_long_logarithmic_axis_has_few_numbers(tmp_path: Path) -> None:
+    """So many that they lie over each other, if there were more."""
+    for low, numbers in ((0.04, 3), (0.002, 4), (0.0001, 4)):
+        values = np.geomspace(low, 0.1, 4)
+        plots.search_settings(
+            {"rate": values}, [0.5] * 4, [True] * 4, tmp_path / "plot.svg", samples=10, log={"rate"}
+        )
+        shown = re.findall(r"\b0\.\d+\b", _svg_text(tmp_path / "plot.svg"))
+        assert len(shown) <= numbers, shown
+
+
 def test_explained_variance_says_what_to_see(tmp_path: Path) -> None:
     DRAW["explained_variance"](tmp_path / "plot.svg")
     text = _svg_text(tmp_path / "plot.svg")
     assert "2 of 4 components keep 80.0 % of the variance" in text
-    assert "90%: 3" in text
+    assert "90 %: 3" in text
 
 
 def test_activations_are_the_strongest_channels_in_their_order(tmp_path: Path) -> None:

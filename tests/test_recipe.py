@@ -83,7 +83,7 @@ def test_a_file_of_ones_own(toml):
         ),
         ('layers = [ { type = "Dens" } ]', r"unknown layer\n  expected: .*Dense.*\n  received: 'Dens'"),
         ("layers = [ 3 ]", "a layer is described by a table with a type"),
-        ("layers = 3", "wrong value for 'layers'"),
+        ("layers = 3", r"wrong value for 'layers'.*\n  expected: a list, each a table\n"),
         ("training = 3\nlayers = []", "training is a table"),
         ("layers = []\n[training]\nepochs = 1.5", r"wrong value for 'epochs'.*\n  expected: a whole number"),
         (

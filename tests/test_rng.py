@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import math
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from tinynet import rng
+from tinynet import kernels, rng
 from tinynet.rng import Key, Stream
 
 KEY = Key(seed=7, stream=Stream.WEIGHTS, layer=3, step=5)
@@ -147,3 +150,33 @@ def test_the_drop_threshold_cuts_off_the_rate(rate: float, threshold: int) -> No
 def test_the_share_below_the_threshold_is_the_rate() -> None:
     dropped = (rng.philox_bits(KEY, 100_000) < rng.drop_threshold(0.3)).mean()
     assert abs(dropped - 0.3) < 5 * math.sqrt(0.3 * 0.7 / 100_000)
+
+
+# --- nothing else is random ---------------------------------------------------------------------------------
+
+SOURCES = [path for module in (rng, kernels) for path in Path(module.__file__ or "").parent.rglob("*.py")]
+
+
+def unseeded(source: str) -> Iterator[str]:
+    """What draws random numbers that no seed fixes."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imported = {alias.name for alias in node.names} | {getattr(node, "module", "")}
+            yield from imported & {"random", "secrets", "numpy.random"}
+        elif isinstance(node, ast.Call) and ".random." in (called := ast.unparse(node.func)):
+            is_seeded = called.endswith(".random.default_rng") and (node.args or node.keywords)
+            yield from [] if is_seeded else [called]
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["import random", "from random import shuffle", "np.random.rand(3)", "xp.random.default_rng()"],
+)
+def test_a_draw_without_a_seed_is_found(source: str) -> None:
+    assert list(unseeded(source))
+
+
+def test_everything_random_takes_a_seed() -> None:
+    assert len(SOURCES) > 100
+    found = {str(path): list(unseeded(path.read_text("utf-8"))) for path in SOURCES}
+    assert not {path: draws for path, draws in found.items() if draws}

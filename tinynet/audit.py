@@ -6,8 +6,6 @@ from the log, from predictions.csv, and those from the saved weights on the data
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -89,7 +87,7 @@ def audit(
     trained, held_out = parts(settings, dataset)
     reported, page = _read_report(folder)
     history, log_faults = _history(folder, reported)
-    labels, predicted, confidence = _read_predictions(folder)
+    labels, predicted, confidence = runs.read_predictions(folder)
     yield Check("configuration and log", log_faults)
     again = reported | {
         "history": history,
@@ -188,22 +186,6 @@ def _history(folder: Path, reported: Mapping[str, Any]) -> tuple[list[dict[str, 
     if [line.get("epoch") for line in epochs] != list(range(1, len(epochs) + 1)):
         faults.append("log.jsonl: the epochs are not numbered 1, 2, …")
     return epochs, faults
-
-
-def _read_predictions(folder: Path) -> tuple[Array, Array, Array]:
-    """Labels, predicted classes and their probabilities, (N,) each, as predictions.csv has them."""
-    path = folder / "predictions.csv"
-    try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
-        labels, predicted = (np.array([int(row[name]) for row in rows]) for name in ("label", "predicted"))
-        return labels, predicted, np.array([float(row["confidence"]) for row in rows])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{path} cannot be read",
-            expected="index,label,predicted,confidence and a row for each test image",
-            received=error,
-            fix=f"finish the run: tinynet train --resume {folder}",
-        ) from error
 
 
 def _page(folder: Path, again: Mapping[str, Any]) -> str:

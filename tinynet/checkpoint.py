@@ -259,7 +259,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except FileNotFoundError as error:
-        raise CheckpointError(f"there is no file {path}", fix="check the path") from error
+        raise CheckpointError(
+            f"there is no file {path}",
+            expected="the folder of a run, or a safetensors file that tinynet wrote",
+            received="nothing of that name",
+            fix="check the path; `tinynet train` prints it",
+        ) from error
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is damaged, or no safetensors file",

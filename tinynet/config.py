@@ -7,9 +7,10 @@ Layers, losses, optimisers and schedules are dataclasses, so their fields are th
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from tinynet.errors import ConfigError
@@ -31,7 +32,9 @@ def from_table(kinds: Mapping[str, type[T]], table: object, what: str) -> T:
         )
     name = table["type"]
     if not isinstance(name, str) or name not in kinds:
-        raise ConfigError(f"unknown {what}", expected=", ".join(kinds), received=repr(name))
+        raise ConfigError(
+            f"unknown {what}", expected=", ".join(kinds), received=repr(name), fix=_nearest(name, kinds)
+        )
     arguments = {key: value for key, value in table.items() if key != "type"}
     return from_arguments(kinds[name], arguments, f"{what} {name}")
 
@@ -43,7 +46,10 @@ def from_arguments(kind: type[T], arguments: Mapping[str, Any], what: str) -> T:
     for key, value in arguments.items():
         if key not in fields:
             raise ConfigError(
-                f"unknown key {key!r} for {what}", expected=", ".join(fields) or "no keys", received=repr(key)
+                f"unknown key {key!r} for {what}",
+                expected=", ".join(fields) or "no keys",
+                received=repr(key),
+                fix=_nearest(key, fields),
             )
         if not _fits(value, hints[key]):
             raise ConfigError(
@@ -102,5 +108,20 @@ def _as_hinted(value: Any, hint: Any) -> Any:
 
 
 def _plain(hint: Any) -> str:
+    """A type in words for people who write TOML."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(map(_plain, inner))
+    if origin in (list, tuple):
+        count = f" of {len(inner)}" if origin is tuple and Ellipsis not in inner else ""
+        return f"a list{count}, each {_plain(inner[0])}"
+    if origin is dict:
+        return "a table"
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-    return names.get(hint) or str(hint).replace("int", "whole number").replace("None", "nothing")
+    return names.get(hint, "nothing")
+
+
+def _nearest(name: object, known: Iterable[str]) -> str | None:
+    """What to do about an unknown name that is almost a known one."""
+    nearest = difflib.get_close_matches(str(name), known, 1)
+    return f"did you mean {nearest[0]!r}?" if nearest else None

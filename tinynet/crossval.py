@@ -3,29 +3,34 @@
 The training set is cut into K folds with the same share of each class. One model per fold learns from the
 other K-1 by the recipe, validation images included, and the fold takes the place of the test images. How far
 the K figures lie apart says how much one of them can be trusted.
+
+Each training is a run in a folder of its own: what was interrupted goes on, and what is there already is not
+trained again.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinynet import plots, recipe, runs
-from tinynet.backends.base import Backend
 from tinynet.callbacks import Callback
-from tinynet.data.datasets import Split
-from tinynet.errors import ConfigError
+from tinynet.data.datasets import Dataset, Split
+from tinynet.errors import ConfigError, RunError
 from tinynet.evaluation import class_figures
 from tinynet.files import write_atomic
 from tinynet.pages import duration, figure, percent, plain, table
 from tinynet.recipe import Recipe
-from tinynet.report import machine_facts, summarise, versions
+from tinynet.report import machine_facts, versions
 from tinynet.rng import Key, Stream, permutation
 from tinynet.types import Array
 
@@ -39,10 +44,12 @@ class Fold:
     validated_by: int
     indices: Array
     """Of the fold's images (F,) in the training set."""
-    predictions: runs.Predictions
-    """Of those images."""
-    history: list[dict[str, Any]]
-    stopped: str | None
+    predicted: Array
+    """The class (F,) of each, as the model sees it, …"""
+    confidence: Array
+    """… and the probability (F,) of that."""
+    report: dict[str, Any]
+    """Of the run."""
 
 
 def assign(labels: Array, folds: int, seed: int) -> Array:
@@ -68,36 +75,66 @@ def assign(labels: Array, folds: int, seed: int) -> Array:
     return fold
 
 
+def check_folder(folder: Path) -> None:
+    """Raise RunError unless `folder` is new, empty, or has folds to go on with."""
+    if (folder / _name(0)).is_dir():
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(
+            f"the folder {folder} is not empty",
+            expected="a new folder, or that of a cross-validation to go on with",
+            received="other content",
+            fix="choose another --out",
+        )
+
+
 def run(
-    plan: Recipe,
-    train: Split,
+    folder: Path,
+    data: Dataset,
     folds: int,
+    asked: runs.Settings,
     *,
-    backend: Backend,
-    seed: int = 0,
-    dtype: str = "float32",
+    threads: int | None = None,
     listen: Callable[[int], Callback] = lambda number: Callback(),
 ) -> Iterator[Fold]:
-    """Train and judge fold after fold; `listen(number)` makes a listener for each training.
+    """Train and judge fold after fold, each in a folder of its own below `folder`, or go on with that.
 
-    Every model begins with the same weights: those of the seed. Ctrl-C raises KeyboardInterrupt.
+    asked: the settings of all, with the data set's own name and hash. `listen(number)` makes a listener for
+    each training. Every model begins with the same weights: those of the seed. Raises RunError where a fold
+    is there with other settings. Ctrl-C raises KeyboardInterrupt.
     """
-    fold = assign(train.labels, folds, seed)
+    plan, fold = recipe.from_table(asked.recipe).training, assign(data.train.labels, folds, asked.seed)
     for k in range(folds):
-        ours = np.flatnonzero(fold == k)
-        others = Split(train.images[fold != k], train.labels[fold != k])
-        trainer = runs.trainer_on(others, plan, backend=backend, dtype=dtype, seed=seed)
-        history = trainer.run([*runs.monitors(plan.training), listen(k + 1)])
-        if trainer.state.stopped == "interrupted":
-            raise KeyboardInterrupt
+        part = _part(data, fold == k, f"fold {k + 1} of {folds}")
+        own = dataclasses.replace(asked, dataset=part.name, data_sha256=part.sha256)
+        place = folder / _name(k)
+        report = runs.train_once(place, own, part, listen=partial(listen, k + 1), threads=threads)
+        _, predicted, confidence = runs.read_predictions(place)
         yield Fold(
             k + 1,
-            *plan.training.cut(len(others)),
-            ours,
-            runs.predict(trainer.model, trainer.loss, train.images[ours]),
-            history,
-            trainer.state.stopped,
+            *plan.cut(len(part.train)),
+            np.flatnonzero(fold == k),
+            predicted,
+            confidence,
+            report,
         )
+
+
+def _name(k: int) -> str:
+    """The folder of a fold's run."""
+    return f"fold-{k + 1}"
+
+
+def _part(data: Dataset, ours: Array, name: str) -> Dataset:
+    """The data set of one fold: the images where `ours` (N,) is true test what the others teach."""
+    images, labels = data.train.images, data.train.labels
+    return dataclasses.replace(
+        data,
+        name=f"{data.name}, {name}",
+        train=Split(images[~ours], labels[~ours]),
+        test=Split(images[ours], labels[ours]),
+        sha256=hashlib.sha256(data.sha256.encode() + ours.tobytes()).hexdigest(),
+    )
 
 
 def write_report(
@@ -113,9 +150,9 @@ def write_report(
 
     `facts` are the caller's: `command`, `notice`, `dataset`, `data_sha256`, `seed`, `threads`, `backend`.
     """
-    rows = [figures(fold, train.labels, classes) for fold in results]
+    rows = [figures(fold) for fold in results]
     indices = np.concatenate([fold.indices for fold in results])
-    predicted = np.concatenate([fold.predictions.classes for fold in results])
+    predicted = np.concatenate([fold.predicted for fold in results])
     report: dict[str, Any] = plain(
         {
             "name": name,
@@ -159,12 +196,9 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def figures(fold: Fold, labels: Array, classes: Sequence[str]) -> dict[str, Any]:
-    """The figures of a fold; labels (N,) of the whole training set."""
-    found, training = (
-        class_figures(labels[fold.indices], fold.predictions.classes, classes),
-        summarise(fold.history),
-    )
+def figures(fold: Fold) -> dict[str, Any]:
+    """The figures of a fold."""
+    found, training = fold.report["test"], fold.report["training"]
     return {
         "fold": fold.number,
         "trained_on": fold.trained_on,
@@ -176,7 +210,7 @@ def figures(fold: Fold, labels: Array, classes: Sequence[str]) -> dict[str, Any]
         "epochs": training["epochs"],
         "final_loss": training["final_loss"],
         "seconds": training["seconds_total"],
-        "stopped": fold.stopped,
+        "stopped": fold.report["facts"]["stopped"],
     }
 
 
@@ -184,8 +218,7 @@ def _predictions(labels: Array, results: Sequence[Fold]) -> str:
     """A CSV line for each training image in order: by the model that did not see it."""
     lines = {}
     for fold in results:
-        columns = (fold.indices.tolist(), fold.predictions.classes, fold.predictions.confidence)
-        for i, guess, p in zip(*columns, strict=True):
+        for i, guess, p in zip(fold.indices.tolist(), fold.predicted, fold.confidence, strict=True):
             lines[i] = f"{i},{fold.number},{labels[i]},{guess},{p:.6f}"
     return "\n".join(["index,fold,label,predicted,confidence", *(lines[i] for i in sorted(lines))]) + "\n"
 

@@ -20,7 +20,10 @@ def load(paths: Sequence[Path], *, backend: str | None = None) -> list[Loaded]:
     """
     if len({path.resolve() for path in paths}) < max(2, len(paths)):
         raise RunError(
-            "an ensemble takes several nets", expected="two runs or more, each once", received=f"{len(paths)}"
+            "an ensemble takes several nets",
+            expected="two runs or more, each once",
+            received=", ".join(map(str, paths)),
+            fix="name the runs of other seeds, too",
         )
     members = [runs.load_model(path, backend=backend) for path in paths]
     first = _kind(members[0])
@@ -34,7 +37,8 @@ def load(paths: Sequence[Path], *, backend: str | None = None) -> list[Loaded]:
 
 def _kind(member: Loaded) -> str:
     classes = member.about.get("classes", [])
-    return f"images {member.model.input_shape}, classes {', '.join(map(str, classes)) or 'without names'}"
+    names = ", ".join(map(str, classes)) or f"{member.model.output_shape[-1]} without names"
+    return f"images {member.model.input_shape}, classes {names}"
 
 
 def predict(members: Sequence[Loaded], images: Array) -> Array:

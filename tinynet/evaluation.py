@@ -133,7 +133,9 @@ def draw_mistakes(
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(labels != predicted)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
-    titles = [f"{classes[labels[i]]}, seen as\n{classes[predicted[i]]} ({confidence[i]:.0%})" for i in worst]
+    titles = [
+        f"{classes[labels[i]]}, seen as\n{classes[predicted[i]]} ({100 * confidence[i]:.0f} %)" for i in worst
+    ]
     shown = "all" if len(wrong) == len(worst) else f"the most confident {len(worst)} of"
     plots.digits(images[worst], titles, path, title=f"Mistakes: {shown} {len(wrong):,}")
 

@@ -378,7 +378,8 @@ def write_explanation(
 def _pictures(found: Explanation, classes: Sequence[str]) -> dict[str, Callable[[Path], None]]:
     """The file name of each picture, and what draws it into a path."""
     first, second = classes[found.first], classes[found.second]
-    on_image = partial(plots.maps, found.image)
+    seen = f"seen as {first} ({percent(float(found.probabilities[found.first]))})"
+    on_image = partial(plots.maps, found.image, caption=seen)
     draw: dict[str, Callable[[Path], None]] = {
         "saliency.png": partial(
             on_image,

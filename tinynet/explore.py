@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import plots
+from tinynet.data import overlap
 from tinynet.data.datasets import Dataset, Split
 from tinynet.errors import DataError
 from tinynet.files import write_atomic
@@ -143,8 +144,8 @@ def explore(dataset: Dataset) -> Exploration:
             title: describe(split) | {"labels": np.bincount(split.labels, minlength=len(dataset.classes))}
             for title, split in splits.items()
         },
-        "test_images_in_train": _shared(dataset),
-        "components": {f"{share:.0%}": components_for(shares, share) for share in SHARES},
+        "test_images_in_train": int(overlap(dataset.test.images, dataset.train.images).sum()),
+        "components": {f"{100 * share:.0f} %": components_for(shares, share) for share in SHARES},
         "elbow": elbow(shares),
         "elbow_variance": float(shares[: elbow(shares)].sum()),
         "explained_variance": shares,
@@ -212,9 +213,12 @@ def conclusions(found: Mapping[str, Any]) -> list[str]:
     most, least = int(labels.argmax()), int(labels.argmin())
     names, components = found["classes"], found["components"]
     kept = ", ".join(f"{number} components keep {share}" for share, number in components.items())
+    highest, lowest = (percent(labels[k] / labels.sum()) for k in (most, least))
     return [
-        f"Most frequent: {names[most]} ({percent(labels[most] / labels.sum())} of the training images);"
-        f" least: {names[least]} ({percent(labels[least] / labels.sum())}).",
+        f"All classes alike: {highest} of the training images each."
+        if labels[most] == labels[least]
+        else f"Most frequent: {names[most]} ({highest} of the training images);"
+        f" least: {names[least]} ({lowest}).",
         f"{found['test_images_in_train']:,} test images are in the training set, too.",
         f"Of the variance of the training images, {kept}; the elbow is at {found['elbow']}"
         f" ({percent(found['elbow_variance'])}).",
@@ -260,12 +264,6 @@ def samples(split: Split, classes: int, seed: int) -> Array:
 
 def _distinct(rows: Array) -> set[bytes]:
     return {row.tobytes() for row in rows}
-
-
-def _shared(dataset: Dataset) -> int:
-    """How many test images are, byte for byte, in the training set."""
-    known = _distinct(dataset.train.images)
-    return sum(image.tobytes() in known for image in dataset.test.images)
 
 
 def _markdown(found: Mapping[str, Any], pictures: list[str]) -> str:

@@ -8,10 +8,10 @@ interrupted goes on, and what is there already is not run again.
 from __future__ import annotations
 
 import hashlib
-import json
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from tinynet import recipe, report, runs
 from tinynet.callbacks import Callback
 from tinynet.data import kaggle
 from tinynet.data.datasets import Dataset
-from tinynet.errors import RunError
 from tinynet.files import write_atomic
 from tinynet.pages import write_json
 
@@ -117,7 +116,7 @@ def run_entry(
     listen: Callable[[str], Callback],
     threads: int,
 ) -> Outcome:
-    """Train `entry` seed by seed, each into a folder below `folder`; an interrupted run raises RunError.
+    """Train `entry` seed by seed, each into a folder below `folder`; Ctrl-C raises KeyboardInterrupt.
 
     `settings` are the `runs.Settings` that no entry decides; `listen(title)` makes a listener for a run.
     """
@@ -150,42 +149,15 @@ def train_once(
     listen: Callable[[str], Callback],
     threads: int,
 ) -> dict[str, Any]:
-    """The report of the run in `place`: one that is there and finished, that goes on, or that begins.
+    """The report of the run in `place` as `runs.train_once` makes it, with the hash of its log.
 
-    Raises RunError if it is interrupted, or if what is there had other settings.
+    Beside it a submission as Kaggle takes them.
     """
-    log, written = place / "log.jsonl", place / "report.json"
-    if not written.exists():
-        run = _resumed_or_started(place, asked, dataset)
-        if not run.train([listen(place.name)]):
-            raise RunError(f"{place} was interrupted and saved", fix="the same command goes on from there")
-        run.finish(threads=threads)
-        predicted = runs.predict(run.trainer.model, run.trainer.loss, dataset.test.images)
-        kaggle.write_submission(place / "submission.csv", predicted.classes)
-    else:
-        _check_same(place, asked)
-    report: dict[str, Any] = json.loads(written.read_text("utf-8"))
-    return report | {"log_sha256": hashlib.sha256(log.read_bytes()).hexdigest()}
-
-
-def _resumed_or_started(place: Path, asked: runs.Settings, dataset: Dataset) -> runs.Run:
-    if not (place / "config.json").exists():
-        return runs.Run.start(place, asked, dataset)
-    _check_same(place, asked)
-    return runs.Run.resume(place, asked, dataset)
-
-
-def _check_same(place: Path, asked: runs.Settings) -> None:
-    found = asdict(runs.read_settings(place))
-    wanted = json.loads(json.dumps(asdict(asked)))
-    different = [
-        name for name in wanted if found[name] != wanted[name] and name not in ("command", "data_dir")
-    ]
-    if different:
-        raise RunError(
-            f"the run in {place} had other settings: {', '.join(different)}",
-            fix="choose another --out, or delete that folder",
-        )
+    found = runs.train_once(place, asked, dataset, listen=partial(listen, place.name), threads=threads)
+    submission, log = place / "submission.csv", place / "log.jsonl"
+    if not submission.exists():
+        kaggle.write_submission(submission, runs.read_predictions(place)[1])
+    return found | {"log_sha256": hashlib.sha256(log.read_bytes()).hexdigest()}
 
 
 def write_report(

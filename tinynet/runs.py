@@ -12,13 +12,17 @@ report.md, .json     figures computed from the log and the predictions, with two
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tinynet import backends, checkpoint, config, recipe
 from tinynet.augmentation import Augmentation
@@ -42,6 +46,9 @@ from tinynet.schedules import SCHEDULES
 from tinynet.tensorboard import TensorBoardLog
 from tinynet.training import Samples, Trainer
 from tinynet.types import Array
+
+DIFFERENCES = 5
+"""So many are named where a run had other settings."""
 
 
 @dataclass(frozen=True)
@@ -313,6 +320,76 @@ def write_predictions(path: Path, split: Split, predictions: Predictions) -> Non
     rows = zip(split.labels, predictions.classes, predictions.confidence, strict=True)
     lines = [f"{i},{label},{guess},{p:.6f}" for i, (label, guess, p) in enumerate(rows)]
     write_atomic(path, ("index,label,predicted,confidence\n" + "\n".join(lines) + "\n").encode())
+
+
+def read_predictions(folder: Path) -> tuple[Array, Array, Array]:
+    """Labels, predicted classes and their probabilities, (N,) each, as a run's predictions.csv has them."""
+    path = folder / "predictions.csv"
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
+        labels, predicted = (np.array([int(row[name]) for row in rows]) for name in ("label", "predicted"))
+        return labels, predicted, np.array([float(row["confidence"]) for row in rows])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{path} cannot be read",
+            expected="index,label,predicted,confidence and a row for each test image",
+            received=error,
+            fix=f"finish the run: tinynet train --resume {folder}",
+        ) from error
+
+
+def train_once(
+    folder: Path,
+    settings: Settings,
+    dataset: Dataset,
+    *,
+    listen: Callable[[], Callback] = Callback,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """The report of the run in `folder`: one that is there and finished, that goes on, or that begins.
+
+    `listen()` makes a listener for the training, if any is left to do. Raises RunError if what is there had
+    other settings, and KeyboardInterrupt when training is interrupted; it goes on in another call.
+    """
+    there = (folder / "config.json").exists()
+    if there:
+        _check_same(folder, settings)
+    if not (folder / "report.md").exists():
+        run = (Run.resume if there else Run.start)(folder, settings, dataset)
+        if not run.train([listen()]):
+            raise KeyboardInterrupt
+        run.finish(threads=threads)
+    try:
+        report: dict[str, Any] = json.loads((folder / "report.json").read_text("utf-8"))
+    except ValueError as error:
+        raise RunError(
+            f"the report in {folder} is damaged", received=error, fix="delete that folder and train again"
+        ) from error
+    return report
+
+
+def _check_same(folder: Path, asked: Settings) -> None:
+    """Raise RunError unless the run in `folder` has the settings asked for, wherever its data lie."""
+    found, wanted = (dict(_leaves(dataclasses.asdict(s))) for s in (read_settings(folder), asked))
+    names = [name for name in wanted | found if name not in ("command", "data_dir")]
+    different = [name for name in names if found.get(name) != wanted.get(name)]
+    if different:
+        shown, more = different[:DIFFERENCES], ", …" if len(different) > DIFFERENCES else ""
+        raise RunError(
+            f"the run in {folder} had other settings",
+            expected=", ".join(f"{name} {wanted.get(name)}" for name in shown) + more,
+            received=", ".join(f"{name} {found.get(name)}" for name in shown) + more,
+            fix="choose another --out, or delete that folder",
+        )
+
+
+def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value in nested tables and lists, by the path to it."""
+    if isinstance(value, dict | list | tuple):
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(each, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, value
 
 
 def next_folder(name: str, parent: Path = Path("runs")) -> Path:

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tinynet import extras
 from tinynet.callbacks import Callback
-from tinynet.errors import ConfigError
 from tinynet.training import EpochEnd, StepEnd, Trainer
 
 
@@ -21,7 +21,7 @@ class TensorBoardLog(Callback):
     """
 
     def __init__(self, folder: Path, every_steps: int = 50) -> None:
-        check_installed()
+        extras.load("tensorboard")
         self.folder, self.every_steps = folder, every_steps
 
     def on_start(self, trainer: Trainer) -> None:
@@ -60,15 +60,3 @@ class TensorBoardLog(Callback):
 
         self._writer.write_event(Event(wall_time=time.time(), step=step, **what))
         self._writer.flush()
-
-
-def check_installed() -> None:
-    """Raise ConfigError where tensorboardX cannot be imported."""
-    try:
-        import tensorboardX  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            "a log for TensorBoard needs tensorboardX",
-            received=error,
-            fix="pip install -e '.[tensorboard]' (or pip install tensorboardX)",
-        ) from error

@@ -1,6 +1,7 @@
 """The classical models: seeded, fitted on the training rows alone, their figures computed again."""
 
 import dataclasses
+import importlib
 
 import numpy as np
 import pytest
@@ -43,7 +44,39 @@ def test_the_same_seed_gives_the_same_predictions_and_another_seed_others(fitted
         assert (other[name].predicted != result.predicted).any()
 
 
+def test_everything_random_takes_the_seed(small, monkeypatch):
+    """Also where it makes no difference with this release of scikit-learn, as for a whole PCA.
+
+    A reference system left its PCA without a seed.
+    """
+    made = []
+
+    def spy(kind):
+        def make(*arguments, **settings):
+            made.append((kind.__name__, settings.get("random_state")))
+            return kind(*arguments, **settings)
+
+        return make
+
+    for place in (
+        "cluster.KMeans",
+        "cluster.MiniBatchKMeans",
+        "decomposition.PCA",
+        "ensemble.RandomForestClassifier",
+        "model_selection.train_test_split",
+    ):
+        module, name = place.split(".")
+        found = getattr(importlib.import_module(f"sklearn.{module}"), name)
+        monkeypatch.setattr(f"sklearn.{place}", spy(found))
+    rows = classical.from_dataset(small, seed=7)
+    next(classical.compare(rows, seed=7))
+    classical.principal_components(rows, seed=7)
+    assert len({name for name, _ in made}) == 5
+    assert {seed for _, seed in made} == {7}, made
+
+
 def test_labels_of_the_validation_rows_and_the_test_table_change_nothing(fitted, rows):
+    """A reference system named its clusters by the validation labels."""
     shuffled = with_labels(rows, validation=rows.validation.labels[::-1].copy())
     shuffled = dataclasses.replace(shuffled, test_labels=None)
     for name, (predicted, test_predicted) in predictions(shuffled).items():

@@ -1,6 +1,6 @@
 """The rows: Kaggle's size, the reference's split, and a way to train a net on the same ones."""
 
-import builtins
+import sys
 
 import numpy as np
 import pytest
@@ -71,13 +71,6 @@ def test_the_written_rows_are_a_data_set_of_the_same_parts(rows, tmp_path):
 
 
 def test_without_scikit_learn_the_error_says_what_to_install(small, monkeypatch):
-    real = builtins.__import__
-
-    def broken(name, *rest, **more):
-        if name.startswith("sklearn"):
-            raise ImportError("No module named 'sklearn'")
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", broken)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(ConfigError, match=r"need scikit-learn(.|\n)*\[classical\]"):
         classical.from_dataset(small)

@@ -47,7 +47,7 @@ def test_a_better_figure_on_the_page(tinynet, run):
 
 
 def test_a_best_epoch_that_the_log_never_reached(tinynet, run):
-    """Trap 2: the page and the JSON agree with each other, not with the log."""
+    """The page and the JSON agree with each other, not with the log: so it was in a reference system."""
     report = json.loads((run / "report.json").read_text())
     figure = report["training"]["best_val_accuracy"]
     report["training"]["best_val_accuracy"] = 0.9945
@@ -105,6 +105,7 @@ def test_a_changed_configuration(tinynet, run):
 
 
 def test_test_images_that_were_trained_on(tinynet, run, tmp_path):
+    """Kaggle's test.csv lies inside MNIST: a net trained on MNIST gets a score of 1.0 there, by leakage."""
     data = load("sample")
     for name, images in (("clean", data.test.images), ("leaky", data.train.images[390:420])):
         write_csv(tmp_path / f"{name}.csv", images)

@@ -30,7 +30,7 @@ def test_folds_without_a_look_at_the_test_images(crossval, tmp_path, no_test_ima
     assert [fold["judged_by"] for fold in report["folds"]] == [1334, 1333, 1333]
     assert [fold["epochs"] for fold in report["folds"]] == [1, 1, 1]
     assert report["facts"]["seed"] == 4
-    assert "not empty" in crossval(code=1)
+    assert "fold-1 had other settings" in crossval(code=1)
 
 
 def test_the_poison_works(train, no_test_images):
@@ -38,14 +38,20 @@ def test_the_poison_works(train, no_test_images):
         train()
 
 
-def test_ctrl_c(crossval, tmp_path, monkeypatch):
+def test_ctrl_c_and_on(crossval, tmp_path, monkeypatch):
     def interrupt(self, trainer, event):
         if "fold 2" in self.title:
             trainer.stop("interrupted")
 
-    monkeypatch.setattr(TrainingProgress, "on_epoch", interrupt)
-    assert "Interrupted after 1 of 5 folds" in crossval(code=130)
-    assert not (tmp_path / "folds").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "on_epoch", interrupt)
+        said = crossval("--folds", 3, code=130)
+    assert "Interrupted after 1 of 3 folds; all is kept. Go on with: tinynet " in said
+    assert not (tmp_path / "folds" / "report.md").exists()
+    said = crossval("--folds", 3)
+    assert said.count("fold 1/3") == said.count("fold 3/3") == 1
+    report = json.loads((tmp_path / "folds" / "report.json").read_text())
+    assert [fold["epochs"] for fold in report["folds"]] == [2, 2, 2]
 
 
 def test_mistakes(crossval, tmp_path):

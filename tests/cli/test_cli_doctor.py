@@ -13,7 +13,17 @@ def test_a_healthy_machine(tinynet):
         pytest.skip("numba cannot be loaded here")
     said = tinynet("doctor")
     assert "All is well" in said
-    for word in ("Python", "numba", "cupy", "BLAS", "threads", "data cache", "kernel cache", "notebooks"):
+    for word in (
+        "Python",
+        "numba",
+        "cupy",
+        "BLAS",
+        "threads",
+        "data cache",
+        "kernel cache",
+        "notebooks",
+        "optuna",
+    ):
         assert word in said
     assert "not fetched yet" in said
     assert "tinynet data fetch mnist" in said

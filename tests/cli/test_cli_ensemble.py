@@ -12,7 +12,7 @@ from tinynet.model import Sequential
 
 def save(path, seed, *, classes="0123456789", units=10):
     model = Sequential([layers.Rescale(), layers.Flatten(), layers.Dense(units)], (28, 28, 1), seed=seed)
-    checkpoint.save_model(path, model, SoftmaxCrossEntropy(), {"classes": list(classes)})
+    checkpoint.save_model(path, model, SoftmaxCrossEntropy(), {"classes": list(classes)} if classes else {})
     return path
 
 
@@ -42,3 +42,16 @@ def test_nets_of_other_classes_do_not_go_together(tinynet, tmp_path):
     said = tinynet("ensemble", digits, letters, "--dataset", "sample", code=1)
     assert "classes 0, 1, 2" in said
     assert "classes a, b, c" in said
+
+
+def test_nets_of_classes_without_names_go_by_their_number(tinynet, tmp_path):
+    ten, three = (save(tmp_path / f"{n}.safetensors", 0, classes="", units=n) for n in (10, 3))
+    said = tinynet("ensemble", ten, three, "--dataset", "sample", code=1)
+    assert "expected: images (28, 28, 1), classes 10 without names" in said
+    assert "received: images (28, 28, 1), classes 3 without names" in said
+
+
+def test_nets_of_other_classes_than_the_images_are_pointed_out(tinynet, tmp_path):
+    letters = [save(tmp_path / f"{seed}.safetensors", seed, classes="abcdefghij") for seed in (0, 1)]
+    said = tinynet("ensemble", *letters, "--dataset", "sample")
+    assert "NOTE: trained on other data, evaluated on sample" in said

@@ -40,7 +40,7 @@ def test_out_has_what_the_screen_says(tinynet, trained, tmp_path):
     assert "│ macro │ " + " │ ".join(f"{mean:.4f}" for mean in means) in said
     first = found["first"][0]
     assert f"The first: {first['label']} " in said
-    assert f"({first['confidence']:.1%})" in said
+    assert f"({100 * first['confidence']:.1f} %)" in said
 
 
 def test_an_out_that_is_a_file(tinynet, trained, tmp_path):

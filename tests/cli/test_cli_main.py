@@ -1,15 +1,18 @@
 """tinynet as a whole: help, versions, and mistakes that end in a message."""
 
+import re
+import shlex
 import subprocess
 import sys
 
+import click
 import pytest
 from click.testing import CliRunner
 
 import tinynet as package
 from tinynet.cli import COMMANDS, main
 
-DATA = ("fetch", "info", "explore", "verify", "to-kaggle")
+DATA = ("fetch", "info", "show", "explore", "verify", "to-kaggle")
 SUBCOMMANDS = [*([name] for name in COMMANDS), *(["data", name] for name in DATA)]
 
 
@@ -19,6 +22,30 @@ def test_help_shows_an_example_and_what_each_option_is_for(tinynet, command):
     assert f"Usage: main {' '.join(command)}" in said
     assert "Example" in said
     assert f"tinynet {' '.join(command)}" in said
+    options = [each for each in resolve(*command)[0].params if isinstance(each, click.Option)]
+    assert all(option.help for option in options)
+
+
+def resolve(*words):
+    """The command that the first words name, and the words after it."""
+    command, rest = main, list(words)
+    while rest and isinstance(command, click.Group):
+        command = command.get_command(click.Context(command), rest.pop(0))
+    return command, rest
+
+
+@pytest.mark.parametrize("command", SUBCOMMANDS, ids=" ".join)
+def test_every_example_is_understood(command):
+    lines = [line.strip() for line in resolve(*command)[0].help.splitlines()]
+    examples = [line.partition(" > ")[0] for line in lines if line.startswith("tinynet ")]
+    assert examples
+    for example in examples:
+        asked, arguments = resolve(*shlex.split(example)[1:])
+        asked.make_parser(click.Context(asked)).parse_args(arguments)
+
+
+def test_no_line_of_the_overview_is_cut_short(tinynet):
+    assert not re.search(r"[^]]\.\.\.", tinynet("--help") + tinynet("data", "--help"))
 
 
 def test_help_lists_every_command(tinynet):

@@ -67,7 +67,9 @@ def test_top_is_limited_by_the_classes(predict, digits, tmp_path):
 
 def test_a_submission(predict, trained, digits, tmp_path):
     write_csv(tmp_path / "test.csv", digits.images[:12])
-    predict(tmp_path / "test.csv", "--submission", tmp_path / "submission.csv")
+    said = predict(tmp_path / "test.csv", "--submission", tmp_path / "submission.csv")
+    assert "12 labels for Kaggle" in said
+    assert "tinynet audit RUN --test test.csv" in said
     lines = (tmp_path / "submission.csv").read_text().splitlines()
     expected = [row["predicted"] for row in rows(trained.folder / "predictions.csv")[:12]]
     assert lines == ["ImageId,Label", *(f"{i},{label}" for i, label in enumerate(expected, 1))]
@@ -103,3 +105,5 @@ def test_files_with_a_mistake(predict, tmp_path):
 def test_an_output_that_cannot_be_written(predict, digits, tmp_path):
     write_idx(tmp_path / "one", digits.images[:1])
     assert "cannot be written" in predict(tmp_path / "one", "--out", tmp_path / "no" / "out.csv", code=1)
+    both = ("--out", tmp_path / "both.csv", "--submission", tmp_path / "both.csv")
+    assert "name the same file" in predict(tmp_path / "one", *both, code=2)

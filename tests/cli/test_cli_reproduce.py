@@ -2,6 +2,8 @@
 
 import json
 
+from tinynet.cli.console import TrainingProgress
+
 
 def test_a_system_on_the_sample_misses_the_goal_for_mnist(tinynet, tmp_path):
     asked = ("reproduce", "R1", "--dataset", "sample", "--backend", "numpy", "--seeds", "2")
@@ -20,3 +22,24 @@ def test_a_system_on_the_sample_misses_the_goal_for_mnist(tinynet, tmp_path):
 
 def test_an_unknown_system(tinynet):
     assert "'R1', 'R2', 'R3', 'R4'" in tinynet("reproduce", "R5", code=2)
+
+
+def test_ctrl_c_and_on(tinynet, tmp_path, monkeypatch):
+    asked = ("reproduce", "R1", "--dataset", "sample", "--backend", "numpy", "--seeds", "1")
+    asked += ("--recipe", "reference", "--out", tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "on_epoch", lambda self, trainer, event: trainer.stop("interrupted"))
+        said = tinynet(*asked, code=130)
+    assert f"The same command goes on with what is in {tmp_path}" in said
+    assert not (tmp_path / "report.md").exists()
+    tinynet(*asked, code=1)
+    run = tmp_path / "linear-reference-0"
+    assert len(json.loads((run / "report.json").read_text())["history"]) == 20
+    rows = (run / "submission.csv").read_text().splitlines()[1:]
+    predicted = [line.split(",")[2] for line in (run / "predictions.csv").read_text().splitlines()[1:]]
+    assert rows == [f"{i},{label}" for i, label in enumerate(predicted, 1)]
+
+
+def test_options_that_mean_nothing_for_the_classical_models(tinynet):
+    for option in (("--seeds", 2), ("--recipe", "ours")):
+        assert "for nets alone" in tinynet("reproduce", "R4", *option, code=2)

@@ -34,3 +34,12 @@ def test_what_is_none_of_these(tinynet, tmp_path):
     assert "nosuch" in tinynet("summary", "nosuch", code=1)
     assert "is not the folder of a run" in tinynet("summary", tmp_path, code=1)
     assert "cannot be read" in tinynet("summary", tmp_path / "no.toml", code=1)
+
+
+def test_the_net_is_drawn(tinynet, tmp_path):
+    said = tinynet("summary", "kaggle-cnn", "--backend", "numpy", "--out", tmp_path / "net.svg")
+    assert f"Drawn in {tmp_path / 'net.svg'}" in said
+    drawn = (tmp_path / "net.svg").read_text()
+    for part in ("2,686,858 parameters", "maxpool2d_3", "3 × 3 × 256", "1,180,160 parameters", "pooling"):
+        assert f"{part}" in drawn
+    assert "ends in .png or .svg" in tinynet("summary", "mlp", "--out", tmp_path / "net.pdf", code=1)

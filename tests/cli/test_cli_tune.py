@@ -184,7 +184,7 @@ def test_the_space_that_is_shown_can_be_used(tinynet, tmp_path):
 def test_without_optuna(tune, tinynet, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "optuna", None)
     said = tune(code=1)
-    assert "the search needs Optuna" in said
+    assert "the search needs optuna" in said
     assert "pip install -e '.[tune]'" in said
     assert not (tmp_path / "found").exists()
     assert "[search]" in tinynet("tune", "mlp", "--show-space")

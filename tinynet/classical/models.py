@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.classical.extra import load_sklearn
+from tinynet import extras
 from tinynet.classical.rows import SEED, Rows
 from tinynet.errors import DataError
 from tinynet.explore import elbow
@@ -81,7 +81,7 @@ def compare(
     Pixels are 0 to 255, float32. The same seed gives the same predictions, whatever the number of threads.
     Raises ConfigError without scikit-learn and DataError for fewer than 2,000 rows to learn from.
     """
-    load_sklearn()
+    extras.load("classical")
     if len(rows.train) < MINI_CLUSTERS:
         raise DataError(
             "there are too few rows to learn from",
@@ -131,7 +131,7 @@ class Components:
 
 def principal_components(rows: Rows, *, seed: int = SEED) -> Components:
     """PCA of the training rows that keeps 95 % of their variance. Raises ConfigError without scikit-learn."""
-    load_sklearn()
+    extras.load("classical")
     from sklearn.decomposition import PCA
 
     x, validation = _flat(rows.train.images), _flat(rows.validation.images)

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import plots
-from tinynet.classical.extra import load_sklearn
+from tinynet import extras, plots
 from tinynet.classical.models import ClusterClassifier, Components, Scored
 from tinynet.classical.rows import Rows
 from tinynet.data import overlap
@@ -57,7 +56,7 @@ def write_report(
         "models": [_judge(rows, result) for result in results],
         "facts": facts,
         "machine": machine_facts(),
-        "versions": versions() | {"scikit-learn": load_sklearn()},
+        "versions": versions() | {"scikit-learn": extras.load("classical").__version__},
     }
     marks = {"95 %": components.kept}
     plots.explained_variance(components.shares, components.elbow, marks, folder / "explained-variance.png")

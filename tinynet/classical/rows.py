@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinynet.classical.extra import load_sklearn
+from tinynet import extras
 from tinynet.data import kaggle
-from tinynet.data.datasets import DIGITS, Dataset, Split, find_csv
+from tinynet.data.datasets import DIGITS, Dataset, Split, find_csv, no_labels
 from tinynet.data.idx import payload_sha256
 from tinynet.errors import DataError
 from tinynet.types import Array
@@ -69,10 +69,14 @@ def from_kaggle(folder: str | Path, seed: int = SEED) -> Rows:
     folder = Path(folder)
     file = find_csv(folder, kaggle.TRAIN)
     if file is None:
-        raise DataError(f"{folder} has no {kaggle.TRAIN}", expected="Kaggle's file, plain or gzipped")
+        raise DataError(
+            f"{folder} has no {kaggle.TRAIN}",
+            expected="Kaggle's file, plain or gzipped",
+            fix="name the folder that holds it; `tinynet data to-kaggle` makes one from MNIST",
+        )
     images, labels = kaggle.read_csv(file)
     if labels is None:
-        raise DataError(f"{file} has no labels", expected=f"Kaggle's {kaggle.TRAIN}")
+        raise no_labels(file)
     train, validation = _cut(Split(images, labels), seed)
     test, test_labels = _read_test(folder, like=images)
     source = f"All {len(labels):,} rows of {file}, {_cut_in_words(train, validation, seed)}" + (
@@ -97,7 +101,7 @@ def write_rows(folder: str | Path, rows: Rows) -> None:
 
 def _cut(table: Split, seed: int) -> tuple[Split, Split]:
     """(training, validation): scikit-learn's `train_test_split`, as the reference report cuts its rows."""
-    load_sklearn()
+    extras.load("classical")
     from sklearn.model_selection import train_test_split
 
     if len(table) < 2:

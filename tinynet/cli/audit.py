@@ -20,7 +20,7 @@ SHOWN = 5
 """Lines said of a check that fails."""
 
 
-@click.command()
+@click.command(short_help="Does every figure of a run's report follow from its log?")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--test",
@@ -65,10 +65,11 @@ def command(
 
     settings = runs.read_settings(run)
     ops = backends.get(backend or settings.backend)
+    asked = [(table, read_csv(table)[0]) for table in tables]
     dataset = load(settings)
     more = (
-        audit.unseen(read_csv(table)[0], trained.images, f"no image of {table} among the training images{of}")
-        for table in tables
+        audit.unseen(images, trained.images, f"no image of {table} among the training images{of}")
+        for table, images in asked
         for of, trained in _learned_from(settings, dataset, load)
     )
     done = failed = 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tinynet.benchmark.harness import Result
 
 
-@click.command()
+@click.command(short_help="How fast tinynet is on this machine.")
 @click.option("--rows", default="*", help="Names or patterns of rows, comma separated.  [default: all]")
 @click.option(
     "--rounds",

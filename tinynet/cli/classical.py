@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tinynet.runs import Settings
 
 
-@click.command()
+@click.command(short_help="Random forest, PCA and k-means beside our nets.")
 @click.option(
     "--kaggle",
     type=click.Path(path_type=Path, file_okay=False, exists=True),

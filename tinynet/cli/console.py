@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -137,3 +138,12 @@ def load_dataset(name: str, data_dir: object) -> Dataset:
     if dataset.notice:
         console.print(f"NOTE: {dataset.notice}", style="bold yellow")
     return dataset
+
+
+def say_other_data(about: Mapping[str, Any], data: Dataset) -> None:
+    """Point out a model that was made for other classes than the data's; `about`: of its checkpoint."""
+    if list(data.classes) != about.get("classes"):
+        console.print(
+            f"NOTE: trained on {about.get('dataset', 'other data')}, evaluated on {data.name}",
+            style="bold yellow",
+        )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tinynet.callbacks import Callback
 
 
-@click.command()
+@click.command(short_help="Mean and deviation of a recipe over folds of the training set.")
 @click.argument("architecture", default="cnn")
 @click.option(
     "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Models, and parts of the data."
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="The report's folder.  [default: runs/NAME-crossval-1, -2, …]",
+    help="The folder of all folds and the report.  [default: runs/NAME-crossval-1, -2, …]",
 )
 def command(
     architecture: str,
@@ -47,30 +47,53 @@ def command(
     the others and judged by it; test images are not used. A report gives each fold's figures, their mean and
     standard deviation, and predictions for all training images by models that had not seen them.
 
+    Each training is a run in a folder of its own, fold-1, fold-2, … Ctrl-C saves, and the same command with
+    --out goes on: finished folds are kept.
+
     \b
     Examples:
       tinynet crossval mlp
       tinynet crossval cnn --folds 10 --seed 1
-      tinynet crossval my.toml --dataset sample --epochs 5
+      tinynet crossval my.toml --dataset sample --epochs 5 --out folds
     """
     from tinynet import backends, crossval, recipe, runs
     from tinynet import threads as thread_budget
     from tinynet.cli.console import TrainingProgress, console, load_dataset
-    from tinynet.errors import RunError
 
     context = click.get_current_context()
     context.with_resource(thread_budget.limit(threads))
     name = Path(architecture).stem
     folder = out or runs.next_folder(f"{name}-crossval")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"the folder {folder} is not empty", fix="choose another --out")
+    crossval.check_folder(folder)
     plan = recipe.load(architecture)
     if epochs is not None:
         plan = plan.with_epochs(epochs)
     ops, data = backends.get(backend), load_dataset(dataset, data_dir)
+    said = ["tinynet", *sys.argv[1:]]
+    facts = {
+        "command": shlex.join(said),
+        "notice": data.notice,
+        "dataset": data.name,
+        "data_sha256": data.sha256,
+        "seed": seed,
+        "threads": thread_budget.size(),
+        "backend": ops.name,
+    }
+    asked = runs.Settings(
+        name=name,
+        recipe=plan.as_table(),
+        dataset=data.name,
+        data_dir=None,
+        data_sha256=data.sha256,
+        seed=seed,
+        backend=ops.name,
+        dtype="float32",
+        command=shlex.join(said),
+    )
     console.print(
         f"{name}: {folds} folds of {len(data.train):,} training images, {ops.name} backend, "
-        f"{thread_budget.size()} threads"
+        f"{thread_budget.size()} threads, into {folder}",
+        soft_wrap=True,
     )
 
     def listen(number: int) -> Callback:
@@ -80,21 +103,13 @@ def command(
 
     results = []
     try:
-        for fold in crossval.run(plan, data.train, folds, backend=ops, seed=seed, listen=listen):
-            _say(crossval.figures(fold, data.train.labels, data.classes), folds)
+        for fold in crossval.run(folder, data, folds, asked, threads=thread_budget.size(), listen=listen):
+            _say(crossval.figures(fold), folds)
             results.append(fold)
     except KeyboardInterrupt:
-        console.print(f"Interrupted after {len(results)} of {folds} folds: no report is written.")
+        again = shlex.join(said if out else [*said, "--out", str(folder)])
+        console.print(f"Interrupted after {len(results)} of {folds} folds; all is kept. Go on with: {again}")
         sys.exit(INTERRUPTED)
-    facts = {
-        "command": shlex.join(["tinynet", *sys.argv[1:]]),
-        "notice": data.notice,
-        "dataset": data.name,
-        "data_sha256": data.sha256,
-        "seed": seed,
-        "threads": thread_budget.size(),
-        "backend": ops.name,
-    }
     report = crossval.write_report(folder, name, plan, data.train, data.classes, results, facts)
     console.print(
         f"Accuracy {crossval.summary(report)}: mean and standard deviation over {folds} folds",

@@ -13,7 +13,7 @@ from tinynet.cli import options
 name = click.argument("name", default="mnist")
 
 
-@click.group()
+@click.group(short_help="Fetch, show and verify the data sets.")
 def command() -> None:
     """Fetch, show and verify the data sets.
 
@@ -27,7 +27,7 @@ def command() -> None:
     """
 
 
-@command.command()
+@command.command(short_help="Download a data set.")
 @name
 @click.option(
     "--data-dir",
@@ -54,7 +54,7 @@ def fetch(name: str, data_dir: Path | None) -> None:
         console.print("NOTE: TINYNET_DATA is set, and the folder it names comes first", style="bold yellow")
 
 
-@command.command()
+@command.command(short_help="The splits of a data set.")
 @click.argument("name", default="auto")
 @options.data_dir
 def info(name: str, data_dir: Path | None) -> None:
@@ -94,7 +94,7 @@ MILD = {"rotation": 10, "shift": 0.08, "scale": 0.1, "shear": 5, "elastic": 1, "
 COLUMNS = 8
 
 
-@command.command()
+@command.command(short_help="Draw images, as they are or distorted.")
 @click.argument("name", default="auto")
 @options.data_dir
 @click.option("--augment", is_flag=True, help="Beside each image, how training might distort it.")
@@ -193,7 +193,7 @@ def _beside_distorted(images: Any, settings: Any, seed: int) -> Any:
     return distorted
 
 
-@command.command()
+@command.command(short_help="A first look: labels, pixels, components, pictures.")
 @click.argument("name", default="auto")
 @click.option(
     "--out",
@@ -243,7 +243,7 @@ def explore(name: str, out: Path | None, seed: int, data_dir: Path | None) -> No
     console.print(f"Page and pictures: {folder / 'exploration.md'}")
 
 
-@command.command()
+@command.command(short_help="Check the files byte for byte.")
 @name
 @options.data_dir
 def verify(name: str, data_dir: Path | None) -> None:
@@ -280,7 +280,7 @@ def verify(name: str, data_dir: Path | None) -> None:
     console.print(f"All {len(results)} files are genuine.")
 
 
-@command.command("to-kaggle")
+@command.command("to-kaggle", short_help="Kaggle's files, made from MNIST.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--dataset",

@@ -17,13 +17,16 @@ Row: TypeAlias = tuple[str, bool, str, str]
 
 PACKAGES = ("numpy", "numba", "llvmlite", "matplotlib", "Pillow", "safetensors", "threadpoolctl")
 EXTRAS = {
+    "classical": ("scikit-learn", "fit the classical models"),
+    "tune": ("optuna", "search good settings"),
+    "tensorboard": ("tensorboardX", "write logs for TensorBoard"),
     "notebooks": ("ipykernel", "run the notebooks"),
     "test": ("pytest", "run the tests"),
     "torch": ("torch", "compare with PyTorch in the tests"),
 }
 
 
-@click.command()
+@click.command(short_help="What works on this machine, and how to mend the rest.")
 def command() -> None:
     """Check this machine: what is installed, which backends work, threads, caches; and say how to mend it.
 
@@ -116,9 +119,11 @@ def folder_rows() -> Iterator[Row]:
 
 def extra_rows() -> Iterator[Row]:
     """What can be installed on top."""
+    from tinynet import extras
+
     for extra, (package, use) in EXTRAS.items():
         version = _version(package)
-        fix = "" if version else f"to {use}: pip install 'tinynet[{extra}]'"
+        fix = "" if version else f"to {use}: {extras.install(extra)}"
         yield extra, bool(version), f"{package} {version or 'is not installed'}", fix
 
 

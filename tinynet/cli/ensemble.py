@@ -9,7 +9,7 @@ import click
 from tinynet.cli import options
 
 
-@click.command()
+@click.command(short_help="Several nets together: the mean of what they believe.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -42,7 +42,7 @@ def command(
 
     from tinynet import ensemble, evaluation, metrics
     from tinynet import threads as thread_budget
-    from tinynet.cli.console import console, load_dataset
+    from tinynet.cli.console import console, load_dataset, say_other_data
     from tinynet.cli.predict import class_names
     from tinynet.losses import check_label_range
 
@@ -51,6 +51,7 @@ def command(
     data = load_dataset(dataset, data_dir)
     images, labels = data.test.images, data.test.labels
     check_label_range(labels, members[0].model.output_shape[-1])
+    say_other_data(members[0].about, data)
     with console.status(f"asking {len(members)} nets"):
         each = ensemble.predict(members, images)
     accuracies = [metrics.accuracy(labels, beliefs.argmax(axis=1)) for beliefs in each]

@@ -10,16 +10,20 @@ import click
 from tinynet.cli import options
 
 
-@click.command()
+@click.command(short_help="How good is a net, and where is it wrong?")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
+@click.option(
+    "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Which images."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="Write all figures (JSON), a page (Markdown) and the plots into this folder.",
 )
 @click.option(
-    "--mistakes", type=click.Path(path_type=Path), help="Draw the most confident mistakes here (PNG)."
+    "--mistakes",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw the most confident mistakes here, .png or .svg.",
 )
 @options.together(options.dataset, options.data_dir, options.backend, options.threads)
 def command(
@@ -41,7 +45,7 @@ def command(
     Examples:
       tinynet evaluate runs/cnn-1
       tinynet evaluate runs/cnn-1 --out evaluation
-      tinynet evaluate runs/cnn-1/best.safetensors --dataset fashion-mnist
+      tinynet evaluate runs/clothes/best.safetensors --dataset fashion-mnist
       tinynet evaluate runs/cnn-1 --mistakes mistakes.png
     """
     from rich.markup import escape
@@ -49,7 +53,7 @@ def command(
 
     from tinynet import evaluation, runs
     from tinynet import threads as thread_budget
-    from tinynet.cli.console import console, load_dataset
+    from tinynet.cli.console import console, load_dataset, say_other_data
     from tinynet.cli.predict import class_names
     from tinynet.losses import check_label_range
 
@@ -58,11 +62,7 @@ def command(
     data = load_dataset(dataset, data_dir)
     images, labels = (part := getattr(data, split)).images, part.labels
     check_label_range(labels, model.output_shape[-1])
-    if list(data.classes) != about.get("classes"):
-        console.print(
-            f"NOTE: trained on {about.get('dataset', 'other data')}, evaluated on {data.name}",
-            style="bold yellow",
-        )
+    say_other_data(about, data)
     probabilities = runs.predict(model, loss, images).probabilities
     classes = class_names(data.classes, model.output_shape[-1])
     found = evaluation.figures(labels, probabilities, classes)
@@ -93,9 +93,11 @@ def command(
         console.print(f"Figures, page and plots: {out / 'evaluation.md'}")
     if mistakes and found["errors"]:
         evaluation.draw_mistakes(images, labels, probabilities, classes, mistakes)
-        console.print(f"mistakes drawn in {mistakes}")
+        console.print(f"Mistakes drawn in {mistakes}")
+    elif mistakes:
+        console.print("No mistakes to draw.")
 
 
 def _say(first: dict[str, Any]) -> str:
     verdict = "right" if first["label"] == first["predicted"] else f"taken for {first['predicted']}"
-    return f"{first['label']} {verdict} ({first['confidence']:.1%})"
+    return f"{first['label']} {verdict} ({100 * first['confidence']:.1f} %)"

@@ -9,7 +9,7 @@ import click
 from tinynet.cli import options
 
 
-@click.command()
+@click.command(short_help="Every gradient against central differences.")
 @click.option("--layer", help="Check this alone: a layer, a loss or a model, as the table names it.")
 @options.together(options.backend, options.seed)
 def command(layer: str | None, backend: str, seed: int) -> None:

@@ -34,6 +34,13 @@ threads = click.option(
     envvar="TINYNET_THREADS",
     help="Threads to compute with.  [default: the cores this process may use]",
 )
+dtype = click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float64"]),
+    default="float32",
+    show_default=True,
+    help="Of weights and arithmetic.",
+)
 dataset = click.option(
     "--dataset",
     default="auto",

@@ -19,7 +19,7 @@ ROWS_ON_SCREEN = 20
 DIGITS = list("0123456789")
 
 
-@click.command()
+@click.command(short_help="What does a net see in pictures and tables?")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Write all predictions here (CSV).")
@@ -59,6 +59,8 @@ def command(
     from tinynet.data.files import atomic_write
     from tinynet.errors import ConfigError
 
+    if submission and submission == out:
+        raise click.UsageError("--out and --submission name the same file.")
     click.get_current_context().with_resource(thread_budget.limit(threads))
     model, loss, about = runs.load_model(run, backend=backend)
     names = class_names(about.get("classes", []), model.output_shape[-1])
@@ -88,6 +90,10 @@ def command(
     if submission:
         write_submission(submission, found.classes)
         console.print(f"{len(guesses):,} labels for Kaggle in {submission}")
+        console.print(
+            "Kaggle's images are MNIST's: a net trained on all of MNIST has seen them, and its score means "
+            "nothing. `tinynet audit RUN --test test.csv` counts those that a run was trained on."
+        )
 
 
 def class_names(known: Sequence[str], count: int) -> list[str]:
@@ -142,9 +148,9 @@ def show(places: Sequence[tuple[Path, int, str | None]], guesses: Sequence[list[
     if pictures:
         table.add_column("how it was fitted")
     for (file, index, fitted), (best, *others) in zip(places[:ROWS_ON_SCREEN], guesses, strict=False):
-        otherwise = ", ".join(f"{name} ({p:.1%})" for name, p in others)
+        otherwise = ", ".join(f"{name} ({100 * p:.1f} %)" for name, p in others)
         image = f"{file}" if fitted else f"{file} #{index}"
-        row = [image, best[0], f"{best[1]:.1%}", otherwise, *([fitted or ""] if pictures else [])]
+        row = [image, best[0], f"{100 * best[1]:.1f} %", otherwise, *([fitted or ""] if pictures else [])]
         table.add_row(*map(escape, row))
     console.print(table)
     if len(places) > ROWS_ON_SCREEN:

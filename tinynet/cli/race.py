@@ -9,7 +9,7 @@ import click
 from tinynet.cli import options
 
 
-@click.command()
+@click.command(short_help="Seconds of training to 99 %, over several seeds.")
 @click.argument("architecture", default="race")
 @click.option(
     "--to",

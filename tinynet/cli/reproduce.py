@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinynet.cli import options
+from tinynet.cli.train import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tinynet.data.datasets import Dataset
 
 
-@click.command()
+@click.command(short_help="The reference systems: their figures and ours.")
 @click.argument("system", type=click.Choice(["R1", "R2", "R3", "R4"]))
 @click.option(
     "--seeds", type=click.IntRange(min=1), help="Seeds 0, 1, 2, … of each net.  [default: 5; R3: 3]"
@@ -66,6 +67,8 @@ def command(
     from tinynet.cli.console import TrainingProgress, console, load_dataset
 
     context = click.get_current_context()
+    if system == "R4" and (seeds or which != "both"):
+        raise click.UsageError("--seeds and --recipe are for nets alone: R1, R2 and R3.")
     context.with_resource(thread_budget.limit(threads))
     folder = out or Path("runs") / system
     ops = backends.get(backend)
@@ -84,19 +87,23 @@ def command(
         context.call_on_close(progress.close)
         return progress
 
-    if system == "R4":
-        _beside_the_classical(folder, data, settings, listen)
-        return
     outcomes = []
-    for entry in reproduce.SYSTEMS[system].entries:
-        if which in ("both", "reference" if entry.reference else "ours"):
-            entry = dataclasses.replace(entry, seeds=seeds or entry.seeds)
-            console.print(f"[bold]{entry.name}[/bold]")
-            outcomes.append(
-                reproduce.run_entry(
-                    entry, data, folder, settings=settings, listen=listen, threads=thread_budget.size()
+    try:
+        if system == "R4":
+            _beside_the_classical(folder, data, settings, listen)
+            return
+        for entry in reproduce.SYSTEMS[system].entries:
+            if which in ("both", "reference" if entry.reference else "ours"):
+                entry = dataclasses.replace(entry, seeds=seeds or entry.seeds)
+                console.print(f"[bold]{entry.name}[/bold]")
+                outcomes.append(
+                    reproduce.run_entry(
+                        entry, data, folder, settings=settings, listen=listen, threads=thread_budget.size()
+                    )
                 )
-            )
+    except KeyboardInterrupt:
+        console.print(f"Interrupted and saved. The same command goes on with what is in {folder}.")
+        sys.exit(INTERRUPTED)
     facts = {
         "command": command,
         "date": str(datetime.date.today()),

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tinynet.cli import options
 
+if TYPE_CHECKING:
+    from tinynet.model import LayerSummary, Sequential
+    from tinynet.plots.architecture import Block
 
-@click.command()
+KINDS = {
+    "Conv2D": "convolution",
+    "MaxPool2D": "pooling",
+    "AvgPool2D": "pooling",
+    "GlobalAveragePool": "pooling",
+    "Dense": "dense",
+}
+"""What the picture calls the layer that a block begins with."""
+
+
+@click.command(short_help="The layers of a net, and what each costs.")
 @click.argument("what", default="cnn")
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images in a batch.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Draw the net here, .png or .svg."
+)
 @options.together(options.backend, options.convolution)
-def command(what: str, batch: int, backend: str, convolution: str) -> None:
+def command(what: str, batch: int, out: Path | None, backend: str, convolution: str) -> None:
     """Show the layers of WHAT: an architecture's name, a TOML file, a run's folder or a safetensors file.
 
     Multiply-adds and activation memory are for one image forward. "computed" tells how the backend does it
@@ -22,12 +39,12 @@ def command(what: str, batch: int, backend: str, convolution: str) -> None:
     \b
     Examples:
       tinynet summary kaggle-cnn
-      tinynet summary runs/cnn-1
+      tinynet summary runs/cnn-1 --out net.png
       tinynet summary lenet --batch 1 --conv direct
     """
     from rich.table import Table
 
-    from tinynet import backends, recipe, runs
+    from tinynet import backends, plots, recipe, runs
     from tinynet.cli.console import console
     from tinynet.model import Sequential
 
@@ -54,8 +71,26 @@ def command(what: str, batch: int, backend: str, convolution: str) -> None:
         )
     console.print(table)
     trainable, tracked = model.store.count, model.store.state_count
+    multiply_adds = f"{sum(row.multiply_adds for row in rows):,} multiply-adds"
     console.print(
-        f"{trainable + tracked:,} parameters ({trainable:,} trainable), "
-        f"{sum(row.multiply_adds for row in rows):,} multiply-adds and "
+        f"{trainable + tracked:,} parameters ({trainable:,} trainable), {multiply_adds} and "
         f"{sum(row.activation_bytes for row in rows) / 1024:,.0f} KiB of activations an image"
     )
+    if out:
+        title = f"{what}: {trainable + tracked:,} parameters, {multiply_adds} an image"
+        plots.architecture(_blocks(model, rows), out, title=title)
+        console.print(f"Drawn in {out}")
+
+
+def _blocks(model: Sequential, rows: list[LayerSummary]) -> list[Block]:
+    """The input and the blocks of `model`, as they are drawn; `rows`: of its layers."""
+    from tinynet.explain import blocks
+    from tinynet.plots.architecture import Block
+
+    drawn = [Block(["input"], "other", model.input_shape, 0)]
+    for block in blocks(model):
+        own = rows[block.start : block.stop]
+        parameters = sum(row.parameters + row.state for row in own)
+        kind = KINDS.get(own[0].kind, "other")
+        drawn.append(Block([row.name for row in own], kind, own[-1].output_shape, parameters))
+    return drawn

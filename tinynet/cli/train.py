@@ -16,7 +16,7 @@ INTERRUPTED = 130
 """The exit code of a program ended by Ctrl-C, by the shell's convention."""
 
 
-@click.command()
+@click.command(short_help="Train a net; leave a folder with its weights and a report.")
 @click.argument("architecture", required=False)
 @click.option(
     "--recipe",
@@ -57,7 +57,7 @@ INTERRUPTED = 130
     options.convolution,
     options.threads,
 )
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@options.dtype
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/NAME-1, -2, …]"
 )
@@ -97,13 +97,13 @@ def command(
       tinynet train --from runs/cnn-1 --freeze "conv2d_*" --dataset fashion-mnist
       tinynet train --resume runs/cnn-1
     """
+    from tinynet import extras
     from tinynet import threads as thread_budget
     from tinynet.cli.console import TrainingProgress, console
     from tinynet.errors import OutOfMemoryError
-    from tinynet.tensorboard import check_installed
 
     if tensorboard:
-        check_installed()
+        extras.load("tensorboard")
     click.get_current_context().with_resource(thread_budget.limit(threads))
     run = _resumed(resume, asked["data_dir"]) if resume else _started(architecture, **asked)
     model, trainer = run.trainer.model, run.trainer

@@ -27,7 +27,7 @@ LEADING = 5
 """Trials in the table at the end, a column each."""
 
 
-@click.command()
+@click.command(short_help="Search good settings for a recipe.")
 @click.argument("architecture", default="cnn")
 @click.option(
     "--space",
@@ -90,16 +90,16 @@ def command(architecture: str, show_space: bool, **asked: Any) -> None:
     Several processes: the same command as often as you like. Several machines, with a folder in common:
       tinynet tune cnn --storage common/cnn.journal
     """
-    from tinynet import recipe
+    from tinynet import extras, recipe
     from tinynet import threads as thread_budget
-    from tinynet.tuning import extra, space
+    from tinynet.tuning import space
 
     plan = recipe.load(architecture)
     asked["space"] = space.load(asked["space_file"]) if asked["space_file"] else space.default(plan)
     if show_space:
         click.echo(asked["space"].to_toml(), nl=False)
         return
-    extra.load_optuna()
+    extras.load("tune")
     click.get_current_context().with_resource(thread_budget.limit(asked["threads"]))
     _search(Path(architecture).stem, plan, asked)
 
@@ -214,6 +214,8 @@ def _say_result(folder: Path, found: dict[str, Any]) -> None:
 
     leading = report.ranked(found)[:LEADING]
     table = Table(title="The best trials, by validation images", show_header=False)
+    for _ in range(1 + len(leading)):
+        table.add_column(overflow="fold")
     rows = zip(report.columns(found), *map(report.cells, leading), strict=True)
     for row in rows:
         table.add_row(*row)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from tinynet.warmup import Step
 
 
-@click.command()
+@click.command(short_help="Compile kernels ahead of the first training.")
 @click.argument("architectures", metavar="[ARCHITECTURE]...", nargs=-1)
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@options.dtype
 @options.together(options.backend)
 def command(architectures: tuple[str, ...], dtype: str, backend: str) -> None:
     """Compile the kernels that training an ARCHITECTURE and predicting with it need, and keep them on disk.

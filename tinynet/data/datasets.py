@@ -193,7 +193,7 @@ def _load_kaggle(name: str) -> Dataset:
         )
     train, used = _read_labelled(train_file), [train_file]
     if train is None:
-        raise DataError(f"{train_file} has no labels", expected="Kaggle's train.csv", fix="give train.csv")
+        raise no_labels(train_file)
     test_file = find_csv(path, "test.csv") if path.is_dir() else None
     test = _read_labelled(test_file) if test_file else None
     if test_file and test:
@@ -237,6 +237,16 @@ def _read_labelled(path: Path) -> Split | None:
     """The rows of a Kaggle file, or None when it has no labels."""
     images, labels = kaggle.read_csv(path)
     return None if labels is None else Split(images, labels)
+
+
+def no_labels(path: Path) -> DataError:
+    """What to raise of a Kaggle file that should teach, but has pixels alone."""
+    return DataError(
+        f"{path} has no labels",
+        expected="a first column `label`, then pixel0 to pixel783",
+        received="the pixels alone, as in Kaggle's test.csv",
+        fix="give Kaggle's train.csv",
+    )
 
 
 def _cut(split: Split, path: Path) -> tuple[Split, Split]:

@@ -1,5 +1,6 @@
 """Plots, as PNG or SVG by the suffix of the file. The same input makes the same bytes."""
 
+from tinynet.plots.architecture import architecture
 from tinynet.plots.evaluation import confusion_matrix, precision_recall, reliability, roc
 from tinynet.plots.explanation import activations, filters, maps
 from tinynet.plots.exploration import correlation, explained_variance, labels, pixels
@@ -9,6 +10,7 @@ from tinynet.plots.training import learning_curve
 
 __all__ = [
     "activations",
+    "architecture",
     "confusion_matrix",
     "correlation",
     "digits",

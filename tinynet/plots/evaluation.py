@@ -150,7 +150,7 @@ def _write_counts(axes: Axes, matrix: Array, strength: Array) -> None:
         if i == j:
             axes.text(j, i, f"{count}", ha="center", va="center", size=size, color=BLUE, weight="bold")
         elif count:
-            ink = "white" if strength[i, j] > 0.6 else INK
+            ink = "white" if strength[i, j] > 0.9 else INK
             axes.text(j, i, f"{count}", ha="center", va="center", size=size, color=ink)
 
 

@@ -26,13 +26,14 @@ def maps(
     path: str | Path,
     *,
     title: str,
+    caption: str,
     signed: bool = False,
     place: tuple[float, float, float, float] | None = None,
 ) -> None:
     """Draw an image, and beside it maps of it under their names, the image's outline drawn over them.
 
-    image (H, W, C) uint8   values: (h, w) each; `signed`: in colours around 0   place: where on the image
-    they lie (left, right, bottom and top edge, in pixels), by default on all of it
+    image (H, W, C) uint8   caption: what stands over it   values: (h, w) each; `signed`: in colours around 0
+    place: where on the image they lie (left, right, bottom and top edge, in pixels), by default on all of it
 
     Raises ConfigError and OSError as `learning_curve` does.
     """
@@ -43,7 +44,7 @@ def maps(
         figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
         first, *others = figure.subplots(1, len(values) + 1)
         first.imshow(image, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
-        _bare(first, "the image")
+        _bare(first, caption)
         for axes, (name, heat) in zip(others, values.items(), strict=True):
             smooth = "nearest" if heat.shape == image.shape else "bilinear"
             drawn = _heat(axes, heat, _top(heat), signed, extent=place or whole, interpolation=smooth)

@@ -41,10 +41,11 @@ def labels(counts: Mapping[str, Array], classes: Sequence[str], path: str | Path
         axes.grid(visible=False, axis="x")
         axes.set(xlabel="class", ylabel="share of the split (%)")
         axes.set_ylim(top=1.3 * axes.get_ylim()[1])
-        axes.set_title(
-            f"Labels: from {percent(shares[least])} ({classes[least]}) to {percent(shares[most])}"
-            f" ({classes[most]})"
+        span = (
+            f"from {percent(shares[least])} ({classes[least]}) to {percent(shares[most])} ({classes[most]})"
         )
+        even = f"all classes alike, {percent(shares[most])} each"
+        axes.set_title(f"Labels: {span if shares[least] < shares[most] else even}")
         axes.legend(ncols=3, loc="upper left")
 
 
@@ -109,7 +110,7 @@ def explained_variance(shares: Array, elbow: int, marks: Mapping[str, int], path
     """Draw how much of the variance the first components keep, with the elbow and some round shares.
 
     shares (D,) of the variance, largest first   elbow: a number of components   marks: for a name such as
-    "95%" the number of components that keep so much
+    "95 %" the number of components that keep so much
 
     Raises ConfigError and OSError as `learning_curve` does.
     """

@@ -129,10 +129,11 @@ def _scale_error(axes: Axes, error: Array) -> None:
 
 
 def _label_log(axis: Axis, values: Array) -> None:
-    """Plain numbers at 1, 2, 5, 10, … of a logarithmic axis, or at 1, 3, 10, … of a long one."""
+    """Plain numbers on a logarithmic axis: 1, 2, 5, 10, … or, the longer it is, 1, 3, 10, … or 1, 10, …"""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    steps = (1.0, 2.0, 5.0) if max(values) < 10 * min(values) else (1.0, 3.0)
+    length = max(values) / min(values)
+    steps = (1.0, 2.0, 5.0) if length < 10 else (1.0, 3.0) if length < 100 else (1.0,)
     axis.set_major_locator(LogLocator(subs=steps))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())

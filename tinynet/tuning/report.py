@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -16,7 +17,6 @@ from tinynet.files import write_atomic
 from tinynet.pages import duration, percent, plain, table
 from tinynet.report import machine_facts, versions
 from tinynet.tuning import study as studies
-from tinynet.tuning.extra import load_optuna
 from tinynet.tuning.search import WHY, Search, best
 from tinynet.tuning.space import Choices
 
@@ -66,7 +66,7 @@ def write(folder: Path, name: str, search: Search, study: Study, facts: Mapping[
             "trials": [row(search, t) for t in found if t.state in studies.FINISHED],
             "facts": facts,
             "machine": machine_facts(),
-            "versions": {**versions(), "optuna": load_optuna()},
+            "versions": {**versions(), "optuna": optuna.__version__},
         }
     )
     folder.mkdir(parents=True, exist_ok=True)
