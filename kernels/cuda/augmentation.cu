@@ -33,6 +33,7 @@ __global__ void image_means(int size, const Pixel *x, Real *mean, int length, bo
     int n = number();
     if (n >= size) return;
     double sum = 0;
+    IN_ADVANCE
     for (int k = 0; k < length; k++) sum += x[n * length + k];
     double value = 65536 * sum / length;
     mean[n] = is_whole ? rint(value) : value;

@@ -138,6 +138,10 @@ class Device(ABC):
         """Where the first value of `array` lies."""
 
     @abstractmethod
+    def _is_here(self, array: Any) -> bool:
+        """Whether an array of this kind lies on this device."""
+
+    @abstractmethod
     def _start(self, kernel: Kernel, types: tuple[str, ...], blocks: int, values: Sequence[Any]) -> None:
         """Run the kernel for these C++ types in so many blocks of THREADS."""
 
@@ -167,6 +171,8 @@ class Device(ABC):
         what = f"{parameter.name} of kernel {name}"
         if not isinstance(array, self.xp.ndarray):
             raise self.failure(f"{what}: expected an array of the device, got {type(array).__name__}")
+        if not self._is_here(array):
+            raise self.failure(f"{what}: expected an array of the device in use, got one of another")
         if not array.flags.c_contiguous:
             raise self.failure(f"{what}: expected a C-contiguous array, got strides {array.strides}")
         if array.size > LARGEST:
@@ -203,6 +209,7 @@ class CudaDevice(Device):
         import cupy
 
         self.xp = cupy
+        self._id = cupy.cuda.Device().id
         self._functions: dict[str, Any] = {}
 
     def empty(self, size: int, dtype: Any) -> Any:
@@ -216,6 +223,9 @@ class CudaDevice(Device):
 
     def address(self, array: Any) -> int:
         return int(array.data.ptr)
+
+    def _is_here(self, array: Any) -> bool:
+        return bool(array.device.id == self._id)
 
     def _start(self, kernel: Kernel, types: tuple[str, ...], blocks: int, values: Sequence[Any]) -> None:
         instance = kernel.instance(types)

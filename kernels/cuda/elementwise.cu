@@ -39,10 +39,12 @@ __global__ void put(int size, double *result, double value) {
     if (number() < size) *result = value;
 }
 
-// result = factor · Σ x (N,), added in order        one thread
-__global__ void total(int size, const double *x, int N, double factor, double *result) {
-    if (number() >= size) return;
+// sums (size,): thread i adds up every size-th value of x (N,), from value i on, and multiplies by factor
+__global__ void add_up(int size, const double *x, int N, double factor, double *sums) {
+    int i = number();
+    if (i >= size) return;
     double sum = 0;
-    for (int n = 0; n < N; n++) sum += x[n];
-    *result = factor * sum;
+    IN_ADVANCE
+    for (int n = i; n < N; n += size) sum += x[n];
+    sums[i] = factor * sum;
 }

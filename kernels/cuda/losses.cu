@@ -1,5 +1,5 @@
 // The losses with their gradients, and how many rows are right. One thread a row; what it adds up is added
-// over the rows by `total` (elementwise.cu) and `count`.
+// over the rows by `add_up` (elementwise.cu) and `count`.
 #include "common.cuh"
 
 // With p = softmax(z), K classes, N rows, smoothing ε and q = (1 - ε) · [k = label] + ε / K:
@@ -72,6 +72,7 @@ __global__ void is_right(int size, const Real *outputs, const long long *labels,
 __global__ void count(int size, const bool *flags, int N, long long *result) {
     if (number() >= size) return;
     long long sum = 0;
+    IN_ADVANCE
     for (int n = 0; n < N; n++) sum += flags[n];
     *result = sum;
 }

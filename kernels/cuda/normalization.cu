@@ -13,6 +13,7 @@ __global__ void column_sums(int size, const Real *x, double *sums, int M, int C,
     if (i >= size) return;
     int c = i % C, first = i / C * rows, end = smaller(M, first + rows);
     double sum = 0;
+    IN_ADVANCE
     for (int m = first; m < end; m++) sum += x[m * C + c];
     sums[i] = sum;
 }
@@ -23,6 +24,7 @@ __global__ void add_chunks(int size, const double *chunks, Real *sums, int K) {
     int c = number();
     if (c >= size) return;
     double sum = 0;
+    IN_ADVANCE
     for (int k = 0; k < K; k++) sum += chunks[k * size + c];
     sums[c] = sum;
 }
@@ -34,8 +36,10 @@ __global__ void chunk_statistics(int size, const Real *x, double *means, double 
     if (i >= size) return;
     int c = i % C, first = i / C * rows, end = smaller(M, first + rows);
     double sum = 0, square = 0;
+    IN_ADVANCE
     for (int m = first; m < end; m++) sum += x[m * C + c];
     double mean = sum / (end - first);
+    IN_ADVANCE
     for (int m = first; m < end; m++) square += (x[m * C + c] - mean) * (x[m * C + c] - mean);
     means[i] = mean;
     squares[i] = square;
@@ -48,8 +52,10 @@ __global__ void add_statistics(int size, const double *means, const double *squa
     int c = number();
     if (c >= size) return;
     double sum = 0, square = 0;
+    IN_ADVANCE
     for (int k = 0; k < K; k++) sum += means[k * size + c] * smaller(rows, M - k * rows);
     double middle = sum / M;
+    IN_ADVANCE
     for (int k = 0; k < K; k++) {
         double distance = means[k * size + c] - middle;
         square += squares[k * size + c] + distance * distance * smaller(rows, M - k * rows);
@@ -77,6 +83,7 @@ __global__ void chunk_gradients(int size, const Real *dy, const Real *x, const R
     if (i >= size) return;
     int c = i % C, first = i / C * rows, end = smaller(M, first + rows);
     double sum = 0, product = 0;
+    IN_ADVANCE
     for (int m = first; m < end; m++) {
         sum += dy[m * C + c];
         product += dy[m * C + c] * (x[m * C + c] - mean[c]);
@@ -92,6 +99,7 @@ __global__ void add_gradients(int size, const double *sums, const double *produc
     int c = number();
     if (c >= size) return;
     double sum = 0, product = 0;
+    IN_ADVANCE
     for (int k = 0; k < K; k++) {
         sum += sums[k * size + c];
         product += products[k * size + c];

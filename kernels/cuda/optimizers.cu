@@ -54,6 +54,7 @@ __global__ void sum_of_squares(int size, const Real *x, double *sums, int length
     int i = number();
     if (i >= size) return;
     double sum = 0;
+    IN_ADVANCE
     for (int j = i; j < length; j += size) sum += (double)x[j] * x[j];
     sums[i] = sum;
 }

@@ -30,8 +30,8 @@ from tinynet.kernels.cuda.source import C_NAMES
 from tinynet.rng import LOW_32, Key, drop_threshold
 from tinynet.types import Array, Shape
 
-PARTS = 1024
-"""Partial sums of a flat buffer."""
+PARTS = (4096, 64)
+"""Partial sums of a flat buffer, and of those."""
 LEAST_ROWS = 32
 """Rows of a chunk, at least; else there are about as many chunks as rows in one (`_chunk_rows`)."""
 F64 = np.dtype(np.float64)
@@ -363,7 +363,8 @@ class CupyBackend(NumpyBackend):
     def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:
         W = self._contiguous(W)
         penalty: Array = self.device.empty(1, F64).reshape(())  # there may be several of a model at once
-        self.device.launch("total", 1, self._squares(W), PARTS, rate, penalty)
+        squares = self._squares(W)
+        self.device.launch("add_up", 1, squares, len(squares), rate, penalty)
         if dW is not None:
             self.device.launch("add_scaled", W.size, W, dW, 2.0 * rate)
         return penalty
@@ -453,14 +454,15 @@ class CupyBackend(NumpyBackend):
 
     def _squares(self, x: Array) -> Array:
         """Partial sums of x², x of any shape."""
-        sums = self.memory.scratch("squares", (PARTS,), F64)
-        self.device.launch("sum_of_squares", PARTS, x, sums, x.size)
-        return sums
+        first, then = (self.memory.scratch(f"{parts} squares", (parts,), F64) for parts in PARTS)
+        self.device.launch("sum_of_squares", len(first), x, first, x.size)
+        self.device.launch("add_up", len(then), first, len(first), 1.0, then)
+        return then
 
     def _total(self, role: str, x: Array, factor: float) -> Array:
         """factor · Σ x (N,), 0-d float64."""
         result = self.memory.own(role, (), F64)
-        self.device.launch("total", 1, x, len(x), factor, result)
+        self.device.launch("add_up", 1, x, len(x), factor, result)
         return result
 
     def _on_device(self, role: str, value: float | Array) -> Array:
