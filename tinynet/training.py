@@ -135,7 +135,7 @@ class Trainer:
             for x, targets in self.train.epoch(self.model.seed, state.epoch, state.batch):
                 rate = self.learning_rate(state.batch)
                 self.model.unpack()
-                learn = self._learn_recorded if self._step else self._learn_batch
+                learn = self._learn_recorded if self._step and not self._is_check_due() else self._learn_batch
                 loss, correct = learn(self.model.as_input(x), targets, rate)
                 self._count(loss, correct, len(x))
                 now = time.perf_counter()
@@ -194,28 +194,29 @@ class Trainer:
         return self.average.in_use() if self.average and self.state.step else nullcontext()
 
     def _can_record_steps(self) -> bool:
+        ops = self.model.backend
         every_part = (self.model.is_recordable("step"), self.loss.recordable, self.optimizer.recordable)
-        return self.model.backend.records_steps and all(every_part)
+        return ops.can_record and ops.records_steps and all(every_part)
 
     def _learn_batch(self, x: Array, targets: Array, rate: float) -> tuple[Any, Any]:
         """One step; return the loss and how many are right before the update."""
         loss, correct = self._differentiate(x, targets)
         loss = loss + self.model.regularize()
-        self._check_loss(loss, x)
+        if self._is_check_due() and not math.isfinite(loss):
+            self._raise_non_finite(loss, x)
         self.optimizer.step(rate)
         if self.average:
             self.average.update(self.state.step)
         return loss, correct
 
     def _learn_recorded(self, x: Array, targets: Array, rate: float) -> tuple[Any, Any]:
-        """The same by a recording of the whole step. The loss is looked at when all is done."""
+        """The same by a recording of the whole step, in which nobody can look at the loss."""
         assert self._step is not None
         step, gain = self.state.step, self.average.gain(self.state.step) if self.average else 0.0
         self.optimizer.steps += 1
         numbers = np.array([step, self.optimizer.steps, rate, gain], np.float64)
-        loss, correct = self._step(x, targets, self.model.backend.asarray(numbers))
-        self._check_loss(loss, x)
-        return loss, correct
+        learned: tuple[Any, Any] = self._step(x, targets, self.model.backend.asarray(numbers))
+        return learned
 
     def _whole_step(self, x: Array, targets: Array, numbers: Array) -> tuple[Any, Any]:
         """What a step does on the device. `numbers` (4,): the steps done, the optimiser's, its rate, and the
@@ -228,10 +229,9 @@ class Trainer:
             self.average.move(gain)
         return loss, correct
 
-    def _check_loss(self, loss: Any, x: Array) -> None:
-        """Raise NonFiniteError for a loss that is none, at every so many steps."""
-        if self.state.step % self.model.backend.loss_check_every == 0 and not math.isfinite(loss):
-            self._raise_non_finite(loss, x)
+    def _is_check_due(self) -> bool:
+        """Whether the loss of the next step is looked at."""
+        return self.state.step % self.model.backend.loss_check_every == 0
 
     def _is_stopped(self) -> bool:
         return self.state.stopped is not None

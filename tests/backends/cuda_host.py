@@ -87,7 +87,8 @@ class DeviceArray(np.ndarray):
         plain = [x.view(np.ndarray) if isinstance(x, DeviceArray) else x for x in inputs]
         if out := settings.get("out"):
             settings["out"] = tuple(x.view(np.ndarray) if isinstance(x, DeviceArray) else x for x in out)
-        return getattr(ufunc, method)(*plain, **settings)
+        result = getattr(ufunc, method)(*plain, **settings)
+        return np.asarray(result).view(DeviceArray) if isinstance(result, np.ndarray | np.generic) else result
 
     def __array_function__(self, function: Any, *rest: Any) -> Any:
         self.look(function.__name__)

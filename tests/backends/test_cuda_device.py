@@ -14,7 +14,8 @@ from cuda_host import HostDevice, library, symbol
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinynet.errors import BackendError
+from tinynet import backends
+from tinynet.errors import BackendError, ConfigError
 from tinynet.kernels.cuda import cublas
 from tinynet.kernels.cuda.device import LARGEST, OPTIONS, THREADS, CudaDevice, Device
 from tinynet.kernels.cuda.source import kernels
@@ -138,6 +139,18 @@ def test_float32_products_are_rounded_to_tf32_only_if_asked_for(tf32: bool, mode
     found = ctypes.c_int(-1)
     library().cublasGetMathMode(None, ctypes.byref(found))
     assert found.value == mode
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "message"),
+    [
+        ("numpy", "tf32", "the numpy backend has no products in tf32"),
+        ("cupy", "float16", "unknown precision\n  expected: float32, tf32\n  received: 'float16'"),
+    ],
+)
+def test_a_precision_that_a_backend_does_not_have(name: str, precision: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        backends.get(name, precision=precision)
 
 
 def test_a_failure_of_cublas_is_told() -> None:

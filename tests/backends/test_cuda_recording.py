@@ -35,7 +35,7 @@ LABELS = RANDOM.integers(0, 5, 20)
 
 def backend(record: bool) -> HostBackend:
     ops = HostBackend()
-    ops.can_record = ops.records_steps = record
+    ops.can_record = record
     return ops
 
 

@@ -46,7 +46,7 @@ class CupyBackend(NumpyBackend):
     loss_check_every = 50
 
     def __init__(self, *, tf32: bool = False, device: Device | None = None) -> None:
-        """`tf32`: float32 products of factors rounded to 10 bits, several times as fast on most GPUs."""
+        """`tf32`: float32 products of factors rounded to 10 bits, on tensor cores."""
         self.device = device or CudaDevice(tf32=tf32, failure=BackendError)
         self.xp = self.device.xp
         self.memory = Memory(allocate=self.device.empty)
@@ -484,8 +484,7 @@ class CupyBackend(NumpyBackend):
         if array.flags.c_contiguous and dtype in (None, array.dtype):
             return array
         self.device.other_work()
-        contiguous: Array = self.xp.ascontiguousarray(array, dtype)
-        return contiguous
+        return array.astype(dtype or array.dtype, order="C")
 
 
 def _chunk_rows(rows: int) -> int:

@@ -55,6 +55,7 @@ INTERRUPTED = 130
     options.seed,
     options.backend,
     options.convolution,
+    options.precision,
     options.threads,
 )
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
@@ -144,7 +145,8 @@ def _started(architecture: str | None, **asked: Any) -> Any:
         architecture = architecture or "cnn"
         plan, name = recipe.load(architecture, reference=reference), Path(architecture).stem
     chosen = _with_options(plan, asked)
-    backend = backends.get(asked["backend"], convolution=asked["convolution"]).name
+    choices = {name: asked[name] for name in ("convolution", "precision")}
+    backend = backends.get(asked["backend"], **choices).name
     dataset = load_dataset(asked["dataset"], asked["data_dir"])
     settings = runs.Settings(
         name=name,
@@ -156,7 +158,7 @@ def _started(architecture: str | None, **asked: Any) -> Any:
         backend=backend,
         dtype=asked["dtype"],
         command=shlex.join(["tinynet", *sys.argv[1:]]),
-        convolution=asked["convolution"],
+        **choices,
         parent=found.parent if found else None,
         freeze=list(asked["freeze"]),
     )
