@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #define __global__ static
 #define __device__
@@ -31,13 +32,17 @@ void run(void (*kernel)(Types...), unsigned blocks, unsigned threads, void **arg
 template <typename Real>
 int gemm(int turn_a, int turn_b, int m, int n, int k, const Real *alpha, const Real *A, int lda, const Real *B,
          int ldb, const Real *beta, Real *C, int ldc) {
-    for (int j = 0; j < n; j++)
-        for (int i = 0; i < m; i++) {
-            double sum = 0;
-            for (int l = 0; l < k; l++)
-                sum += (double)(turn_a ? A[l + i * lda] : A[i + l * lda]) * (turn_b ? B[j + l * ldb] : B[l + j * ldb]);
-            C[i + j * ldc] = *alpha * (Real)sum + (*beta == 0 ? 0 : *beta * C[i + j * ldc]);
+    std::vector<double> column(m);
+    const int next_row = turn_a ? lda : 1, next_column = turn_a ? 1 : lda;
+    for (int j = 0; j < n; j++) {
+        column.assign(m, 0);
+        for (int l = 0; l < k; l++) {
+            const double b = turn_b ? B[j + l * ldb] : B[l + j * ldb];
+            for (int i = 0; i < m; i++) column[i] += A[i * next_row + l * next_column] * b;
         }
+        for (int i = 0; i < m; i++)
+            C[i + j * ldc] = *alpha * (Real)column[i] + (*beta == 0 ? 0 : *beta * C[i + j * ldc]);
+    }
     return 0;
 }
 static int has_workspace, math_mode;
