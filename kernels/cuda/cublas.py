@@ -39,7 +39,8 @@ class Cublas:
         self._call("cublasCreate_v2", ctypes.byref(handle))
         self._handle = handle
         self._call("cublasSetMathMode", handle, ctypes.c_int(TF32 if tf32 else DEFAULT_MATH))
-        weakref.finalize(self, library.cublasDestroy_v2, handle)
+        destroy = weakref.finalize(self, library.cublasDestroy_v2, handle)
+        destroy.atexit = False  # the driver may be gone by then
 
     def product(
         self,
