@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from tinynet.errors import ConfigError
 from tinynet.model import Sequential
@@ -31,15 +32,23 @@ class WeightAverage:
     def __init__(self, model: Sequential, decay: float) -> None:
         check_decay(decay)
         self.model, self.decay = model, decay
+        self.ops = model.backend.bound_to(model.workspace, "average")
         self.values, self.state = (
             model.backend.zeros_flat(len(flat), model.dtype) for flat in self._weights()
         )
 
     def update(self, step: int) -> None:
         """Take in the weights as they are after `step` steps and this one."""
-        gain = 1.0 - min(self.decay, step / (step + 9.0))
+        self.move(self.gain(step))
+
+    def gain(self, step: int) -> float:
+        """The share of the weights, 1 - d, after `step` steps and this one."""
+        return 1.0 - min(self.decay, step / (step + 9.0))
+
+    def move(self, gain: Any) -> None:
+        """Take in the weights with this share, which may be a number in the device's memory."""
         for average, weights in zip((self.values, self.state), self._weights(), strict=True):
-            self.model.backend.moving_average(average, weights, gain)
+            self.ops.moving_average(average, weights, gain)
 
     def use(self) -> None:
         """Make the average the model's weights, for good."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import reduce
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
@@ -166,11 +167,12 @@ class Sequential:
         return matches
 
     def forward(
-        self, x: Array, *, train: bool = False, step: int = 0, watch: Watcher | None = None
+        self, x: Array, *, train: bool = False, step: Any = 0, watch: Watcher | None = None
     ) -> tuple[Array, Tape]:
         """(outputs (N, …), tape) of a batch x (N, *input_shape) on the backend's device.
 
         The outputs stay valid until the next forward in the same mode; copy them to keep them longer.
+        `step` names this step's random numbers; in a recording it is a number in the device's memory.
         `watch` is shown every layer's output; where a ReLU is fused with the layer before it, that layer's
         is rectified already.
         """
@@ -218,12 +220,16 @@ class Sequential:
         """
         values, grads = self.store.values.views, self.store.grads.views
         learning = {name: None if name in self.store.frozen else grads[name] for name in self._l2}
-        return sum((self.backend.l2_penalty(values[k], learning[k], l2) for k, l2 in self._l2.items()), 0.0)
+        return self._sum(self.backend.l2_penalty(values[k], learning[k], l2) for k, l2 in self._l2.items())
 
     def penalty(self) -> float | Array:
         """Σ λ ΣW² over the layers with an `l2` of λ."""
         values = self.store.values.views
-        return sum((self.backend.l2_penalty(values[k], None, l2) for k, l2 in self._l2.items()), 0.0)
+        return self._sum(self.backend.l2_penalty(values[k], None, l2) for k, l2 in self._l2.items())
+
+    def _sum(self, numbers: Iterable[Array]) -> float | Array:
+        nothing: float | Array = 0.0
+        return reduce(self.backend.add, numbers, nothing)
 
     def predict(self, x: Array, *, batch_size: int = EVALUATION_BATCH) -> Array:
         """Outputs (M, …) on the host for host samples x (M, *input_shape), in evaluation mode."""
@@ -259,8 +265,8 @@ class Sequential:
             self._infer.forget()
 
     def is_recordable(self, phase: str) -> bool:
-        """Whether every layer is, in that phase ("train" or "evaluate")."""
-        return all(phase in layer.recordable for layer in self.layers)
+        """Whether every layer is, in that phase: see `Layer.recordable`."""
+        return all(layer.is_recordable(phase) for layer in self.layers)
 
     def as_input(self, x: Array) -> Array:
         """x as `forward` takes it: other floating dtypes are cast, integers stay for Rescale to scale."""

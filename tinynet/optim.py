@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinynet.backends.base import Backend
 from tinynet.errors import ConfigError
@@ -33,6 +33,8 @@ class Optimizer(ABC):
     store: ParameterStore = field(init=False, repr=False)
     ops: Backend = field(init=False, repr=False)
 
+    recordable: ClassVar[bool] = False
+    """Whether `update` is operations of `ops` and no other arithmetic (see `layers.base.Layer`)."""
     averages: ClassVar[tuple[str, ...]] = ("m", "v")
     """Names of the running averages, each as long as what learns."""
 
@@ -43,20 +45,25 @@ class Optimizer(ABC):
 
     def start(self, model: Sequential) -> None:
         """Take charge of the parameters of `model`, with running averages that begin at 0."""
-        self.store, self.ops, self.steps = model.store, model.backend, 0
+        self.store, self.steps = model.store, 0
+        self.ops = model.backend.bound_to(model.workspace, "optimizer")
         self.state = {name: self.ops.zeros_flat(self.store.learning, model.dtype) for name in self.averages}
 
     def step(self, rate: float) -> None:
         """Clip the gradients to global norm `clip` if that is set, then update with learning rate `rate`."""
         self.steps += 1
+        self.move(self.steps, rate)
+
+    def move(self, step: Any, rate: Any) -> None:
+        """What step number `step` (from 1) does on the device; both numbers may be in its memory."""
         values, grads = (b.flat[: self.store.learning] for b in (self.store.values, self.store.grads))
         if self.clip is not None:
             self.ops.clip_global_norm(grads, self.clip)
-        self.update(values, grads, rate)
+        self.update(values, grads, step, rate)
 
     @abstractmethod
-    def update(self, values: Array, grads: Array, rate: float) -> None:
-        """One step in place on what learns of the flat buffers (P,)."""
+    def update(self, values: Array, grads: Array, step: int, rate: float) -> None:
+        """Step number `step` (from 1), in place on what learns of the flat buffers (P,)."""
 
     def check(self, condition: bool, setting: str, expected: str) -> None:
         if not condition:
@@ -79,6 +86,7 @@ class SGD(Optimizer):
     momentum: float = 0.0
     nesterov: bool = False
 
+    recordable = True
     averages: ClassVar[tuple[str, ...]] = ("velocity",)
 
     def __post_init__(self) -> None:
@@ -86,7 +94,7 @@ class SGD(Optimizer):
         self.check(0 <= self.momentum < 1, "momentum", "in [0, 1)")
         self.check(not self.nesterov or self.momentum > 0, "nesterov", "a momentum above 0 with it")
 
-    def update(self, values: Array, grads: Array, rate: float) -> None:
+    def update(self, values: Array, grads: Array, step: int, rate: float) -> None:
         velocity, decayed = self.state["velocity"], self.store.decayed
         self.ops.sgd(values, grads, velocity, rate, self.momentum, self.nesterov, self.decay, decayed)
 
@@ -99,6 +107,8 @@ class Adam(Optimizer):
     root of the corrected average. (Kingma & Ba: "Adam", 2015, algorithm 1.)
     """
 
+    recordable = True
+
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -109,13 +119,13 @@ class Adam(Optimizer):
         self.check(0 <= self.beta2 < 1, "beta2", "in [0, 1)")
         self.check(self.epsilon > 0, "epsilon", "above 0")
 
-    def update(self, values: Array, grads: Array, rate: float) -> None:
+    def update(self, values: Array, grads: Array, step: int, rate: float) -> None:
         self.ops.adam(
             values,
             grads,
             self.state["m"],
             self.state["v"],
-            self.steps,
+            step,
             rate,
             self.beta1,
             self.beta2,

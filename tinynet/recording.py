@@ -13,8 +13,6 @@ from typing import Any
 from tinynet.backends.base import Backend
 from tinynet.types import Array
 
-LARGEST = 1 << 18
-"""Bytes of a batch worth a copy: what is done to a larger one takes far longer than Python does."""
 MOST = 16
 """Recordings kept at a time; with more shapes than that, the oldest goes."""
 
@@ -36,7 +34,7 @@ class Recorder:
         self._recordings.clear()
 
     def __call__(self, *batch: Array) -> Any:
-        if not self._records or sum(array.nbytes for array in batch) > LARGEST:
+        if not self._records or sum(array.nbytes for array in batch) > self._backend.record_up_to:
             return self._compute(*batch)
         key = tuple((array.shape, array.dtype) for array in batch)
         recording = self._recordings.get(key)

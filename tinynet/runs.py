@@ -65,6 +65,7 @@ class Settings:
     dtype: str
     command: str
     convolution: str = "auto"
+    precision: str = "float32"
     parent: Parent | None = None
     freeze: list[str] = field(default_factory=list)
     """Patterns of layers and parameters that keep their weights."""
@@ -148,7 +149,9 @@ class Run:
         self.trainer = trainer_on(
             dataset.train,
             self.recipe,
-            backend=backends.get(settings.backend, convolution=settings.convolution),
+            backend=backends.get(
+                settings.backend, convolution=settings.convolution, precision=settings.precision
+            ),
             dtype=settings.dtype,
             seed=settings.seed,
             freeze=settings.freeze,

@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import numpy as np
+
 from tinynet import memory
 from tinynet.augmentation import Augmentation
 from tinynet.averaging import WeightAverage
@@ -62,7 +64,8 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class StepEnd:
-    """A batch was learned. `loss` includes the L2 penalty and may still be on the device."""
+    """A batch was learned. `loss` includes the L2 penalty; it may still be on the device, and the next step
+    may overwrite it there."""
 
     epoch: int
     step: int
@@ -116,6 +119,7 @@ class Trainer:
         self.average = None if average is None else WeightAverage(model, average)
         can_record = model.is_recordable("train") and self.loss.recordable
         self._differentiate = Recorder(model.backend, self._gradients, may_record=can_record)
+        self._step = Recorder(model.backend, self._whole_step) if self._can_record_steps() else None
         self.train = Batches(*train, batch_size, model.backend, augmentation)
         self.validation = Batches(*validation, EVALUATION_BATCH, model.backend) if validation else None
 
@@ -138,13 +142,8 @@ class Trainer:
             for x, targets in self.train.epoch(self.model.seed, state.epoch, state.batch):
                 rate = self.learning_rate(state.batch)
                 self.model.unpack()
-                loss, correct = self._differentiate(self.model.as_input(x), targets)
-                loss = loss + self.model.regularize()
-                if state.step % self.model.backend.loss_check_every == 0 and not math.isfinite(loss):
-                    self._raise_non_finite(loss, x)
-                self.optimizer.step(rate)
-                if self.average:
-                    self.average.update(state.step)
+                learn = self._learn_recorded if self._step and not self._is_check_due() else self._learn_batch
+                loss, correct = learn(self.model.as_input(x), targets, rate)
                 self._count(loss, correct, len(x))
                 now = time.perf_counter()
                 state.seconds, began = state.seconds + now - began, now
@@ -201,12 +200,52 @@ class Trainer:
         """Inside the block the model has the averaged weights, if any were averaged."""
         return self.average.in_use() if self.average and self.state.step else nullcontext()
 
+    def _can_record_steps(self) -> bool:
+        ops = self.model.backend
+        every_part = (self.model.is_recordable("step"), self.loss.recordable, self.optimizer.recordable)
+        return ops.can_record and ops.records_steps and all(every_part)
+
+    def _learn_batch(self, x: Array, targets: Array, rate: float) -> tuple[Any, Any]:
+        """One step; return the loss and how many are right before the update."""
+        loss, correct = self._differentiate(x, targets)
+        loss = loss + self.model.regularize()
+        if self._is_check_due() and not math.isfinite(loss):
+            self._raise_non_finite(loss, x)
+        self.optimizer.step(rate)
+        if self.average:
+            self.average.update(self.state.step)
+        return loss, correct
+
+    def _learn_recorded(self, x: Array, targets: Array, rate: float) -> tuple[Any, Any]:
+        """The same by a recording of the whole step, in which nobody can look at the loss."""
+        assert self._step is not None
+        step, gain = self.state.step, self.average.gain(self.state.step) if self.average else 0.0
+        self.optimizer.steps += 1
+        numbers = np.array([step, self.optimizer.steps, rate, gain], np.float64)
+        learned: tuple[Any, Any] = self._step(x, targets, self.model.backend.asarray(numbers))
+        return learned
+
+    def _whole_step(self, x: Array, targets: Array, numbers: Array) -> tuple[Any, Any]:
+        """What a step does on the device. `numbers` (4,): the steps done, the optimiser's, its rate, and the
+        share of the weights in their average."""
+        step, update, rate, gain = (numbers[i, ...] for i in range(4))
+        loss, correct = self._gradients(x, targets, step)
+        loss = self.model.backend.add(loss, self.model.regularize())
+        self.optimizer.move(update, rate)
+        if self.average:
+            self.average.move(gain)
+        return loss, correct
+
+    def _is_check_due(self) -> bool:
+        """Whether the loss of the next step is looked at."""
+        return self.state.step % self.model.backend.loss_check_every == 0
+
     def _is_stopped(self) -> bool:
         return self.state.stopped is not None
 
-    def _gradients(self, x: Array, targets: Array) -> tuple[Any, Any]:
+    def _gradients(self, x: Array, targets: Array, step: Any = None) -> tuple[Any, Any]:
         """Write every parameter's gradient; return the loss and how many are right before the update."""
-        outputs, tape = self.model.forward(x, train=True, step=self.state.step)
+        outputs, tape = self.model.forward(x, train=True, step=self.state.step if step is None else step)
         loss, cache = self.loss.forward(outputs, targets)
         self.model.backward(self.loss.backward(cache), tape)  # writes gradients: nothing to zero
         return loss, self.loss.ops.count_correct(outputs, targets) if self.classifies else 0

@@ -11,6 +11,8 @@ from tinynet.errors import BackendError, ConfigError
 NAMES = ("numpy", "numba", "cupy")
 CONVOLUTIONS = ("auto", "im2col", "direct", "winograd")
 """How convolutions are computed: the fastest for each layer, or one of the three wherever it applies."""
+PRECISIONS = ("float32", "tf32")
+"""Of products of float32 matrices: as they are, or of factors rounded to 10 bits, on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,11 @@ class Status:
     fix: str = ""
 
 
-def get(name: str | None = None, *, convolution: str = "auto") -> Backend:
+def get(name: str | None = None, *, convolution: str = "auto", precision: str = "float32") -> Backend:
     """The backend called `name`; with None, what TINYNET_BACKEND says, else "auto".
 
-    `convolution` is one of `CONVOLUTIONS`; numpy and cupy know im2col alone.
+    `convolution` is one of `CONVOLUTIONS`; numpy and cupy know im2col alone. `precision` is one of
+    `PRECISIONS`; tf32 is for cupy.
 
     "auto" is numba, or numpy where numba cannot be loaded (`explain_auto` says which and why). It never
     picks a GPU by itself. Raises ConfigError for an unknown name and BackendError, with the fix, for one
@@ -46,6 +49,15 @@ def get(name: str | None = None, *, convolution: str = "auto") -> Backend:
             received=convolution,
             fix="use the numba backend for it",
         )
+    if precision not in PRECISIONS:
+        raise ConfigError("unknown precision", expected=", ".join(PRECISIONS), received=repr(precision))
+    if name != "cupy" and precision != "float32":
+        raise ConfigError(
+            f"the {name} backend has no products in {precision}",
+            expected="float32",
+            received=precision,
+            fix="use the cupy backend for it, or leave --precision out",
+        )
     if name == "numpy":
         from tinynet.backends.numpy_ import NumpyBackend
 
@@ -59,7 +71,7 @@ def get(name: str | None = None, *, convolution: str = "auto") -> Backend:
         return NumbaBackend(convolution)
     from tinynet.backends.cupy_ import CupyBackend
 
-    return CupyBackend()
+    return CupyBackend(tf32=precision == "tf32")
 
 
 def status(name: str) -> Status:

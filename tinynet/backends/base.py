@@ -38,6 +38,11 @@ class Backend(ABC):
     """Bound to a ReLU whose input comes rectified: see `fuse_relu`."""
     can_record = False
     """Whether `record` gains anything."""
+    record_up_to: float = 1 << 18
+    """Bytes of a batch worth a copy into a recording: what is done to a larger one takes longer than that."""
+    records_steps = False
+    """Whether `record` takes whole steps, with dropout, batch statistics and the optimiser. Their numbers (a
+    key's step, a rate, a gain) are then 0-d float64 arrays on the device, read again at every repeat."""
     loss_check_every = 1
     """Steps between two looks at the loss by the training loop (each costs a synchronisation on a GPU)."""
 
@@ -218,6 +223,10 @@ class Backend(ABC):
         """Write dgamma (C,) and dbeta (C,); return dx (M, C) through the batch statistics."""
 
     @abstractmethod
+    def running_average(self, running: Array, batch: Array, keep: float, scale: float) -> None:
+        """running = keep · running + (1 - keep) · scale · batch, in place; both (C,)."""
+
+    @abstractmethod
     def dropout(self, x: Array, rate: float, key: Key) -> tuple[Array, Any]:
         """y: 0 with probability `rate`, else x / (1 - rate); element i is decided by word i of `key`."""
 
@@ -300,6 +309,10 @@ class Backend(ABC):
     @abstractmethod
     def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:
         """rate · ΣW² (0-d float64) of W, any shape; its gradient is added to dW, if there is one."""
+
+    @abstractmethod
+    def add(self, a: float | Array, b: float | Array) -> float | Array:
+        """a + b, both numbers or 0-d float64 arrays."""
 
     # --- optimisers: one pass over the flat buffers -------------------------------------------------------
 

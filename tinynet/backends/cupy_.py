@@ -1,26 +1,497 @@
-"""The GPU backend: the reference operations on CuPy arrays, which stay on the device."""
+"""The GPU backend: CUDA kernels of our own and cuBLAS, on CuPy's arrays, which stay on the device.
+
+Every operation of a training step goes through one door (`kernels.cuda.device`) and writes into buffers that
+are there already. So a whole step can be recorded as a CUDA graph and repeated by one launch: nets of this
+size take less time to compute than to launch kernel by kernel. What changes with each step (its number, the
+learning rate) is then read from the device: where a number is asked for, a 0-d float64 array will do.
+
+Threads gather and nothing is added atomically: the same seed gives the same bits.
+
+One layer may use each operation once a step: its buffers are named by operation.
+
+Not yet run on a GPU. Its tests run this class on NumPy's arrays, with these kernels built by a host compiler.
+"""
 
 from __future__ import annotations
 
+import copy
+import math
+from collections.abc import Callable
 from typing import Any
 
-import cupy
 import numpy as np
 
-from tinynet.backends.numpy_ import NumpyBackend
-from tinynet.types import Array
+from tinynet.backends.base import Backend, Padding, Pair
+from tinynet.backends.numpy_ import NumpyBackend, output_size
+from tinynet.backends.workspace import Memory, Workspace
+from tinynet.errors import BackendError
+from tinynet.kernels.cuda.device import CudaDevice, Device
+from tinynet.kernels.cuda.source import C_NAMES
+from tinynet.rng import LOW_32, Key, drop_threshold
+from tinynet.types import Array, Shape
+
+PARTS = (4096, 64)
+"""Partial sums of a flat buffer, and of those."""
+LEAST_ROWS = 32
+"""Rows of a chunk, at least; else there are about as many chunks as rows in one (`_chunk_rows`)."""
+F64 = np.dtype(np.float64)
 
 
 class CupyBackend(NumpyBackend):
-    """cuBLAS for products, CuPy's own kernels for the rest."""
+    """CUDA kernels from `kernels.cuda`, cuBLAS for matrix products."""
 
     name = "cupy"
-    xp: Any = cupy
+    can_record = records_steps = True
+    record_up_to = math.inf
     loss_check_every = 50
 
+    def __init__(self, *, tf32: bool = False, device: Device | None = None) -> None:
+        """`tf32`: float32 products of factors rounded to 10 bits, on tensor cores."""
+        self.device = device or CudaDevice(tf32=tf32, failure=BackendError)
+        self.xp = self.device.xp
+        self.memory = Memory(allocate=self.device.empty)
+        self._floor = -math.inf
+        self._does_relu_backward = self._has_backward_done = False
+
+    def bound_to(self, workspace: Workspace, owner: str) -> CupyBackend:
+        bound = copy.copy(self)
+        bound.memory = Memory(workspace, owner, self.device.empty)
+        return bound
+
+    def fuse_relu(self, before: Backend) -> None:
+        assert isinstance(before, CupyBackend)
+        before._floor, self.is_rectified = 0.0, True
+
+    def fuse_max_pool(self, relu: Backend) -> None:
+        assert isinstance(relu, CupyBackend)
+        self._does_relu_backward, relu._has_backward_done = True, True
+
+    def announce_compiling(self, announce: Callable[[], None] | None) -> None:
+        """Nothing is announced: a file of kernels compiles in some tenths of a second."""
+
+    def record(self, run: Callable[[], object]) -> Callable[[], object]:
+        return self.device.record(run)
+
+    # --- arrays ---------------------------------------------------------------------------------------
+
     def asarray(self, array: Array) -> Array:
-        there: Array = cupy.ascontiguousarray(cupy.asarray(array))
+        there: Array = self.device.from_host(array)
         return there
 
     def to_host(self, array: Array) -> Array:
-        return np.asarray(cupy.asnumpy(array))
+        here: Array = self.device.to_host(array)
+        return here
+
+    def zeros_flat(self, size: int, dtype: str) -> Array:
+        buffer: Array = self.device.empty(size, np.dtype(dtype))
+        buffer[...] = 0
+        return buffer
+
+    def random_bits(self, key: Key, count: int) -> Array:
+        bits = self.memory.own("random bits", (count,), np.dtype(np.uint32))
+        self.device.launch("random_bits", -(-count // 4), bits, count, *self._words(key))
+        return bits
+
+    def take(self, array: Array, index: Array) -> Array:
+        if array.dtype not in C_NAMES or index.dtype != np.int64:
+            self.device.other_work()
+            return super().take(array, index)
+        array, index = self._contiguous(array), self._contiguous(index)
+        role = f"take from {self.device.address(array)}"
+        y = self.memory.own(role, (len(index), *array.shape[1:]), array.dtype)
+        self.device.launch("take", y.size, array, index, y, math.prod(array.shape[1:]))
+        return y
+
+    def rescale(self, x: Array, scale: float, offset: float, dtype: str) -> Array:
+        if x.dtype not in C_NAMES:
+            self.device.other_work()
+            return super().rescale(x, scale, offset, dtype)
+        y = self.memory.own("rescale", x.shape, np.dtype(dtype))
+        self.device.launch("rescale", x.size, self._contiguous(x), y, scale, offset)
+        return y
+
+    def rescale_backward(self, dy: Array, scale: float) -> Array:
+        return self._map("rescale dx", "rescale", dy, numbers=(scale, 0.0))
+
+    # --- augmentation -----------------------------------------------------------------------------------
+
+    def displacement(self, key: Key, shape: Shape, taps: Array, gain: float) -> Array:
+        N, H, W = shape
+        count, reach = N * 2 * H * W, len(taps) - 1
+        noise = self.random_bits(key, -(-count // 4)).view(np.uint8)
+        between = self.memory.scratch("between", (N, 2, H, W), taps.dtype)
+        self.device.launch("weigh_columns", count, noise, taps, between, H, W, reach)
+        field = self.memory.own("displacement", (N, 2, H, W), np.dtype(np.int32))
+        self.device.launch("weigh_rows", count, between, taps, field, W, reach, gain)
+        return field
+
+    def warp(
+        self, x: Array, places: Array, contrast: Array, erased: Array, displacement: Array | None
+    ) -> Array:
+        x, places, contrast, erased = map(self._contiguous, (x, places, contrast, erased))
+        N, H, W, C = x.shape
+        is_whole = x.dtype == np.uint8
+        means = self.memory.scratch("means", (N,), F64 if is_whole else x.dtype)
+        self.device.launch("image_means", N, x, means, H * W * C, is_whole)
+        is_bent = displacement is not None
+        none = self.memory.own("no displacement", (1,), np.dtype(np.int32))
+        field = none if displacement is None else displacement
+        y = self.memory.own("warp", x.shape, x.dtype)
+        drawn = (places, contrast, erased, self._contiguous(field))
+        self.device.launch("warp", x.size, x, *drawn, means, y, H, W, C, is_bent, is_whole)
+        return y
+
+    # --- dense ----------------------------------------------------------------------------------------
+
+    def dense(self, x: Array, W: Array, b: Array) -> Array:
+        y = self.memory.own("dense", (len(x), len(b)), x.dtype)
+        self.device.product(self._contiguous(x), self._contiguous(W), y)
+        self._add_bias(y, b)
+        return y
+
+    def dense_backward(
+        self, dy: Array, x: Array, W: Array, dW: Array, db: Array, need_dx: bool
+    ) -> Array | None:
+        x, dy, W = map(self._contiguous, (x, dy, W))
+        self.device.product(x, dy, dW, transpose_a=True)
+        self._sum_rows(dy, db)
+        if not need_dx:
+            return None
+        dx = self.memory.own("dense dx", x.shape, x.dtype)
+        self.device.product(dy, W, dx, transpose_b=True)
+        return dx
+
+    # --- convolution and pooling ------------------------------------------------------------------------
+
+    def conv2d(self, x: Array, W: Array, b: Array, stride: Pair, padding: Padding) -> tuple[Array, Any]:
+        x, W = self._contiguous(x), self._contiguous(W)
+        KH, KW, C, F = W.shape
+        OH, OW = output_size(x.shape, (KH, KW), stride, padding)
+        cols = self.memory.own("conv2d cols", (len(x) * OH * OW, KH * KW * C), x.dtype)
+        self.device.launch(
+            "im2col", cols.size, x, cols, *_geometry(x.shape, (OH, OW), (KH, KW), stride, padding)
+        )
+        y = self.memory.own("conv2d", (len(x), OH, OW, F), x.dtype)
+        self.device.product(cols, W.reshape(-1, F), y.reshape(-1, F))
+        self._add_bias(y, b)
+        return y, (cols, x.shape)
+
+    def conv2d_backward(
+        self,
+        dy: Array,
+        saved: Any,
+        W: Array,
+        dW: Array,
+        db: Array,
+        stride: Pair,
+        padding: Padding,
+        need_dx: bool,
+    ) -> Array | None:
+        cols, shape = saved
+        KH, KW, _, F = W.shape
+        rows = self._contiguous(dy).reshape(-1, F)
+        self.device.product(cols, rows, dW.reshape(-1, F), transpose_a=True)
+        self._sum_rows(rows, db)
+        if not need_dx:
+            return None
+        dcols = self.memory.scratch("conv2d dcols", cols.shape, cols.dtype)
+        self.device.product(rows, self._contiguous(W).reshape(-1, F), dcols, transpose_b=True)
+        dx = self.memory.own("conv2d dx", shape, dy.dtype)
+        output = (dy.shape[1], dy.shape[2])
+        self.device.launch("col2im", dx.size, dcols, dx, *_geometry(shape, output, (KH, KW), stride, padding))
+        return dx
+
+    def maxpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> tuple[Array, Any]:
+        x = self._contiguous(x)
+        output = output_size(x.shape, window, stride, padding)
+        y = self.memory.own("maxpool", (len(x), *output, x.shape[3]), x.dtype)
+        winner = self.memory.own("maxpool winner", y.shape, np.dtype(np.int32))
+        positive = self._does_relu_backward and self.memory.is_training
+        geometry = _geometry(x.shape, output, window, stride, padding)
+        self.device.launch("maxpool", y.size, x, y, winner, *geometry, positive)
+        return y, (winner, x.shape)
+
+    def maxpool_backward(self, dy: Array, saved: Any, window: Pair, stride: Pair, padding: Padding) -> Array:
+        winner, shape = saved
+        dx = self.memory.own("maxpool dx", shape, dy.dtype)
+        geometry = _geometry(shape, (dy.shape[1], dy.shape[2]), window, stride, padding)
+        self.device.launch("maxpool_backward", dx.size, self._contiguous(dy), winner, dx, *geometry)
+        return dx
+
+    def avgpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> Array:
+        output = output_size(x.shape, window, stride, padding)
+        y = self.memory.own("avgpool", (len(x), *output, x.shape[3]), x.dtype)
+        geometry = _geometry(x.shape, output, window, stride, padding)
+        self.device.launch("avgpool", y.size, self._contiguous(x), y, *geometry)
+        return y
+
+    def avgpool_backward(
+        self, dy: Array, shape: Shape, window: Pair, stride: Pair, padding: Padding
+    ) -> Array:
+        dx = self.memory.own("avgpool dx", shape, dy.dtype)
+        geometry = _geometry(shape, (dy.shape[1], dy.shape[2]), window, stride, padding)
+        self.device.launch("avgpool_backward", dx.size, self._contiguous(dy), dx, *geometry)
+        return dx
+
+    # --- normalisation and regularisation ---------------------------------------------------------------
+
+    def batchnorm(
+        self, x: Array, gamma: Array, beta: Array, epsilon: float
+    ) -> tuple[Array, Array, Array, Any]:
+        x = self._contiguous(x)
+        (M, C), rows = x.shape, _chunk_rows(len(x))
+        means, squares = self._chunk_sums(x, 2)
+        self.device.launch("chunk_statistics", means.size, x, means, squares, M, C, rows)
+        mean, variance = (
+            self.memory.own(f"batchnorm {role}", (C,), x.dtype) for role in ("mean", "variance")
+        )
+        self.device.launch("add_statistics", C, means, squares, mean, variance, M, len(means), rows)
+        y = self._normalized("batchnorm", x, mean, variance, gamma, beta, epsilon)
+        return y, mean, variance, (x, mean, variance, epsilon)
+
+    def batchnorm_inference(
+        self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float
+    ) -> Array:
+        return self._normalized("batchnorm inference", x, mean, variance, gamma, beta, epsilon)
+
+    def _normalized(self, role: str, x: Array, *arguments: Any) -> Array:
+        y = self.memory.own(role, x.shape, x.dtype)
+        *channels, epsilon = arguments
+        settings = (x.shape[1], epsilon, self._floor)
+        self.device.launch(
+            "normalize", x.size, self._contiguous(x), y, *map(self._contiguous, channels), *settings
+        )
+        return y
+
+    def batchnorm_backward(self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array) -> Array:
+        x, mean, variance, epsilon = saved
+        dy, gamma = self._contiguous(dy), self._contiguous(gamma)
+        (M, C), rows = x.shape, _chunk_rows(len(x))
+        sums, products = self._chunk_sums(x, 2)
+        self.device.launch("chunk_gradients", sums.size, dy, x, mean, sums, products, M, C, rows)
+        self.device.launch("add_gradients", C, sums, products, variance, dgamma, dbeta, len(sums), epsilon)
+        dx = self.memory.own("batchnorm dx", x.shape, x.dtype)
+        channels = (mean, variance, gamma, dgamma, dbeta)
+        self.device.launch("normalize_backward", x.size, dy, x, dx, *channels, M, C, epsilon)
+        return dx
+
+    def running_average(self, running: Array, batch: Array, keep: float, scale: float) -> None:
+        self.device.launch("running_average", running.size, running, batch, keep, scale)
+
+    def dropout(self, x: Array, rate: float, key: Key) -> tuple[Array, Any]:
+        x = self._contiguous(x)
+        y = self.memory.own("dropout", x.shape, x.dtype)
+        keep = self.memory.own("dropout keep", x.shape, np.dtype(np.bool_))
+        settings = (drop_threshold(rate), 1.0 / (1.0 - rate))
+        self.device.launch("dropout", -(-x.size // 4), x, y, keep, x.size, *self._words(key), *settings)
+        return y, keep
+
+    def dropout_backward(self, dy: Array, saved: Any, rate: float) -> Array:
+        return self._map("dropout dx", "dropout_backward", dy, saved, numbers=(1.0 / (1.0 - rate),))
+
+    # --- activations ------------------------------------------------------------------------------------
+
+    def relu(self, x: Array) -> Array:
+        return x if self.is_rectified else self._map("relu", "relu", x)
+
+    def relu_backward(self, dy: Array, y: Array) -> Array:
+        if self._has_backward_done and self.memory.is_training:
+            return dy
+        return self._map("relu dx", "relu_backward", dy, y)
+
+    def leaky_relu(self, x: Array, slope: float) -> Array:
+        return self._map("leaky_relu", "leaky_relu", x, numbers=(slope,))
+
+    def leaky_relu_backward(self, dy: Array, x: Array, slope: float) -> Array:
+        return self._map("leaky_relu dx", "leaky_relu_backward", dy, x, numbers=(slope,))
+
+    def elu(self, x: Array, alpha: float) -> Array:
+        return self._map("elu", "elu", x, numbers=(alpha,))
+
+    def elu_backward(self, dy: Array, y: Array, alpha: float) -> Array:
+        return self._map("elu dx", "elu_backward", dy, y, numbers=(alpha,))
+
+    def gelu(self, x: Array) -> Array:
+        return self._map("gelu", "gelu", x)
+
+    def gelu_backward(self, dy: Array, x: Array) -> Array:
+        return self._map("gelu dx", "gelu_backward", dy, x)
+
+    def sigmoid(self, x: Array) -> Array:
+        return self._map("sigmoid", "sigmoid", x)
+
+    def sigmoid_backward(self, dy: Array, y: Array) -> Array:
+        return self._map("sigmoid dx", "sigmoid_backward", dy, y)
+
+    def tanh(self, x: Array) -> Array:
+        return self._map("tanh", "tanh_forward", x)
+
+    def tanh_backward(self, dy: Array, y: Array) -> Array:
+        return self._map("tanh dx", "tanh_backward", dy, y)
+
+    def softmax(self, x: Array) -> Array:
+        return self._map("softmax", "softmax", x, numbers=(x.shape[-1],), per_row=True)
+
+    def softmax_backward(self, dy: Array, y: Array) -> Array:
+        return self._map("softmax dx", "softmax_backward", dy, y, numbers=(y.shape[-1],), per_row=True)
+
+    # --- loss --------------------------------------------------------------------------------------------
+
+    def softmax_cross_entropy(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
+        return self._loss("softmax_cross_entropy", logits, labels, smoothing)
+
+    def cross_entropy(self, scores: Array, labels: Array, floor: float) -> tuple[Array, Array]:
+        return self._loss("cross_entropy", scores, labels, floor)
+
+    def _loss(self, kernel: str, outputs: Array, labels: Array, setting: float) -> tuple[Array, Array]:
+        outputs, labels = self._contiguous(outputs), self._contiguous(labels, np.int64)
+        N, K = outputs.shape
+        gradient = self.memory.own("loss gradient", (N, K), outputs.dtype)
+        losses = self.memory.own("losses", (N,), F64)
+        self.device.launch(kernel, N, outputs, labels, gradient, losses, K, setting)
+        return self._total("loss", losses, 1.0 / N), gradient
+
+    def count_correct(self, outputs: Array, labels: Array) -> Array:
+        N, K = outputs.shape
+        right = self.memory.own("right", (N,), np.dtype(np.bool_))
+        pair = (self._contiguous(outputs), self._contiguous(labels, np.int64))
+        self.device.launch("is_right", N, *pair, right, K)
+        result = self.memory.own("correct", (), np.dtype(np.int64))
+        self.device.launch("count", 1, right, N, result)
+        return result
+
+    def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:
+        W = self._contiguous(W)
+        penalty: Array = self.device.empty(1, F64).reshape(())  # there may be several of a model at once
+        squares = self._squares(W)
+        self.device.launch("add_up", 1, squares, len(squares), rate, penalty)
+        if dW is not None:
+            self.device.launch("add_scaled", W.size, W, dW, 2.0 * rate)
+        return penalty
+
+    def add(self, a: float | Array, b: float | Array) -> float | Array:
+        if not isinstance(a, self.xp.ndarray):
+            a, b = b, a
+        if not isinstance(b, self.xp.ndarray) and b == 0:
+            return a
+        result: Array = self.device.empty(1, F64).reshape(())
+        self.device.launch("add", 1, self._on_device("a", a), self._on_device("b", b), result)
+        return result
+
+    # --- optimisers --------------------------------------------------------------------------------------
+
+    def sgd(
+        self,
+        values: Array,
+        grads: Array,
+        velocity: Array,
+        rate: float,
+        momentum: float,
+        nesterov: bool,
+        decay: float,
+        decayed: int,
+    ) -> None:
+        settings = (self._on_device("rate", rate), momentum, nesterov, decay, decayed)
+        self.device.launch("sgd", values.size, values, grads, velocity, *settings)
+
+    def adam(
+        self,
+        values: Array,
+        grads: Array,
+        m: Array,
+        v: Array,
+        step: int,
+        rate: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+        decay: float,
+        decayed: int,
+    ) -> None:
+        numbers = self.memory.own("adam numbers", (4,), values.dtype)
+        moment = (self._on_device("step", step), self._on_device("rate", rate))
+        self.device.launch("adam_numbers", 1, *moment, numbers, beta1, beta2, decay)
+        settings = (1.0 - beta1, 1.0 - beta2, epsilon, decayed)
+        self.device.launch("adam", values.size, values, grads, m, v, numbers, *settings)
+
+    def moving_average(self, average: Array, values: Array, gain: float) -> None:
+        there = self._on_device("gain", gain)
+        self.device.launch("moving_average", average.size, average, values, there)
+
+    def clip_global_norm(self, grads: Array, limit: float) -> None:
+        square = self._total("square", self._squares(grads), 1.0)
+        self.device.launch("clip", grads.size, grads, square, limit)
+
+    # --- buffers and sums --------------------------------------------------------------------------------
+
+    def _map(
+        self,
+        role: str,
+        kernel: str,
+        *inputs: Array,
+        numbers: tuple[Any, ...] = (),
+        per_row: bool = False,
+    ) -> Array:
+        """kernel(*inputs, output, *numbers) elementwise or row by row, the output like the first input."""
+        output = self.memory.own(role, inputs[0].shape, inputs[0].dtype)
+        threads = output.size // output.shape[-1] if per_row else output.size
+        self.device.launch(kernel, threads, *map(self._contiguous, inputs), output, *numbers)
+        return output
+
+    def _add_bias(self, y: Array, b: Array) -> None:
+        self.device.launch("add_bias", y.size, y, self._contiguous(b), len(b), self._floor)
+
+    def _sum_rows(self, x: Array, sums: Array) -> None:
+        """sums (C,) = Σ over the rows of x (M, C)."""
+        (chunks,) = self._chunk_sums(x, 1)
+        self.device.launch("column_sums", chunks.size, x, chunks, *x.shape, _chunk_rows(len(x)))
+        self.device.launch("add_chunks", len(sums), chunks, sums, len(chunks))
+
+    def _chunk_sums(self, x: Array, results: int) -> list[Array]:
+        """Space for `results` sums over each chunk of rows of x (M, C): float64 (chunks, C) each."""
+        shape = (-(-len(x) // _chunk_rows(len(x))), x.shape[1])
+        return [self.memory.scratch(f"chunk sums {i}", shape, F64) for i in range(results)]
+
+    def _squares(self, x: Array) -> Array:
+        """Partial sums of x², x of any shape."""
+        first, then = (self.memory.scratch(f"{parts} squares", (parts,), F64) for parts in PARTS)
+        self.device.launch("sum_of_squares", len(first), x, first, x.size)
+        self.device.launch("add_up", len(then), first, len(first), 1.0, then)
+        return then
+
+    def _total(self, role: str, x: Array, factor: float) -> Array:
+        """factor · Σ x (N,), 0-d float64."""
+        result = self.memory.own(role, (), F64)
+        self.device.launch("add_up", 1, x, len(x), factor, result)
+        return result
+
+    def _on_device(self, role: str, value: float | Array) -> Array:
+        """A number as a 0-d float64 array: itself, where it is one."""
+        if isinstance(value, self.xp.ndarray):
+            return value
+        result = self.memory.own(f"number {role}", (), F64)
+        self.device.launch("put", 1, result, value)
+        return result
+
+    def _words(self, key: Key) -> tuple[Any, ...]:
+        """The key as kernels take it: seed low, seed high, step, layer, stream."""
+        step = key.step if isinstance(key.step, self.xp.ndarray) else key.step & LOW_32
+        words = (key.layer & LOW_32, key.stream & LOW_32)
+        return (key.seed & LOW_32, (key.seed >> 32) & LOW_32, self._on_device("step", step), *words)
+
+    def _contiguous(self, array: Array, dtype: Any = None) -> Array:
+        """`array` itself, where it is contiguous and of the dtype, else a copy."""
+        if array.flags.c_contiguous and dtype in (None, array.dtype):
+            return array
+        self.device.other_work()
+        return array.astype(dtype or array.dtype, order="C")
+
+
+def _chunk_rows(rows: int) -> int:
+    """The rows of one chunk: a power of 2 near the root of all."""
+    return max(LEAST_ROWS, 1 << math.isqrt(max(rows - 1, 0)).bit_length())
+
+
+def _geometry(x: Shape, output: Pair, window: Pair, stride: Pair, padding: Padding) -> tuple[int, ...]:
+    """How windows lie on images x (N, H, W, C): H, W, C, OH, OW, KH, KW, down, across, top, left."""
+    return (*x[1:], *output, *window, *stride, padding[0][0], padding[1][0])

@@ -218,6 +218,10 @@ class NumpyBackend(Backend):
         dbeta[...] = dy.sum(axis=0)
         return gamma * inverse_std * (dy - dbeta / len(dy) - normalised * (dgamma / len(dy)))
 
+    def running_average(self, running: Array, batch: Array, keep: float, scale: float) -> None:
+        running *= keep
+        running += (1.0 - keep) * (batch * scale)
+
     def dropout(self, x: Array, rate: float, key: Key) -> tuple[Array, Any]:
         keep = (self.random_bits(key, x.size) >= drop_threshold(rate)).reshape(x.shape)
         return x * keep * (1.0 / (1.0 - rate)), keep
@@ -302,6 +306,9 @@ class NumpyBackend(Backend):
         if dW is not None:
             dW += 2.0 * rate * W
         return rate * (W * W).sum(dtype="float64")
+
+    def add(self, a: float | Array, b: float | Array) -> float | Array:
+        return a + b
 
     # --- optimisers --------------------------------------------------------------------------------------
 

@@ -38,14 +38,21 @@ class Workspace:
         self._blocks: dict[tuple[str, str, str, np.dtype[np.generic]], Array] = {}
         self._views: dict[tuple[str, str, str, np.dtype[np.generic], Shape], Array] = {}
 
-    def array(self, owner: str, role: str, shape: Shape, dtype: np.dtype[np.generic]) -> Array:
+    def array(
+        self,
+        owner: str,
+        role: str,
+        shape: Shape,
+        dtype: np.dtype[np.generic],
+        allocate: Callable[..., Array] = aligned_empty,
+    ) -> Array:
         """The array of `shape` for this owner and role in the present phase; contents undefined."""
         key = (self.phase, owner, role, dtype)
         view = self._views.get((*key, shape))
         if view is None:
             size = math.prod(shape)
             if key not in self._blocks or self._blocks[key].size < size:
-                self._blocks[key] = aligned_empty(size, dtype)
+                self._blocks[key] = allocate(size, dtype)
                 self._views = {k: v for k, v in self._views.items() if k[:4] != key}
             view = self._views[(*key, shape)] = self._blocks[key][:size].reshape(shape)
         return view
@@ -62,6 +69,8 @@ class Memory:
 
     workspace: Workspace | None = None
     owner: str = ""
+    allocate: Callable[..., Array] = aligned_empty
+    """allocate(size, dtype): a flat array on the device of the backend."""
 
     @property
     def is_training(self) -> bool:
@@ -99,5 +108,5 @@ class Memory:
 
     def _array(self, owner: str, role: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
         if self.workspace is None:
-            return aligned_empty(math.prod(shape), dtype).reshape(shape)
-        return self.workspace.array(owner, role, shape, dtype)
+            return self.allocate(math.prod(shape), dtype).reshape(shape)
+        return self.workspace.array(owner, role, shape, dtype, self.allocate)

@@ -28,6 +28,13 @@ convolution = click.option(
     show_default=True,
     help="How the numba backend convolves, wherever that applies; auto picks the fastest for each layer.",
 )
+precision = click.option(
+    "--precision",
+    type=click.Choice(["float32", "tf32"]),
+    default="float32",
+    show_default=True,
+    help="Of matrix products on a GPU: tf32 rounds their factors to 10 bits, for tensor cores.",
+)
 threads = click.option(
     "--threads",
     type=click.IntRange(min=1),

@@ -55,6 +55,7 @@ INTERRUPTED = 130
     options.seed,
     options.backend,
     options.convolution,
+    options.precision,
     options.threads,
 )
 @options.dtype
@@ -148,7 +149,8 @@ def _started(architecture: str | None, **asked: Any) -> Any:
         architecture = architecture or "cnn"
         plan, name = recipe.load(architecture, reference=reference), Path(architecture).stem
     chosen = _with_options(plan, asked)
-    backend = backends.get(asked["backend"], convolution=asked["convolution"]).name
+    choices = {name: asked[name] for name in ("convolution", "precision")}
+    backend = backends.get(asked["backend"], **choices).name
     dataset = load_dataset(asked["dataset"], asked["data_dir"])
     settings = runs.Settings(
         name=name,
@@ -160,7 +162,7 @@ def _started(architecture: str | None, **asked: Any) -> Any:
         backend=backend,
         dtype=asked["dtype"],
         command=shlex.join(["tinynet", *sys.argv[1:]]),
-        convolution=asked["convolution"],
+        **choices,
         parent=found.parent if found else None,
         freeze=list(asked["freeze"]),
     )

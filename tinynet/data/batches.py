@@ -20,7 +20,7 @@ class Batches:
     inputs (M, …), targets (M,) class numbers or (M, …) values. The last batch of an epoch may be smaller.
 
     With an `augmentation` the shuffled images are distorted, anew in every epoch; those `in_order` never are.
-    A distorted batch stays valid until the next is asked for.
+    A batch stays valid until the next is asked for.
     """
 
     def __init__(

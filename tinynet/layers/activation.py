@@ -17,7 +17,7 @@ from tinynet.types import Array, Shape
 class Activation(Layer):
     """A layer without parameters whose output has the shape of its input."""
 
-    recordable: ClassVar[tuple[str, ...]] = ("train", "evaluate")
+    recordable: ClassVar[tuple[str, ...]] = ("train", "evaluate", "step")
 
     def build(self, input_shape: Shape) -> Shape:
         return input_shape
@@ -134,7 +134,7 @@ class Softmax(Activation):
     SoftmaxCrossEntropy on the logits: it is exact where probabilities round to 0.
     """
 
-    recordable = ("evaluate",)
+    recordable = ("evaluate", "step")
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
         self.check_input(x)

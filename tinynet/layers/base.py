@@ -43,8 +43,9 @@ class Layer(ABC):
     ops: Backend = field(init=False, repr=False)
 
     recordable: ClassVar[tuple[str, ...]] = ()
-    """The phases ("train", "evaluate") in which each batch takes the same operations of `ops` and no other
-    arithmetic, in training backward too: a backend may then record them (`Backend.record`)."""
+    """The phases in which each batch takes the same operations of `ops` and no other arithmetic, in training
+    backward too, so that a backend may record them (`Backend.record`): "evaluate"; "train", with the same
+    numbers each time; "step", with the key's step from the device (`Backend.records_steps`)."""
 
     def release(self) -> None:
         """Undo what a model that could not be built has set, so that the layer can go into another."""
@@ -66,6 +67,10 @@ class Layer(ABC):
     def multiply_adds(self) -> int:
         """Multiply-adds that one sample costs in `forward`; elementwise work is not counted."""
         return 0
+
+    def is_recordable(self, phase: str) -> bool:
+        """Whether that phase of this layer, as it is built, may be recorded."""
+        return phase in self.recordable
 
     def algorithm(self, images: int) -> str:
         """How the backend computes `forward` for a batch of `images`, where it has a choice."""

@@ -41,7 +41,7 @@ class Conv2D(Layer):
     _stride: Pair = field(default=(1, 1), init=False, repr=False)
     _padding: Padding = field(default=((0, 0), (0, 0)), init=False, repr=False)
 
-    recordable = ("evaluate",)
+    recordable = ("evaluate", "step")
 
     def build(self, input_shape: Shape) -> Shape:
         check_count(self, "filters")

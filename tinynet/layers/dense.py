@@ -26,7 +26,7 @@ class Dense(Layer):
     init: str = "glorot_uniform"
     l2: float = 0.0
 
-    recordable = ("train", "evaluate")
+    recordable = ("train", "evaluate", "step")
 
     def build(self, input_shape: Shape) -> Shape:
         check_count(self, "units")

@@ -23,7 +23,7 @@ class Dropout(Layer):
 
     rate: float
 
-    recordable = ("evaluate",)
+    recordable = ("evaluate", "step")
 
     def build(self, input_shape: Shape) -> Shape:
         check_setting(0 <= self.rate < 1, self, "rate", "in [0, 1)")

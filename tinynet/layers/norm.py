@@ -29,7 +29,10 @@ class BatchNorm(Layer):
     momentum: float = 0.9
     epsilon: float = 1e-5
 
-    recordable = ("evaluate",)
+    recordable = ("evaluate", "step")
+
+    def is_recordable(self, phase: str) -> bool:
+        return phase in self.recordable and not (self.frozen and phase == "step")  # see `backward`
 
     def build(self, input_shape: Shape) -> Shape:
         check_setting(0 <= self.momentum < 1, self, "momentum", "in [0, 1)")
@@ -56,8 +59,8 @@ class BatchNorm(Layer):
             return y.reshape(x.shape), (False, rows)
         y, mean, variance, saved = self.ops.batchnorm(rows, p.gamma, p.beta, self.epsilon)
         m = len(rows)
-        self._average(running.mean, mean)
-        self._average(running.variance, variance * (m / max(m - 1, 1)))
+        self.ops.running_average(running.mean, mean, self.momentum, 1.0)
+        self.ops.running_average(running.variance, variance, self.momentum, m / max(m - 1, 1))
         return y.reshape(x.shape), (True, saved)
 
     def backward(self, dy: Array, cache: Any) -> Array | None:
@@ -73,7 +76,3 @@ class BatchNorm(Layer):
             g.beta[...] = rows.sum(axis=0)
             dx = rows * (p.gamma * inverse_std)
         return dx.reshape(dy.shape)
-
-    def _average(self, running: Array, batch: Array) -> None:
-        running *= self.momentum
-        running += (1.0 - self.momentum) * batch

@@ -26,7 +26,7 @@ class Pool2D(Layer):
     _stride: Pair = field(default=(2, 2), init=False, repr=False)
     _padding: Padding = field(default=((0, 0), (0, 0)), init=False, repr=False)
 
-    recordable = ("evaluate",)
+    recordable = ("evaluate", "step")
 
     def build(self, input_shape: Shape) -> Shape:
         self.expect_input_rank(input_shape, "(H, W, C)", "pooling works on images; see Reshape")

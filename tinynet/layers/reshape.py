@@ -13,7 +13,7 @@ from tinynet.types import Array, Shape
 class Rearrangement(Layer):
     """The same values in the same order, in another shape."""
 
-    recordable = ("train", "evaluate")
+    recordable = ("train", "evaluate", "step")
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, None]:
         self.check_input(x)
@@ -67,7 +67,7 @@ class Rescale(Layer):
     scale: float = 1.0 / 255.0
     offset: float = 0.0
 
-    recordable = ("train", "evaluate")
+    recordable = ("train", "evaluate", "step")
 
     def build(self, input_shape: Shape) -> Shape:
         if self.scale == 0:

@@ -1,0 +1,86 @@
+// Distorting images: a smooth random field, and the gather of each new pixel from the old image.
+//
+// All of it is arithmetic on whole numbers that the types hold exactly, so uint8 pixels are the same bits on
+// every machine, however the compiler fuses and orders it.
+#include "common.cuh"
+
+// Bytes r of noise (N, 2, H, W) become 2r - 255 and are weighted by taps (reach + 1,): between (N, 2, H, W) is
+// their sum along columns, and field that of `between` along rows, times gain, rounded.
+__global__ void weigh_columns(int size, const unsigned char *noise, const float *taps, float *between, int H,
+                              int W, int reach) {
+    int i = number();
+    if (i >= size) return;
+    int row = i / W % H;
+    float sum = 0;
+    for (int t = -smaller(reach, row); t <= smaller(reach, H - 1 - row); t++)
+        sum += taps[t < 0 ? -t : t] * (2 * (float)noise[i + t * W] - 255);
+    between[i] = sum;
+}
+__global__ void weigh_rows(int size, const float *between, const float *taps, int *field, int W, int reach,
+                           float gain) {
+    int i = number();
+    if (i >= size) return;
+    int column = i % W;
+    float sum = 0;
+    for (int t = -smaller(reach, column); t <= smaller(reach, W - 1 - column); t++)
+        sum += taps[t < 0 ? -t : t] * between[i + t];
+    field[i] = (int)rint(sum * gain);
+}
+
+// mean (N,): that of all the values of an image x (N, length), in 65536ths; rounded if is_whole
+template <typename Real, typename Pixel>
+__global__ void image_means(int size, const Pixel *x, Real *mean, int length, bool is_whole) {
+    int n = number();
+    if (n >= size) return;
+    double sum = 0;
+    IN_ADVANCE
+    for (int k = 0; k < length; k++) sum += x[n * length + k];
+    double value = 65536 * sum / length;
+    mean[n] = is_whole ? rint(value) : value;
+}
+
+// On one axis of `extent` pixels: where a new pixel comes from, in 256ths, at most one pixel outside.
+__device__ inline int locate(long long place, int extent) {
+    long long at = (place + 128) >> 8;
+    return at < -256 ? -256 : at > 256 * extent ? 256 * extent : (int)at;
+}
+
+// y (N, H, W, C): pixel (i, j) of image n comes from row a i + b j + c and column d i + e j + f, in 65536ths,
+// with places[n] = (a … f), moved by field (N, 2, H, W) if is_bent. Bilinear, to a 256th of a pixel, zeros around
+// the image; then the contrast (N,), in 256ths, about the mean (N,); then the rectangle erased[n] = (first row,
+// end, first column, end) is 0. is_whole: pixels are rounded to 0 … 255. Real holds the sums.
+template <typename Real, typename Pixel>
+__global__ void warp(int size, const Pixel *x, const long long *places, const long long *contrast,
+                     const long long *erased, const int *field, const Real *mean, Pixel *y, int H, int W, int C,
+                     bool is_bent, bool is_whole) {
+    int number_of_pixel = number();
+    if (number_of_pixel >= size) return;
+    int c = number_of_pixel % C, j = number_of_pixel / C % W, i = number_of_pixel / C / W % H;
+    int n = number_of_pixel / C / W / H;
+    const long long *p = places + 6 * n, *e = erased + 4 * n;
+    long long row = p[0] * i + p[1] * j + p[2], column = p[3] * i + p[4] * j + p[5];
+    if (is_bent) {
+        row += field[((2 * n) * H + i) * W + j];
+        column += field[((2 * n + 1) * H + i) * W + j];
+    }
+    int down = locate(row, H), across = locate(column, W);
+    int top = down >> 8, left = across >> 8;
+    Real below = down & 255, beside = across & 255;
+    Real corner[2][2];
+    for (int u = 0; u < 2; u++)
+        for (int v = 0; v < 2; v++) {
+            bool is_inside = 0 <= top + u && top + u < H && 0 <= left + v && left + v < W;
+            corner[u][v] = is_inside ? (Real)x[((n * H + top + u) * W + left + v) * C + c] : (Real)0;
+        }
+    Real upper = (256 - beside) * corner[0][0] + beside * corner[0][1];
+    Real lower = (256 - beside) * corner[1][0] + beside * corner[1][1];
+    Real factor = contrast[n];
+    Real value = (256 - below) * upper + below * lower;
+    value = (factor * value + (256 - factor) * mean[n]) * (Real)(1.0 / (1 << 24));
+    if (is_whole) {
+        value = floor(value + (Real)0.5);
+        value = value < 0 ? 0 : value > 255 ? 255 : value;
+    }
+    bool is_erased = e[0] <= i && i < e[1] && e[2] <= j && j < e[3];
+    y[number_of_pixel] = is_erased ? (Pixel)0 : (Pixel)value;
+}

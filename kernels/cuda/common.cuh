@@ -1,0 +1,30 @@
+// What every kernel here has in common.
+//
+// One thread computes one element of the result, and gathers all that it is made of. So no two threads write
+// to one place, nothing is added atomically, and the same input gives the same bits. Threads share nothing and
+// wait for nobody: a kernel is a loop body, and a host compiler can run the loop (tests/backends/cuda_host.h).
+//
+// The first parameter of a kernel is how many threads have work; a launch may start a few more. Arrays are
+// C-contiguous and lie one value behind another; images are (N, H, W, C). Real is float or double.
+
+#ifndef COMMON_CUH
+#define COMMON_CUH
+
+// Before a loop that adds up: 16 values are asked for at a time, and still added in order.
+#define IN_ADVANCE _Pragma("unroll 16")
+
+// The number of this thread.
+__device__ inline int number() { return blockIdx.x * blockDim.x + threadIdx.x; }
+
+// The larger and the smaller of two whole numbers.
+__device__ inline int larger(int a, int b) { return a > b ? a : b; }
+__device__ inline int smaller(int a, int b) { return a < b ? a : b; }
+
+// The first and, one further, the last window that holds pixel number `at` of a padded line: window o covers
+// [o · stride, o · stride + extent), and there are `windows` of them.
+__device__ inline int first_window(int at, int extent, int stride) {
+    return at < extent ? 0 : (at - extent) / stride + 1;
+}
+__device__ inline int end_of_windows(int at, int stride, int windows) { return smaller(windows, at / stride + 1); }
+
+#endif

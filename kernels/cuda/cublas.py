@@ -1,0 +1,80 @@
+"""Matrix products by cuBLAS, called through ctypes.
+
+CuPy has cuBLAS, too, but refuses to call it while a stream is captured (CuPy 14), and a training step without
+its products is no step. All that capturing needs is a workspace that is there beforehand: cuBLAS would
+otherwise ask for memory in mid-capture.
+
+cuBLAS has matrices column by column. Row by row, C = A B is Cᵀ = Bᵀ Aᵀ column by column, and each of these is
+what lies in memory already: so the factors change places and nothing is transposed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from typing import Any
+
+WORKSPACE = 32 << 20
+"""Bytes: what NVIDIA recommends for its largest architectures."""
+OPERATIONS = {False: 0, True: 1}
+"""CUBLAS_OP_N and CUBLAS_OP_T by whether a factor is transposed."""
+DEFAULT_MATH, TF32 = 0, 3
+"""CUBLAS_DEFAULT_MATH, and CUBLAS_TF32_TENSOR_OP_MATH: factors of float32 products rounded to 10 bits."""
+
+
+def load() -> ctypes.CDLL:
+    """NVIDIA's library, found as CuPy finds it."""
+    from cuda.pathfinder import load_nvidia_dynamic_lib
+
+    return ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path)
+
+
+class Cublas:
+    """A handle to cuBLAS on the present device; `failure` is the error it raises."""
+
+    def __init__(self, library: ctypes.CDLL, workspace: int, *, tf32: bool, failure: type[Exception]) -> None:
+        """`workspace`: the address of WORKSPACE bytes on the device, which the caller keeps."""
+        self._library, self._workspace, self._failure = library, ctypes.c_void_p(workspace), failure
+        handle = ctypes.c_void_p()
+        self._call("cublasCreate_v2", ctypes.byref(handle))
+        self._handle = handle
+        self._call("cublasSetMathMode", handle, ctypes.c_int(TF32 if tf32 else DEFAULT_MATH))
+        destroy = weakref.finalize(self, library.cublasDestroy_v2, handle)
+        destroy.atexit = False  # the driver may be gone by then
+
+    def product(
+        self,
+        number: type[ctypes.c_float] | type[ctypes.c_double],
+        shape: tuple[int, int, int],
+        a: tuple[int, bool],
+        b: tuple[int, bool],
+        c: int,
+        stream: int,
+    ) -> None:
+        """C (M, N) = A (M, K) · B (K, N) for `shape` (M, N, K), values of type `number`, row by row.
+
+        a, b: the address, and whether what lies there is the transposed of A or of B
+        """
+        (M, N, K), (a_address, a_turned), (b_address, b_turned) = shape, a, b
+        self._call("cublasSetStream_v2", self._handle, ctypes.c_void_p(stream))  # takes the workspace away
+        self._call("cublasSetWorkspace_v2", self._handle, self._workspace, ctypes.c_size_t(WORKSPACE))
+        one, zero = number(1.0), number(0.0)
+        self._call(
+            "cublasSgemm_v2" if number is ctypes.c_float else "cublasDgemm_v2",
+            self._handle,
+            *(ctypes.c_int(OPERATIONS[turned]) for turned in (b_turned, a_turned)),
+            *map(ctypes.c_int, (N, M, K)),
+            ctypes.byref(one),
+            ctypes.c_void_p(b_address),
+            ctypes.c_int(K if b_turned else N),
+            ctypes.c_void_p(a_address),
+            ctypes.c_int(M if a_turned else K),
+            ctypes.byref(zero),
+            ctypes.c_void_p(c),
+            ctypes.c_int(N),
+        )
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        status = getattr(self._library, name)(*arguments)
+        if status != 0:
+            raise self._failure(f"{name} of cuBLAS failed with status {status}")

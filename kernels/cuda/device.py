@@ -1,0 +1,264 @@
+"""The one door to a device: every kernel and every product of ours goes through `launch` and `product`.
+
+A kernel launched by its address sees neither shape, dtype nor strides of what it is given; the door looks at
+them first. And what goes through one door can be noted there: `record`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tinynet.kernels.cuda import cublas
+from tinynet.kernels.cuda.source import C_NAMES, TYPES, Kernel, Parameter, kernels, text
+
+THREADS = 256
+"""Threads of a block."""
+LARGEST = 2**31 - 2**10
+"""Threads of a launch, and values of an array: kernels count in 32 bits."""
+OPTIONS = ("-std=c++17",)
+NUMBERS: dict[Any, Any] = {np.dtype("float32"): ctypes.c_float, np.dtype("float64"): ctypes.c_double}
+
+Call = Callable[[], object]
+
+
+class Device(ABC):
+    """Memory of its own, and the kernels of this folder to compute with."""
+
+    xp: Any
+    """The module of its arrays."""
+
+    def __init__(self, *, tf32: bool = False, failure: type[Exception] = RuntimeError) -> None:
+        """`failure` is the error for what is wrong with a launch; `tf32`: see `cublas.TF32`."""
+        self.failure, self._tf32 = failure, tf32
+        self._noted: list[Call] | None = None
+        self._is_complete = True
+        self._cublas: cublas.Cublas | None = None
+
+    # --- computing ----------------------------------------------------------------------------------------
+
+    def launch(self, name: str, size: int, *arguments: Any) -> None:
+        """Run kernel `name` with `size` threads. `arguments` are all that it takes after its first, the size:
+        arrays of this device, C-contiguous, and numbers."""
+        kernel = kernels()[name]
+        takes = kernel.parameters
+        if len(arguments) + 1 != len(takes):
+            raise self.failure(f"kernel {name} takes {len(takes)} arguments, got {len(arguments) + 1}")
+        if not 0 <= size <= LARGEST:
+            raise self.failure(
+                f"kernel {name} can have at most {LARGEST} threads, got {size}: use smaller batches"
+            )
+        bound: dict[str, str] = {}
+        values = [np.int32(size)]
+        for parameter, argument in zip(takes[1:], arguments, strict=True):
+            if parameter.is_array:
+                self._check(name, parameter, argument, bound)
+        for parameter, argument in zip(takes[1:], arguments, strict=True):
+            values.append(argument if parameter.is_array else self._number(name, parameter, argument, bound))
+        if size:
+            types = tuple(bound[each] for each in kernel.types)
+            self._do(partial(self._start, kernel, types, -(-size // THREADS), values))
+
+    def product(
+        self, a: Any, b: Any, c: Any, *, transpose_a: bool = False, transpose_b: bool = False
+    ) -> None:
+        """c (M, N) = a · b, either transposed first if so asked; all C-contiguous, of one dtype."""
+        for array in (a, b, c):
+            self._check("product", Parameter("a number", "matrix", True), array, {})
+            if array.dtype != c.dtype or c.dtype not in NUMBERS or array.ndim != 2:
+                raise self.failure(
+                    f"a product takes matrices of one floating dtype, got {array.ndim} axes of {array.dtype}"
+                )
+        (M, K), (L, N) = (
+            (a.shape[::-1] if transpose_a else a.shape),
+            (b.shape[::-1] if transpose_b else b.shape),
+        )
+        if K != L or c.shape != (M, N):
+            raise self.failure(f"the shapes of a product do not fit: ({M}, {K}), ({L}, {N}) and {c.shape}")
+        if M * N * K:
+            self._do(partial(self._multiply, (M, N, K), (a, transpose_a), (b, transpose_b), c))
+
+    def _do(self, call: Call) -> None:
+        call()
+        if self._noted is not None:
+            self._noted.append(call)
+
+    # --- recording ----------------------------------------------------------------------------------------
+
+    def record(self, run: Call) -> Call:
+        """Run `run`; return what has all its kernels and products run again, on the same arrays.
+
+        So all that `run` computes must go through this door, with the same arguments each time. Where
+        `other_work` said that something did not, `run` itself is returned.
+        """
+        outer = self._noted, self._is_complete
+        noted: list[Call] = []
+        self._noted, self._is_complete = noted, True
+        try:
+            run()
+            complete = self._is_complete
+        finally:
+            self._noted, self._is_complete = outer
+        return self._repeat(noted) if complete else run
+
+    def other_work(self) -> None:
+        """Say that something was computed that did not go through the door."""
+        self._is_complete = False
+
+    def _repeat(self, calls: list[Call]) -> Call:
+        """What makes these calls again. They hold the arrays, so these stay where they are."""
+
+        def repeat() -> None:
+            for call in calls:
+                call()
+
+        return repeat
+
+    # --- what a device does -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def empty(self, size: int, dtype: Any) -> Any:
+        """An uninitialised flat array (size,), on a 64-byte boundary."""
+
+    @abstractmethod
+    def from_host(self, array: Any) -> Any:
+        """`array` on this device, C-contiguous: itself where it is that already."""
+
+    @abstractmethod
+    def to_host(self, array: Any) -> Any:
+        """`array` as a NumPy array."""
+
+    @abstractmethod
+    def address(self, array: Any) -> int:
+        """Where the first value of `array` lies."""
+
+    @abstractmethod
+    def _is_here(self, array: Any) -> bool:
+        """Whether an array of this kind lies on this device."""
+
+    @abstractmethod
+    def _start(self, kernel: Kernel, types: tuple[str, ...], blocks: int, values: Sequence[Any]) -> None:
+        """Run the kernel for these C++ types in so many blocks of THREADS."""
+
+    @abstractmethod
+    def _library(self) -> ctypes.CDLL:
+        """cuBLAS."""
+
+    @abstractmethod
+    def _stream(self) -> int:
+        """The address of the present stream."""
+
+    def _multiply(
+        self, shape: tuple[int, int, int], a: tuple[Any, bool], b: tuple[Any, bool], c: Any
+    ) -> None:
+        if self._cublas is None:
+            self._workspace = self.empty(cublas.WORKSPACE, np.dtype(np.uint8))
+            self._cublas = cublas.Cublas(
+                self._library(), self.address(self._workspace), tf32=self._tf32, failure=self.failure
+            )
+        factors = ((self.address(array), turned) for array, turned in (a, b))
+        self._cublas.product(NUMBERS[c.dtype], shape, *factors, self.address(c), self._stream())
+
+    # --- checks -------------------------------------------------------------------------------------------
+
+    def _check(self, name: str, parameter: Parameter, array: Any, bound: dict[str, str]) -> None:
+        """Raise unless `array` can be the parameter; note in `bound` what a template's name stands for."""
+        what = f"{parameter.name} of kernel {name}"
+        if not isinstance(array, self.xp.ndarray):
+            raise self.failure(f"{what}: expected an array of the device, got {type(array).__name__}")
+        if not self._is_here(array):
+            raise self.failure(f"{what}: expected an array of the device in use, got one of another")
+        if not array.flags.c_contiguous:
+            raise self.failure(f"{what}: expected a C-contiguous array, got strides {array.strides}")
+        if array.size > LARGEST:
+            raise self.failure(
+                f"{what}: expected at most {LARGEST} values, got {array.size}: use smaller batches"
+            )
+        found = C_NAMES.get(array.dtype)
+        expected = parameter.type
+        if expected not in TYPES:
+            expected = bound.setdefault(parameter.type, found or "a number")
+        if found != expected:
+            raise self.failure(f"{what}: expected values of type {expected}, got {array.dtype}")
+
+    def _number(self, name: str, parameter: Parameter, value: Any, bound: dict[str, str]) -> Any:
+        dtype = TYPES[bound.get(parameter.type, parameter.type)]
+        if not isinstance(value, int | float | np.generic) or (dtype.kind in "iu" and value != int(value)):
+            raise self.failure(f"{parameter.name} of kernel {name}: expected a number, got {value!r}")
+        try:
+            return dtype.type(value)
+        except OverflowError:
+            raise self.failure(f"{parameter.name} of kernel {name}: {value} does not fit {dtype}") from None
+
+
+class CudaDevice(Device):
+    """The present NVIDIA GPU, through CuPy.
+
+    Kernels are compiled by NVRTC, a file at a time, when one is launched first; CuPy keeps them in its cache
+    folder. A recording is a CUDA graph. Not yet run on a GPU: proved are the sources (they compile for sm_75
+    to sm_90, and are right when a host compiler has built them) and the Python above this class.
+    """
+
+    def __init__(self, *, tf32: bool = False, failure: type[Exception] = RuntimeError) -> None:
+        super().__init__(tf32=tf32, failure=failure)
+        import cupy
+
+        self.xp = cupy
+        self._id = cupy.cuda.Device().id
+        self._functions: dict[str, Any] = {}
+
+    def empty(self, size: int, dtype: Any) -> Any:
+        return self.xp.empty(size, dtype)  # on a boundary of 512 bytes
+
+    def from_host(self, array: Any) -> Any:
+        return self.xp.ascontiguousarray(self.xp.asarray(array))
+
+    def to_host(self, array: Any) -> Any:
+        return self.xp.asnumpy(array)
+
+    def address(self, array: Any) -> int:
+        return int(array.data.ptr)
+
+    def _is_here(self, array: Any) -> bool:
+        return bool(array.device.id == self._id)
+
+    def _start(self, kernel: Kernel, types: tuple[str, ...], blocks: int, values: Sequence[Any]) -> None:
+        instance = kernel.instance(types)
+        if instance not in self._functions:
+            self._compile(kernel, types)
+        self._functions[instance]((blocks,), (THREADS,), tuple(values))
+
+    def _compile(self, kernel: Kernel, types: tuple[str, ...]) -> None:
+        """Compile all kernels of the file that have the same template names, for these types."""
+        alike = [
+            k.instance(types) for k in kernels().values() if (k.file, k.types) == (kernel.file, kernel.types)
+        ]
+        module = self.xp.RawModule(code=text(kernel.file), options=OPTIONS, name_expressions=alike)
+        try:
+            self._functions |= {instance: module.get_function(instance) for instance in alike}
+        except self.xp.cuda.compiler.CompileException as error:
+            raise self.failure(f"{kernel.file} does not compile:\n{error}") from None
+
+    def _library(self) -> ctypes.CDLL:
+        return cublas.load()
+
+    def _stream(self) -> int:
+        return int(self.xp.cuda.get_current_stream().ptr)
+
+    def _repeat(self, calls: list[Call]) -> Call:
+        """The calls, captured on a stream of their own as a graph, which then runs on the present one."""
+        with self.xp.cuda.Stream(non_blocking=True) as stream:
+            stream.begin_capture()
+            super()._repeat(calls)()
+            graph = stream.end_capture()
+
+        def launch() -> None:
+            graph.launch()
+
+        launch.calls = calls  # type: ignore[attr-defined]  # the arrays they hold must outlive the graph
+        return launch

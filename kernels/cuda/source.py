@@ -1,0 +1,94 @@
+"""The CUDA sources of this folder: which kernels they hold, what each takes, and the text to compile.
+
+A kernel's parameters are read from its C++ declaration, so what is written there is all there is to keep in
+step with: how many arguments, of which types, and which types the template's names stand for.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import numpy as np
+
+TYPES = {
+    "bool": np.dtype(np.bool_),
+    "unsigned char": np.dtype(np.uint8),
+    "signed char": np.dtype(np.int8),
+    "unsigned short": np.dtype(np.uint16),
+    "short": np.dtype(np.int16),
+    "unsigned": np.dtype(np.uint32),
+    "int": np.dtype(np.int32),
+    "unsigned long long": np.dtype(np.uint64),
+    "long long": np.dtype(np.int64),
+    "float": np.dtype(np.float32),
+    "double": np.dtype(np.float64),
+}
+"""C++ types by name, as NumPy has them."""
+C_NAMES = {dtype: name for name, dtype in TYPES.items()}
+KERNEL = re.compile(r"(?:template <([^>]*)>\s*)?__global__ void (\w+)\(([^)]*)\)")
+INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a kernel: an array of `type`, or one value; `type` may be a template's name."""
+
+    type: str
+    name: str
+    is_array: bool
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel in `file`, with the template names `types` that stand for C++ types."""
+
+    name: str
+    file: str
+    types: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+
+    def instance(self, bound: tuple[str, ...]) -> str:
+        """The kernel for these C++ types, as C++ names it: "rescale<float, unsigned char>"."""
+        return f"{self.name}<{', '.join(bound)}>" if bound else self.name
+
+
+@cache
+def kernels() -> dict[str, Kernel]:
+    """All kernels by name."""
+    found: dict[str, Kernel] = {}
+    for file in files():
+        for types, name, parameters in KERNEL.findall(_read(file)):
+            names = tuple(word.removeprefix("typename ") for word in types.split(", ") if word)
+            found[name] = Kernel(name, file, names, tuple(map(_parameter, parameters.split(","))))
+    return found
+
+
+def files() -> list[str]:
+    """The names of the sources."""
+    entries = resources.files(__package__).iterdir()
+    return sorted(entry.name for entry in entries if entry.name.endswith(".cu"))
+
+
+@cache
+def text(file: str) -> str:
+    """A source with what it includes; in a compiler's messages lines count as in the files."""
+    source = f'#line 1 "{file}"\n{_read(file)}'
+
+    def included(match: re.Match[str]) -> str:
+        line = source[: match.start()].count("\n")
+        return f'#line 1 "{match[1]}"\n{_read(match[1])}#line {line + 1} "{file}"'
+
+    return INCLUDE.sub(included, source)
+
+
+def _read(file: str) -> str:
+    return resources.files(__package__).joinpath(file).read_text(encoding="utf-8")
+
+
+def _parameter(declaration: str) -> Parameter:
+    words = " ".join(declaration.split()).removeprefix("const ")
+    kind, name = words.rsplit(" ", 1)
+    return Parameter(kind, name.removeprefix("*"), name.startswith("*"))

@@ -1,0 +1,66 @@
+// What the kernels use of CUDA, for a host compiler: a launch is a loop over the grid.
+#include <math.h>
+
+#include <cstddef>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#define __global__ static
+#define __device__
+
+struct Dimension {
+    unsigned x;
+};
+static Dimension blockIdx, blockDim, threadIdx;
+
+// kernel(*arguments[0], *arguments[1], …) for every thread; the grid is walked from its end, so that a kernel
+// in which one thread needs what another has done gives a wrong result.
+template <typename... Types, std::size_t... I>
+void run(void (*kernel)(Types...), unsigned blocks, unsigned threads, void **arguments, std::index_sequence<I...>) {
+    blockDim.x = threads;
+    for (blockIdx.x = blocks; blockIdx.x-- > 0;)
+        for (threadIdx.x = threads; threadIdx.x-- > 0;) kernel(*static_cast<Types *>(arguments[I])...);
+}
+template <typename... Types>
+void run(void (*kernel)(Types...), unsigned blocks, unsigned threads, void **arguments) {
+    run(kernel, blocks, threads, arguments, std::index_sequence_for<Types...>());
+}
+
+// The part of cuBLAS that is used, as its manual describes it: matrices lie column by column,
+// C (m, n) = alpha · op(A) (m, k) · op(B) (k, n) + beta · C, op transposes for 1.
+template <typename Real>
+int gemm(int turn_a, int turn_b, int m, int n, int k, const Real *alpha, const Real *A, int lda, const Real *B,
+         int ldb, const Real *beta, Real *C, int ldc) {
+    std::vector<double> column(m);
+    const int next_row = turn_a ? lda : 1, next_column = turn_a ? 1 : lda;
+    for (int j = 0; j < n; j++) {
+        column.assign(m, 0);
+        for (int l = 0; l < k; l++) {
+            const double b = turn_b ? B[j + l * ldb] : B[l + j * ldb];
+            for (int i = 0; i < m; i++) column[i] += A[i * next_row + l * next_column] * b;
+        }
+        for (int i = 0; i < m; i++)
+            C[i + j * ldc] = *alpha * (Real)column[i] + (*beta == 0 ? 0 : *beta * C[i + j * ldc]);
+    }
+    return 0;
+}
+static int has_workspace, math_mode;
+extern "C" {
+int cublasCreate_v2(void **handle) { return *handle = &has_workspace, 0; }
+int cublasDestroy_v2(void *) { return 0; }
+int cublasSetMathMode(void *, int mode) { return math_mode = mode, 0; }
+int cublasGetMathMode(void *, int *mode) { return *mode = math_mode, 0; }
+int cublasSetStream_v2(void *, void *) { return has_workspace = 0; }
+int cublasSetWorkspace_v2(void *, void *workspace, std::size_t size) {
+    return has_workspace = workspace && size >= 1 << 22, 0;
+}
+int cublasSgemm_v2(void *, int a, int b, int m, int n, int k, const float *alpha, const float *A, int lda,
+                   const float *B, int ldb, const float *beta, float *C, int ldc) {
+    return has_workspace ? gemm(a, b, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc) : 1;
+}
+int cublasDgemm_v2(void *, int a, int b, int m, int n, int k, const double *alpha, const double *A, int lda,
+                   const double *B, int ldb, const double *beta, double *C, int ldc) {
+    return has_workspace ? gemm(a, b, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc) : 1;
+}
+}

@@ -1,0 +1,116 @@
+"""The GPU backend without a GPU: every operation, out of host-built CUDA kernels, against the reference."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_host import HostBackend
+from hypothesis import given, settings
+from test_parity import CASES, LARGE, Draw, Geometry, assert_close, copies, geometries
+
+from tinynet import gradcheck_cases
+from tinynet.backends.base import Backend
+from tinynet.backends.cupy_ import CupyBackend
+from tinynet.backends.numpy_ import NumpyBackend
+from tinynet.backends.workspace import Workspace
+from tinynet.kernels.cuda.source import kernels
+
+# Several blocks and chunks, and little work for what stands in for cuBLAS.
+MANY = LARGE._replace(N=7, F=11)
+every_operation = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+
+
+@every_operation
+@settings(deadline=None, max_examples=15)
+@given(geometry=geometries())
+def test_agrees_with_the_reference(case: Any, geometry: Geometry) -> None:
+    ours, reference = (case(ops, Draw(geometry)) for ops in (HostBackend(), NumpyBackend()))
+    assert_close(ours, reference, geometry.dtype)
+
+
+@every_operation
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_agrees_where_there_are_many_blocks_and_chunks(case: Any, dtype: str) -> None:
+    geometry = MANY._replace(dtype=dtype)
+    assert_close(case(HostBackend(), Draw(geometry)), case(NumpyBackend(), Draw(geometry)), dtype)
+
+
+def test_every_kernel_is_launched_by_some_case() -> None:
+    """So each of them is compared with the reference above."""
+    launched: set[str] = set()
+    for case in CASES.values():
+        ops = HostBackend()
+        case(ops, Draw(Geometry()))
+        launched.update(ops.device.launched)
+    elsewhere = {"take", "add", "running_average"}  # see below
+    assert launched == kernels().keys() - elsewhere
+
+
+@every_operation
+def test_buffers_of_a_workspace_change_nothing(case: Any) -> None:
+    bound = HostBackend().bound_to(Workspace(), "layer")
+    expected = copies(case(HostBackend(), Draw(MANY)))
+    for _ in range(2):  # the second time into used buffers
+        for mine, theirs in zip(case(bound, Draw(MANY)), expected, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(CASES.keys() - {"sgd", "adam", "moving_average", "clip_global_norm", "l2_penalty"})
+)  # those take parts of flat buffers
+def test_arrays_need_not_be_contiguous(name: str) -> None:
+    class Strided(Draw):
+        def __call__(self, *shape: int) -> np.ndarray:
+            return np.repeat(super().__call__(*shape), 2, axis=-1)[..., ::2]
+
+    case = CASES[name]
+    plain, strided = case(HostBackend(), Draw(Geometry())), case(HostBackend(), Strided(Geometry()))
+    assert_close(strided, plain, "float32")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.bool_, np.float16])
+def test_rows_are_taken(dtype: Any) -> None:
+    array = np.random.default_rng(0).integers(0, 2, (9, 4, 3)).astype(dtype)
+    index = np.array([8, 0, 0, 5])
+    taken = HostBackend().take(array, index)
+    np.testing.assert_array_equal(taken, array[index])
+    assert taken.dtype == array.dtype
+
+
+def test_rows_of_two_arrays_are_there_at_once() -> None:
+    ops = HostBackend().bound_to(Workspace(), "batches")
+    arrays = [np.random.default_rng(i).standard_normal((9, 4)) for i in range(2)]
+    taken = [ops.take(array, np.arange(5)) for array in arrays]
+    np.testing.assert_array_equal(taken, [array[:5] for array in arrays])
+
+
+def test_sums_and_running_averages() -> None:
+    ops, reference = HostBackend(), NumpyBackend()
+    two = np.array(2.0)
+    assert float(ops.add(two, 0.5)) == reference.add(two, 0.5) == 2.5
+    batch, running = np.arange(5, dtype=np.float32), [np.ones(5, np.float32) for _ in range(2)]
+    for each, mine in zip((ops, reference), running, strict=True):
+        each.running_average(mine, batch, 0.9, 1.25)
+    np.testing.assert_allclose(*running, rtol=1e-6)
+
+
+def test_signatures_are_those_of_the_protocol() -> None:
+    for name, declared in inspect.getmembers(Backend, inspect.isfunction):
+        if not name.startswith("_"):
+            ours, protocol = inspect.signature(getattr(CupyBackend, name)), inspect.signature(declared)
+            assert list(ours.parameters.values()) == list(protocol.parameters.values()), name
+
+
+def test_no_operation_is_left_to_array_expressions() -> None:
+    """A recorded step would miss them."""
+    assert Backend.__abstractmethods__ <= vars(CupyBackend).keys()
+
+
+@pytest.mark.parametrize("name", gradcheck_cases.NAMES)
+def test_every_gradient_is_the_derivative_of_its_forward(name: str) -> None:
+    checks = list(gradcheck_cases.run(name, HostBackend()))
+    assert checks
+    assert all(check.passed for check in checks), "\n".join(map(str, checks))

@@ -1,0 +1,377 @@
+"""The door to a device: what it refuses, products, recordings; and CuPy's part, with a stand-in for CuPy."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_host import HostDevice, library, symbol
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinynet import backends
+from tinynet.errors import BackendError, ConfigError
+from tinynet.kernels.cuda import cublas
+from tinynet.kernels.cuda.device import LARGEST, OPTIONS, THREADS, CudaDevice, Device
+from tinynet.kernels.cuda.source import kernels
+
+X = np.arange(12, dtype=np.float32).reshape(3, 4)
+
+
+def relu(device: Device, x: Any, y: Any, size: Any = None) -> None:
+    device.launch("relu", x.size if size is None else size, x, y)
+
+
+# --- the door -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((X, X.astype(np.float64)), "y of kernel relu: expected values of type float, got float64"),
+        ((X.astype(np.float16), X), "x of kernel relu: expected values of type a number, got float16"),
+        ((X[:, ::2], X), "x of kernel relu: expected a C-contiguous array, got strides"),
+        ((X.T, X), "expected a C-contiguous array"),
+        ((X, [0.0]), "y of kernel relu: expected an array of the device, got list"),
+        ((X,), "kernel relu takes 3 arguments, got 2"),
+        ((X, X, 1.0), "kernel relu takes 3 arguments, got 4"),
+    ],
+)
+def test_arrays_that_a_kernel_would_misread(arguments: tuple[Any, ...], message: str) -> None:
+    device = HostDevice(failure=BackendError)
+    with pytest.raises(BackendError, match=message):
+        device.launch("relu", 12, *arguments)
+    assert not device.launched
+
+
+def test_an_array_of_another_device() -> None:
+    device = HostDevice()
+    device.strict = True
+    with pytest.raises(RuntimeError, match="expected an array of the device in use, got one of another"):
+        relu(device, X, device.empty(12, np.float32))
+
+
+@pytest.mark.parametrize("size", [-1, LARGEST + 1])
+def test_more_threads_than_32_bits_count(size: int) -> None:
+    with pytest.raises(RuntimeError, match="use smaller batches"):
+        relu(HostDevice(), X, X.copy(), size)
+
+
+def test_more_values_than_32_bits_count() -> None:
+    huge = np.broadcast_to(np.float32(0), (LARGEST + 1, 1))
+    fake = SimpleNamespace(size=LARGEST + 1, dtype=huge.dtype, flags=SimpleNamespace(c_contiguous=True))
+    device = HostDevice()
+    device.xp = SimpleNamespace(ndarray=SimpleNamespace)
+    with pytest.raises(RuntimeError, match="expected at most 2147482624 values, got 2147482625"):
+        relu(device, fake, X, 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (2**31, "length of kernel take: 2147483648 does not fit int32"),
+        (1.5, "length of kernel take: expected a number, got 1.5"),
+        ("4", "length of kernel take: expected a number, got '4'"),
+        (X, "length of kernel take: expected a number"),
+    ],
+)
+def test_numbers_that_a_kernel_would_misread(number: Any, message: str) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        HostDevice().launch("take", 4, X, np.zeros(1, np.int64), X[0].copy(), number)
+
+
+def test_no_threads_no_launch() -> None:
+    device = HostDevice()
+    relu(device, X[:0], X[:0])
+    assert not device.launched
+
+
+# --- products -----------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    sizes=st.tuples(*[st.integers(1, 9)] * 3),
+    turned=st.tuples(st.booleans(), st.booleans()),
+    dtype=st.sampled_from(["float32", "float64"]),
+)
+def test_products(sizes: tuple[int, int, int], turned: tuple[bool, bool], dtype: str) -> None:
+    M, N, K = sizes
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal(shape).astype(dtype) for shape in ((M, K), (K, N)))
+    c = np.full((M, N), np.nan, dtype)
+    factors = [np.ascontiguousarray(x.T) if turn else x for x, turn in zip((a, b), turned, strict=True)]
+    HostDevice().product(*factors, c, transpose_a=turned[0], transpose_b=turned[1])
+    np.testing.assert_allclose(c, a @ b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "c", "message"),
+    [
+        ((3, 4), (3, 5), (3, 5), r"shapes of a product do not fit: \(3, 4\), \(3, 5\) and \(3, 5\)"),
+        ((3, 4), (4, 5), (3, 4), "shapes of a product do not fit"),
+        ((3, 4), (4,), (3,), "a product takes matrices of one floating dtype"),
+    ],
+)
+def test_products_of_the_wrong_shape(a: Any, b: Any, c: Any, message: str) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        HostDevice().product(*map(np.ones, (a, b, c)))
+
+
+def test_products_of_the_wrong_dtype() -> None:
+    a = np.ones((3, 3))
+    with pytest.raises(RuntimeError, match="a product takes matrices of one floating dtype"):
+        HostDevice().product(a, a.astype(np.float32), a.copy())
+    with pytest.raises(RuntimeError, match="one floating dtype"):
+        HostDevice().product(a.astype(int), a.astype(int), a.astype(int))
+    with pytest.raises(RuntimeError, match="C-contiguous"):
+        HostDevice().product(np.ones((4, 3)).T, np.ones((4, 3)), np.ones((3, 3)))
+
+
+@pytest.mark.parametrize(("tf32", "mode"), [(False, cublas.DEFAULT_MATH), (True, cublas.TF32)])
+def test_float32_products_are_rounded_to_tf32_only_if_asked_for(tf32: bool, mode: int) -> None:
+    HostDevice(tf32=tf32).product(np.ones((2, 2)), np.ones((2, 2)), np.ones((2, 2)))
+    found = ctypes.c_int(-1)
+    library().cublasGetMathMode(None, ctypes.byref(found))
+    assert found.value == mode
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "message"),
+    [
+        ("numpy", "tf32", "the numpy backend has no products in tf32"),
+        ("cupy", "float16", "unknown precision\n  expected: float32, tf32\n  received: 'float16'"),
+    ],
+)
+def test_a_precision_that_a_backend_does_not_have(name: str, precision: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        backends.get(name, precision=precision)
+
+
+def test_a_failure_of_cublas_is_told() -> None:
+    broken = SimpleNamespace(cublasCreate_v2=lambda handle: 1)
+    with pytest.raises(BackendError, match="cublasCreate_v2 of cuBLAS failed with status 1"):
+        cublas.Cublas(broken, 0, tf32=False, failure=BackendError)
+
+
+# --- recordings ---------------------------------------------------------------------------------------------
+
+
+def test_a_recording_works_on_what_its_arrays_hold_by_then() -> None:
+    device, calls = HostDevice(), []
+    x, y, z = (device.from_host(a) for a in (X - 6, np.array(X), np.zeros((3, 3), np.float32)))
+
+    def run() -> None:
+        calls.append(1)
+        relu(device, x, y)
+        device.product(y, y, z, transpose_b=True)
+
+    repeat = device.record(run)
+    x[...] = X - 3
+    repeat()
+    positive = np.maximum(X - 3, 0)
+    np.testing.assert_allclose(z, positive @ positive.T)
+    assert len(calls) == 1
+
+
+def test_a_recording_keeps_its_memory() -> None:
+    device = HostDevice()
+    x, results = device.from_host(X - 6), []
+
+    def run() -> None:
+        middle, y = (device.empty(12, np.float32) for _ in range(2))
+        relu(device, x, middle)
+        relu(device, middle, y)
+        results.append(y)
+
+    repeat = device.record(run)
+    others = [np.full(12, 7, np.float32) for _ in range(100)]  # what was freed would be used again here
+    x[...] = X
+    repeat()
+    np.testing.assert_array_equal(results[0], X.ravel())
+    assert all((other == 7).all() for other in others)
+
+
+def test_what_did_other_work_is_run_again_as_it_is() -> None:
+    device, x, y = HostDevice(), np.array(X), np.array(X)
+
+    def run() -> None:
+        device.other_work()
+        relu(device, x + 1, y)
+
+    repeat = device.record(run)
+    x += 5
+    repeat()
+    np.testing.assert_array_equal(y, x + 1)
+
+
+def test_a_recording_that_fails_leaves_no_trace() -> None:
+    device = HostDevice()
+
+    def run() -> None:
+        raise ValueError("not today")
+
+    with pytest.raises(ValueError, match="not today"):
+        device.record(run)
+    assert device._noted is None
+
+
+# --- CuPy's part ------------------------------------------------------------------------------------------
+
+
+class Array(np.ndarray):
+    """With what CuPy's arrays have."""
+
+    device = SimpleNamespace(id=0)
+
+    @property
+    def data(self) -> Any:
+        return SimpleNamespace(ptr=self.ctypes.data)
+
+
+class CompileException(Exception):
+    pass
+
+
+class Cupy:
+    """As much of CuPy as `CudaDevice` uses. What is called while a stream is captured, a graph does."""
+
+    ndarray = Array
+
+    def __init__(self) -> None:
+        self.capture: list[Callable[[], object]] | None = None
+        self.compiled: list[tuple[str, ...]] = []
+        self.streams = [0]
+        outer = self
+
+        class Stream:
+            def __init__(self, non_blocking: bool) -> None:
+                assert non_blocking  # the default stream cannot be captured
+
+            def __enter__(self) -> Stream:
+                outer.streams.append(7)
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                outer.streams.pop()
+
+            def begin_capture(self) -> None:
+                outer.capture = []
+
+            def end_capture(self) -> Any:
+                calls, outer.capture = outer.capture, None
+                return SimpleNamespace(launch=lambda: [call() for call in calls or []])
+
+        self.cuda = SimpleNamespace(
+            Stream=Stream,
+            Device=lambda: SimpleNamespace(id=0),
+            get_current_stream=lambda: SimpleNamespace(ptr=self.streams[-1]),
+            compiler=SimpleNamespace(CompileException=CompileException),
+        )
+
+    def empty(self, size: int, dtype: Any) -> Array:
+        return np.empty(size, dtype).view(Array)
+
+    def asarray(self, array: Any) -> Array:
+        return np.asarray(array).view(Array)
+
+    ascontiguousarray = asarray
+
+    def asnumpy(self, array: Any) -> np.ndarray:
+        return np.array(array)
+
+    def do(self, call: Callable[[], object]) -> None:
+        call() if self.capture is None else self.capture.append(call)
+
+    def RawModule(self, *, code: str, options: tuple[str, ...], name_expressions: list[str]) -> Any:
+        assert options == OPTIONS
+        if "gelu" in code and self.compiled:
+            raise_ = CompileException('activations.cu(7): error: expected a ";"')
+            return SimpleNamespace(get_function=lambda name: (_ for _ in ()).throw(raise_))
+        self.compiled.append(tuple(name_expressions))
+        assert all(name in code for name in (each.split("<")[0] for each in name_expressions))
+        return SimpleNamespace(get_function=self.function)
+
+    def function(self, instance: str) -> Callable[..., None]:
+        def launch(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]) -> None:
+            assert block == (THREADS,)
+            kept = [np.array(a.data.ptr if isinstance(a, Array) else a) for a in arguments]
+            pointers = (ctypes.c_void_p * len(kept))(*(array.ctypes.data for array in kept))
+            run = getattr(library(), symbol(instance))
+            self.do(lambda: (kept, run(ctypes.c_uint(*grid), ctypes.c_uint(*block), pointers)))
+
+        return launch
+
+
+class Library:
+    """The host's cuBLAS, of which products under capture wait for the graph."""
+
+    def __init__(self, cupy: Cupy) -> None:
+        self.cupy, self.streams = cupy, list[int]()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(library(), name)
+        if name == "cublasSetStream_v2":
+            return lambda handle, stream: self.streams.append(stream.value or 0) or found(handle, stream)
+        if not name.endswith("gemm_v2"):
+            return found
+        return lambda *arguments: self.cupy.do(lambda: found(*arguments)) or 0
+
+
+@pytest.fixture
+def cupy(monkeypatch: pytest.MonkeyPatch) -> Cupy:
+    module = Cupy()
+    module.library = Library(module)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr(cublas, "load", lambda: module.library)  # type: ignore[attr-defined]
+    return module
+
+
+def test_kernels_are_compiled_once_and_only_when_launched(cupy: Cupy) -> None:
+    device = CudaDevice()
+    assert not cupy.compiled
+    x, y = device.from_host(X - 6), device.empty(12, np.float32)
+    for _ in range(2):
+        relu(device, x, y)
+    np.testing.assert_array_equal(device.to_host(y), np.maximum(X - 6, 0).ravel())
+    (together,) = cupy.compiled  # the file's kernels for this type
+    assert "relu<float>" in together
+    assert "sigmoid<float>" in together
+    assert set(together) == {k.instance(("float",)) for k in kernels().values() if k.file == "activations.cu"}
+
+
+def test_a_file_that_does_not_compile_is_told_with_its_line(cupy: Cupy) -> None:
+    device = CudaDevice(failure=BackendError)
+    cupy.compiled.append(())
+    with pytest.raises(BackendError, match=r"activations.cu does not compile:\nactivations.cu\(7\): error"):
+        relu(device, device.from_host(X), device.empty(12, np.float32))
+
+
+def test_a_recording_is_captured_as_a_graph(cupy: Cupy) -> None:
+    device = CudaDevice()
+    x, y, z = (device.from_host(a) for a in (X - 6, np.array(X), np.zeros((3, 3), np.float32)))
+
+    def run() -> None:
+        relu(device, x, y)
+        device.product(y, y, z, transpose_b=True)
+
+    repeat = device.record(run)
+    expected = np.maximum(X - 6, 0)
+    np.testing.assert_allclose(z, expected @ expected.T)  # by the run, not by the capture
+    assert cupy.library.streams == [0, 7]  # type: ignore[attr-defined]
+    x[...], z[...] = X, 0
+    repeat()
+    np.testing.assert_allclose(z, X @ X.T)
+    assert cupy.streams == [0]
+
+
+def test_an_array_on_another_gpu(cupy: Cupy) -> None:
+    device, x = CudaDevice(), np.array(X).view(Array)
+    x.device = SimpleNamespace(id=1)
+    with pytest.raises(RuntimeError, match="got one of another"):
+        relu(device, x, device.empty(12, np.float32))
