@@ -16,6 +16,7 @@ import numpy as np
 from tinynet.augmentation import Augmentation
 from tinynet.averaging import WeightAverage
 from tinynet.data.batches import Batches
+from tinynet.distributed import ALONE, WHOLE, Group
 from tinynet.errors import ConfigError, NonFiniteError, ShapeError
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_label_range
 from tinynet.model import EVALUATION_BATCH, Sequential
@@ -85,6 +86,9 @@ class Trainer:
     The same arguments give the same weights, bit for bit, on the same backend and machine. An `augmentation`
     distorts the images that are learned, and no others. With `average`, a decay such as 0.999, validation and
     the model in the end go by the average of the weights over the steps.
+
+    Several processes in a `group`, each with a Trainer made alike, train one model: see `distributed`. All
+    have the same events and the same state; callbacks that change the training must do so in each.
     """
 
     def __init__(
@@ -100,14 +104,22 @@ class Trainer:
         batch_size: int = 64,
         augmentation: Augmentation | None = None,
         average: float | None = None,
+        group: Group = ALONE,
     ) -> None:
         if epochs < 0:
             raise ConfigError("epochs", expected="0 or more", received=epochs)
+        if batch_size < group.size:
+            raise ConfigError(
+                "the batch is too small for so many processes",
+                expected=f"at least {group.size} samples, one for each",
+                received=batch_size,
+            )
         self.model = model
         self.loss = loss or SoftmaxCrossEntropy()
         self.optimizer = optimizer or Adam()
         self.schedule = schedule or Constant()
         self.epochs = epochs
+        self.group, self._part = group, WHOLE
         self.state = TrainingState()
         self.classifies = not isinstance(self.loss, MeanSquaredError)
         for inputs, targets in filter(None, (train, validation)):
@@ -117,8 +129,10 @@ class Trainer:
         self.average = None if average is None else WeightAverage(model, average)
         can_record = model.is_recordable("train") and self.loss.recordable
         self._differentiate = Recorder(model.backend, self._gradients, may_record=can_record)
-        self.train = Batches(*train, batch_size, model.backend, augmentation)
-        self.validation = Batches(*validation, EVALUATION_BATCH, model.backend) if validation else None
+        self.train = Batches(*train, batch_size, model.backend, augmentation, group)
+        self.validation = (
+            Batches(*validation, EVALUATION_BATCH, model.backend, group=group) if validation else None
+        )
 
     def events(self) -> Iterator[StepEnd | EpochEnd]:
         """Train, saying so after every batch and every epoch. Ends early once `stop` was called."""
@@ -127,20 +141,22 @@ class Trainer:
             self.average.use()
 
     def _learn(self) -> Iterator[StepEnd | EpochEnd]:
-        state = self.state
+        state, gradients = self.state, self.model.store.grads.flat[: self.model.store.learning]
         while state.epoch < self.epochs and not self._is_stopped():
             began = time.perf_counter()
             for x, targets in self.train.epoch(self.model.seed, state.epoch, state.batch):
                 rate = self.learning_rate(state.batch)
                 self.model.unpack()
+                part = self._part = self.train.part(state.batch)
                 loss, correct = self._differentiate(self.model.as_input(x), targets)
+                loss, correct = self.group.all_reduce(part, gradients, loss, correct)
                 loss = loss + self.model.regularize()
                 if state.step % self.model.backend.loss_check_every == 0 and not math.isfinite(loss):
                     self._raise_non_finite(loss, x)
                 self.optimizer.step(rate)
                 if self.average:
                     self.average.update(state.step)
-                self._count(loss, correct, len(x))
+                self._count(loss, correct, part.batch)
                 now = time.perf_counter()
                 state.seconds, began = state.seconds + now - began, now
                 yield StepEnd(state.epoch, state.step, loss, rate)
@@ -187,6 +203,7 @@ class Trainer:
             total = total + loss * len(x)
             if self.classifies:
                 correct = correct + self.loss.ops.count_correct(outputs, targets)
+        total, correct = self.group.total(total, correct)
         result = {"loss": float(total / batches.samples + self.model.penalty())}
         if self.classifies:
             result["accuracy"] = int(correct) / batches.samples
@@ -197,11 +214,14 @@ class Trainer:
         return self.average.in_use() if self.average and self.state.step else nullcontext()
 
     def _is_stopped(self) -> bool:
+        """Whether to stop; a process that was interrupted stops all of its group, after the same step."""
+        if self.group.any(self.state.stopped == "interrupted"):
+            self.state.stopped = "interrupted"
         return self.state.stopped is not None
 
     def _gradients(self, x: Array, targets: Array) -> tuple[Any, Any]:
         """Write every parameter's gradient; return the loss and how many are right before the update."""
-        outputs, tape = self.model.forward(x, train=True, step=self.state.step)
+        outputs, tape = self.model.forward(x, train=True, step=self.state.step, part=self._part)
         loss, cache = self.loss.forward(outputs, targets)
         self.model.backward(self.loss.backward(cache), tape)  # writes gradients: nothing to zero
         return loss, self.loss.ops.count_correct(outputs, targets) if self.classifies else 0
