@@ -5,8 +5,8 @@
 The gradients of a part's mean loss, weighted by its share of the batch and summed over the processes, are
 those of the whole batch. They lie in one flat buffer, so that is one all-reduce; then every process takes the
 same step, and all keep the same weights. What else depends on the batch goes by the whole of it, too: loss,
-penalty, figures, the statistics of BatchNorm. Order, dropout and distortion of a sample are drawn by its place
-in the batch. So the result is that of one process, but for the rounding of sums in another order.
+penalty, figures, the statistics of BatchNorm. Order, dropout and distortion of a sample are drawn by its
+place in the batch. So the result is that of one process, but for the rounding of sums in another order.
 
 One process alone is a group as well, in which nothing has to be done: the training loop knows no other case.
 
@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,7 +85,7 @@ class Group:
         return None
 
     def choose_device(self, backend: str) -> None:
-        """Have the backend of that name compute on a device of this process' own, if there are enough."""
+        """Have the backend of that name, not used yet, compute on a device of this process' own if it can."""
 
     def watch(self, advice: str) -> None:
         """Should a process be lost from now on, say so, with that advice."""
@@ -138,7 +139,7 @@ class MpiGroup(Group):
             )
         self.launcher = ("mpiexec", "-n", str(self.size))
         self._machine = self._world.Split_type(MPI.COMM_TYPE_SHARED)
-        self._nccl: _Nccl | None = None
+        self._has_own_gpu = False
         self._witness: subprocess.Popen[bytes] | None = None
         self._advice = "start again"
 
@@ -193,11 +194,9 @@ class MpiGroup(Group):
             return
         import cupy
 
-        devices, local = cupy.cuda.runtime.getDeviceCount(), self._machine
-        if devices:
-            cupy.cuda.Device(local.rank % devices).use()
-        if not self.any(devices < local.size or not cupy.cuda.nccl.available):
-            self._nccl = _Nccl(self._world)
+        devices = cupy.cuda.runtime.getDeviceCount()
+        cupy.cuda.Device(self._machine.rank % devices).use()
+        self._has_own_gpu = devices >= self._machine.size
 
     def watch(self, advice: str) -> None:
         self._advice = advice
@@ -227,13 +226,23 @@ class MpiGroup(Group):
         """Replace each array by its sum over the processes."""
         on_gpu: list[Any] = [array for array in arrays if not isinstance(array, np.ndarray)]
         on_host = [array for array in arrays if isinstance(array, np.ndarray)]
-        brought = [] if self._nccl else [array.get() for array in on_gpu]
+        nccl = self._nccl if on_gpu else None
+        brought = [] if nccl else [array.get() for array in on_gpu]
         self._wait([self._world.Iallreduce(self._mpi.IN_PLACE, array) for array in on_host + brought])
         for array, total in zip(on_gpu, brought or on_gpu, strict=True):
-            if self._nccl:
-                self._nccl.add_up(array)
+            if nccl:
+                nccl.add_up(array)
             else:
                 array.set(total)
+
+    @cached_property
+    def _nccl(self) -> _Nccl | None:
+        """The way from GPU to GPU, if all have one of their own and NCCL; all ask for it at the same time."""
+        from cupy.cuda import nccl
+
+        if self.any(not self._has_own_gpu or not nccl.available):
+            return None
+        return _Nccl(self._world)
 
     def _meet(self) -> None:
         """Wait until all are here, for as long as it takes."""

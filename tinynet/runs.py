@@ -147,6 +147,7 @@ class Run:
     def __init__(self, folder: Path, settings: Settings, dataset: Dataset, group: Group = ALONE) -> None:
         self.folder, self.settings, self.dataset, self.group = folder, settings, dataset, group
         self.recipe = recipe.from_table(settings.recipe)
+        group.choose_device(settings.backend)
         self.trainer = trainer_on(
             dataset.train,
             self.recipe,

@@ -105,7 +105,6 @@ def command(
       tinynet train --resume runs/cnn-1
       mpiexec -n 2 tinynet train mlp --distributed
     """
-    from tinynet import runs
     from tinynet import threads as thread_budget
     from tinynet.cli.console import console
     from tinynet.distributed import joined
@@ -116,7 +115,6 @@ def command(
     with joined(distributed) as group:
         console.quiet = group.rank > 0
         click.get_current_context().with_resource(thread_budget.limit(threads or group.threads()))
-        group.choose_device(runs.read_settings(resume).backend if resume else asked["backend"])
         with group.in_turn():  # so that data are downloaded once
             if resume:
                 run = _resumed(resume, asked["data_dir"], group)
