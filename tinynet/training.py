@@ -119,7 +119,7 @@ class Trainer:
         self.optimizer = optimizer or Adam()
         self.schedule = schedule or Constant()
         self.epochs = epochs
-        self.group, self._part = group, WHOLE
+        self.group, self._part, self._interrupted = group, WHOLE, False
         self.state = TrainingState()
         self.classifies = not isinstance(self.loss, MeanSquaredError)
         for inputs, targets in filter(None, (train, validation)):
@@ -142,7 +142,7 @@ class Trainer:
 
     def _learn(self) -> Iterator[StepEnd | EpochEnd]:
         state, gradients = self.state, self.model.store.grads.flat[: self.model.store.learning]
-        while state.epoch < self.epochs and not self._is_stopped():
+        while not self._is_stopped() and state.epoch < self.epochs:
             began = time.perf_counter()
             for x, targets in self.train.epoch(self.model.seed, state.epoch, state.batch):
                 rate = self.learning_rate(state.batch)
@@ -182,6 +182,8 @@ class Trainer:
                         callback.on_epoch(self, event)
             for callback in callbacks:
                 callback.on_end(self)
+            if self._interrupted:  # as late as that
+                self.stop("interrupted")
         return self.state.history
 
     def stop(self, reason: str) -> None:
@@ -214,9 +216,9 @@ class Trainer:
         return self.average.in_use() if self.average and self.state.step else nullcontext()
 
     def _is_stopped(self) -> bool:
-        """Whether to stop; a process that was interrupted stops all of its group, after the same step."""
-        if self.group.any(self.state.stopped == "interrupted"):
-            self.state.stopped = "interrupted"
+        """Whether to stop. A signal counts from here on, for the whole group: all end after the same step."""
+        if self.group.any(self._interrupted):
+            self.stop("interrupted")
         return self.state.stopped is not None
 
     def _gradients(self, x: Array, targets: Array) -> tuple[Any, Any]:
@@ -281,9 +283,10 @@ class Trainer:
             return
         signals = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.getsignal(number) for number in signals}
+        self._interrupted = False
 
         def stop_after_this_step(number: int, frame: object) -> None:
-            self.stop("interrupted")
+            self._interrupted = True
             for each, handler in before.items():
                 signal.signal(each, handler)
 

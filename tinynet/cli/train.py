@@ -253,7 +253,7 @@ def _say_origin(run: Any) -> None:
 def _say_interrupted(run: Any) -> bool:
     from tinynet.cli.console import console
 
-    console.print(f"Interrupted and saved. Go on with: {_how_to_resume(run)}")
+    console.print(f"Interrupted and saved. Go on with: {_how_to_resume(run)}", soft_wrap=True)
     return False
 
 
