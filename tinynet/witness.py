@@ -24,7 +24,9 @@ def start(processes: Mapping[int, int], advice: str) -> subprocess.Popen[bytes] 
 
     A session of its own keeps it from being ended with them.
     """
-    if not hasattr(os, "pidfd_open"):  # Linux has it
+    try:
+        os.close(os.pidfd_open(os.getpid()))  # Linux has it
+    except (AttributeError, OSError):
         return None
     command = [sys.executable, "-I", "-S", __file__, json.dumps([list(processes.items()), advice])]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
@@ -38,7 +40,12 @@ def dismiss(witness: subprocess.Popen[bytes]) -> None:
 
 def look_on(processes: Mapping[int, int]) -> list[int]:
     """Wait for a process to end; return its rank, or those of several. None have after a dismissal."""
-    ends = {os.pidfd_open(number): rank for rank, number in processes.items()}  # readable when it has ended
+    ends = {}
+    for rank, number in processes.items():
+        try:
+            ends[os.pidfd_open(number)] = rank  # readable when it has ended
+        except ProcessLookupError:
+            return [rank]
     order = sys.stdin.fileno()  # closed when the first process ends
     ready, _, _ = select.select([order, *ends], [], [])
     if order in ready and os.read(order, 1) == DISMISSED:
