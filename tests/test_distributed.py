@@ -464,7 +464,7 @@ def test_a_lost_process_ends_the_run_with_a_message_and_a_checkpoint(
         np.testing.assert_array_equal(received, expected)
     said_by(*TRAIN, "--resume", tmp_path / "alone")
     for received, expected in zip(weights(tmp_path / "alone"), weights(whole), strict=True):
-        np.testing.assert_allclose(received, expected, rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(received, expected, atol=1e-5)
 
 
 @mpi

@@ -34,9 +34,9 @@ from tinynet.types import Array
 
 PATIENCE = 600.0
 """Seconds without an answer after which the others are given up."""
-SPIN = 0.002
-"""Seconds to look out for an answer without a pause."""
-PAUSE = 0.0001
+SPIN = 0.0002
+"""Seconds to look out for an answer without a pause; more would be taken from others where cores are scarce."""
+PAUSE = 0.00005
 """Seconds between two looks after that."""
 GRACE = 2.0
 """Seconds by which the first process is ahead in reporting an error."""
