@@ -35,7 +35,7 @@ from tinynet.types import Array
 PATIENCE = 600.0
 """Seconds without an answer after which the others are given up."""
 SPIN = 0.0002
-"""Seconds to look out for an answer without a pause; more would be taken from others where cores are scarce."""
+"""Seconds to look out for an answer without a pause. Where cores are scarce, the others need them."""
 PAUSE = 0.00005
 """Seconds between two looks after that."""
 GRACE = 2.0

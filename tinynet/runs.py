@@ -13,6 +13,7 @@ report.md, .json     figures computed from the log and the predictions, with two
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -241,6 +242,7 @@ class Run:
         A checkpoint is written at every epoch's end and, within an epoch, every `save_every` seconds. A run
         that began with the log for TensorBoard goes on with it, asked for or not.
         """
+        self._check_alike()
         if self.group.rank > 0:
             self.trainer.run([each for each in self.listeners if not isinstance(each, BestCheckpoint)])
             return self._is_complete()
@@ -290,6 +292,21 @@ class Run:
                 },
             },
         )
+
+    def _check_alike(self) -> None:
+        """Raise RunError unless all processes have the same data, weights and place in the run."""
+        if self.group.size == 1:
+            return
+        weights = checkpoint.weights_sha256(self.trainer.model)
+        text = f"{self.dataset.sha256} {weights} {self.trainer.state.step}"
+        number = int(hashlib.sha256(text.encode()).hexdigest()[:10], 16)  # sums stay exact
+        if self.group.any(self.group.total(number)[0] != number * self.group.size):
+            raise RunError(
+                "the processes do not begin alike",
+                expected="the same data set, weights and number of steps in each",
+                received=f"{self.dataset.name} and step {self.trainer.state.step} in this one",
+                fix="give all machines the same data and, for --resume or --from, the same folders",
+            )
 
     def _is_complete(self) -> bool:
         return not self.group.any(self.trainer.state.stopped == "interrupted")
