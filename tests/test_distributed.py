@@ -5,6 +5,7 @@ Most is shown with threads in the place of processes: all of the group's arithme
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,12 +27,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinynet as tn
-from tinynet import checkpoint, witness
+from tinynet import checkpoint, recipe, runs, witness
 from tinynet.augmentation import Augmentation
 from tinynet.callbacks import Callback, ReduceOnPlateau
+from tinynet.data import load
 from tinynet.data.batches import Batches
 from tinynet.distributed import ALONE, Group, MpiGroup, Part
-from tinynet.errors import ConfigError, NonFiniteError
+from tinynet.errors import ConfigError, NonFiniteError, RunError
 from tinynet.rng import Key, Stream, uniform
 from tinynet.training import StepEnd, Trainer
 
@@ -274,6 +277,19 @@ def test_a_batch_with_no_sample_for_some_process() -> None:
     net = tn.Sequential([tn.Flatten(), tn.Dense(10)], (7, 7, 1), backend="numpy")
     with pytest.raises(ConfigError, match="at least 3"):
         Trainer(net, (IMAGES, LABELS), batch_size=2, group=members(3)[0])
+
+
+def test_processes_that_begin_with_other_data_are_refused(tmp_path: Path) -> None:
+    plan = recipe.from_table(tomllib.loads(LONGER)).as_table()
+
+    def begin(group: Group) -> None:
+        settings = runs.Settings("x", plan, "sample", None, "", 0, "numpy", "float32", "")
+        data = dataclasses.replace(load("sample"), sha256=f"of {group.rank}")
+        run = runs.Run.start(tmp_path / "run", settings, data, group)
+        with pytest.raises(RunError, match="the processes do not begin alike"):
+            run.train()
+
+    in_each(2, begin)
 
 
 # --- the witness --------------------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ class Trainer:
     ) -> None:
         if epochs < 0:
             raise ConfigError("epochs", expected="0 or more", received=epochs)
-        if batch_size < group.size:
+        if 0 < batch_size < group.size:
             raise ConfigError(
                 "the batch is too small for so many processes",
                 expected=f"at least {group.size} samples, one for each",
