@@ -138,15 +138,19 @@ class Augmentation:
             rectangles(size, self.erase * u[6], RATIO ** either[7], u[8], u[9]),
         )
 
-    def apply(self, images: Array, drawn: Distortions, key: Key, backend: Backend) -> Array:
-        """`images` (N, H, W, C) as `drawn`, all on the backend's device; `key` is for the displacement.
+    def apply(self, images: Array, drawn: Distortions, key: Key, backend: Backend, before: int = 0) -> Array:
+        """`images` (N, H, W, C) as `drawn`, all on the backend's device; `key` is for the displacement of a
+        batch, in which there are so many images `before` these.
 
         The result may be in a buffer of the backend's, which is written anew the next time.
         """
         bend = None
         if self.elastic:
             taps, gain = self._blur
-            bend = backend.displacement(key, images.shape[:3], backend.asarray(taps), gain)
+            N, H, W = images.shape[:3]
+            odd = before % 2  # an image takes 2 H W bytes, two of them whole words
+            key = key._replace(first=(before - odd) * H * W // 2)
+            bend = backend.displacement(key, (odd + N, H, W), backend.asarray(taps), gain)[odd:]
         return backend.warp(images, *drawn, bend)
 
     @cached_property

@@ -52,5 +52,9 @@ class NonFiniteError(TinynetError, ArithmeticError):
     """A NaN or an infinity appeared in data, in a loss or in the parameters."""
 
 
+class ProcessLostError(TinynetError, RuntimeError):
+    """Of several processes that train together, one does not answer any more."""
+
+
 class RunError(TinynetError, RuntimeError):
     """A run folder cannot be used as asked."""

@@ -15,6 +15,7 @@ import numpy as np
 from tinynet import backends, config
 from tinynet.backends.base import Backend
 from tinynet.backends.workspace import Workspace
+from tinynet.distributed import WHOLE, Part
 from tinynet.errors import ConfigError, DeviceError, DTypeError, ShapeError
 from tinynet.layers import LAYERS, BatchNorm, Conv2D, Dense, MaxPool2D, ReLU
 from tinynet.layers.base import Layer
@@ -131,6 +132,7 @@ class Sequential:
             layer.input_shape = shape
             shape = layer.output_shape = layer.build(shape)
         self.output_shape = shape
+        self._widths = [math.prod(layer.input_shape) for layer in self.layers]
         for before, layer in pairwise(self.layers):
             if isinstance(layer, ReLU) and isinstance(before, Dense | Conv2D | BatchNorm):
                 layer.ops.fuse_relu(before.ops)
@@ -167,14 +169,21 @@ class Sequential:
         return matches
 
     def forward(
-        self, x: Array, *, train: bool = False, step: Any = 0, watch: Watcher | None = None
+        self,
+        x: Array,
+        *,
+        train: bool = False,
+        step: Any = 0,
+        part: Part = WHOLE,
+        watch: Watcher | None = None,
     ) -> tuple[Array, Tape]:
         """(outputs (N, …), tape) of a batch x (N, *input_shape) on the backend's device.
 
         The outputs stay valid until the next forward in the same mode; copy them to keep them longer.
-        `step` names this step's random numbers; in a recording it is a number in the device's memory.
-        `watch` is shown every layer's output; where a ReLU is fused with the layer before it, that layer's
-        is rectified already.
+        `step` names this step's random numbers; in a recording it is a number in the device's memory. In
+        training x may be a `part` of a batch, and gets the random numbers that it would in all of it, if a
+        layer draws one for each value it is given. `watch` is shown every layer's output; where a ReLU is
+        fused with the layer before it, that layer's is rectified already.
         """
         if self.backend.holds(x) and x.device != self.store.values.flat.device:
             raise DeviceError(
@@ -186,7 +195,8 @@ class Sequential:
         self.workspace.phase = phase = "train" if train else "evaluate"
         caches = []
         for position, layer in enumerate(self.layers):
-            key = Key(self.seed, Stream.DROPOUT, position, step)
+            key = Key(self.seed, Stream.DROPOUT, position, step, part.first * self._widths[position])
+            layer.part = part
             x, cache = layer.forward(x, train=train, key=key)
             caches.append(cache)
             if watch:
@@ -283,6 +293,7 @@ class Sequential:
             if not xp.isfinite(view).all():
                 return f"the parameter {name}"
         for position, layer in enumerate(self.layers):
+            layer.part = WHOLE  # it looks at its samples alone
             x, _ = layer.forward(x, train=True, key=Key(self.seed, Stream.DROPOUT, position, step))
             self.store.state.flat[...] = running  # a diagnosis leaves no trace in the statistics
             if not xp.isfinite(x).all():

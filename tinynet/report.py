@@ -18,13 +18,14 @@ from tinynet.files import write_atomic
 from tinynet.pages import count, duration, figure, percent, table, write_json
 from tinynet.types import Array
 
-ORIGIN = (
+SOMETIMES = (
+    ("processes", "processes"),
     ("started from", "started_from"),
     ("hash of those weights", "started_from_sha256"),
     ("initialised anew", "initialised_anew"),
     ("frozen", "frozen"),
 )
-"""Rows of the page for a run that did not start from random weights."""
+"""Rows of the page for a run of several processes, or one that did not start from random weights."""
 
 
 def write_report(
@@ -44,8 +45,8 @@ def write_report(
     facts      what only the caller knows, each optional: `command` (reproduces the run), `notice` (a
                warning to print on top, such as that the bundled sample was used), `backend`, `threads`,
                `dtype`, `seed`, `parameters`, `evaluation_seconds`, and `data`, a mapping with `name`,
-               `source` and `hash`. For a run that did not start from random weights those of
-               `runs.origin`. Others are kept in the JSON.
+               `source` and `hash`. For a run of several `processes` their number; for one that did not
+               start from random weights those of `runs.origin`. Others are kept in the JSON.
 
     The best epoch is the first of the highest validation accuracy. Returns what report.json holds (a NaN
     there is null). The files are written one by one, each atomically, report.md last.
@@ -166,7 +167,7 @@ def markdown(report: Mapping[str, Any]) -> str:
                 ("source", data.get("source")),
                 ("hash", data.get("hash")),
                 ("parameters", count(facts.get("parameters"))),
-                *((label, facts[key]) for label, key in ORIGIN if facts.get(key)),
+                *((label, facts[key]) for label, key in SOMETIMES if facts.get(key)),
                 *((key, facts.get(key)) for key in ("seed", "backend", "threads", "dtype")),
                 ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
                 ("system", machine["os"]),

@@ -39,22 +39,27 @@ class Stream(IntEnum):
 
 
 class Key(NamedTuple):
-    """Names one array of random numbers. `seed` has 64 bits, the others 32."""
+    """Names one array of random numbers. `seed` has 64 bits, the others 32.
+
+    `first`: where in that array to begin, for one who needs a part of it.
+    """
 
     seed: int
     stream: int
     layer: int = 0
     step: int = 0
+    first: int = 0
 
 
 def philox_bits(key: Key, count: int, xp: ModuleType = np) -> Array:
-    """`count` random 32-bit words, uint32 (count,).
+    """`count` random 32-bit words from number `key.first` on, uint32 (count,).
 
     Block i of four words is Philox of the counter (i, step, layer, stream) under the key (low, high) of seed.
     """
-    blocks = -(-count // 4)
+    before, skipped = divmod(key.first, 4)
+    blocks = -(-(skipped + count) // 4)
     u64 = xp.uint64
-    c0 = xp.arange(blocks, dtype=u64)
+    c0 = xp.arange(before, before + blocks, dtype=u64)
     c1, c2, c3 = (xp.full(blocks, word & LOW_32, dtype=u64) for word in (key.step, key.layer, key.stream))
     k0, k1 = key.seed & LOW_32, (key.seed >> 32) & LOW_32
     low, half = u64(LOW_32), u64(32)
@@ -64,7 +69,7 @@ def philox_bits(key: Key, count: int, xp: ModuleType = np) -> Array:
         c2, c3 = (product0 >> half) ^ c3 ^ u64(k1), product0 & low
         k0, k1 = (k0 + KEY_STEPS[0]) & LOW_32, (k1 + KEY_STEPS[1]) & LOW_32
     words: Array = xp.stack((c0, c1, c2, c3), axis=1).astype(xp.uint32).reshape(-1)
-    return words[:count]
+    return words[skipped : skipped + count]
 
 
 def uniform(key: Key, shape: Shape) -> Array:

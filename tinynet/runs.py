@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import time
@@ -37,6 +38,7 @@ from tinynet.callbacks import (
     ReduceOnPlateau,
 )
 from tinynet.data.datasets import Dataset, Split
+from tinynet.distributed import ALONE, Group
 from tinynet.errors import ConfigError, RunError, ShapeError
 from tinynet.files import write_atomic
 from tinynet.losses import LOSSES
@@ -91,6 +93,7 @@ def trainer_for(
     *,
     validation: Samples | None = None,
     epochs: int | None = None,
+    group: Group = ALONE,
 ) -> Trainer:
     """A Trainer with all that the plan says; `epochs`: instead of the plan's."""
     table = plan.augmentation
@@ -105,6 +108,7 @@ def trainer_for(
         batch_size=plan.batch_size,
         augmentation=None if table is None else config.from_arguments(Augmentation, table, "Augmentation"),
         average=plan.average,
+        group=group,
     )
 
 
@@ -116,12 +120,14 @@ def trainer_on(
     dtype: str,
     seed: int,
     freeze: Sequence[str] = (),
+    group: Group = ALONE,
 ) -> Trainer:
     """A new model, ready to learn from the first images of `train`, validated by those the plan holds out."""
     learned, held_out = parts(plan.training, train)
     model = Sequential.from_config(plan.as_table(), backend=backend, dtype=dtype, seed=seed, freeze=freeze)
     validation = (held_out.images, held_out.labels) if len(held_out) else None
-    return trainer_for(plan.training, model, (learned.images, learned.labels), validation=validation)
+    samples = (learned.images, learned.labels)
+    return trainer_for(plan.training, model, samples, validation=validation, group=group)
 
 
 def parts(plan: recipe.Training, train: Split) -> tuple[Split, Split]:
@@ -141,11 +147,16 @@ def monitors(plan: recipe.Training) -> list[Monitor]:
 
 
 class Run:
-    """A training ready to go: `train()`, then `finish()`."""
+    """A training ready to go: `train()`, then `finish()`.
 
-    def __init__(self, folder: Path, settings: Settings, dataset: Dataset) -> None:
-        self.folder, self.settings, self.dataset = folder, settings, dataset
+    Several processes in a `group` have a Run of the same folder each; only the first one writes into it, and
+    finishes.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, dataset: Dataset, group: Group = ALONE) -> None:
+        self.folder, self.settings, self.dataset, self.group = folder, settings, dataset, group
         self.recipe = recipe.from_table(settings.recipe)
+        group.choose_device(settings.backend)
         self.trainer = trainer_on(
             dataset.train,
             self.recipe,
@@ -155,6 +166,7 @@ class Run:
             dtype=settings.dtype,
             seed=settings.seed,
             freeze=settings.freeze,
+            group=group,
         )
         self.about = {
             "name": settings.name,
@@ -167,10 +179,12 @@ class Run:
             listener.check(self.trainer)
 
     @classmethod
-    def start(cls, folder: Path, settings: Settings, dataset: Dataset) -> Run:
+    def start(cls, folder: Path, settings: Settings, dataset: Dataset, group: Group = ALONE) -> Run:
         """A new run in `folder`, which must be new or empty. Raises RunError where it is not."""
-        run = cls(folder, settings, dataset)  # everything is checked before the folder is made
+        run = cls(folder, settings, dataset, group)  # everything is checked before the folder is made
         run._take_weights()
+        if group.rank > 0:
+            return run
         try:
             folder.mkdir(parents=True, exist_ok=True)
             taken = any(folder.iterdir())
@@ -188,7 +202,7 @@ class Run:
         return run
 
     @classmethod
-    def resume(cls, folder: Path, settings: Settings, dataset: Dataset) -> Run:
+    def resume(cls, folder: Path, settings: Settings, dataset: Dataset, group: Group = ALONE) -> Run:
         """The run in `folder`, as `read_settings` found it, where its last checkpoint left it."""
         if dataset.sha256 != settings.data_sha256:
             raise RunError(
@@ -197,7 +211,7 @@ class Run:
                 received=dataset.sha256,
                 fix="name the folder with the original data: --data-dir",
             )
-        run = cls(folder, settings, dataset)
+        run = cls(folder, settings, dataset, group)
         last = folder / "last.safetensors"
         if not last.exists():  # killed before its first checkpoint: it starts again
             run._take_weights()
@@ -238,6 +252,10 @@ class Run:
         A checkpoint is written at every epoch's end and, within an epoch, every `save_every` seconds. A run
         that began with the log for TensorBoard goes on with it, asked for or not.
         """
+        self._check_alike()
+        if self.group.rank > 0:
+            self.trainer.run([each for each in self.listeners if not isinstance(each, BestCheckpoint)])
+            return self._is_complete()
         opening = {"settings": dataclasses.asdict(self.settings), "notice": self.dataset.notice}
         logs: list[Callback] = [JsonLog(self.folder / "log.jsonl", opening)]
         events = self.folder / "tensorboard"
@@ -245,7 +263,7 @@ class Run:
             logs.append(TensorBoardLog(events))
         last = LastCheckpoint(self.folder / "last.safetensors", self.listeners, self.about, save_every)
         self.trainer.run([*self.listeners, *logs, last, *callbacks])
-        return self.trainer.state.stopped != "interrupted"
+        return self._is_complete()
 
     def finish(self, *, threads: int | None = None) -> dict[str, Any]:
         """Save the model, predict the test images, write predictions and report; return the report."""
@@ -268,6 +286,7 @@ class Run:
                 "command": self.settings.command,
                 "notice": self.dataset.notice,
                 "backend": model.backend.name,
+                "processes": self.group.size if self.group.size > 1 else None,
                 "threads": threads,
                 "dtype": model.dtype,
                 "seed": model.seed,
@@ -283,6 +302,24 @@ class Run:
                 },
             },
         )
+
+    def _check_alike(self) -> None:
+        """Raise RunError unless all processes have the same data, weights and place in the run."""
+        if self.group.size == 1:
+            return
+        weights = checkpoint.weights_sha256(self.trainer.model)
+        text = f"{self.dataset.sha256} {weights} {self.trainer.state.step}"
+        number = int(hashlib.sha256(text.encode()).hexdigest()[:10], 16)  # sums stay exact
+        if self.group.any(self.group.total(number)[0] != number * self.group.size):
+            raise RunError(
+                "the processes do not begin alike",
+                expected="the same data set, weights and number of steps in each",
+                received=f"{self.dataset.name} and step {self.trainer.state.step} in this one",
+                fix="give all machines the same data and, for --resume or --from, the same folders",
+            )
+
+    def _is_complete(self) -> bool:
+        return not self.group.any(self.trainer.state.stopped == "interrupted")
 
     def _listeners(self, plan: recipe.Training) -> list[Monitor]:
         if self.trainer.validation is None:

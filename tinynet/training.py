@@ -17,6 +17,7 @@ from tinynet import memory
 from tinynet.augmentation import Augmentation
 from tinynet.averaging import WeightAverage
 from tinynet.data.batches import Batches
+from tinynet.distributed import ALONE, WHOLE, Group
 from tinynet.errors import ConfigError, NonFiniteError, ShapeError
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_label_range
 from tinynet.model import EVALUATION_BATCH, Sequential
@@ -87,6 +88,9 @@ class Trainer:
     The same arguments give the same weights, bit for bit, on the same backend and machine. An `augmentation`
     distorts the images that are learned, and no others. With `average`, a decay such as 0.999, validation and
     the model in the end go by the average of the weights over the steps.
+
+    Several processes in a `group`, each with a Trainer made alike, train one model: see `distributed`. All
+    have the same events and the same state; callbacks that change the training must do so in each.
     """
 
     def __init__(
@@ -102,14 +106,22 @@ class Trainer:
         batch_size: int = 64,
         augmentation: Augmentation | None = None,
         average: float | None = None,
+        group: Group = ALONE,
     ) -> None:
         if epochs < 0:
             raise ConfigError("epochs", expected="0 or more", received=epochs)
+        if 0 < batch_size < group.size:
+            raise ConfigError(
+                "the batch is too small for so many processes",
+                expected=f"at least {group.size} samples, one for each",
+                received=batch_size,
+            )
         self.model = model
         self.loss = loss or SoftmaxCrossEntropy()
         self.optimizer = optimizer or Adam()
         self.schedule = schedule or Constant()
         self.epochs = epochs
+        self.group, self._part, self._interrupted = group, WHOLE, False
         self.state = TrainingState()
         self.classifies = not isinstance(self.loss, MeanSquaredError)
         for inputs, targets in filter(None, (train, validation)):
@@ -120,8 +132,10 @@ class Trainer:
         can_record = model.is_recordable("train") and self.loss.recordable
         self._differentiate = Recorder(model.backend, self._gradients, may_record=can_record)
         self._step = Recorder(model.backend, self._whole_step) if self._can_record_steps() else None
-        self.train = Batches(*train, batch_size, model.backend, augmentation)
-        self.validation = Batches(*validation, EVALUATION_BATCH, model.backend) if validation else None
+        self.train = Batches(*train, batch_size, model.backend, augmentation, group)
+        self.validation = (
+            Batches(*validation, EVALUATION_BATCH, model.backend, group=group) if validation else None
+        )
 
     def events(self) -> Iterator[StepEnd | EpochEnd]:
         """Train, saying so after every batch and every epoch. Ends early once `stop` was called.
@@ -137,14 +151,15 @@ class Trainer:
 
     def _learn(self) -> Iterator[StepEnd | EpochEnd]:
         state = self.state
-        while state.epoch < self.epochs and not self._is_stopped():
+        while not self._is_stopped() and state.epoch < self.epochs:
             began = time.perf_counter()
             for x, targets in self.train.epoch(self.model.seed, state.epoch, state.batch):
                 rate = self.learning_rate(state.batch)
                 self.model.unpack()
+                self._part = self.train.part(state.batch)
                 learn = self._learn_recorded if self._step and not self._is_check_due() else self._learn_batch
                 loss, correct = learn(self.model.as_input(x), targets, rate)
-                self._count(loss, correct, len(x))
+                self._count(loss, correct, self._part.batch)
                 now = time.perf_counter()
                 state.seconds, began = state.seconds + now - began, now
                 yield StepEnd(state.epoch, state.step, loss, rate)
@@ -170,6 +185,8 @@ class Trainer:
                         callback.on_epoch(self, event)
             for callback in callbacks:
                 callback.on_end(self)
+            if self._interrupted:  # as late as that
+                self.stop("interrupted")
         return self.state.history
 
     def stop(self, reason: str) -> None:
@@ -191,6 +208,7 @@ class Trainer:
             total = total + loss * len(x)
             if self.classifies:
                 correct = correct + self.loss.ops.count_correct(outputs, targets)
+        total, correct = self.group.total(total, correct)
         result = {"loss": float(total / batches.samples + self.model.penalty())}
         if self.classifies:
             result["accuracy"] = int(correct) / batches.samples
@@ -201,13 +219,15 @@ class Trainer:
         return self.average.in_use() if self.average and self.state.step else nullcontext()
 
     def _can_record_steps(self) -> bool:
-        ops = self.model.backend
+        ops, is_alone = self.model.backend, self.group.size == 1
         every_part = (self.model.is_recordable("step"), self.loss.recordable, self.optimizer.recordable)
-        return ops.can_record and ops.records_steps and all(every_part)
+        return is_alone and ops.can_record and ops.records_steps and all(every_part)
 
     def _learn_batch(self, x: Array, targets: Array, rate: float) -> tuple[Any, Any]:
         """One step; return the loss and how many are right before the update."""
         loss, correct = self._differentiate(x, targets)
+        gradients = self.model.store.grads.flat[: self.model.store.learning]
+        loss, correct = self.group.all_reduce(self._part, gradients, loss, correct)
         loss = loss + self.model.regularize()
         if self._is_check_due() and not math.isfinite(loss):
             self._raise_non_finite(loss, x)
@@ -241,11 +261,15 @@ class Trainer:
         return self.state.step % self.model.backend.loss_check_every == 0
 
     def _is_stopped(self) -> bool:
+        """Whether to stop. A signal counts from here on, for the whole group: all end after the same step."""
+        if self.group.any(self._interrupted):
+            self.stop("interrupted")
         return self.state.stopped is not None
 
     def _gradients(self, x: Array, targets: Array, step: Any = None) -> tuple[Any, Any]:
         """Write every parameter's gradient; return the loss and how many are right before the update."""
-        outputs, tape = self.model.forward(x, train=True, step=self.state.step if step is None else step)
+        step = self.state.step if step is None else step
+        outputs, tape = self.model.forward(x, train=True, step=step, part=self._part)
         loss, cache = self.loss.forward(outputs, targets)
         self.model.backward(self.loss.backward(cache), tape)  # writes gradients: nothing to zero
         return loss, self.loss.ops.count_correct(outputs, targets) if self.classifies else 0
@@ -307,9 +331,10 @@ class Trainer:
             return
         signals = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.getsignal(number) for number in signals}
+        self._interrupted = False
 
         def stop_after_this_step(number: int, frame: object) -> None:
-            self.stop("interrupted")
+            self._interrupted = True
             for each, handler in before.items():
                 signal.signal(each, handler)
 

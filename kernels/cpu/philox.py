@@ -19,9 +19,12 @@ BATCH = 256  # blocks drawn at a time: 4 KiB of words
 
 @jit
 def draw(first, words, key):
-    """words (4, BATCH): column j is block first + j under key (seed low, seed high, step, layer, stream)."""
+    """words (4, BATCH): column j is block shift + first + j.
+
+    key: seed low, seed high, step, layer, stream, shift
+    """
     for j in range(BATCH):
-        c0, c1, c2, c3 = np.uint64(first + j), key[2], key[3], key[4]
+        c0, c1, c2, c3 = key[5] + np.uint64(first + j), key[2], key[3], key[4]
         k0, k1 = key[0], key[1]
         for _ in range(ROUNDS):
             product0, product1 = c0 * MULTIPLIER_0, c2 * MULTIPLIER_1

@@ -20,26 +20,29 @@ __device__ inline void draw(unsigned block, unsigned low, unsigned high, unsigne
     words[0] = c0, words[1] = c1, words[2] = c2, words[3] = c3;
 }
 
-// bits (count,): one thread a block
+// bits (count,): the words from number `first` on; one thread a block
 __global__ void random_bits(int size, unsigned *bits, int count, unsigned low, unsigned high, const double *step,
-                            unsigned layer, unsigned stream) {
+                            unsigned layer, unsigned stream, unsigned first) {
     int block = number();
     if (block >= size) return;
     unsigned words[4];
-    draw(block, low, high, (unsigned)*step, layer, stream, words);
-    for (int i = 4 * block; i < smaller(count, 4 * block + 4); i++) bits[i] = words[i - 4 * block];
+    draw(first / 4 + block, low, high, (unsigned)*step, layer, stream, words);
+    int begin = 4 * block - (int)(first % 4);
+    for (int i = larger(0, begin); i < smaller(count, begin + 4); i++) bits[i] = words[i - begin];
 }
 
 // keep = word ≥ threshold,   y = scale · x where kept, else 0 · x (NaN stays); one thread a block
 template <typename Real>
 __global__ void dropout(int size, const Real *x, Real *y, bool *keep, int count, unsigned low, unsigned high,
-                        const double *step, unsigned layer, unsigned stream, long long threshold, Real scale) {
+                        const double *step, unsigned layer, unsigned stream, unsigned first, long long threshold,
+                        Real scale) {
     int block = number();
     if (block >= size) return;
     unsigned words[4];
-    draw(block, low, high, (unsigned)*step, layer, stream, words);
-    for (int i = 4 * block; i < smaller(count, 4 * block + 4); i++) {
-        keep[i] = words[i - 4 * block] >= threshold;
+    draw(first / 4 + block, low, high, (unsigned)*step, layer, stream, words);
+    int begin = 4 * block - (int)(first % 4);
+    for (int i = larger(0, begin); i < smaller(count, begin + 4); i++) {
+        keep[i] = words[i - begin] >= threshold;
         y[i] = x[i] * (keep[i] ? scale : (Real)0);
     }
 }

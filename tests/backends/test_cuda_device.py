@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_host import HostDevice, library, symbol
+from cuda_host import HostBackend, HostDevice, library, symbol
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinynet import backends
+from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.errors import BackendError, ConfigError
 from tinynet.kernels.cuda import cublas
 from tinynet.kernels.cuda.device import LARGEST, OPTIONS, THREADS, CudaDevice, Device
 from tinynet.kernels.cuda.source import kernels
+from tinynet.rng import Key, philox_bits
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -89,6 +91,15 @@ def test_no_threads_no_launch() -> None:
     device = HostDevice()
     relu(device, X[:0], X[:0])
     assert not device.launched
+
+
+@pytest.mark.parametrize("first", [0, 1, 6, 8])
+def test_random_words_and_dropout_from_any_place_on(first: int) -> None:
+    key = Key(2**40 + 3, 2, layer=5, step=7)
+    bits = HostBackend().random_bits(key._replace(first=first), 9)
+    np.testing.assert_array_equal(bits, philox_bits(key, first + 9)[first:])
+    kept = HostBackend().dropout(np.ones(9), 0.5, key._replace(first=first))[1]
+    np.testing.assert_array_equal(kept, NumpyBackend().dropout(np.ones(first + 9), 0.5, key)[1][first:])
 
 
 # --- products -----------------------------------------------------------------------------------------------

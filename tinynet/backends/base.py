@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinynet.backends.workspace import Workspace
+from tinynet.distributed import WHOLE, Part
 from tinynet.errors import DeviceError
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
@@ -115,7 +116,10 @@ class Backend(ABC):
 
     @abstractmethod
     def random_bits(self, key: Key, count: int) -> Array:
-        """`count` random words, uint32 (count,), as `tinynet.rng.philox_bits` defines them."""
+        """`count` random words, uint32 (count,), as `tinynet.rng.philox_bits` defines them.
+
+        They begin with number `key.first`, here and wherever else words of a key are used.
+        """
 
     @abstractmethod
     def take(self, array: Array, index: Array) -> Array:
@@ -205,9 +209,9 @@ class Backend(ABC):
 
     @abstractmethod
     def batchnorm(
-        self, x: Array, gamma: Array, beta: Array, epsilon: float
+        self, x: Array, gamma: Array, beta: Array, epsilon: float, part: Part = WHOLE
     ) -> tuple[Array, Array, Array, Any]:
-        """Normalise x (M, C) by the batch's own mean and biased variance.
+        """Normalise x (M, C), this `part` of a batch, by the whole batch's mean and biased variance.
 
         Returns (y (M, C), mean (C,), variance (C,), saved).
         """
@@ -219,8 +223,13 @@ class Backend(ABC):
         """y (M, C) normalised by the given (running) mean (C,) and variance (C,)."""
 
     @abstractmethod
-    def batchnorm_backward(self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array) -> Array:
-        """Write dgamma (C,) and dbeta (C,); return dx (M, C) through the batch statistics."""
+    def batchnorm_backward(
+        self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array, part: Part = WHOLE
+    ) -> Array:
+        """Write dgamma (C,) and dbeta (C,) of this `part`; return dx (M, C) through the batch statistics.
+
+        These depend on x in other parts, too: `part.mean` takes both sums over all of the batch for dx.
+        """
 
     @abstractmethod
     def running_average(self, running: Array, batch: Array, keep: float, scale: float) -> None:

@@ -24,6 +24,7 @@ import numpy as np
 from tinynet.backends.base import Backend, Padding, Pair
 from tinynet.backends.numpy_ import NumpyBackend, output_size
 from tinynet.backends.workspace import Memory, Workspace
+from tinynet.distributed import WHOLE, Part
 from tinynet.errors import BackendError
 from tinynet.kernels.cuda.device import CudaDevice, Device
 from tinynet.kernels.cuda.source import C_NAMES
@@ -89,7 +90,7 @@ class CupyBackend(NumpyBackend):
 
     def random_bits(self, key: Key, count: int) -> Array:
         bits = self.memory.own("random bits", (count,), np.dtype(np.uint32))
-        self.device.launch("random_bits", -(-count // 4), bits, count, *self._words(key))
+        self.device.launch("random_bits", _blocks(key, count), bits, count, *self._words(key))
         return bits
 
     def take(self, array: Array, index: Array) -> Array:
@@ -236,8 +237,11 @@ class CupyBackend(NumpyBackend):
     # --- normalisation and regularisation ---------------------------------------------------------------
 
     def batchnorm(
-        self, x: Array, gamma: Array, beta: Array, epsilon: float
+        self, x: Array, gamma: Array, beta: Array, epsilon: float, part: Part = WHOLE
     ) -> tuple[Array, Array, Array, Any]:
+        if part.group.size > 1:
+            self.device.other_work()
+            return super().batchnorm(x, gamma, beta, epsilon, part)
         x = self._contiguous(x)
         (M, C), rows = x.shape, _chunk_rows(len(x))
         means, squares = self._chunk_sums(x, 2)
@@ -263,7 +267,12 @@ class CupyBackend(NumpyBackend):
         )
         return y
 
-    def batchnorm_backward(self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array) -> Array:
+    def batchnorm_backward(
+        self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array, part: Part = WHOLE
+    ) -> Array:
+        if part.group.size > 1:
+            self.device.other_work()
+            return super().batchnorm_backward(dy, saved, gamma, dgamma, dbeta, part)
         x, mean, variance, epsilon = saved
         dy, gamma = self._contiguous(dy), self._contiguous(gamma)
         (M, C), rows = x.shape, _chunk_rows(len(x))
@@ -283,7 +292,7 @@ class CupyBackend(NumpyBackend):
         y = self.memory.own("dropout", x.shape, x.dtype)
         keep = self.memory.own("dropout keep", x.shape, np.dtype(np.bool_))
         settings = (drop_threshold(rate), 1.0 / (1.0 - rate))
-        self.device.launch("dropout", -(-x.size // 4), x, y, keep, x.size, *self._words(key), *settings)
+        self.device.launch("dropout", _blocks(key, x.size), x, y, keep, x.size, *self._words(key), *settings)
         return y, keep
 
     def dropout_backward(self, dy: Array, saved: Any, rate: float) -> Array:
@@ -474,9 +483,9 @@ class CupyBackend(NumpyBackend):
         return result
 
     def _words(self, key: Key) -> tuple[Any, ...]:
-        """The key as kernels take it: seed low, seed high, step, layer, stream."""
+        """The key as kernels take it: seed low, seed high, step, layer, stream, first word."""
         step = key.step if isinstance(key.step, self.xp.ndarray) else key.step & LOW_32
-        words = (key.layer & LOW_32, key.stream & LOW_32)
+        words = (key.layer & LOW_32, key.stream & LOW_32, key.first & LOW_32)
         return (key.seed & LOW_32, (key.seed >> 32) & LOW_32, self._on_device("step", step), *words)
 
     def _contiguous(self, array: Array, dtype: Any = None) -> Array:
@@ -485,6 +494,11 @@ class CupyBackend(NumpyBackend):
             return array
         self.device.other_work()
         return array.astype(dtype or array.dtype, order="C")
+
+
+def _blocks(key: Key, count: int) -> int:
+    """The blocks of four words in which the `count` words from `key.first` on lie."""
+    return -(-(key.first % 4 + count) // 4)
 
 
 def _chunk_rows(rows: int) -> int:

@@ -26,6 +26,7 @@ from tinynet.backends.convolution import WORTH_A_THREAD, Direct, Im2col, packed
 from tinynet.backends.numpy_ import NumpyBackend, output_size
 from tinynet.backends.winograd import Winograd
 from tinynet.backends.workspace import Memory, Workspace, aligned_empty
+from tinynet.distributed import WHOLE, Part
 from tinynet.kernels.cpu import (
     activations,
     augmentation,
@@ -100,9 +101,10 @@ class NumbaBackend(NumpyBackend):
         return buffer
 
     def random_bits(self, key: Key, count: int) -> Array:
-        bits = aligned_empty(count, np.dtype(np.uint32))
-        threads.over(philox.random_bits, count, bits, _words(key), least=LEAST, align=ALIGN)
-        return bits
+        skipped = key.first % 4
+        bits = aligned_empty(skipped + count, np.dtype(np.uint32))
+        threads.over(philox.random_bits, len(bits), bits, _words(key), least=LEAST, align=ALIGN)
+        return bits[skipped:]
 
     def rescale(self, x: Array, scale: float, offset: float, dtype: str) -> Array:
         if x.dtype.char not in NUMBERS:
@@ -119,9 +121,10 @@ class NumbaBackend(NumpyBackend):
 
     def displacement(self, key: Key, shape: Shape, taps: Array, gain: float) -> Array:
         N, H, W = shape
-        bits = self.memory.scratch("noise", (-(-N * 2 * H * W // 4),), np.dtype(np.uint32))
+        skipped, size = key.first % 4, N * 2 * H * W
+        bits = self.memory.scratch("noise", (skipped - (-size // 4),), np.dtype(np.uint32))
         threads.over(philox.random_bits, len(bits), bits, _words(key), least=LEAST // 16, align=ALIGN)
-        noise = bits.view(np.uint8)[: N * 2 * H * W].reshape(N, 2, H, W)
+        noise = bits[skipped:].view(np.uint8)[:size].reshape(N, 2, H, W)
         field = self.memory.own("displacement", noise.shape, np.dtype(np.int32))
         slots = threads.size()
         shape = (slots, augmentation.flat_size(H, W, len(taps) - 1))
@@ -266,14 +269,14 @@ class NumbaBackend(NumpyBackend):
     # --- normalisation and regularisation ---------------------------------------------------------------
 
     def batchnorm(
-        self, x: Array, gamma: Array, beta: Array, epsilon: float
+        self, x: Array, gamma: Array, beta: Array, epsilon: float, part: Part = WHOLE
     ) -> tuple[Array, Array, Array, Any]:
         x = _contiguous(x)
         means, squares = self._in_chunks(normalization.chunk_statistics, x, results=2)
         rows = _chunk_rows(x)
         counts = np.minimum(rows, len(x) - rows * np.arange(len(means)))[:, None]  # the last chunk is shorter
-        mean = (counts * means).sum(axis=0) / len(x)
-        variance = (squares + counts * (means - mean) ** 2).sum(axis=0) / len(x)
+        mean = part.mean((counts * means).sum(axis=0) / len(x))
+        variance = part.mean((squares + counts * (means - mean) ** 2).sum(axis=0) / len(x))
         inverse_std = 1.0 / np.sqrt(variance + epsilon)
         mean, variance = mean.astype(x.dtype), variance.astype(x.dtype)
         y = self._normalized("batchnorm", x, mean, gamma * inverse_std, beta)
@@ -293,7 +296,9 @@ class NumbaBackend(NumpyBackend):
         _over_rows(normalization.normalize, x, y, mean, scale.astype(x.dtype, copy=False), beta, floor)
         return y
 
-    def batchnorm_backward(self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array) -> Array:
+    def batchnorm_backward(
+        self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array, part: Part = WHOLE
+    ) -> Array:
         x, mean, inverse_std = saved
         dy = _contiguous(dy)
         sums, products = (
@@ -302,14 +307,16 @@ class NumbaBackend(NumpyBackend):
         dbeta[...] = sums
         dgamma[...] = products * inverse_std
         scale = gamma * inverse_std
-        slope = -scale * products * inverse_std**2 / len(x)
-        shift = -scale * sums / len(x)
+        slope = -scale * part.mean(products) * inverse_std**2 / len(x)
+        shift = -scale * part.mean(sums) / len(x)
         dx = self.memory.own("batchnorm dx", x.shape, x.dtype)
         per_channel = (a.astype(x.dtype) for a in (scale, slope, shift))
         _over_rows(normalization.normalize_backward, dy, x, dx, mean, *per_channel)
         return dx
 
     def dropout(self, x: Array, rate: float, key: Key) -> tuple[Array, Any]:
+        if key.first % 4:  # the kernel draws whole blocks of words
+            return super().dropout(x, rate, key)
         y = self.memory.own("dropout", x.shape, x.dtype)
         keep = self.memory.own("dropout keep", x.shape, np.dtype(np.bool_))
         scalars = (_words(key), np.int64(drop_threshold(rate)), x.dtype.type(1.0 / (1.0 - rate)))
@@ -572,6 +579,6 @@ def _corner(padding: Padding) -> Pair:
 
 
 def _words(key: Key) -> tuple[np.uint64, ...]:
-    """The key as the kernels take it: seed low, seed high, step, layer, stream."""
-    words = (key.seed, key.seed >> 32, key.step, key.layer, key.stream)
+    """The key as the kernels take it: seed low, seed high, step, layer, stream, first block."""
+    words = (key.seed, key.seed >> 32, key.step, key.layer, key.stream, key.first // 4)
     return tuple(np.uint64(word & LOW_32) for word in words)

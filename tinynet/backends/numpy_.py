@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.backends.base import Backend, Padding, Pair
+from tinynet.distributed import WHOLE, Part
 from tinynet.rng import Key, drop_threshold, philox_bits
 from tinynet.types import Array, Shape
 
@@ -198,11 +199,11 @@ class NumpyBackend(Backend):
     # --- normalisation and regularisation ---------------------------------------------------------------
 
     def batchnorm(
-        self, x: Array, gamma: Array, beta: Array, epsilon: float
+        self, x: Array, gamma: Array, beta: Array, epsilon: float, part: Part = WHOLE
     ) -> tuple[Array, Array, Array, Any]:
-        mean = x.mean(axis=0)
+        mean = part.mean(x.mean(axis=0))
         centred = x - mean
-        variance = (centred * centred).mean(axis=0)
+        variance = part.mean((centred * centred).mean(axis=0))
         inverse_std = 1.0 / self.xp.sqrt(variance + epsilon)
         normalised = centred * inverse_std
         return gamma * normalised + beta, mean, variance, (normalised, inverse_std)
@@ -212,11 +213,14 @@ class NumpyBackend(Backend):
     ) -> Array:
         return gamma * (x - mean) / self.xp.sqrt(variance + epsilon) + beta
 
-    def batchnorm_backward(self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array) -> Array:
+    def batchnorm_backward(
+        self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array, part: Part = WHOLE
+    ) -> Array:
         normalised, inverse_std = saved
         dgamma[...] = (dy * normalised).sum(axis=0)
         dbeta[...] = dy.sum(axis=0)
-        return gamma * inverse_std * (dy - dbeta / len(dy) - normalised * (dgamma / len(dy)))
+        products, sums = part.mean(dgamma), part.mean(dbeta)
+        return gamma * inverse_std * (dy - sums / len(dy) - normalised * (products / len(dy)))
 
     def running_average(self, running: Array, batch: Array, keep: float, scale: float) -> None:
         running *= keep

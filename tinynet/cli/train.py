@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -70,6 +70,9 @@ INTERRUPTED = 130
     help="Seconds between checkpoints within an epoch (there is one at every epoch's end as well).",
 )
 @click.option("--tensorboard", is_flag=True, help="Write a log for TensorBoard, too; needs tensorboardX.")
+@click.option(
+    "--distributed", is_flag=True, help="Train in all the processes that mpiexec has started; needs mpi4py."
+)
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with the run in this folder.")
 def command(
     architecture: str | None,
@@ -77,6 +80,7 @@ def command(
     threads: int | None,
     save_every: float,
     tensorboard: bool,
+    distributed: bool,
     **asked: Any,
 ) -> None:
     """Train ARCHITECTURE: a name (linear, mlp, lenet, kaggle-cnn, cnn) or a TOML file; cnn by default.
@@ -88,6 +92,9 @@ def command(
     is given. For other classes the last dense layer begins anew. What --freeze names does not move, the
     statistics of BatchNorm included.
 
+    With --distributed each process computes its part of every batch, and all learn as one would; those on one
+    machine share its cores.
+
     \b
     Examples:
       tinynet train
@@ -97,43 +104,65 @@ def command(
       tinynet train my.toml --dataset fashion-mnist --out runs/clothes
       tinynet train --from runs/cnn-1 --freeze "conv2d_*" --dataset fashion-mnist
       tinynet train --resume runs/cnn-1
+      mpiexec -n 2 tinynet train mlp --distributed
     """
     from tinynet import extras
+    from tinynet import threads as thread_budget
+    from tinynet.cli.console import console
+    from tinynet.distributed import joined
+
+    if tensorboard:
+        extras.load("tensorboard")
+    with joined(distributed) as group:
+        console.quiet = group.rank > 0
+        click.get_current_context().with_resource(thread_budget.limit(threads or group.threads()))
+        with group.in_turn():  # so that data are downloaded once
+            if resume:
+                run = _resumed(resume, asked["data_dir"], group)
+            else:
+                run = _started(architecture, group, **asked)
+        group.watch(f"go on with: {_how_to_resume(run)}")
+        complete = _train(run, save_every=save_every, tensorboard=tensorboard)
+    if not complete:
+        sys.exit(INTERRUPTED)
+
+
+def _train(run: Any, **how: Any) -> bool:
+    """Train and report; False when it was interrupted. Of several processes only the first reports."""
     from tinynet import threads as thread_budget
     from tinynet.cli.console import TrainingProgress, console
     from tinynet.errors import OutOfMemoryError
 
-    if tensorboard:
-        extras.load("tensorboard")
-    click.get_current_context().with_resource(thread_budget.limit(threads))
-    run = _resumed(resume, asked["data_dir"]) if resume else _started(architecture, **asked)
-    model, trainer = run.trainer.model, run.trainer
+    model, trainer, group = run.trainer.model, run.trainer, run.group
+    processes = f" in each of {group.size} processes" if group.size > 1 else ""
     console.print(
         f"{run.settings.name}: {model.store.count + model.store.state_count:,} parameters, "
         f"{trainer.train.samples:,} training images, {model.backend.name} backend, "
-        f"{thread_budget.size()} threads, into {run.folder}"
+        f"{thread_budget.size()} threads{processes}, into {run.folder}"
     )
     _say_origin(run)
     progress = TrainingProgress()
     try:
-        complete = run.train([progress], save_every=save_every, tensorboard=tensorboard)
+        complete = run.train([progress], **how)
     except OutOfMemoryError:
         _say_kept(run)
         raise
     finally:
         progress.close()
     if not complete:
-        _leave_interrupted(run)
+        return _say_interrupted(run)
     if trainer.state.stopped:
         console.print(f"Stopped early: {trainer.state.stopped}.")
-    try:
-        report = run.finish(threads=thread_budget.size())
-    except KeyboardInterrupt:
-        _leave_interrupted(run)
-    _say_result(run, report)
+    if group.rank == 0:
+        try:
+            report = run.finish(threads=thread_budget.size())
+        except KeyboardInterrupt:
+            return _say_interrupted(run)
+        _say_result(run, report)
+    return True
 
 
-def _started(architecture: str | None, **asked: Any) -> Any:
+def _started(architecture: str | None, group: Any, **asked: Any) -> Any:
     from tinynet import backends, lineage, recipe, runs
     from tinynet.cli.console import load_dataset
 
@@ -161,12 +190,12 @@ def _started(architecture: str | None, **asked: Any) -> Any:
         seed=asked["seed"],
         backend=backend,
         dtype=asked["dtype"],
-        command=shlex.join(["tinynet", *sys.argv[1:]]),
+        command=shlex.join([*group.launcher, "tinynet", *sys.argv[1:]]),
         **choices,
         parent=found.parent if found else None,
         freeze=list(asked["freeze"]),
     )
-    return runs.Run.start(asked["out"] or runs.next_folder(name), settings, dataset)
+    return runs.Run.start(asked["out"] or runs.next_folder(name), settings, dataset, group)
 
 
 def _from_anywhere(asked: str, found: str) -> str:
@@ -176,7 +205,7 @@ def _from_anywhere(asked: str, found: str) -> str:
     return str(Path(asked).resolve()) if Path(asked).exists() else asked
 
 
-def _resumed(folder: Path, data_dir: Path | None) -> Any:
+def _resumed(folder: Path, data_dir: Path | None, group: Any) -> Any:
     from tinynet import backends, runs
     from tinynet.cli.console import load_dataset
 
@@ -184,17 +213,18 @@ def _resumed(folder: Path, data_dir: Path | None) -> Any:
     settings = runs.read_settings(folder)
     backends.get(settings.backend)  # before the data are loaded
     dataset = load_dataset(settings.dataset, data_dir or settings.data_dir)
-    return runs.Run.resume(folder, settings, dataset)
+    return runs.Run.resume(folder, settings, dataset, group)
 
 
 def _refuse_changes(context: click.Context) -> None:
     """A resumed run keeps its recipe, data, seed and backend: to name another one is an error."""
     from click.core import ParameterSource
 
+    kept = ("resume", "threads", "data_dir", "save_every", "tensorboard", "distributed")
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and name not in ("resume", "threads", "data_dir", "save_every", "tensorboard"):
+        if given and name not in kept:
             raise click.UsageError(f"{parameter.get_error_hint(context)} does not go with --resume.")
 
 
@@ -227,18 +257,23 @@ def _say_origin(run: Any) -> None:
         console.print(f"Frozen: {', '.join(run.settings.freeze)}; {store.learning_count:,} parameters learn.")
 
 
-def _leave_interrupted(run: Any) -> NoReturn:
+def _say_interrupted(run: Any) -> bool:
     from tinynet.cli.console import console
 
-    console.print(f"Interrupted and saved. Go on with: tinynet train --resume {run.folder}")
-    sys.exit(INTERRUPTED)
+    console.print(f"Interrupted and saved. Go on with: {_how_to_resume(run)}", soft_wrap=True)
+    return False
+
+
+def _how_to_resume(run: Any) -> str:
+    several = ["--distributed"] if run.group.size > 1 else []
+    return shlex.join([*run.group.launcher, "tinynet", "train", *several, "--resume", str(run.folder)])
 
 
 def _say_kept(run: Any) -> None:
     from tinynet.cli.console import console
 
     if (run.folder / "last.safetensors").exists():
-        console.print(f"The last checkpoint is kept. With more memory: tinynet train --resume {run.folder}")
+        console.print(f"The last checkpoint is kept. With more memory: {_how_to_resume(run)}", soft_wrap=True)
 
 
 def _say_result(run: Any, report: dict[str, Any]) -> None:

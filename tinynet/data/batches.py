@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from tinynet.augmentation import Augmentation
 from tinynet.backends.base import Backend
 from tinynet.backends.workspace import Workspace
+from tinynet.distributed import ALONE, Group, Part
 from tinynet.errors import DataError, NonFiniteError, ShapeError
 from tinynet.rng import Key, Stream, permutation
 from tinynet.types import Array
@@ -18,6 +19,8 @@ class Batches:
     """Samples and targets in their own dtype on the backend's device; a batch is gathered when asked for.
 
     inputs (M, …), targets (M,) class numbers or (M, …) values. The last batch of an epoch may be smaller.
+
+    Of several processes in a `group` each gets its part of every batch.
 
     With an `augmentation` the shuffled images are distorted, anew in every epoch; those `in_order` never are.
     A batch stays valid until the next is asked for.
@@ -30,13 +33,14 @@ class Batches:
         batch_size: int,
         backend: Backend,
         augmentation: Augmentation | None = None,
+        group: Group = ALONE,
     ) -> None:
         check_samples(inputs, targets)
         if augmentation is not None:
             augmentation.check(inputs)
         if batch_size < 1:
             raise DataError("the batch is too small", expected="at least 1 sample", received=batch_size)
-        self.augmentation = augmentation
+        self.augmentation, self.group = augmentation, group
         self.backend = backend.bound_to(Workspace(), "batches")
         self.batch_size = batch_size
         self.samples = len(inputs)
@@ -47,21 +51,31 @@ class Batches:
         """Batches in an epoch."""
         return -(-self.samples // self.batch_size)
 
+    def part(self, number: int) -> Part:
+        """What this process gets of batch `number` (from 0) of an epoch."""
+        return self.group.part(min(self.batch_size, self.samples - number * self.batch_size))
+
     def epoch(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
         """The batches of epoch number `epoch` (from 0) in its shuffled order, from batch `start` on."""
-        order = permutation(Key(seed, Stream.ORDER, step=epoch), self.samples)
-        batches = self._gather(self.backend.asarray(order), start)
+        order = self.backend.asarray(permutation(Key(seed, Stream.ORDER, step=epoch), self.samples))
+        batches = self._gather(order[self._place(number)] for number in range(start, len(self)))
         if self.augmentation is None:
             return batches
         return self._distorted(batches, self.augmentation, seed, epoch, start)
 
     def in_order(self) -> Iterator[tuple[Array, Array]]:
-        """All batches in stored order."""
-        return self._gather(self.backend.asarray(np.arange(self.samples)), 0)
+        """All batches in stored order; of several processes, each has some of the samples."""
+        mine = self.backend.asarray(np.arange(self.group.rank, self.samples, self.group.size))
+        firsts = range(0, len(mine), self.batch_size)
+        return self._gather(mine[first : first + self.batch_size] for first in firsts)
 
-    def _gather(self, order: Array, start: int) -> Iterator[tuple[Array, Array]]:
-        for first in range(start * self.batch_size, self.samples, self.batch_size):
-            index = order[first : first + self.batch_size]
+    def _place(self, number: int) -> slice:
+        """Where in an epoch's order that part of a batch stands."""
+        part, begin = self.part(number), number * self.batch_size
+        return slice(begin + part.first, begin + part.stop)
+
+    def _gather(self, indices: Iterable[Array]) -> Iterator[tuple[Array, Array]]:
+        for index in indices:
             yield self.backend.take(self.inputs, index), self.backend.take(self.targets, index)
 
     def _distorted(
@@ -76,9 +90,10 @@ class Batches:
         key = Key(seed, Stream.AUGMENTATION, step=epoch)
         drawn = augmentation.draw(key, self.samples, (height, width)).on(self.backend)
         for number, (x, targets) in enumerate(batches, start):
-            first = number * self.batch_size
+            place = self._place(number)
             key = Key(seed, Stream.AUGMENTATION, layer=1, step=epoch * len(self) + number)
-            yield augmentation.apply(x, drawn.rows(first, first + len(x)), key, self.backend), targets
+            own, before = drawn.rows(place.start, place.stop), place.start - number * self.batch_size
+            yield augmentation.apply(x, own, key, self.backend, before), targets
 
 
 def check_samples(inputs: Array, targets: Array) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from tinynet.backends.base import Backend, kind_of
+from tinynet.distributed import WHOLE, Part
 from tinynet.errors import ConfigError, DeviceError, DTypeError, ShapeError
 from tinynet.params import Spec, Views
 from tinynet.rng import Key
@@ -24,7 +25,7 @@ class Layer(ABC):
     - `backward(dy, cache)`: given ∂L/∂y, write ∂L/∂θ into `self.grads` and return ∂L/∂x.
 
     The model sets the rest: `name`, the views `params`, `grads` and `state`, the backend's operations `ops`,
-    and whether it is `frozen`.
+    whether it is `frozen`, and of which `part` of a batch the samples are.
     """
 
     name: str = field(default="", init=False, repr=False)
@@ -33,6 +34,8 @@ class Layer(ABC):
     dtype: str = field(default="float32", init=False, repr=False)
     needs_dx: bool = field(default=True, init=False, repr=False)
     """False where nothing before this layer learns: then `backward` need not return ∂L/∂x."""
+    part: Part = field(default=WHOLE, init=False, repr=False)
+    """Which samples of the batch `forward` was given: another process may have the others."""
     frozen: bool = field(default=False, init=False, repr=False)
     """Whether it has parameters and all of them are frozen: then nothing that it keeps may move."""
     param_specs: list[Spec] = field(default_factory=list, init=False, repr=False)

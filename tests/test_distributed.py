@@ -1,0 +1,538 @@
+"""Several processes train one model: the parts of a batch, the sums, and real processes under mpiexec.
+
+Most is shown with threads in the place of processes: all of the group's arithmetic but the sum itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinynet as tn
+from tinynet import checkpoint, recipe, runs, witness
+from tinynet.augmentation import Augmentation
+from tinynet.callbacks import Callback, ReduceOnPlateau
+from tinynet.data import load
+from tinynet.data.batches import Batches
+from tinynet.distributed import ALONE, Group, MpiGroup, Part
+from tinynet.errors import ConfigError, NonFiniteError, RunError
+from tinynet.rng import Key, Stream, uniform
+from tinynet.training import StepEnd, Trainer
+
+IMAGES = (uniform(Key(1, Stream.CHECK), (40, 7, 7, 1)) * 256).astype(np.uint8)
+LABELS = np.arange(40) * 7 % 10
+STRONG = Augmentation(rotation=20, shift=0.1, elastic=1.0, contrast=0.2, erase=0.1)
+BATCH = 13
+"""The fourth batch has one sample: fewer than there are processes."""
+
+
+class Meeting:
+    """Where threads bring what is to be added up."""
+
+    def __init__(self, size: int) -> None:
+        self.everyone = threading.Barrier(size, timeout=30)
+        self.brought: list[Any] = [None] * size
+
+
+class Member(MpiGroup):
+    """A thread in the place of a process."""
+
+    def __init__(self, rank: int, size: int, meeting: Meeting) -> None:
+        self.rank, self.size, self.meeting = rank, size, meeting
+
+    def _add_up(self, *arrays: Any) -> None:
+        self.meeting.brought[self.rank] = [array.copy() for array in arrays]
+        self.meeting.everyone.wait()
+        for array, *terms in zip(arrays, *self.meeting.brought, strict=True):
+            array[...] = sum(terms)
+        self.meeting.everyone.wait()
+
+
+def members(size: int) -> list[Member]:
+    meeting = Meeting(size)
+    return [Member(rank, size, meeting) for rank in range(size)]
+
+
+def in_each(size: int, work: Callable[[Group], Any]) -> list[Any]:
+    """work(group) in each of `size` threads; the results, or what the first of them raised."""
+    with ThreadPoolExecutor(size) as pool:
+        return [future.result() for future in [pool.submit(work, member) for member in members(size)]]
+
+
+# --- parts of a batch ---------------------------------------------------------------------------------------
+
+
+@given(samples=st.integers(1, 300), size=st.integers(1, 40))
+def test_the_parts_are_the_batch_and_their_shares_add_up_to_one(samples: int, size: int) -> None:
+    parts = [member.part(samples) for member in members(size)]
+    counted = [sample for part in parts if part.counts for sample in range(part.first, part.stop)]
+    assert counted == list(range(samples))
+    assert sum(part.share for part in parts) == pytest.approx(1)
+    assert all(part.first < part.stop for part in parts)
+    assert max(part.stop - part.first for part in parts) <= max(-(-samples // size), min(samples, size))
+
+
+def test_parts_of_a_batch_that_cannot_be_divided_evenly() -> None:
+    assert [(p.first, p.stop, p.share) for p in (m.part(7) for m in members(2))] == [
+        (0, 3, 3 / 7),
+        (3, 7, 4 / 7),
+    ]
+
+
+def test_a_batch_of_fewer_samples_than_processes_counts_once() -> None:
+    assert [(p.first, p.stop, p.share) for p in (m.part(2) for m in members(3))] == [
+        (0, 2, 1),
+        (0, 2, 0),
+        (0, 2, 0),
+    ]
+
+
+def test_one_process_alone_has_all_and_leaves_it_as_it_is() -> None:
+    part, array = ALONE.part(9), np.ones(3)
+    assert part == Part(0, 9, 9, ALONE)
+    assert part.share == 1
+    assert part.mean(array) is array
+    assert ALONE.all_reduce(part, array, "loss", "correct") == ("loss", "correct")
+
+
+@pytest.mark.parametrize("augmentation", [None, STRONG])
+def test_the_parts_of_each_batch_are_that_batch(augmentation: Augmentation | None, backend: str) -> None:
+    """Distorted alike, too, even where 7 × 7 pixels before a part took half a random word."""
+
+    def batches(group: Group) -> list[Any]:
+        ops = tn.backends.get(backend)
+        made = Batches(IMAGES, LABELS, BATCH, ops, augmentation, group)
+        return [(ops.to_host(x).copy(), y.copy()) for x, y in made.epoch(seed=3, epoch=2, start=1)]
+
+    whole = batches(ALONE)[:-1]  # the last is smaller than the group
+    for number, (x, y) in enumerate(whole):
+        parts = [batches(member)[number] for member in members(4)]  # the second begins with sample 3
+        np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), x)
+        np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), y)
+        assert all(len(part[1]) < len(y) for part in parts)
+
+
+def test_in_order_each_process_has_samples_of_its_own() -> None:
+    def targets(group: Group) -> list[int]:
+        made = Batches(IMAGES, np.arange(40), 5, tn.backends.get("numpy"), group=group)
+        return [target for _, y in made.in_order() for target in y.tolist()]
+
+    assert targets(ALONE) == list(range(40))
+    assert sorted(target for member in members(3) for target in targets(member)) == list(range(40))
+
+
+@pytest.mark.parametrize("first", [1, 3, 4, 1024 * 5 + 2])
+def test_random_words_from_the_middle(first: int, backend: str) -> None:
+    ops, key = tn.backends.get(backend), Key(5, Stream.DROPOUT, layer=1, step=9)
+    words = ops.to_host(ops.random_bits(key, first + 5000))
+    np.testing.assert_array_equal(
+        ops.to_host(ops.random_bits(key._replace(first=first), 5000)), words[first:]
+    )
+
+
+@pytest.mark.parametrize("features", [8, 9])
+def test_dropout_falls_on_the_same_values_in_parts(features: int, backend: str) -> None:
+    x = np.ones((10, features), np.float32)
+    net = tn.Sequential([tn.Dropout(0.5)], (features,), backend=backend, seed=4)
+    whole = net.backend.to_host(net.forward(x, train=True, step=6)[0]).copy()
+    for member in members(3):
+        part = member.part(10)
+        y, _ = net.forward(x[part.first : part.stop], train=True, step=6, part=part)
+        np.testing.assert_array_equal(net.backend.to_host(y), whole[part.first : part.stop])
+
+
+# --- training, with threads in the place of processes -------------------------------------------------------
+
+
+def layers(*, normalise: bool) -> list[Any]:
+    middle = [tn.BatchNorm(momentum=0.5)] if normalise else []
+    dropped = [tn.ReLU(), tn.Dropout(0.3), tn.Flatten()]
+    return [tn.Rescale(), tn.Conv2D(3, 3, 2), *middle, *dropped, tn.Dense(10, l2=0.01)]
+
+
+def trained(backend: str, group: Group, **options: Any) -> Trainer:
+    normalise = options.pop("normalise", True)
+    net = tn.Sequential(layers(normalise=normalise), (7, 7, 1), backend=backend, dtype="float64", seed=1)
+    settings: dict[str, Any] = {"optimizer": tn.SGD(0.1, momentum=0.9, clip=2.0, decay=0.01)}
+    settings |= {"epochs": 3, "batch_size": BATCH, "augmentation": STRONG}
+    held_out = IMAGES[:9], LABELS[:9]
+    trainer = Trainer(net, (IMAGES, LABELS), validation=held_out, group=group, **(settings | options))
+    trainer.run([ReduceOnPlateau(patience=1, factor=0.5)])
+    return trainer
+
+
+def figures(trainer: Trainer) -> list[float]:
+    return [v for record in trainer.state.history for k, v in record.items() if k != "seconds"]
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_several_processes_learn_as_one_does(size: int, backend: str) -> None:
+    """With BatchNorm, dropout, distortions, an L2 penalty, weight decay, clipping and a plateau's rate."""
+    alone = trained(backend, ALONE)
+    group = in_each(size, lambda member: trained(backend, member))
+    for one in group:
+        for name in ("values", "state"):
+            expected, received = (getattr(t.model.store, name).flat for t in (alone, one))
+            np.testing.assert_allclose(received, expected, rtol=1e-9, atol=1e-11)
+            np.testing.assert_array_equal(received, getattr(group[0].model.store, name).flat)
+        np.testing.assert_allclose(figures(one), figures(alone), rtol=1e-9)
+
+
+def test_adam_and_averaged_weights(backend: str) -> None:
+    """Adam divides by the root of v: where gradients are near 0 the rounding of their sum shows."""
+    options = {"optimizer": tn.Adam(0.01), "average": 0.9, "normalise": False}
+    alone = trained(backend, ALONE, **options | {"optimizer": tn.Adam(0.01)})
+    one, _ = in_each(2, lambda member: trained(backend, member, **options | {"optimizer": tn.Adam(0.01)}))
+    np.testing.assert_allclose(one.model.store.values.flat, alone.model.store.values.flat, atol=1e-7)
+
+
+def test_recorded_steps() -> None:
+    """What is recorded is the gradient of a part; the sum stands between it and the optimiser's step."""
+
+    def train(group: Group) -> Trainer:
+        stack = [tn.Rescale(), tn.Flatten(), tn.Dense(8), tn.ReLU(), tn.Dense(10)]
+        net = tn.Sequential(stack, (7, 7, 1), backend="numba", dtype="float64", seed=1)
+        assert net.is_recordable("train")
+        trainer = Trainer(
+            net, (IMAGES, LABELS), optimizer=tn.SGD(0.1), epochs=4, batch_size=BATCH, group=group
+        )
+        trainer.run()
+        return trainer
+
+    alone = train(ALONE)
+    for one in in_each(2, train):
+        np.testing.assert_allclose(one.model.store.values.flat, alone.model.store.values.flat, rtol=1e-10)
+
+
+def test_frozen_weights_stay_and_the_others_learn() -> None:
+    def train(group: Group) -> Trainer:
+        net = tn.Sequential(layers(normalise=True), (7, 7, 1), backend="numpy", freeze=["conv2d_1"])
+        Trainer(net, (IMAGES, LABELS), epochs=1, batch_size=BATCH, group=group).run()
+        return net
+
+    before = tn.Sequential(layers(normalise=True), (7, 7, 1), backend="numpy").store.values.views
+    for net in in_each(2, train):
+        after = net.store.values.views
+        np.testing.assert_array_equal(after["conv2d_1.W"], before["conv2d_1.W"])
+        assert (after["dense_1.W"] != before["dense_1.W"]).any()
+
+
+class InterruptedIn(Callback):
+    """A signal comes to one process alone, while it hears of a step."""
+
+    def __init__(self, rank: int, step: int) -> None:
+        self.rank, self.step = rank, step
+
+    def on_step(self, trainer: Trainer, event: StepEnd) -> None:
+        if (trainer.group.rank, event.step) == (self.rank, self.step):
+            trainer._interrupted = True
+
+
+@pytest.mark.parametrize("step", [5, 8])
+def test_a_signal_to_one_process_stops_all_after_the_same_step(step: int) -> None:
+    def train(group: Group) -> tuple[int, str | None]:
+        net = tn.Sequential([tn.Rescale(), tn.Flatten(), tn.Dense(10)], (7, 7, 1), backend="numpy")
+        trainer = Trainer(net, (IMAGES, LABELS), epochs=2, batch_size=10, group=group)
+        trainer.run([InterruptedIn(rank=1, step=step)])
+        return trainer.state.step, trainer.state.stopped
+
+    assert in_each(3, train) == [(step, "interrupted")] * 3
+
+
+def test_a_nan_in_one_part_ends_all_together() -> None:
+    class Poison(Callback):
+        def on_step(self, trainer: Trainer, event: StepEnd) -> None:
+            if trainer.group.rank == 1:
+                trainer.model.store.values.flat[0] = np.nan
+
+    def train(group: Group) -> str:
+        net = tn.Sequential(layers(normalise=True), (7, 7, 1), backend="numpy")
+        with pytest.raises(NonFiniteError) as caught:
+            Trainer(net, (IMAGES, LABELS), epochs=2, batch_size=10, group=group).run([Poison()])
+        return str(caught.value)
+
+    first, second = in_each(2, train)
+    assert first.splitlines()[0] == second.splitlines()[0] == "training stopped: the loss is nan at step 1"
+
+
+def test_a_batch_with_no_sample_for_some_process() -> None:
+    net = tn.Sequential([tn.Flatten(), tn.Dense(10)], (7, 7, 1), backend="numpy")
+    with pytest.raises(ConfigError, match="at least 3"):
+        Trainer(net, (IMAGES, LABELS), batch_size=2, group=members(3)[0])
+
+
+def test_processes_that_begin_with_other_data_are_refused(tmp_path: Path) -> None:
+    plan = recipe.from_table(tomllib.loads(LONGER)).as_table()
+
+    def begin(group: Group) -> None:
+        settings = runs.Settings("x", plan, "sample", None, "", 0, "numpy", "float32", "")
+        data = dataclasses.replace(load("sample"), sha256=f"of {group.rank}")
+        run = runs.Run.start(tmp_path / "run", settings, data, group)
+        with pytest.raises(RunError, match="the processes do not begin alike"):
+            run.train()
+
+    in_each(2, begin)
+
+
+# --- the witness --------------------------------------------------------------------------------------------
+
+linux = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux tells when a process has ended")
+
+
+@linux
+def test_the_witness_says_who_was_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    watching = witness.start({0: os.getpid(), 7: sleeper.pid}, "go on somehow")
+    sleeper.kill()
+    sleeper.wait()
+    assert watching is not None
+    assert watching.wait(30) == witness.LOST
+    witness.dismiss(watching)  # too late, which does no harm
+    assert f"Lost: process 7 (id {sleeper.pid}). That ends the run; go on somehow" in capfd.readouterr().err
+
+
+@linux
+def test_a_dismissed_witness_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    watching = witness.start({0: os.getpid()}, "")
+    assert watching is not None
+    witness.dismiss(watching)
+    assert watching.returncode == 0
+    assert capfd.readouterr().err == ""
+
+
+# --- real processes -----------------------------------------------------------------------------------------
+
+RECIPE = """
+layers = [
+  { type = "Rescale" },
+  { type = "Conv2D", filters = 4, kernel = 5, stride = 3 },
+  { type = "BatchNorm" },
+  { type = "ReLU" },
+  { type = "Dropout", rate = 0.2 },
+  { type = "Flatten" },
+  { type = "Dense", units = 10, l2 = 0.001 },
+]
+[training]
+epochs = 2
+batch_size = 33
+samples = 400
+validation = 0.1
+optimizer = { type = "SGD", learning_rate = 0.05, momentum = 0.9 }
+augmentation = { rotation = 10, shift = 0.1, elastic = 1 }
+"""
+LONGER = """
+layers = [
+  { type = "Rescale" },
+  { type = "Flatten" },
+  { type = "Dropout", rate = 0.2 },
+  { type = "Dense", units = 10 },
+]
+[training]
+epochs = 30
+batch_size = 50
+samples = 500
+validation = 0.2
+early_stopping = { patience = 30 }
+"""
+MPIEXEC = shutil.which(
+    "mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+)
+TIMEOUT = 120.0
+TRAIN = [sys.executable, "-m", "tinynet", "train"]
+TOGETHER = [str(MPIEXEC), "-n", "2", *TRAIN, "--distributed"]
+
+mpi = pytest.mark.skipif(
+    MPIEXEC is None or importlib.util.find_spec("mpi4py") is None,
+    reason="no mpiexec or no mpi4py: pip install -e '.[mpi]'",
+)
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    command = [str(argument) for argument in arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def end_of(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What it has said by its end, on both ways."""
+    try:
+        return process.communicate(timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # mpiexec sees to the others
+        process.communicate(timeout=TIMEOUT)
+        raise
+
+
+def said_by(*arguments: object) -> str:
+    """What a command says that ends well."""
+    process = start(*arguments)
+    out, err = end_of(process)
+    assert process.returncode == 0, out + err
+    return out
+
+
+def said_by_failing(*arguments: object) -> str:
+    """What a command complains of that does not; its code may be that of a process killed by mpiexec."""
+    process = start(*arguments)
+    out, err = end_of(process)
+    assert process.returncode != 0, out + err
+    return err
+
+
+def weights(folder: Path) -> tuple[Any, Any]:
+    store = checkpoint.load_model(folder / "model.safetensors", backend="numpy").model.store
+    return store.values.flat, store.state.flat
+
+
+@pytest.fixture(scope="module")
+def recipes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recipes")
+    (folder / "tiny.toml").write_text(RECIPE)
+    (folder / "longer.toml").write_text(LONGER)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def longer(recipes: Path) -> list[object]:
+    return [recipes / "longer.toml", "--dataset", "sample", "--backend", "numpy"]
+
+
+@pytest.fixture(scope="module")
+def whole(longer: list[object], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of two processes that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    said_by(*TOGETHER, *longer, "--out", folder)
+    return folder
+
+
+@mpi
+def test_two_processes_end_where_one_does(recipes: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "two"
+    options = [recipes / "tiny.toml", "--dataset", "sample", "--dtype", "float64", "--backend", "numba"]
+    said = said_by(*TOGETHER, *options, "--out", folder)
+    said_by(*TRAIN, *options, "--out", tmp_path / "one")
+    for received, expected in zip(weights(folder), weights(tmp_path / "one"), strict=True):
+        np.testing.assert_allclose(received, expected, rtol=1e-8, atol=1e-10)
+    assert said.count("epoch 2/2") == said.count("Test accuracy") == 1
+    assert "in each of 2 processes" in " ".join(said.split())
+    report = json.loads((folder / "report.json").read_text())
+    assert report["facts"]["processes"] == 2
+    assert report["facts"]["command"].startswith("mpiexec -n 2 ")
+    assert {path.name for path in folder.iterdir()} == {path.name for path in (tmp_path / "one").iterdir()}
+
+
+def process_of(rank: int, folder: Path) -> int:
+    """The process id of a rank, by what mpiexec told it."""
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            command, variables = (place / "cmdline").read_text(), (place / "environ").read_text()
+        except OSError:
+            continue
+        if str(folder) in command and f"PMI_RANK={rank}" in variables.split("\0"):
+            return int(place.name)
+    raise AssertionError(f"there is no process of rank {rank}")
+
+
+def until_saved(folder: Path) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not (folder / "last.safetensors").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@mpi
+@linux
+def test_a_lost_process_ends_the_run_with_a_message_and_a_checkpoint(
+    whole: Path, longer: list[object], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    process = start(*TOGETHER, *longer, "--out", folder, "--save-every", 0)
+    until_saved(folder)
+    lost = process_of(1, folder)
+    os.kill(lost, signal.SIGKILL)
+    _, err = end_of(process)
+    assert process.returncode != 0
+    assert "Lost: process" in err
+    assert f"process 1 (id {lost})" in err
+    assert f"mpiexec -n 2 tinynet train --distributed --resume {folder}" in err
+    assert not (folder / "model.safetensors").exists()
+
+    shutil.copytree(folder, tmp_path / "alone")
+    said_by(*TOGETHER, "--resume", folder)
+    for received, expected in zip(weights(folder), weights(whole), strict=True):
+        np.testing.assert_array_equal(received, expected)
+    said_by(*TRAIN, "--resume", tmp_path / "alone")
+    for received, expected in zip(weights(tmp_path / "alone"), weights(whole), strict=True):
+        np.testing.assert_allclose(received, expected, atol=1e-5)
+
+
+@mpi
+def test_ctrl_c_saves_and_says_how_to_go_on(longer: list[object], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(*TOGETHER, *longer, "--out", folder, "--save-every", 0, "--epochs", 999)
+    until_saved(folder)
+    process.send_signal(signal.SIGINT)
+    out, err = end_of(process)
+    assert process.returncode == 130, err
+    assert f"Go on with: mpiexec -n 2 tinynet train --distributed --resume {folder}" in out
+    end = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
+    assert (end["event"], end["stopped"]) == ("end", "interrupted")
+
+
+@mpi
+def test_what_went_wrong_everywhere_is_said_once(longer: list[object], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    err = said_by_failing(*TOGETHER, *longer, "--out", tmp_path)
+    assert err.count("is not empty") == 1
+
+
+@mpi
+def test_a_process_that_fails_alone_says_so_and_ends_the_others() -> None:
+    program = (
+        "from tinynet import distributed as d\n"
+        "with d.joined() as g:\n g.watch(''); 1 / (1 - g.rank); g.any(True)"
+    )
+    err = said_by_failing(MPIEXEC, "-n", 2, sys.executable, "-c", program)
+    assert "Process 1 of 2 failed:" in err
+    assert "ZeroDivisionError" in err
+
+
+@mpi
+def test_no_process_waits_for_ever() -> None:
+    program = (
+        "import time; from tinynet import distributed as d; d.PATIENCE = 0.5\n"
+        "with d.joined() as g:\n time.sleep(30 * g.rank); g.any(True)"
+    )
+    err = said_by_failing(MPIEXEC, "-n", 2, sys.executable, "-c", program)
+    assert "process 0 of 2 waited for the others in vain" in err
+
+
+@mpi
+def test_without_mpiexec(longer: list[object], tmp_path: Path) -> None:
+    err = said_by_failing(*TRAIN, "--distributed", *longer, "--out", tmp_path / "run")
+    assert "found no other process" in err
+    assert "mpiexec -n 2 tinynet train --distributed" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_mpi4py(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[mpi\]'"):
+        MpiGroup()

@@ -1,0 +1,69 @@
+"""A small process beside the first of several that train together: it says so when one of them is lost.
+
+mpiexec ends them all when one dies, at once, so none of them could say it. What `start` starts is this file
+as a script, without the rest of tinynet. It looks on until it is dismissed, or until one of them has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+
+DISMISSED = b"."
+LOST = 3
+"""The exit code once a process is lost."""
+
+
+def start(processes: Mapping[int, int], advice: str) -> subprocess.Popen[bytes] | None:
+    """A witness of `processes` on this machine, ids by rank; None where it could not see them end.
+
+    A session of its own keeps it from being ended with them.
+    """
+    try:
+        os.close(os.pidfd_open(os.getpid()))  # Linux has it
+    except (AttributeError, OSError):
+        return None
+    command = [sys.executable, "-I", "-S", __file__, json.dumps([list(processes.items()), advice])]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+
+
+def dismiss(witness: subprocess.Popen[bytes]) -> None:
+    """Have it end without a word."""
+    with suppress(BrokenPipeError):  # it may have ended already
+        witness.communicate(DISMISSED)
+
+
+def look_on(processes: Mapping[int, int]) -> list[int]:
+    """Wait for a process to end; return its rank, or those of several. None have after a dismissal."""
+    ends = {}
+    for rank, number in processes.items():
+        try:
+            ends[os.pidfd_open(number)] = rank  # readable when it has ended
+        except ProcessLookupError:
+            return [rank]
+    order = sys.stdin.fileno()  # closed when the first process ends
+    ready, _, _ = select.select([order, *ends], [], [])
+    if order in ready and os.read(order, 1) == DISMISSED:
+        return []
+    return sorted(ends[end] for end in ready if end in ends) or [0]
+
+
+def main() -> int:
+    """Look on; the exit code."""
+    pairs, advice = json.loads(sys.argv[1])
+    processes = dict(pairs)
+    lost = look_on(processes)
+    if not lost:
+        return 0
+    names = ", ".join(f"process {rank} (id {processes[rank]})" for rank in lost)
+    print(f"Lost: {names}. That ends the run; {advice}", file=sys.stderr, flush=True)
+    return LOST
+
+
+if __name__ == "__main__":
+    sys.exit(main())
