@@ -44,6 +44,8 @@ class Batches:
         self.backend = backend.bound_to(Workspace(), "batches")
         self.batch_size = batch_size
         self.samples = len(inputs)
+        self._part = group.part(batch_size)
+        self._last_part = group.part(self.samples - (len(self) - 1) * batch_size)
         self.inputs = backend.asarray(inputs)
         self.targets = backend.asarray(targets.astype(np.int64) if targets.dtype.kind in "iu" else targets)
 
@@ -53,7 +55,7 @@ class Batches:
 
     def part(self, number: int) -> Part:
         """What this process gets of batch `number` (from 0) of an epoch."""
-        return self.group.part(min(self.batch_size, self.samples - number * self.batch_size))
+        return self._last_part if number == len(self) - 1 else self._part
 
     def epoch(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
         """The batches of epoch number `epoch` (from 0) in its shuffled order, from batch `start` on."""
