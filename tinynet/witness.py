@@ -46,11 +46,13 @@ def look_on(processes: Mapping[int, int]) -> list[int]:
             ends[os.pidfd_open(number)] = rank  # readable when it has ended
         except ProcessLookupError:
             return [rank]
-    order = sys.stdin.fileno()  # closed when the first process ends
+    order = sys.stdin.fileno()
     ready, _, _ = select.select([order, *ends], [], [])
-    if order in ready and os.read(order, 1) == DISMISSED:
-        return []
-    return sorted(ends[end] for end in ready if end in ends) or [0]
+    if ready == [order]:
+        if os.read(order, 1) == DISMISSED:
+            return []
+        ready, _, _ = select.select(ends, [], [])  # closed, as the first process is ending: perhaps not alone
+    return sorted(ends[end] for end in ready if end in ends)
 
 
 def main() -> int:
