@@ -20,6 +20,7 @@ EXTRAS = {
     "classical": ("scikit-learn", "fit the classical models"),
     "tune": ("optuna", "search good settings"),
     "tensorboard": ("tensorboardX", "write logs for TensorBoard"),
+    "mpi": ("mpi4py", "train in several processes"),
     "notebooks": ("ipykernel", "run the notebooks"),
     "test": ("pytest", "run the tests"),
     "torch": ("torch", "compare with PyTorch in the tests"),
