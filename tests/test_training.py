@@ -529,7 +529,8 @@ def _start(seconds_at_the_end: float) -> subprocess.Popen[str]:
 def test_a_signal_ends_training_in_order(number: signal.Signals) -> None:
     process = _start(0)
     process.send_signal(number)
-    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     out, err = process.stdout.read(), process.stderr.read()  # `communicate` misses what readline read ahead
     assert process.wait(timeout=30) == 0, err
     *_, last_step, end, left = ["step 1", *out.splitlines()]
