@@ -227,7 +227,7 @@ def main(
         settings = Settings(Path(name), rounds, seconds, lost, count)
         write_data(settings.folder, train.images, train.labels)
         for net in {row.net for row in plan}:
-            write_net(settings.folder, net, recipe.load(net))
+            write_net(settings.folder, net, recipe.load(net, reference=True))
         versions = {c.file.stem.strip("_"): about(c, plan[0].net, settings) for c in (ours, *contenders)}
         report = {
             "date": date,

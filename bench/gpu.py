@@ -360,7 +360,7 @@ def main(
         write_data(settings.folder, images.train.images, images.train.labels)
         nets = list(dict.fromkeys(row.net for row in plan))
         for net in nets:
-            write_net(settings.folder, net, recipe.load(net))
+            write_net(settings.folder, net, recipe.load(net, reference=True))
         asked = {"date": date, "backend": backend, "race": name, "goal": goal, "seeds": seeds}
         versions = versions_of(contenders, nets[0], settings)
         here = {

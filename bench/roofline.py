@@ -268,7 +268,7 @@ class Inference(NamedTuple):
 
 def measure_inference(net: str, batch: int, times: int) -> Inference:
     """The median over `times` predictions of one batch of noise."""
-    model = Sequential.from_config(recipe.load(net).as_table(), backend="numba")
+    model = Sequential.from_config(recipe.load(net, reference=True).as_table(), backend="numba")
     images = np.random.default_rng(0).integers(0, 256, (batch, *model.input_shape), np.uint8)
     model.pack()
     taken = []
@@ -307,7 +307,7 @@ def seconds_of_steps(trainer: Trainer) -> list[float]:
 
 def make_trainer(net: str, batch: int, steps: int, record: bool, on: str = "numba") -> Trainer:
     """Ready for an epoch of `steps` batches of noise; operations can be watched if nothing is recorded."""
-    plan = recipe.load(net)
+    plan = recipe.load(net, reference=True)
     backend = backends.get(on)
     backend.can_record = record
     model = Sequential.from_config(plan.as_table(), backend=backend)

@@ -1,8 +1,9 @@
 """The reference systems, run here: the same nets by their settings and by ours, beside their figures.
 
 R1 to R3 are nets, each trained with several seeds; a goal is for the mean of their test accuracies. (R4 is
-`tinynet.classical`.) Every run is a folder of its own, with a submission as Kaggle takes them; so what was
-interrupted goes on, and what is there already is not run again.
+`tinynet.classical`.) "best" is a net of our own, beside what is known of single nets. Every run is a folder
+of its own, with a submission as Kaggle takes them; so what was interrupted goes on, and what is there already
+is not run again.
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ SYSTEMS = {
         "Kaggle CNN",
         "held-out 99.30 %, best validation 99.45 %, Kaggle 99.385 %; 4,451 s for 20 epochs",
         (Entry("kaggle-cnn", True, 1), Entry("kaggle-cnn", False, 3, 0.9945)),
+    ),
+    "best": System(
+        "the best single net",
+        "a mean of 99.641 ± 0.047 % over 1,500 CNNs trained with augmentation",
+        (Entry("best", False, 5, 0.9965),),
     ),
 }
 

@@ -60,7 +60,7 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
         settings = harness.Settings(Path(name), rounds, seconds=0.3, most_lost=0.05, threads=count)
         samples = harness.write_digits(settings.folder)
         for net in {row.net for row in plan}:
-            harness.write_net(settings.folder, net, recipe.load(net))
+            harness.write_net(settings.folder, net, recipe.load(net, reference=True))
         report = {
             "date": str(datetime.date.today()),
             "machine": harness.machine(),
