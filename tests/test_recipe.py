@@ -135,7 +135,7 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(ConfigError, match="UTF-8"):
         recipe.load(str(tmp_path / "latin.toml"))
     with pytest.raises(
-        ConfigError, match=r"unknown architecture\n  expected: cnn, .*\.toml file\n.*'resnet'"
+        ConfigError, match=r"unknown architecture\n  expected: best, cnn, .*\.toml file\n.*'resnet'"
     ):
         recipe.load("resnet")
 
