@@ -527,12 +527,12 @@ def _start(seconds_at_the_end: float) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_training_in_order(number: signal.Signals) -> None:
-    process = _start(0)
-    process.send_signal(number)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    out, err = process.stdout.read(), process.stderr.read()  # `communicate` misses what readline read ahead
-    assert process.wait(timeout=30) == 0, err
+    with _start(0) as process:
+        process.send_signal(number)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        out, err = process.stdout.read(), process.stderr.read()  # `communicate` misses what was read ahead
+    assert process.returncode == 0, err
     *_, last_step, end, left = ["step 1", *out.splitlines()]
     assert end == f"end {last_step.removeprefix('step ')} interrupted"
     assert left == "left in order"
