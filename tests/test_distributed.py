@@ -120,7 +120,9 @@ def test_the_parts_of_each_batch_are_that_batch(augmentation: Augmentation | Non
     def batches(group: Group) -> list[Any]:
         ops = tn.backends.get(backend)
         made = Batches(IMAGES, LABELS, BATCH, ops, augmentation, group)
-        return [(ops.to_host(x).copy(), y.copy()) for x, y in made.epoch(seed=3, epoch=2, start=1)]
+        return [
+            (ops.to_host(x).copy(), ops.to_host(y).copy()) for x, y in made.epoch(seed=3, epoch=2, start=1)
+        ]
 
     whole = batches(ALONE)[:-1]  # the last is smaller than the group
     for number, (x, y) in enumerate(whole):
@@ -150,8 +152,8 @@ def test_random_words_from_the_middle(first: int, backend: str) -> None:
 
 @pytest.mark.parametrize("features", [8, 9])
 def test_dropout_falls_on_the_same_values_in_parts(features: int, backend: str) -> None:
-    x = np.ones((10, features), np.float32)
     net = tn.Sequential([tn.Dropout(0.5)], (features,), backend=backend, seed=4)
+    x = net.backend.asarray(np.ones((10, features), np.float32))
     whole = net.backend.to_host(net.forward(x, train=True, step=6)[0]).copy()
     for member in members(3):
         part = member.part(10)
@@ -179,6 +181,11 @@ def trained(backend: str, group: Group, **options: Any) -> Trainer:
     return trainer
 
 
+def flat(trainer: Trainer, name: str) -> np.ndarray:
+    """A flat buffer of the model's, "values" or "state"."""
+    return trainer.model.backend.to_host(getattr(trainer.model.store, name).flat)
+
+
 def figures(trainer: Trainer) -> list[float]:
     return [v for record in trainer.state.history for k, v in record.items() if k != "seconds"]
 
@@ -190,9 +197,8 @@ def test_several_processes_learn_as_one_does(size: int, backend: str) -> None:
     group = in_each(size, lambda member: trained(backend, member))
     for one in group:
         for name in ("values", "state"):
-            expected, received = (getattr(t.model.store, name).flat for t in (alone, one))
-            np.testing.assert_allclose(received, expected, rtol=1e-9, atol=1e-11)
-            np.testing.assert_array_equal(received, getattr(group[0].model.store, name).flat)
+            np.testing.assert_allclose(flat(one, name), flat(alone, name), rtol=1e-9, atol=1e-11)
+            np.testing.assert_array_equal(flat(one, name), flat(group[0], name))
         np.testing.assert_allclose(figures(one), figures(alone), rtol=1e-9)
 
 
@@ -201,7 +207,7 @@ def test_adam_and_averaged_weights(backend: str) -> None:
     options = {"optimizer": tn.Adam(0.01), "average": 0.9, "normalise": False}
     alone = trained(backend, ALONE, **options | {"optimizer": tn.Adam(0.01)})
     one, _ = in_each(2, lambda member: trained(backend, member, **options | {"optimizer": tn.Adam(0.01)}))
-    np.testing.assert_allclose(one.model.store.values.flat, alone.model.store.values.flat, atol=1e-7)
+    np.testing.assert_allclose(flat(one, "values"), flat(alone, "values"), atol=1e-7)
 
 
 def test_recorded_steps() -> None:
@@ -219,7 +225,7 @@ def test_recorded_steps() -> None:
 
     alone = train(ALONE)
     for one in in_each(2, train):
-        np.testing.assert_allclose(one.model.store.values.flat, alone.model.store.values.flat, rtol=1e-10)
+        np.testing.assert_allclose(flat(one, "values"), flat(alone, "values"), rtol=1e-10)
 
 
 def test_frozen_weights_stay_and_the_others_learn() -> None:
