@@ -83,7 +83,7 @@ def command(
     distributed: bool,
     **asked: Any,
 ) -> None:
-    """Train ARCHITECTURE: a name (linear, mlp, lenet, kaggle-cnn, cnn) or a TOML file; cnn by default.
+    """Train ARCHITECTURE: a name (linear, mlp, lenet, cnn, best, kaggle-cnn) or a TOML file; cnn by default.
 
     What is not given comes from the architecture's recipe. The run's folder gets the configuration, the log,
     checkpoints, predictions, plots and a report. Ctrl-C saves and says how to go on.
