@@ -316,6 +316,18 @@ def test_the_witness_says_who_was_lost(capfd: pytest.CaptureFixture[str]) -> Non
 
 
 @linux
+def test_the_witness_knows_a_process_on_its_way_out() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    assert not witness.is_ending(child.pid)
+    assert child.stdin is not None
+    child.stdin.close()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert witness.is_ending(child.pid)  # not yet waited for
+    child.wait()
+    assert witness.is_ending(child.pid)  # gone
+
+
+@linux
 def test_a_dismissed_witness_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     watching = witness.start({0: os.getpid()}, "")
     assert watching is not None

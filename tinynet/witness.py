@@ -13,10 +13,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 
 DISMISSED = b"."
 LOST = 3
 """The exit code once a process is lost."""
+EXITING = 4
+"""The flag of a process on its way out: PF_EXITING in Linux's include/linux/sched.h."""
 
 
 def start(processes: Mapping[int, int], advice: str) -> subprocess.Popen[bytes] | None:
@@ -52,7 +55,19 @@ def look_on(processes: Mapping[int, int]) -> list[int]:
         if os.read(order, 1) == DISMISSED:
             return []
         ready, _, _ = select.select(ends, [], [])  # closed, as the first process is ending: perhaps not alone
-    return sorted(ends[end] for end in ready if end in ends)
+    return sorted(rank for end, rank in ends.items() if end in ready or is_ending(processes[rank]))
+
+
+def is_ending(number: int) -> bool:
+    """Whether a process has ended or is on its way out.
+
+    mpiexec may see a process's pipes close, and end the others, before the kernel has quite ended the first.
+    """
+    try:
+        after_name = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return bool(int(after_name.split()[6]) & EXITING)
 
 
 def main() -> int:

@@ -39,7 +39,7 @@ LIVE = (*FINISHED, TrialState.RUNNING)
 LARGEST_GRID = 10_000
 PREFIX = "tinynet "
 """A study is named by this and what it searches, so that to create it says all in one step."""
-PATIENCE = 30.0
+PATIENCE = 10.0
 """Seconds to wait for a lock, which a process holds for milliseconds."""
 
 
