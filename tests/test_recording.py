@@ -98,6 +98,49 @@ def test_every_layer_that_is_recorded_in_training_was_tried_above() -> None:
     assert {kind for kind in LAYERS.values() if "train" in kind.recordable} == tried
 
 
+@dataclass(eq=False)
+class ShiftedDense(L.Dense):
+    """A user's layer that inherits from one that may be recorded and rectified, and computes otherwise."""
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:
+        y, cache = super().forward(x, train=train, key=key)
+        return y - 0.1, cache
+
+
+@dataclass(eq=False)
+class DoubledLoss(SoftmaxCrossEntropy):
+    def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
+        loss, cache = super().forward(outputs, targets)
+        return 2 * loss, 2 * cache
+
+
+class DoubledModel(tn.Sequential):
+    def forward(self, x: Array, **settings: Any) -> tuple[Array, Any]:
+        outputs, tape = super().forward(x, **settings)
+        return 2 * outputs, tape
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer", "loss"),
+    [
+        (tn.Sequential, ShiftedDense, SoftmaxCrossEntropy),
+        (tn.Sequential, L.Dense, DoubledLoss),
+        (DoubledModel, L.Dense, SoftmaxCrossEntropy),
+    ],
+)
+def test_what_computes_otherwise_than_what_it_inherits_from_is_not_recorded(
+    kind: type[tn.Sequential], layer: type[L.Dense], loss: type[Loss]
+) -> None:
+    def figures(backend: str) -> tuple[list[float], Any]:
+        net = [L.Rescale(), L.Flatten(), layer(20), L.ReLU(), L.Dense(10)]
+        model = kind(net, IMAGES.shape[1:], backend=backend, dtype="float64")
+        run = tn.Trainer(model, (IMAGES, LABELS), loss=loss(), epochs=3, batch_size=8)
+        return [record["loss"] for record in run.run()], model.predict(IMAGES, batch_size=8)
+
+    for received, expected in zip(figures("numba"), figures("numpy"), strict=True):
+        np.testing.assert_allclose(received, expected, rtol=1e-10)
+
+
 def test_recorded_steps_with_scores_for_a_loss() -> None:
     net = [L.Rescale(), L.Flatten(), L.Dense(10), L.Sigmoid()]
     expected = trained([*net], CrossEntropy(), "float32", record=False)

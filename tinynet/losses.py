@@ -26,7 +26,7 @@ class Loss(ABC):
     ops: Backend = field(init=False, repr=False)
 
     recordable: ClassVar[bool] = False
-    """Whether both passes are operations of `ops` and no other arithmetic (see `layers.base.Layer`)."""
+    """Whether both passes are operations of `ops` and no other arithmetic; a subclass says so anew."""
 
     def start(self, model: Sequential) -> None:
         """Compute where `model` computes."""

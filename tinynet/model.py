@@ -133,10 +133,10 @@ class Sequential:
             shape = layer.output_shape = layer.build(shape)
         self.output_shape = shape
         self._widths = [math.prod(layer.input_shape) for layer in self.layers]
-        for before, layer in pairwise(self.layers):
-            if isinstance(layer, ReLU) and isinstance(before, Dense | Conv2D | BatchNorm):
+        for before, layer in pairwise(self.layers):  # these very classes: a subclass may compute otherwise
+            if type(layer) is ReLU and type(before) in (Dense, Conv2D, BatchNorm):
                 layer.ops.fuse_relu(before.ops)
-            if isinstance(layer, MaxPool2D) and isinstance(before, ReLU):
+            if type(layer) is MaxPool2D and type(before) is ReLU:
                 layer.ops.fuse_max_pool(before.ops)
 
     def _matching(self, patterns: Sequence[str]) -> set[str]:
@@ -275,8 +275,8 @@ class Sequential:
             self._infer.forget()
 
     def is_recordable(self, phase: str) -> bool:
-        """Whether every layer is, in that phase: see `Layer.recordable`."""
-        return all(layer.is_recordable(phase) for layer in self.layers)
+        """Whether every layer is, in that phase: see `Layer.recordable`. A subclass may compute otherwise."""
+        return type(self) is Sequential and all(layer.is_recordable(phase) for layer in self.layers)
 
     def as_input(self, x: Array) -> Array:
         """x as `forward` takes it: other floating dtypes are cast, integers stay for Rescale to scale."""

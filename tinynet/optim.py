@@ -34,7 +34,7 @@ class Optimizer(ABC):
     ops: Backend = field(init=False, repr=False)
 
     recordable: ClassVar[bool] = False
-    """Whether `update` is operations of `ops` and no other arithmetic (see `layers.base.Layer`)."""
+    """Whether `update` is operations of `ops` and no other arithmetic; a subclass says so anew."""
     averages: ClassVar[tuple[str, ...]] = ("m", "v")
     """Names of the running averages, each as long as what learns."""
 
@@ -144,6 +144,8 @@ class AdamW(Adam):
     """
 
     decay: float = 0.01
+
+    recordable = True
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__: kind for kind in (SGD, Adam, AdamW)}

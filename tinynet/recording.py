@@ -15,6 +15,16 @@ from tinynet.types import Array
 
 MOST = 16
 """Recordings kept at a time; with more shapes than that, the oldest goes."""
+PHASES = ("train", "evaluate", "step")
+"""In which layers may be recorded: see `layers.base.Layer`."""
+
+
+def may_record(part: object) -> Any:
+    """What the class of a layer, loss or optimiser says as `recordable` of what it computes.
+
+    It says so itself or not at all: what inherits from one that may be recorded may compute otherwise.
+    """
+    return vars(type(part)).get("recordable", ())
 
 
 class Recorder:

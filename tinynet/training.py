@@ -22,7 +22,7 @@ from tinynet.errors import ConfigError, NonFiniteError, ShapeError
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_label_range
 from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.optim import Adam, Optimizer
-from tinynet.recording import Recorder
+from tinynet.recording import Recorder, may_record
 from tinynet.schedules import Constant, Schedule
 from tinynet.types import Array
 
@@ -129,7 +129,7 @@ class Trainer:
         self.loss.start(model)
         self.optimizer.start(model)
         self.average = None if average is None else WeightAverage(model, average)
-        can_record = model.is_recordable("train") and self.loss.recordable
+        can_record = model.is_recordable("train") and may_record(self.loss)
         self._differentiate = Recorder(model.backend, self._gradients, may_record=can_record)
         self._step = Recorder(model.backend, self._whole_step) if self._can_record_steps() else None
         self.train = Batches(*train, batch_size, model.backend, augmentation, group)
@@ -220,7 +220,7 @@ class Trainer:
 
     def _can_record_steps(self) -> bool:
         ops, is_alone = self.model.backend, self.group.size == 1
-        every_part = (self.model.is_recordable("step"), self.loss.recordable, self.optimizer.recordable)
+        every_part = (self.model.is_recordable("step"), may_record(self.loss), may_record(self.optimizer))
         return is_alone and ops.can_record and ops.records_steps and all(every_part)
 
     def _learn_batch(self, x: Array, targets: Array, rate: float) -> tuple[Any, Any]:

@@ -6,9 +6,9 @@ Where f' is simplest in terms of y = f(x), y is what the backward keeps.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from tinynet.layers.base import Layer, check_setting
+from tinynet.recording import PHASES
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -17,8 +17,6 @@ from tinynet.types import Array, Shape
 class Activation(Layer):
     """A layer without parameters whose output has the shape of its input."""
 
-    recordable: ClassVar[tuple[str, ...]] = ("train", "evaluate", "step")
-
     def build(self, input_shape: Shape) -> Shape:
         return input_shape
 
@@ -26,6 +24,8 @@ class Activation(Layer):
 @dataclass(eq=False)
 class ReLU(Activation):
     """y = max(x, 0)        ∂L/∂x = dy where y > 0, else 0        (Nair & Hinton, 2010)"""
+
+    recordable = PHASES
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
         self.check_input(x)
@@ -46,6 +46,8 @@ class LeakyReLU(Activation):
 
     slope: float = 0.01
 
+    recordable = PHASES
+
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
         self.check_input(x)
         return self.ops.leaky_relu(x, self.slope), x
@@ -64,6 +66,8 @@ class ELU(Activation):
     """
 
     alpha: float = 1.0
+
+    recordable = PHASES
 
     def build(self, input_shape: Shape) -> Shape:
         check_setting(self.alpha > 0, self, "alpha", "above 0")
@@ -89,6 +93,8 @@ class GELU(Activation):
     units", 2016.)
     """
 
+    recordable = PHASES
+
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
         self.check_input(x)
         return self.ops.gelu(x), x
@@ -101,6 +107,8 @@ class GELU(Activation):
 @dataclass(eq=False)
 class Sigmoid(Activation):
     """y = 1 / (1 + e⁻ˣ)        ∂L/∂x = dy · y · (1 - y)"""
+
+    recordable = PHASES
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
         self.check_input(x)
@@ -115,6 +123,8 @@ class Sigmoid(Activation):
 @dataclass(eq=False)
 class Tanh(Activation):
     """y = tanh x        ∂L/∂x = dy · (1 - y²)"""
+
+    recordable = PHASES
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
         self.check_input(x)

@@ -10,6 +10,7 @@ from tinynet.backends.base import Backend, kind_of
 from tinynet.distributed import WHOLE, Part
 from tinynet.errors import ConfigError, DeviceError, DTypeError, ShapeError
 from tinynet.params import Spec, Views
+from tinynet.recording import may_record
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -48,7 +49,8 @@ class Layer(ABC):
     recordable: ClassVar[tuple[str, ...]] = ()
     """The phases in which each batch takes the same operations of `ops` and no other arithmetic, in training
     backward too, so that a backend may record them (`Backend.record`): "evaluate"; "train", with the same
-    numbers each time; "step", with the key's step from the device (`Backend.records_steps`)."""
+    numbers each time; "step", with the key's step from the device (`Backend.records_steps`). A subclass says
+    so anew."""
 
     def release(self) -> None:
         """Undo what a model that could not be built has set, so that the layer can go into another."""
@@ -73,7 +75,7 @@ class Layer(ABC):
 
     def is_recordable(self, phase: str) -> bool:
         """Whether that phase of this layer, as it is built, may be recorded."""
-        return phase in self.recordable
+        return phase in may_record(self)
 
     def algorithm(self, images: int) -> str:
         """How the backend computes `forward` for a batch of `images`, where it has a choice."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinynet.layers.base import Layer, check_count, check_setting
+from tinynet.recording import PHASES
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -26,7 +27,7 @@ class Dense(Layer):
     init: str = "glorot_uniform"
     l2: float = 0.0
 
-    recordable = ("train", "evaluate", "step")
+    recordable = PHASES
 
     def build(self, input_shape: Shape) -> Shape:
         check_count(self, "units")

@@ -35,7 +35,7 @@ class BatchNorm(Layer):
     recordable = ("evaluate", "step")
 
     def is_recordable(self, phase: str) -> bool:
-        return phase in self.recordable and not (self.frozen and phase == "step")  # see `backward`
+        return super().is_recordable(phase) and not (self.frozen and phase == "step")  # see `backward`
 
     def build(self, input_shape: Shape) -> Shape:
         check_setting(0 <= self.momentum < 1, self, "momentum", "in [0, 1)")

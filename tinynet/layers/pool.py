@@ -26,8 +26,6 @@ class Pool2D(Layer):
     _stride: Pair = field(default=(2, 2), init=False, repr=False)
     _padding: Padding = field(default=((0, 0), (0, 0)), init=False, repr=False)
 
-    recordable = ("evaluate", "step")
-
     def build(self, input_shape: Shape) -> Shape:
         self.expect_input_rank(input_shape, "(H, W, C)", "pooling works on images; see Reshape")
         self._window = as_pair(self.window, self, "window")
@@ -58,6 +56,8 @@ class MaxPool2D(Pool2D):
     (Ranzato et al., "Unsupervised learning of invariant feature hierarchies", 2007.)
     """
 
+    recordable = ("evaluate", "step")
+
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:
         self.check_input(x)
         return self.ops.maxpool(x, self._window, self._stride, self._padding)
@@ -77,6 +77,8 @@ class AvgPool2D(Pool2D):
 
     (LeCun et al., "Gradient-based learning applied to document recognition", 1998: subsampling.)
     """
+
+    recordable = ("evaluate", "step")
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Shape]:
         self.check_input(x)

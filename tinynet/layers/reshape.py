@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tinynet.errors import ConfigError, ShapeError
 from tinynet.layers.base import Layer
+from tinynet.recording import PHASES
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -12,8 +13,6 @@ from tinynet.types import Array, Shape
 @dataclass(eq=False)
 class Rearrangement(Layer):
     """The same values in the same order, in another shape."""
-
-    recordable = ("train", "evaluate", "step")
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, None]:
         self.check_input(x)
@@ -31,6 +30,8 @@ class Flatten(Rearrangement):
     ∂L/∂x = dy in the shape of x
     """
 
+    recordable = PHASES
+
     def build(self, input_shape: Shape) -> Shape:
         return (math.prod(input_shape),)
 
@@ -43,6 +44,8 @@ class Reshape(Rearrangement):
     """
 
     shape: tuple[int, ...]
+
+    recordable = PHASES
 
     def build(self, input_shape: Shape) -> Shape:
         if math.prod(self.shape) != math.prod(input_shape) or min(self.shape, default=1) < 1:
@@ -67,7 +70,7 @@ class Rescale(Layer):
     scale: float = 1.0 / 255.0
     offset: float = 0.0
 
-    recordable = ("train", "evaluate", "step")
+    recordable = PHASES
 
     def build(self, input_shape: Shape) -> Shape:
         if self.scale == 0:
