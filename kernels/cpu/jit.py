@@ -26,6 +26,7 @@ from pathlib import Path
 import llvmlite
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
+from numba.core.runtime import rtsys
 
 announce = None
 """Called without arguments before a kernel that is not in the cache is compiled, if set."""
@@ -171,7 +172,9 @@ class KernelCache(FunctionCache):
         self._cache_file = _Files(self.cache_path, self._impl.filename_base, version())
 
     def load_overload(self, sig, target_context):
-        found = super().load_overload(sig, target_context)
+        rtsys.initialize(target_context)  # Numba's own would load all that it can compile, too: 0.1 s
+        with self._guard_against_spurious_io_errors():
+            found = self._load_overload(sig, target_context)
         if found is None and announce is not None:
             announce()
         return found
