@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from tinynet.layers.base import Layer
 from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.recording import MOST
 from tinynet.rng import Key
-from tinynet.types import Array
+from tinynet.types import Array, Shape
 
 needs_compiler = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is recorded uncompiled")
 RANDOM = np.random.default_rng(0)
@@ -108,6 +108,28 @@ class ShiftedDense(L.Dense):
 
 
 @dataclass(eq=False)
+class Residual(Layer):
+    """y = (x W + b) V + c + x: takes an operation twice, on arrays of one shape."""
+
+    def build(self, input_shape: Shape) -> Shape:
+        [units] = input_shape
+        for weights, bias in ("Wb", "Vc"):
+            self.add_param(weights, (units, units), "glorot_uniform")
+            self.add_param(bias, (units,), "zeros")
+        return input_shape
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:
+        p = self.params
+        h = self.ops.dense(x, p.W, p.b)
+        return self.ops.dense(h, p.V, p.c) + x, (x, h)
+
+    def backward(self, dy: Array, cache: Any) -> Array | None:
+        (x, h), p, g = cache, self.params, self.grads
+        dh = self.ops.dense_backward(dy, h, p.V, g.V, g.c, True)
+        return self.ops.dense_backward(dh, x, p.W, g.W, g.b, True) + dy
+
+
+@dataclass(eq=False)
 class DoubledLoss(SoftmaxCrossEntropy):
     def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
         loss, cache = super().forward(outputs, targets)
@@ -131,11 +153,22 @@ class DoubledModel(tn.Sequential):
 def test_what_computes_otherwise_than_what_it_inherits_from_is_not_recorded(
     kind: type[tn.Sequential], layer: type[L.Dense], loss: type[Loss]
 ) -> None:
-    def figures(backend: str) -> tuple[list[float], Any]:
-        net = [L.Rescale(), L.Flatten(), layer(20), L.ReLU(), L.Dense(10)]
-        model = kind(net, IMAGES.shape[1:], backend=backend, dtype="float64")
+    numba_as_numpy(kind, lambda: [L.Rescale(), L.Flatten(), layer(20), L.ReLU(), L.Dense(10)], loss)
+
+
+def test_a_layer_that_is_not_recorded_may_take_an_operation_twice() -> None:
+    numba_as_numpy(tn.Sequential, lambda: [L.Rescale(), L.Flatten(), L.Dense(20), Residual(), L.Dense(10)])
+
+
+def numba_as_numpy(
+    kind: type[tn.Sequential], net: Callable[[], list[Layer]], loss: type[Loss] = SoftmaxCrossEntropy
+) -> None:
+    def figures(backend: str) -> tuple[list[float], Any, Any]:
+        model = kind(net(), IMAGES.shape[1:], backend=backend, dtype="float64")
         run = tn.Trainer(model, (IMAGES, LABELS), loss=loss(), epochs=3, batch_size=8)
-        return [record["loss"] for record in run.run()], model.predict(IMAGES, batch_size=8)
+        losses, outputs = [record["loss"] for record in run.run()], model.predict(IMAGES, batch_size=8)
+        model.pack()
+        return losses, outputs, model.predict(IMAGES[:2])
 
     for received, expected in zip(figures("numba"), figures("numpy"), strict=True):
         np.testing.assert_allclose(received, expected, rtol=1e-10)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinynet.backends.base import Backend
 from tinynet.errors import ConfigError, DataError, DTypeError, ShapeError
+from tinynet.recording import may_record
 from tinynet.types import Array
 
 if TYPE_CHECKING:
@@ -26,11 +27,12 @@ class Loss(ABC):
     ops: Backend = field(init=False, repr=False)
 
     recordable: ClassVar[bool] = False
-    """Whether both passes are operations of `ops` and no other arithmetic; a subclass says so anew."""
+    """Whether both passes are operations of `ops`, each once, and no other arithmetic. A subclass says so
+    anew. If so, a result is written where the last one lay; if not, `ops` returns fresh arrays."""
 
     def start(self, model: Sequential) -> None:
         """Compute where `model` computes."""
-        self.ops = model.backend.bound_to(model.workspace, "loss")
+        self.ops = model.backend.bound_to(model.workspace, "loss") if may_record(self) else model.backend
 
     @abstractmethod
     def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:

@@ -20,7 +20,7 @@ from tinynet.errors import ConfigError, DeviceError, DTypeError, ShapeError
 from tinynet.layers import LAYERS, BatchNorm, Conv2D, Dense, MaxPool2D, ReLU
 from tinynet.layers.base import Layer
 from tinynet.params import ParameterStore
-from tinynet.recording import Recorder
+from tinynet.recording import Recorder, may_record
 from tinynet.rng import Key, Stream
 from tinynet.types import Array, Shape
 
@@ -128,7 +128,9 @@ class Sequential:
             used[kind] = used.get(kind, 0) + 1
             layer.name = f"{kind.lower()}_{used[kind]}"
             layer.dtype = self.dtype
-            layer.ops = self.backend.bound_to(self.workspace, layer.name)
+            layer.ops = self.backend
+            if may_record(layer):  # takes each operation once: its result may lie where the last one's lay
+                layer.ops = self.backend.bound_to(self.workspace, layer.name)
             layer.input_shape = shape
             shape = layer.output_shape = layer.build(shape)
         self.output_shape = shape

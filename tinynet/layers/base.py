@@ -47,10 +47,12 @@ class Layer(ABC):
     ops: Backend = field(init=False, repr=False)
 
     recordable: ClassVar[tuple[str, ...]] = ()
-    """The phases in which each batch takes the same operations of `ops` and no other arithmetic, in training
-    backward too, so that a backend may record them (`Backend.record`): "evaluate"; "train", with the same
-    numbers each time; "step", with the key's step from the device (`Backend.records_steps`). A subclass says
-    so anew."""
+    """The phases in which each batch takes the same operations of `ops`, each once, and no other arithmetic,
+    in training backward too, so that a backend may record them (`Backend.record`): "evaluate"; "train", with
+    the same numbers each time; "step", with the key's step from the device (`Backend.records_steps`).
+
+    A subclass says so anew. With phases, `ops` writes each result where the last one lay, in every phase; a
+    layer without gets fresh arrays, and may take an operation as often as it likes."""
 
     def release(self) -> None:
         """Undo what a model that could not be built has set, so that the layer can go into another."""
