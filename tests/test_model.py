@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -196,6 +197,29 @@ def test_floats_of_another_width_are_cast(backend: str) -> None:
     model = _small(backend)
     for dtype in ("float16", "float32", "float64"):
         assert model.predict(np.array([[1, 2]], dtype)).tolist() == [[7.0]]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda x: x.astype(">i2"),
+        lambda x: np.asfortranarray(x),
+        lambda x: np.repeat(x, 2, axis=0)[::2],
+        lambda x: np.concatenate([x, x], axis=2)[:, :, :6],
+        lambda x: x[::-1].copy()[::-1],
+    ],
+    ids=[
+        "other byte order",
+        "a longer one",
+        "column-major",
+        "every other one",
+        "columns of more",
+        "backwards",
+    ],
+)
+def test_samples_may_lie_in_memory_in_any_way(form: Callable[[Array], Array], backend: str) -> None:
+    model, x = _cnn(backend), _pixels(8)
+    np.testing.assert_allclose(model.predict(form(x)), model.predict(x), rtol=1e-4, atol=1e-5)
 
 
 # --- L2 -----------------------------------------------------------------------------------------------------

@@ -281,11 +281,14 @@ class Sequential:
         return type(self) is Sequential and all(layer.is_recordable(phase) for layer in self.layers)
 
     def as_input(self, x: Array) -> Array:
-        """x as `forward` takes it: other floating dtypes are cast, integers stay for Rescale to scale."""
+        """x as `forward` takes it: other floating dtypes are cast, integers stay for Rescale to scale.
+
+        Bytes in another order than the machine's, as IDX files may have them, are turned round.
+        """
         if x.dtype.kind == "f":
             return x.astype(self.dtype, copy=False)
         if x.dtype.kind in "iub":
-            return x
+            return x.astype(x.dtype.newbyteorder("="), copy=False)
         raise DTypeError("a model takes real numbers", expected="float or integer samples", received=x.dtype)
 
     def first_non_finite(self, x: Array, step: int = 0) -> str:
