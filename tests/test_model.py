@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
+import tinynet as tn
 from tinynet import layers as L
+from tinynet.checkpoint import weights_sha256
 from tinynet.errors import ConfigError, DTypeError, ShapeError
 from tinynet.layers.base import Layer
 from tinynet.model import Sequential
@@ -210,7 +214,6 @@ def test_floats_of_another_width_are_cast(backend: str) -> None:
     ],
     ids=[
         "other byte order",
-        "a longer one",
         "column-major",
         "every other one",
         "columns of more",
@@ -220,6 +223,26 @@ def test_floats_of_another_width_are_cast(backend: str) -> None:
 def test_samples_may_lie_in_memory_in_any_way(form: Callable[[Array], Array], backend: str) -> None:
     model, x = _cnn(backend), _pixels(8)
     np.testing.assert_allclose(model.predict(form(x)), model.predict(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("copy_of", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])  # noqa: S301
+def test_a_copy_is_a_model_of_its_own(copy_of: Callable[[Sequential], Sequential], backend: str) -> None:
+    model, x = _cnn(backend, seed=3), _pixels(12)
+    run = tn.Trainer(model, (x, np.arange(12) % 5), epochs=1, batch_size=5)
+    run.run()
+    twin = copy_of(model)
+    before = model.predict(x)
+    np.testing.assert_array_equal(twin.predict(x), before)
+    assert weights_sha256(twin) == weights_sha256(model)
+    runs = [tn.Trainer(each, (x, np.arange(12) % 5), epochs=2, batch_size=5).run() for each in (model, twin)]
+    assert [r["loss"] for r in runs[0]] == [r["loss"] for r in runs[1]]
+    model.store.values.flat[...] = 0
+    assert twin.predict(x).any()
+
+
+def test_a_copy_keeps_what_is_frozen() -> None:
+    model = Sequential([L.Dense(3), L.Dense(2)], (4,), freeze="dense_1", backend="numpy")
+    assert copy.deepcopy(model).store.frozen == model.store.frozen == {"dense_1.W", "dense_1.b"}
 
 
 # --- L2 -----------------------------------------------------------------------------------------------------
@@ -318,6 +341,20 @@ def test_the_layers_of_a_model_that_could_not_be_built_are_free_again() -> None:
     with pytest.raises(ShapeError):
         Sequential(layers, (2,), backend="numpy")
     assert Sequential(layers[:1], (2,), backend="numpy").store.count == 6
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "says"),
+    [
+        ([L.Dense], (2,), "a model is made of layers"),
+        ([L.Dense(1), "ReLU"], (2,), "a model is made of layers.*\n.*\n  received: 'ReLU'"),
+        ([L.Dense(1)], 2, "a tuple, such as"),
+    ],
+)
+def test_what_is_no_layer_or_no_shape_is_refused(layers: Any, shape: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        Sequential(layers, shape, backend="numpy")
+    Sequential([L.Dense(1)], (2,), backend="numpy")  # and nothing is left behind
 
 
 def test_an_unknown_dtype_or_backend_and_no_layers_are_refused() -> None:

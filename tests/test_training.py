@@ -270,6 +270,19 @@ def test_a_last_step_that_blows_up_does_not_pass_for_a_success(
     assert trainer.state.history == []
 
 
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        ({"optimizer": "adam"}, r"'adam' is no optimizer\n  expected: one, such as Adam\(\)"),
+        ({"loss": L.Dense}, r"Dense.* is no loss\n  expected: one, such as SoftmaxCrossEntropy\(\)"),
+    ],
+)
+def test_what_is_no_optimizer_or_no_loss_is_refused(part: dict[str, Any], says: str) -> None:
+    model = Sequential([L.Dense(2)], (3,), backend="numpy")
+    with pytest.raises(ConfigError, match=says):
+        Trainer(model, (np.zeros((4, 3)), np.zeros(4, int)), **part)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("where", ["train", "validation"])
 def test_data_that_are_not_finite_are_refused_with_the_row(where: str, value: float) -> None:

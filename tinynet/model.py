@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import reduce
 from itertools import pairwise
@@ -85,6 +85,17 @@ class Sequential:
         if not layers:
             raise ConfigError(
                 "a model needs at least one layer", expected="a list of layers", received="none"
+            )
+        for layer in layers:
+            if not isinstance(layer, Layer):
+                raise ConfigError(
+                    "a model is made of layers", expected="layers, such as Dense(10)", received=repr(layer)
+                )
+        if not isinstance(input_shape, Sequence | np.ndarray):
+            raise ConfigError(
+                "the input shape is that of one sample",
+                expected="a tuple, such as (28, 28, 1) or (784,)",
+                received=repr(input_shape),
             )
         self.layers = list(layers)
         self.input_shape = tuple(input_shape)
@@ -322,6 +333,23 @@ class Sequential:
             for layer in self.layers
         ]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For `copy.deepcopy` and for another process: settings and numbers. The rest is made anew."""
+        settings = {
+            "backend": self.backend,
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "freeze": sorted(self.store.frozen),
+        }
+        numbers = [self.backend.to_host(b.flat).copy() for b in (self.store.values, self.store.state)]
+        return _rebuilt, (
+            type(self),
+            [replace(layer) for layer in self.layers],
+            self.input_shape,
+            settings,
+            *numbers,
+        )
+
     def config(self) -> dict[str, Any]:
         """The architecture as plain values: `Sequential.from_config` builds it again."""
         return {
@@ -342,6 +370,21 @@ class Sequential:
         """The model that `table` describes; ConfigError for an unknown layer or setting."""
         layers = [config.from_table(LAYERS, layer, "layer") for layer in table["layers"]]
         return cls(layers, table["input_shape"], backend=backend, dtype=dtype, seed=seed, freeze=freeze)
+
+
+def _rebuilt(
+    kind: type[Sequential],
+    layers: Sequence[Layer],
+    input_shape: Shape,
+    settings: Mapping[str, Any],
+    values: Array,
+    state: Array,
+) -> Sequential:
+    """What `Sequential.__reduce__` has described."""
+    model = kind(layers, input_shape, **settings)
+    for buffer, numbers in ((model.store.values, values), (model.store.state, state)):
+        buffer.flat[...] = model.backend.asarray(numbers)
+    return model
 
 
 def parameter_names(layer: Layer) -> list[str]:

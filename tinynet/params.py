@@ -63,6 +63,9 @@ class Views(Mapping[str, Array]):
             f"write into it: p.{name}[...] = value"
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Views, (self._views,)  # else `__getattr__` is asked for `_views` before there is any
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
 

@@ -110,6 +110,11 @@ class Trainer:
     ) -> None:
         if epochs < 0:
             raise ConfigError("epochs", expected="0 or more", received=epochs)
+        for part, kind, example in ((loss, Loss, SoftmaxCrossEntropy), (optimizer, Optimizer, Adam)):
+            if not isinstance(part, kind | None):
+                raise ConfigError(
+                    f"{part!r} is no {kind.__name__.lower()}", expected=f"one, such as {example.__name__}()"
+                )
         if 0 < batch_size < group.size:
             raise ConfigError(
                 "the batch is too small for so many processes",
