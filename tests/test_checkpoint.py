@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tinynet import files
 from tinynet.callbacks import EarlyStopping
 from tinynet.checkpoint import load_model, load_training, save_model, save_training, weights_sha256
 from tinynet.errors import CheckpointError
-from tinynet.layers import BatchNorm, Dense, Flatten, ReLU, Rescale
+from tinynet.layers import LAYERS, BatchNorm, Dense, Flatten, ReLU, Rescale
 from tinynet.losses import SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam
@@ -49,6 +50,36 @@ def model_file(trained, tmp_path):
 def training_file(trained, tmp_path):
     save_training(tmp_path / "last.safetensors", *trained, ABOUT)
     return tmp_path / "last.safetensors"
+
+
+def test_paths_may_be_texts_and_the_loss_that_of_a_classifier(tmp_path):
+    model = make_trainer().model
+    save_model(str(tmp_path / "m"), model)
+    back = load_model(str(tmp_path / "m"))
+    assert weights_sha256(back.model) == weights_sha256(model)
+    assert isinstance(back.loss, SoftmaxCrossEntropy)
+    assert back.about == {}
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "last.safetensors"])
+def test_the_folder_of_a_run_is_its_model(tmp_path, file):
+    model = make_trainer().model
+    save_model(tmp_path / file, model)
+    assert weights_sha256(load_model(tmp_path).model) == weights_sha256(model)
+
+
+@dataclass(eq=False)
+class Own(ReLU):
+    pass
+
+
+def test_a_layer_of_ones_own_is_known_once_it_is_entered(tmp_path, monkeypatch):
+    model = Sequential([Dense(3), Own()], (4,), backend="numpy")
+    save_model(tmp_path / "m", model)
+    with pytest.raises(CheckpointError, match=r"unknown layer(.|\n)*'Own'(.|\n)*LAYERS"):
+        load_model(tmp_path / "m")
+    monkeypatch.setitem(LAYERS, "Own", Own)
+    assert isinstance(load_model(tmp_path / "m").model.layers[1], Own)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -115,7 +146,7 @@ def test_a_foreign_file(tmp_path):
         load_model(tmp_path / "text")
     with pytest.raises(CheckpointError, match="there is no file"):
         load_model(tmp_path / "missing")
-    with pytest.raises(CheckpointError, match="is damaged"):
+    with pytest.raises(CheckpointError, match="is not the folder of a run"):
         load_model(tmp_path)
 
 

@@ -11,6 +11,7 @@ from tinynet.callbacks import (
     LastCheckpoint,
     ReduceOnPlateau,
 )
+from tinynet.checkpoint import load_model, save_model
 from tinynet.layers import (
     ELU,
     GELU,
@@ -80,4 +81,6 @@ __all__ = [
     "Tanh",
     "TensorBoardLog",
     "Trainer",
+    "load_model",
+    "save_model",
 ]

@@ -98,7 +98,7 @@ def audit(
         yield Check(f"report.json: {key}, from the {source}", [*differences(reported[key], again[key], key)])
     yield Check("report.md, from all of these", _different_lines(page, _page(folder, again)))
     yield Check("labels of the predictions, from the data", _count_different(labels, dataset.test.labels))
-    loaded = runs.load_model(folder, backend=backend or settings.backend)
+    loaded = checkpoint.load_model(folder, backend=backend or settings.backend)
     yield Check("facts, from the saved weights", _facts(reported["facts"], settings, dataset, loaded))
     found = runs.predict(loaded.model, loaded.loss, dataset.test.images).probabilities
     yield Check("predictions, from the saved weights", _judge_predictions(found, predicted, confidence))

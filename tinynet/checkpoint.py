@@ -24,7 +24,7 @@ from tinynet.backends.base import Backend
 from tinynet.errors import CheckpointError, TinynetError
 from tinynet.files import write_atomic
 from tinynet.layers import Dense
-from tinynet.losses import LOSSES, Loss
+from tinynet.losses import LOSSES, Loss, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.types import Array
 
@@ -44,17 +44,28 @@ class Loaded(NamedTuple):
     about: dict[str, Any]
 
 
-def save_model(path: Path, model: Sequential, loss: Loss, about: Mapping[str, Any]) -> None:
-    """Write the model alone; `about` is kept as it is (classes, data set, …: plain values).
+def save_model(
+    path: str | Path, model: Sequential, loss: Loss | None = None, about: Mapping[str, Any] | None = None
+) -> None:
+    """Write the model alone, with the `loss` it was trained by: SoftmaxCrossEntropy where none is given.
 
-    Raises CheckpointError where the disk is full or the folder cannot be written; an older file then stays.
+    `about` is kept as it is (classes, data set, …: plain values). Raises CheckpointError where the disk is
+    full or the folder cannot be written; an older file then stays.
     """
-    _write(path, _model_header(model, loss, about), _model_tensors(model))
+    _write(
+        Path(path), _model_header(model, loss or SoftmaxCrossEntropy(), about or {}), _model_tensors(model)
+    )
 
 
-def load_model(path: Path, *, backend: str | Backend | None = None) -> Loaded:
-    """The model in a model or training file. Raises CheckpointError for a damaged or foreign file."""
-    ops = backend if isinstance(backend, Backend) else backends.get(backend)
+def load_model(path: str | Path, *, backend: str | Backend | None = None) -> Loaded:
+    """The model in a model or training file, or of a run's folder: as it was at the end, or else last saved.
+
+    Raises CheckpointError for a damaged or foreign file. A layer of your own is known once it stands in
+    `tinynet.layers.LAYERS`, under the name of its class.
+    """
+    path, ops = Path(path), backend if isinstance(backend, Backend) else backends.get(backend)
+    if path.is_dir():
+        path = _model_of_run(path)
     header, tensors = _read(path)
     try:
         model = Sequential.from_config(
@@ -62,10 +73,26 @@ def load_model(path: Path, *, backend: str | Backend | None = None) -> Loaded:
         )
         loss = config.from_table(LOSSES, header["loss"], "loss")
     except (KeyError, TypeError, TinynetError) as error:
-        raise CheckpointError(f"{path} describes no model this version can build: {error}") from error
+        raise CheckpointError(
+            f"{path} describes no model this version can build: {error}",
+            fix="if a layer is your own, enter its class in tinynet.layers.LAYERS before",
+        ) from error
     _fill(path, model, tensors)
     loss.start(model)
     return Loaded(model, loss, header["about"])
+
+
+def _model_of_run(folder: Path) -> Path:
+    files = [folder / "model.safetensors", folder / "last.safetensors"]
+    for file in files:
+        if file.exists():
+            return file
+    raise CheckpointError(
+        f"{folder} is not the folder of a run, or nothing of the run is saved yet",
+        expected=" or ".join(file.name for file in files),
+        received="neither",
+        fix="check the path; `tinynet train` prints it",
+    )
 
 
 def save_training(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinynet import runs
+from tinynet import checkpoint, runs
 from tinynet.checkpoint import Loaded
 from tinynet.errors import RunError
 from tinynet.types import Array
@@ -25,7 +25,7 @@ def load(paths: Sequence[Path], *, backend: str | None = None) -> list[Loaded]:
             received=", ".join(map(str, paths)),
             fix="name the runs of other seeds, too",
         )
-    members = [runs.load_model(path, backend=backend) for path in paths]
+    members = [checkpoint.load_model(path, backend=backend) for path in paths]
     first = _kind(members[0])
     for path, member in zip(paths, members, strict=True):
         if (kind := _kind(member)) != first:

@@ -493,12 +493,3 @@ def final_model(path: Path) -> Path:
             fix=f"finish it: tinynet train --resume {path}",
         )
     return file
-
-
-def load_model(path: Path, *, backend: str | Backend | None = None) -> checkpoint.Loaded:
-    """The model of a run's folder (as it was at the end, or else last saved), or of a safetensors file."""
-    if path.is_dir():
-        read_settings(path)
-        files = [path / "model.safetensors", path / "last.safetensors"]
-        path = next((file for file in files if file.exists()), files[0])
-    return checkpoint.load_model(path, backend=backend)

@@ -97,7 +97,7 @@ def test_a_fine_tuned_run_resumes_to_the_same_weights(tinynet, body, tmp_path):
 def test_weights_that_changed_are_not_what_the_run_started_from(tinynet, body, tmp_path):
     parent = shutil.copytree(body, tmp_path / "parent")
     runs.Run.start(tmp_path / "run", start_settings(body, parent), load("sample"))
-    model, loss, about = runs.load_model(parent, backend="numpy")
+    model, loss, about = checkpoint.load_model(parent, backend="numpy")
     model.store.values.flat[0] += 1
     checkpoint.save_model(parent / "model.safetensors", model, loss, about)
     said = tinynet("train", "--resume", tmp_path / "run", code=1)

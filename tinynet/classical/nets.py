@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tinynet import audit, runs
+from tinynet import audit, checkpoint, runs
 from tinynet.backends.base import Backend
 from tinynet.callbacks import read_log
 from tinynet.classical.models import Scored
@@ -66,7 +66,7 @@ def score_runs(
         )
     trained = [len(check_unseen(folder, rows, load)) for folder in folders]
     for folder, name, count in zip(folders, names, trained, strict=True):
-        model, loss, about = runs.load_model(folder, backend=backend)
+        model, loss, about = checkpoint.load_model(folder, backend=backend)
         if about.get("classes") != list(rows.classes):
             raise RunError(
                 f"the net in {folder} knows other classes",

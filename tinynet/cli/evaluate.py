@@ -51,14 +51,14 @@ def command(
     from rich.markup import escape
     from rich.table import Table
 
-    from tinynet import evaluation, runs
+    from tinynet import checkpoint, evaluation, runs
     from tinynet import threads as thread_budget
     from tinynet.cli.console import console, load_dataset, say_other_data
     from tinynet.cli.predict import class_names
     from tinynet.losses import check_label_range
 
     click.get_current_context().with_resource(thread_budget.limit(threads))
-    model, loss, about = runs.load_model(run, backend=backend)
+    model, loss, about = checkpoint.load_model(run, backend=backend)
     data = load_dataset(dataset, data_dir)
     images, labels = (part := getattr(data, split)).images, part.labels
     check_label_range(labels, model.output_shape[-1])

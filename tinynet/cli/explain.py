@@ -74,7 +74,7 @@ def command(
     """
     from rich.markup import escape
 
-    from tinynet import explain, runs
+    from tinynet import checkpoint, explain
     from tinynet import threads as thread_budget
     from tinynet.cli.console import console
     from tinynet.cli.predict import class_names, read_images
@@ -85,7 +85,7 @@ def command(
         console.print("compiling kernels for this processor: some seconds, only the first time …")
 
     click.get_current_context().with_resource(thread_budget.limit(threads))
-    model, loss, about = runs.load_model(run, backend=backend)
+    model, loss, about = checkpoint.load_model(run, backend=backend)
     classes = class_names(about.get("classes", []), model.output_shape[-1])
     images, fitted = read_images(image, model.input_shape)
     if index >= len(images):

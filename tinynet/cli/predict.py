@@ -52,7 +52,7 @@ def command(
     """
     import numpy as np
 
-    from tinynet import runs
+    from tinynet import checkpoint, runs
     from tinynet import threads as thread_budget
     from tinynet.cli.console import console
     from tinynet.data import write_submission
@@ -62,7 +62,7 @@ def command(
     if submission and submission == out:
         raise click.UsageError("--out and --submission name the same file.")
     click.get_current_context().with_resource(thread_budget.limit(threads))
-    model, loss, about = runs.load_model(run, backend=backend)
+    model, loss, about = checkpoint.load_model(run, backend=backend)
     names = class_names(about.get("classes", []), model.output_shape[-1])
     if submission and names != DIGITS:
         raise ConfigError(

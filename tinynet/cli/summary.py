@@ -44,7 +44,7 @@ def command(what: str, batch: int, out: Path | None, backend: str, convolution: 
     """
     from rich.table import Table
 
-    from tinynet import backends, plots, recipe, runs
+    from tinynet import backends, checkpoint, plots, recipe
     from tinynet.cli.console import console
     from tinynet.model import Sequential
 
@@ -52,7 +52,7 @@ def command(what: str, batch: int, out: Path | None, backend: str, convolution: 
     if what in recipe.names() or what.endswith(".toml"):
         model = Sequential.from_config(recipe.load(what).as_table(), backend=ops)
     else:
-        model = runs.load_model(Path(what), backend=ops).model
+        model = checkpoint.load_model(Path(what), backend=ops).model
     table = Table(title=f"{what}: input {model.input_shape}")
     for column in ("layer", "output"):
         table.add_column(column)
