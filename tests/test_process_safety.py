@@ -135,6 +135,53 @@ def test_threads_that_each_have_a_model() -> None:
     assert len(set(alone)) == 4
 
 
+def test_threads_that_share_a_model() -> None:
+    with threads.limit(THREADS):
+        server = model()
+        alone = [server.predict(IMAGES[first : first + 40]).tobytes() for first in range(50)]
+
+        def serve(first: int) -> bytes:
+            return server.predict(IMAGES[first : first + 40]).tobytes()
+
+        with ThreadPoolExecutor(4) as workers:
+            assert list(workers.map(serve, range(50), timeout=TIMEOUT)) == alone
+
+
+def test_a_model_predicts_in_one_thread_while_it_learns_in_another(expected: str) -> None:
+    learner, done = model(), threading.Event()
+
+    def look() -> int:
+        looks = 0
+        while not done.is_set():
+            assert np.isfinite(learner.predict(IMAGES[:8])).all()
+            looks += 1
+        return looks
+
+    with threads.limit(THREADS), ThreadPoolExecutor(1) as other:
+        looks = other.submit(look)
+        trainer = tn.Trainer(learner, (IMAGES, LABELS), validation=(IMAGES, LABELS), epochs=3, batch_size=96)
+        for _ in trainer.events():
+            time.sleep(0.02)
+        done.set()
+        assert looks.result(TIMEOUT) > 0
+    assert weights_sha256(learner) == expected
+
+
+def test_a_child_forked_while_a_thread_predicts_can_predict() -> None:
+    server = model()
+    server.predict(IMAGES[:1])
+
+    def answer() -> None:
+        if not np.isfinite(server.predict(IMAGES[:1])).all():
+            raise ValueError("not the outputs of a model")
+
+    with server.lock:
+        child = multiprocessing.get_context("fork").Process(target=answer)
+        child.start()
+        child.join(TIMEOUT)
+    assert child.exitcode == 0
+
+
 def test_training_in_another_thread_and_within_a_running_event_loop(expected: str) -> None:
     """As a notebook's cell runs, and as a program keeps its loop free."""
 

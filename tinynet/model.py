@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from tinynet import backends, config
+from tinynet import backends, config, threads
 from tinynet.backends.base import Backend
 from tinynet.backends.workspace import Workspace
 from tinynet.distributed import WHOLE, Part
@@ -105,6 +105,8 @@ class Sequential:
             )
         self.backend = backend if isinstance(backend, Backend) else backends.get(backend)
         self.workspace = Workspace()
+        self.lock = threads.Lock()
+        """Held where the workspace is used for more than one layer: a batch of training, a prediction."""
         self.dtype = dtype
         self.seed = seed
         self._check_unused()
@@ -255,14 +257,18 @@ class Sequential:
         return reduce(self.backend.add, numbers, nothing)
 
     def predict(self, x: Array, *, batch_size: int = EVALUATION_BATCH) -> Array:
-        """Outputs (M, …) on the host for host samples x (M, *input_shape), in evaluation mode."""
+        """Outputs (M, …) on the host for host samples x (M, *input_shape), in evaluation mode.
+
+        Several threads may predict by one model, and train it besides: they take turns.
+        """
         if batch_size < 1:
             raise ConfigError("the batch is too small", expected="at least 1 sample", received=batch_size)
         self.backend.check_takes(x, "samples")
         out = np.empty((len(x), *self.output_shape), dtype=self.dtype)
-        for start in range(0, len(x), batch_size):
-            batch = self.backend.asarray(self.as_input(x[start : start + batch_size]))
-            out[start : start + len(batch)] = self.backend.to_host(self._infer(batch))
+        with self.lock:
+            for start in range(0, len(x), batch_size):
+                batch = self.backend.asarray(self.as_input(x[start : start + batch_size]))
+                out[start : start + len(batch)] = self.backend.to_host(self._infer(batch))
         return out
 
     def _outputs(self, x: Array) -> Array:

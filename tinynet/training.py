@@ -160,10 +160,11 @@ class Trainer:
             began = time.perf_counter()
             for x, targets in self.train.epoch(self.model.seed, state.epoch, state.batch):
                 rate = self.learning_rate(state.batch)
-                self.model.unpack()
                 self._part = self.train.part(state.batch)
                 learn = self._learn_recorded if self._step and not self._is_check_due() else self._learn_batch
-                loss, correct = learn(self.model.as_input(x), targets, rate)
+                with self.model.lock:
+                    self.model.unpack()
+                    loss, correct = learn(self.model.as_input(x), targets, rate)
                 self._count(loss, correct, self._part.batch)
                 now = time.perf_counter()
                 state.seconds, began = state.seconds + now - began, now
@@ -208,11 +209,12 @@ class Trainer:
         total: Any = 0.0
         correct: Any = 0
         for x, targets in batches.in_order():
-            outputs, _ = self.model.forward(self.model.as_input(x))
-            loss, _ = self.loss.forward(outputs, targets)
-            total = total + loss * len(x)
-            if self.classifies:
-                correct = correct + self.loss.ops.count_correct(outputs, targets)
+            with self.model.lock:
+                outputs, _ = self.model.forward(self.model.as_input(x))
+                loss, _ = self.loss.forward(outputs, targets)
+                total = total + loss * len(x)
+                if self.classifies:
+                    correct = correct + self.loss.ops.count_correct(outputs, targets)
         total, correct = self.group.total(total, correct)
         result = {"loss": float(total / batches.samples + self.model.penalty())}
         if self.classifies:
