@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import reduce
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
+from weakref import WeakSet
 
 import numpy as np
 
-from tinynet import backends, config, threads
+from tinynet import backends, config
 from tinynet.backends.base import Backend
 from tinynet.backends.workspace import Workspace
 from tinynet.distributed import WHOLE, Part
@@ -105,8 +108,9 @@ class Sequential:
             )
         self.backend = backend if isinstance(backend, Backend) else backends.get(backend)
         self.workspace = Workspace()
-        self.lock = threads.Lock()
-        """Held where the workspace is used for more than one layer: a batch of training, a prediction."""
+        self.lock = threading.RLock()
+        """Held while the workspace is in use: for a batch of training, for a prediction."""
+        _models.add(self)
         self.dtype = dtype
         self.seed = seed
         self._check_unused()
@@ -376,6 +380,19 @@ class Sequential:
         """The model that `table` describes; ConfigError for an unknown layer or setting."""
         layers = [config.from_table(LAYERS, layer, "layer") for layer in table["layers"]]
         return cls(layers, table["input_shape"], backend=backend, dtype=dtype, seed=seed, freeze=freeze)
+
+
+_models: WeakSet[Sequential] = WeakSet()
+
+
+def _open_locks() -> None:
+    """In a forked child: the thread that held a lock is the parent's."""
+    for model in _models:
+        model.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # where there is fork
+    os.register_at_fork(after_in_child=_open_locks)
 
 
 def _rebuilt(

@@ -320,19 +320,6 @@ def _process() -> _Process:
     return _processes.get(os.getpid()) or _processes.setdefault(os.getpid(), _Process())
 
 
-class Lock:
-    """For a `with`: one thread at a time. A forked child finds it open, whoever of its parent's held it."""
-
-    def __init__(self) -> None:
-        self._locks: dict[int, threading.RLock] = {}
-
-    def __enter__(self) -> None:
-        (self._locks.get(os.getpid()) or self._locks.setdefault(os.getpid(), threading.RLock())).acquire()
-
-    def __exit__(self, *exception: object) -> None:
-        self._locks[os.getpid()].release()
-
-
 @cache
 def _blas() -> list[Any]:
     """The BLAS libraries there are at first, NumPy's among them; to look again takes too long for a step."""
