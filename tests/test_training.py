@@ -16,7 +16,17 @@ import pytest
 from sklearn.metrics import log_loss
 
 from tinynet import layers as L
-from tinynet.callbacks import Callback, EarlyStopping, JsonLog, Monitor, ReduceOnPlateau, read_log
+from tinynet.callbacks import (
+    BestCheckpoint,
+    Callback,
+    EarlyStopping,
+    JsonLog,
+    LastCheckpoint,
+    Monitor,
+    ReduceOnPlateau,
+    read_log,
+)
+from tinynet.checkpoint import load_model, load_training, weights_sha256
 from tinynet.errors import ConfigError, DataError, DTypeError, NonFiniteError, ShapeError
 from tinynet.layers.base import Layer
 from tinynet.losses import MeanSquaredError
@@ -624,3 +634,19 @@ def test_a_linear_model_finds_the_solution_of_least_squares_and_of_ridge(l2: flo
 def test_step_schedules_reach_the_optimiser() -> None:
     trainer = Trainer(_mlp(), _blobs(), optimizer=SGD(0.1), schedule=Step(every=1.0, factor=0.5), epochs=3)
     np.testing.assert_allclose([record["learning_rate"] for record in trainer.run()], [0.1, 0.05, 0.025])
+
+
+def test_listeners_take_paths_as_texts_and_need_no_more(tmp_path: Path) -> None:
+    """As a script writes them; and training goes on from the last checkpoint."""
+
+    def trainer(epochs: int) -> Trainer:
+        return Trainer(_mlp(), _blobs(), validation=_blobs(), epochs=epochs)
+
+    whole, first, rest = trainer(3), trainer(2), trainer(3)
+    whole.run([BestCheckpoint(path=f"{tmp_path}/best"), JsonLog(f"{tmp_path}/log")])
+    first.run([LastCheckpoint(f"{tmp_path}/last")])
+    load_training(f"{tmp_path}/last", rest)
+    rest.run()
+    assert weights_sha256(rest.model) == weights_sha256(whole.model)
+    assert [line["event"] for line in read_log(tmp_path / "log")][-2:] == ["epoch", "end"]
+    assert load_model(f"{tmp_path}/best").model.config() == whole.model.config()

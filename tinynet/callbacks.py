@@ -151,7 +151,7 @@ class ReduceOnPlateau(Monitor):
 class BestCheckpoint(Monitor):
     """Write the model to `path` whenever the monitored figure improves."""
 
-    path: Path
+    path: str | Path
     about: dict[str, Any] = field(default_factory=dict)
 
     def on_epoch(self, trainer: Trainer, event: EpochEnd) -> None:
@@ -163,13 +163,18 @@ class BestCheckpoint(Monitor):
 class LastCheckpoint(Callback):
     """Write the whole training state to `path` at every epoch's end, every `seconds`, and when training ends.
 
-    Put it last in the list: it saves what the `others` have become in the same event.
+    Put it last in the list: it saves what the `others` have become in the same event. To go on,
+    `checkpoint.load_training(path, trainer, others)` before `trainer.run`.
     """
 
     def __init__(
-        self, path: Path, others: Sequence[Callback], about: dict[str, Any], seconds: float = 30.0
+        self,
+        path: str | Path,
+        others: Sequence[Callback] = (),
+        about: dict[str, Any] | None = None,
+        seconds: float = 30.0,
     ) -> None:
-        self.path, self.others, self.about, self.seconds = path, others, about, seconds
+        self.path, self.others, self.about, self.seconds = Path(path), others, about or {}, seconds
         self._saved_at = time.monotonic()
 
     def on_step(self, trainer: Trainer, event: StepEnd) -> None:
@@ -196,8 +201,8 @@ class JsonLog(Callback):
     After a resume the lines of work that is about to be done again are dropped first.
     """
 
-    def __init__(self, path: Path, start: dict[str, Any], every_steps: int = 50) -> None:
-        self.path, self.start, self.every_steps = path, start, every_steps
+    def __init__(self, path: str | Path, start: dict[str, Any] | None = None, every_steps: int = 50) -> None:
+        self.path, self.start, self.every_steps = Path(path), start or {}, every_steps
 
     def on_start(self, trainer: Trainer) -> None:
         state = trainer.state

@@ -118,11 +118,12 @@ def save_training(
     _write(path, header, tensors)
 
 
-def load_training(path: Path, trainer: Trainer, callbacks: Sequence[Callback]) -> None:
+def load_training(path: str | Path, trainer: Trainer, callbacks: Sequence[Callback] = ()) -> None:
     """Put a newly built `trainer` and its callbacks where the file's were.
 
     Raises CheckpointError for a damaged or foreign file, and names the first parameter that differs.
     """
+    path = Path(path)
     header, tensors = _read(path)
     if "training" not in header:
         raise CheckpointError(

@@ -20,9 +20,9 @@ class TensorBoardLog(Callback):
     whatever a checkpoint has done is in the files.
     """
 
-    def __init__(self, folder: Path, every_steps: int = 50) -> None:
+    def __init__(self, folder: str | Path, every_steps: int = 50) -> None:
         extras.load("tensorboard")
-        self.folder, self.every_steps = folder, every_steps
+        self.folder, self.every_steps = Path(folder), every_steps
 
     def on_start(self, trainer: Trainer) -> None:
         # Not SummaryWriter: it hands events to a thread, and its flush does not wait for those under way.
