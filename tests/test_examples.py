@@ -1,10 +1,14 @@
-"""Every notebook in examples/ runs from top to bottom."""
+"""Every notebook in examples/ runs from top to bottom, and the README's program runs as it stands there."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "examples").glob("*.ipynb"))
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 
 
 def test_there_are_notebooks() -> None:
@@ -18,3 +22,14 @@ def test_notebook_runs(path: Path, tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat", reason="needs tinynet[notebooks]")
     notebook = nbformat.read(path, as_version=4)
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+
+def test_the_program_in_the_readme_runs(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    [program] = [block for block in blocks if "import tinynet as tn" in block]
+    program += "print((predicted == data.test.labels).mean(), model.predict(data.test.images[:1]).shape)\n"
+    finished = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    accuracy, shape = finished.stdout.split(maxsplit=1)
+    assert float(accuracy) > 0.9
+    assert shape == "(1, 10)\n"
