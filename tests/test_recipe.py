@@ -88,7 +88,7 @@ def test_a_file_of_ones_own(toml):
         ("layers = []\n[training]\nepochs = 1.5", r"wrong value for 'epochs'.*\n  expected: a whole number"),
         (
             "layers = []\n[training]\nepochs = -1",
-            r"epochs is too small\n  expected: at least 0\n  received: -1",
+            r"epochs is too small\n  expected: at least 1\n  received: -1",
         ),
         ('layers = []\n[training]\noptimizer = { type = "Adan" }', "unknown optimizer"),
         ('layers = []\n[training]\nloss = { type = "L3" }', "unknown loss"),

@@ -328,10 +328,15 @@ def test_data_that_do_not_fit_are_refused() -> None:
         Trainer(_mlp(), (x, labels[:49]))
     with pytest.raises(DataError, match="the data set is empty"):
         Trainer(_mlp(), (x[:0], labels[:0]))
-    with pytest.raises(ShapeError, match="one number a sample"):
+    with pytest.raises(ShapeError, match=r"do not go together\n.*\n.* labels \(50, 3\)\n.*not one-hot"):
         Trainer(_mlp(), (x, np.eye(3, dtype=int)[labels]))
     with pytest.raises(DTypeError, match="class numbers"):
-        Trainer(_mlp(), (x, labels.astype(float)), epochs=1).run()
+        Trainer(_mlp(), (x, labels.astype(float)))
+    with pytest.raises(ShapeError, match=r"arrays of one shape\n  expected: targets \(50, 3\)"):
+        Trainer(_mlp(), (x, labels), loss=MeanSquaredError())
+    images = Sequential([L.Conv2D(3, 1)], (1, 2, 1), backend="numpy")
+    with pytest.raises(ShapeError, match=r"received: outputs \(50, 1, 2, 3\)"):
+        Trainer(images, (x.reshape(50, 1, 2, 1), labels))
 
 
 def test_settings_out_of_range_are_refused() -> None:

@@ -42,6 +42,10 @@ class Loss(ABC):
     def backward(self, cache: Any) -> Array:
         """∂loss/∂outputs, in the shape of the outputs."""
 
+    def check(self, outputs: Array, targets: Array) -> None:
+        """Raise unless targets of this shape and dtype go with outputs of that shape. Values are not read."""
+        return
+
     def probabilities(self, outputs: Array) -> Array:
         """Class probabilities (N, K) from the model's outputs (N, K)."""
         raise ConfigError(
@@ -71,8 +75,11 @@ class SoftmaxCrossEntropy(Loss):
         if not 0 <= self.smoothing < 1:
             raise ConfigError("label smoothing", expected="in [0, 1)", received=self.smoothing)
 
-    def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
+    def check(self, outputs: Array, targets: Array) -> None:
         check_labels(outputs, targets)
+
+    def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
+        self.check(outputs, targets)
         return self.ops.softmax_cross_entropy(outputs, targets, self.smoothing)
 
     def backward(self, cache: Any) -> Array:
@@ -96,8 +103,11 @@ class CrossEntropy(Loss):
     FLOOR = 1e-7
     recordable = True
 
-    def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
+    def check(self, outputs: Array, targets: Array) -> None:
         check_labels(outputs, targets)
+
+    def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
+        self.check(outputs, targets)
         return self.ops.cross_entropy(outputs, targets, self.FLOOR)
 
     def backward(self, cache: Any) -> Array:
@@ -116,13 +126,16 @@ class MeanSquaredError(Loss):
     ∂L/∂y = 2 (y - t) / M
     """
 
-    def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
+    def check(self, outputs: Array, targets: Array) -> None:
         if outputs.shape != targets.shape:
             raise ShapeError(
                 "mean squared error compares arrays of one shape",
                 expected=f"targets {outputs.shape}, like the outputs",
                 received=targets.shape,
             )
+
+    def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
+        self.check(outputs, targets)
         error = outputs - targets.astype(outputs.dtype)
         return (error * error).mean(dtype="float64"), error
 

@@ -67,7 +67,7 @@ class Training:
     reduce_on_plateau: Table | None = None
 
     def __post_init__(self) -> None:
-        smallest = {"epochs": 0, "min_steps": 0, "batch_size": 1, "validation": 0, "samples": 1}
+        smallest = {"epochs": 1, "min_steps": 0, "batch_size": 1, "validation": 0, "samples": 1}
         for name, least in smallest.items():
             value = getattr(self, name)
             if value is not None and value < least:

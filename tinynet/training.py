@@ -328,6 +328,8 @@ class Trainer:
                 received=inputs.shape[1:],
                 fix="reshape the data, or build the model for this input shape",
             )
+        outputs = np.broadcast_to(np.zeros((), self.model.dtype), (len(targets), *self.model.output_shape))
+        self.loss.check(outputs, targets)
         if self.classifies and targets.dtype.kind in "iu":
             check_label_range(self.model.backend.to_host(targets), self.model.output_shape[-1])
 

@@ -182,9 +182,9 @@ def test_images_that_judge_are_held_out_even_where_the_recipe_has_none(digits: A
         prepared(race, digits, None, 0.001)
 
 
-def test_a_recipe_that_does_not_train(digits: Any) -> None:
-    with pytest.raises(ConfigError, match="1 epoch or more"):
-        prepared(recipe.from_table({"layers": [], "training": {"epochs": 0}}), digits, None, None)
+def test_a_trial_trains(digits: Any) -> None:
+    with pytest.raises(ConfigError, match=r"epochs is too small\n  expected: at least 1"):
+        prepared(recipe.load("race"), digits, 0, None)
 
 
 def test_mistakes_are_found_before_anything_is_trained(wanted: Any) -> None:

@@ -82,8 +82,6 @@ def prepared(plan: Recipe, train: Split, epochs: int | None, validation: float |
     if not held_out:
         raise ConfigError("no images judge the trials", expected="--validation above 0", received=validation)
     epochs = training.epochs_on(count) if epochs is None else epochs
-    if epochs < 1:
-        raise ConfigError("a trial trains", expected="1 epoch or more", received=epochs)
     return dataclasses.replace(plan, training=training).with_epochs(epochs)
 
 
