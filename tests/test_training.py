@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from tinynet.callbacks import (
 from tinynet.checkpoint import load_model, load_training, weights_sha256
 from tinynet.errors import ConfigError, DataError, DTypeError, NonFiniteError, ShapeError
 from tinynet.layers.base import Layer
-from tinynet.losses import MeanSquaredError
+from tinynet.losses import Loss, MeanSquaredError
 from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam
 from tinynet.rng import Key, normal, uniform
@@ -337,6 +338,28 @@ def test_data_that_do_not_fit_are_refused() -> None:
     images = Sequential([L.Conv2D(3, 1)], (1, 2, 1), backend="numpy")
     with pytest.raises(ShapeError, match=r"received: outputs \(50, 1, 2, 3\)"):
         Trainer(images, (x.reshape(50, 1, 2, 1), labels))
+
+
+@dataclass(eq=False)
+class MeanAbsoluteError(Loss):
+    """A user's loss."""
+
+    def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
+        error = outputs - targets
+        return self.ops.xp.abs(error).mean(dtype="float64"), error
+
+    def backward(self, cache: Array) -> Array:
+        return self.ops.xp.sign(cache) / cache.size
+
+
+def test_accuracy_is_of_classes_alone(backend: str) -> None:
+    x, labels = _blobs()
+    model = Sequential([L.Dense(3)], (2,), backend=backend, dtype="float64")
+    trainer = Trainer(
+        model, (x, np.eye(3)[labels]), validation=(x, np.eye(3)[labels]), loss=MeanAbsoluteError()
+    )
+    assert "accuracy" not in trainer.run()[-1]
+    assert trainer.state.history[-1]["loss"] < trainer.state.history[0]["loss"]
 
 
 def test_settings_out_of_range_are_refused() -> None:

@@ -19,7 +19,7 @@ from tinynet.averaging import WeightAverage
 from tinynet.data.batches import Batches
 from tinynet.distributed import ALONE, WHOLE, Group
 from tinynet.errors import ConfigError, NonFiniteError, ShapeError
-from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_label_range
+from tinynet.losses import Loss, SoftmaxCrossEntropy, check_label_range
 from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.optim import Adam, Optimizer
 from tinynet.recording import Recorder, may_record
@@ -128,9 +128,9 @@ class Trainer:
         self.epochs = epochs
         self.group, self._part, self._interrupted = group, WHOLE, False
         self.state = TrainingState()
-        self.classifies = not isinstance(self.loss, MeanSquaredError)
         for inputs, targets in filter(None, (train, validation)):
             self._check(inputs, targets)
+        self.classifies = self._are_labels(train[1])
         self.loss.start(model)
         self.optimizer.start(model)
         self.average = None if average is None else WeightAverage(model, average)
@@ -330,8 +330,12 @@ class Trainer:
             )
         outputs = np.broadcast_to(np.zeros((), self.model.dtype), (len(targets), *self.model.output_shape))
         self.loss.check(outputs, targets)
-        if self.classifies and targets.dtype.kind in "iu":
+        if self._are_labels(targets):
             check_label_range(self.model.backend.to_host(targets), self.model.output_shape[-1])
+
+    def _are_labels(self, targets: Array) -> bool:
+        """Whether outputs (N, K) are compared with class numbers (N,), so that an accuracy says something."""
+        return targets.ndim == 1 and targets.dtype.kind in "iu" and len(self.model.output_shape) == 1
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
