@@ -254,7 +254,11 @@ def test_a_class_without_a_curve_is_left_out(tmp_path: Path) -> None:
 
 
 def test_reliability_says_which_way_it_leans(tmp_path: Path) -> None:
-    for labels, leaning in ((np.ones(4, int), "not sure enough"), (np.zeros(4, int), "too sure")):
+    for labels, leaning in (
+        (np.ones(4, int), "not sure enough"),
+        (np.zeros(4, int), "too sure"),
+        (np.array([1, 1, 0, 1]), "as sure as it is right"),
+    ):
         calibration = metrics.calibration(labels, np.array([[0.2, 0.8]] * 4))
         plots.reliability(calibration, tmp_path / "plot.svg")
         assert leaning in _svg_text(tmp_path / "plot.svg")

@@ -185,7 +185,8 @@ def write_report(
     lines = [
         f"# {name}: {system.title}",
         "",
-        f"`{facts['command']}`, {facts['date']}, on {machine['cpu']}, {facts['threads']} threads, "
+        f"`{facts['command']}`, {facts['date']}, on {machine['cpu']}, "
+        f"{facts['threads']} thread{'s' if facts['threads'] > 1 else ''}, "
         f"{facts['backend']} backend.",
         "",
         f"Theirs: {system.theirs}.",

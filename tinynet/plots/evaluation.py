@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,9 +218,12 @@ def _area_title(what: str, name: str, areas: Array, classes: Sequence[str]) -> s
 
 def _reliability_title(calibration: Calibration) -> str:
     filled = calibration.count > 0
-    share = calibration.count[filled] / calibration.count.sum()
+    predictions = calibration.count.sum()
+    share = calibration.count[filled] / predictions
     confidence, accuracy = share @ calibration.confidence[filled], share @ calibration.accuracy[filled]
     leaning = "too sure" if confidence > accuracy else "not sure enough"
+    if abs(confidence - accuracy) < math.sqrt(accuracy * (1 - accuracy) / predictions):  # its standard error
+        leaning = "as sure as it is right"
     return (
         f"Calibration error {percent(calibration.error)}: {leaning}\n"
         f"mean confidence {percent(confidence)}, accuracy {percent(accuracy)}"
