@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import signal
@@ -360,6 +361,11 @@ def test_accuracy_is_of_classes_alone(backend: str) -> None:
     )
     assert "accuracy" not in trainer.run()[-1]
     assert trainer.state.history[-1]["loss"] < trainer.state.history[0]["loss"]
+
+
+def test_a_trainer_is_not_copied() -> None:
+    with pytest.raises(TypeError, match="copy its model"):
+        copy.deepcopy(Trainer(_mlp(), _blobs()))
 
 
 def test_settings_out_of_range_are_refused() -> None:

@@ -344,7 +344,7 @@ class Sequential:
         ]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For `copy.deepcopy` and for another process: settings and numbers. The rest is made anew."""
+        """For another process: settings and numbers. The rest is made anew."""
         settings = {
             "backend": self.backend,
             "dtype": self.dtype,
@@ -359,6 +359,11 @@ class Sequential:
             settings,
             *numbers,
         )
+
+    def __deepcopy__(self, memo: object) -> Sequential:
+        rebuild, description = self.__reduce__()
+        copy: Sequential = rebuild(*description)  # on the same backend
+        return copy
 
     def config(self) -> dict[str, Any]:
         """The architecture as plain values: `Sequential.from_config` builds it again."""

@@ -142,6 +142,9 @@ class Trainer:
             Batches(*validation, EVALUATION_BATCH, model.backend, group=group) if validation else None
         )
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Trainer cannot be copied; copy its model, and make a Trainer of the copy")
+
     def events(self) -> Iterator[StepEnd | EpochEnd]:
         """Train, saying so after every batch and every epoch. Ends early once `stop` was called.
 

@@ -54,9 +54,6 @@ class Backend(ABC):
         """
         return self
 
-    def __deepcopy__(self, memo: object) -> Backend:
-        return self  # a device and a choice of kernels, which copies of a model share
-
     def algorithm_for(self, images: int, W: Shape, output: Pair, stride: Pair) -> str:
         """How `conv2d` turns `images` into output pixels `output` (OH, OW) with kernels W (KH, KW, C, F)."""
         return "im2col"
