@@ -172,7 +172,7 @@ class KernelCache(FunctionCache):
         self._cache_file = _Files(self.cache_path, self._impl.filename_base, version())
 
     def load_overload(self, sig, target_context):
-        rtsys.initialize(target_context)  # Numba's own would load all that it can compile, too: 0.1 s
+        rtsys.initialize(target_context)  # Numba's own would load all that it can compile, too
         with self._guard_against_spurious_io_errors():
             found = self._load_overload(sig, target_context)
         if found is None and announce is not None:
