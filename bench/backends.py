@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.table import Table
 
 from tinynet import threads
-from tinynet.augmentation import Augmentation, gaussian
 from tinynet.backends.base import Backend
 from tinynet.backends.numba_ import NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.backends.workspace import Workspace
 from tinynet.benchmark.harness import machine
+from tinynet.data.augmentation import Augmentation, gaussian
 from tinynet.rng import Key
 
 RESULTS = Path(__file__).parent / "results" / "backends.md"

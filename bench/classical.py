@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from tinynet.classical.report import overview
-from tinynet.files import write_atomic
-from tinynet.pages import percent, table
+from tinynet.experiments.classical.report import overview
+from tinynet.io.atomic import write_atomic
+from tinynet.io.markdown import percent, table
 
 RESULTS = Path(__file__).parent / "results" / "classical.md"
 COMMANDS = """\

@@ -29,7 +29,7 @@ sys.path.insert(0, str(HERE))
 import tables  # noqa: E402
 from pairs import Comparison, compare, disagreement  # noqa: E402
 
-from tinynet import data, recipe, threads  # noqa: E402
+from tinynet import data, threads  # noqa: E402
 from tinynet.benchmark.harness import (  # noqa: E402
     OURS,
     Contender,
@@ -45,6 +45,7 @@ from tinynet.benchmark.harness import (  # noqa: E402
 from tinynet.benchmark.rows import Row, chosen  # noqa: E402
 from tinynet.benchmark.turns import TakeTurn, Turn, play  # noqa: E402
 from tinynet.errors import ConfigError  # noqa: E402
+from tinynet.runs import recipe  # noqa: E402
 
 LOSS_TOLERANCES = (1e-5, 1e-3, 5e-3)
 """Within which the losses of the first steps must agree, relative for those above 1. Adam's first steps are

@@ -36,7 +36,7 @@ from gpu_report import Check, Measured, Race, Report, Roofs, in_markdown  # noqa
 from pairs import disagreement  # noqa: E402
 from roofline import make_trainer, seconds_of_steps, tasks  # noqa: E402
 
-from tinynet import backends, data, gradcheck_cases, recipe, threads  # noqa: E402
+from tinynet import backends, data, threads  # noqa: E402
 from tinynet.backends import cuda_status  # noqa: E402
 from tinynet.backends.base import Backend  # noqa: E402
 from tinynet.benchmark.harness import (  # noqa: E402
@@ -53,6 +53,8 @@ from tinynet.benchmark.harness import (  # noqa: E402
 from tinynet.benchmark.rows import Row  # noqa: E402
 from tinynet.benchmark.turns import clean, summary  # noqa: E402
 from tinynet.errors import TinynetError  # noqa: E402
+from tinynet.gradcheck import cases  # noqa: E402
+from tinynet.runs import recipe  # noqa: E402
 
 SIZES = [("mlp", 64), ("lenet", 128), ("lenet", 1024), ("kaggle-cnn", 32), ("kaggle-cnn", 256)]
 ROWS = [
@@ -141,9 +143,9 @@ def checks(ops: Backend, nets: list[str], settings: Settings, with_tests: bool) 
 def gradients(ops: Backend) -> Check:
     """Of every layer and loss, against central differences in float64."""
     errors, wrong = [0.0], []
-    for name in gradcheck_cases.NAMES:
+    for name in cases.NAMES:
         try:
-            found = list(gradcheck_cases.run(name, ops))
+            found = list(cases.run(name, ops))
         except (
             Exception
         ) as error:  # of a kernel, a library or the driver: the others are checked all the same

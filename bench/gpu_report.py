@@ -14,7 +14,7 @@ from roofline import Work
 from tinynet.benchmark.harness import OURS
 from tinynet.benchmark.rows import Row
 from tinynet.benchmark.turns import SCALES, Summary, Turn, figure
-from tinynet.race import mean
+from tinynet.experiments.race import mean
 
 
 class Check(NamedTuple):

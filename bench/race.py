@@ -28,18 +28,12 @@ sys.path.insert(0, str(HERE))
 from compare import LOSS_TOLERANCES, chosen_peers, first_losses, limit_cores, ours_in  # noqa: E402
 from pairs import Comparison, compare, disagreement  # noqa: E402
 
-from tinynet import config, data, recipe, threads  # noqa: E402
-from tinynet.benchmark.harness import (  # noqa: E402
-    Contender,
-    Process,
-    Settings,
-    about,
-    machine,
-    write_data,
-    write_net,
-)
+from tinynet import data, threads  # noqa: E402
+from tinynet.benchmark.harness import Contender, Process, Settings, about, machine, write_data, write_net  # noqa: E402
 from tinynet.benchmark.turns import CpuTimes, Turn, figure  # noqa: E402
-from tinynet.race import mean  # noqa: E402
+from tinynet.experiments.race import mean  # noqa: E402
+from tinynet.io import tables  # noqa: E402
+from tinynet.runs import recipe  # noqa: E402
 from tinynet.schedules import SCHEDULES  # noqa: E402
 
 console = Console(highlight=False)
@@ -69,7 +63,7 @@ def check_comparable(training: recipe.Training) -> None:
 def learning_rates(training: recipe.Training, samples: int) -> list[float]:
     """Of each step, first to last."""
     steps, epochs = -(-samples // training.batch_size), training.epochs_on(samples)
-    schedule = config.from_table(SCHEDULES, training.schedule, "schedule")
+    schedule = tables.from_table(SCHEDULES, training.schedule, "schedule")
     base = training.optimizer.get("learning_rate", 1e-3)
     return [base * schedule(step / steps, epochs) for step in range(epochs * steps)]
 

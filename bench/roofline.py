@@ -35,12 +35,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from rich.console import Console
 
-from tinynet import Sequential, Trainer, backends, config, recipe, threads
+from tinynet import Sequential, Trainer, backends, threads
 from tinynet.benchmark.harness import machine
 from tinynet.benchmark.rows import BATCH
+from tinynet.io import tables
 from tinynet.kernels.cpu import brgemm
 from tinynet.layers import Dropout, Layer
 from tinynet.losses import LOSSES
+from tinynet.runs import recipe
 from tinynet.training import StepEnd
 
 RESULTS = Path(__file__).parent / "results"
@@ -314,7 +316,7 @@ def make_trainer(net: str, batch: int, steps: int, record: bool, on: str = "numb
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (steps * batch, *model.input_shape), np.uint8)
     labels = random.integers(0, 10, steps * batch)
-    loss = config.from_table(LOSSES, plan.training.loss, "loss")
+    loss = tables.from_table(LOSSES, plan.training.loss, "loss")
     return Trainer(model, (images, labels), loss=loss, epochs=1, batch_size=batch)
 
 

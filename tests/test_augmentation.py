@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 
 import tinynet as tn
 from tinynet import backends, threads
-from tinynet.augmentation import (
+from tinynet.backends.base import Backend
+from tinynet.backends.numba_ import NumbaBackend
+from tinynet.backends.numpy_ import NumpyBackend
+from tinynet.data import overlap
+from tinynet.data.augmentation import (
     LIMITS,
     PIXEL,
     Augmentation,
@@ -23,10 +27,6 @@ from tinynet.augmentation import (
     rectangles,
     spread,
 )
-from tinynet.backends.base import Backend
-from tinynet.backends.numba_ import NumbaBackend
-from tinynet.backends.numpy_ import NumpyBackend
-from tinynet.data import overlap
 from tinynet.data.batches import Batches
 from tinynet.errors import ConfigError, DTypeError, ShapeError
 from tinynet.rng import Key, Stream, uniform

@@ -9,27 +9,30 @@ import numpy as np
 import pytest
 
 from tinynet import layers as L
-from tinynet import recipe
-from tinynet.averaging import WeightAverage
-from tinynet.callbacks import BestCheckpoint, Callback, EarlyStopping, LastCheckpoint
+from tinynet.averaging import ExponentialMovingAverage
+from tinynet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from tinynet.callbacks.monitors import EarlyStopping
 from tinynet.checkpoint import load_model, load_training, weights_sha256
 from tinynet.errors import ConfigError
 from tinynet.model import Sequential
 from tinynet.optim import SGD
 from tinynet.rng import Key, uniform
-from tinynet.training import EpochEnd, StepEnd, Trainer
+from tinynet.runs import recipe
+from tinynet.training import Callback, EpochEnd, StepEnd, Trainer
 from tinynet.types import Array
 
 X = uniform(Key(1, 0), (70, 6)).astype("float32")
 LABELS = (X.sum(axis=1) > 3).astype(int)
 
 
-def trainer(backend: str, average: float | None = 0.9, *, epochs: int = 3, dtype: str = "float32") -> Trainer:
+def trainer(
+    backend: str, ema_decay: float | None = 0.9, *, epochs: int = 3, dtype: str = "float32"
+) -> Trainer:
     layers = [L.Dense(8), L.BatchNorm(), L.ReLU(), L.Dropout(0.3), L.Dense(2)]
     model = Sequential(layers, (6,), backend=backend, dtype=dtype)
     data = (X, LABELS)
     return Trainer(
-        model, data, validation=data, optimizer=SGD(0.5), epochs=epochs, batch_size=16, average=average
+        model, data, validation=data, optimizer=SGD(0.5), epochs=epochs, batch_size=16, ema_decay=ema_decay
     )
 
 
@@ -177,7 +180,7 @@ def test_a_packed_model_shows_the_average_and_then_its_own_weights(backend: str)
 @pytest.mark.parametrize("decay", [0.0, 1.0, -0.5, float("nan")])
 def test_a_decay_out_of_range_is_refused(decay: float) -> None:
     with pytest.raises(ConfigError, match="above 0 and below 1"):
-        WeightAverage(Sequential([L.Dense(2)], (2,), backend="numpy"), decay)
+        ExponentialMovingAverage(Sequential([L.Dense(2)], (2,), backend="numpy"), decay)
     layers: Any = [{"type": "Dense", "units": 2}]
     with pytest.raises(ConfigError, match="above 0 and below 1"):
-        recipe.from_table({"layers": layers, "training": {"average": decay}})
+        recipe.from_table({"layers": layers, "training": {"ema_decay": decay}})

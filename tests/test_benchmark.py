@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tinynet import recipe
 from tinynet.benchmark import harness, net, tinynet_, turns
 from tinynet.benchmark.harness import Contender, ContenderError, Process, Settings
 from tinynet.benchmark.rows import ROWS, Row, chosen
@@ -20,6 +19,7 @@ from tinynet.errors import ConfigError
 from tinynet.losses import SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import Adam
+from tinynet.runs import recipe
 from tinynet.training import StepEnd, Trainer
 
 MOST_LOST = 0.05

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from tinynet import files
-from tinynet.callbacks import EarlyStopping
+from tinynet.callbacks.monitors import EarlyStopping
 from tinynet.checkpoint import load_model, load_training, save_model, save_training, weights_sha256
 from tinynet.errors import CheckpointError
+from tinynet.io import atomic
 from tinynet.layers import LAYERS, BatchNorm, Dense, Flatten, ReLU, Rescale
 from tinynet.losses import SoftmaxCrossEntropy
 from tinynet.model import Sequential
@@ -191,7 +191,7 @@ def test_a_full_disk_keeps_the_old_file(model_file, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(atomic.os, "fsync", full)
     before = model_file.read_bytes()
     model = make_trainer(seed=5).model
     with pytest.raises(CheckpointError, match=r"No space left(.|\n)*is intact(.|\n)*free some disk space"):

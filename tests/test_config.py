@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tinynet import config, losses, optim, schedules
 from tinynet import layers as L
+from tinynet import losses, optim, schedules
 from tinynet.errors import ConfigError
+from tinynet.io import tables
 
 KINDS: dict[str, Mapping[str, type[Any]]] = {
     "layer": L.LAYERS,
@@ -49,9 +50,9 @@ THINGS = [
     ("loss", losses.CrossEntropy()),
     ("loss", losses.MeanSquaredError()),
     ("optimiser", optim.SGD()),
-    ("optimiser", optim.SGD(0.5, momentum=0.9, nesterov=True, decay=1e-4, clip=1.0)),
+    ("optimiser", optim.SGD(0.5, momentum=0.9, nesterov=True, weight_decay=1e-4, clip=1.0)),
     ("optimiser", optim.Adam(1e-4, beta1=0.8, beta2=0.99, epsilon=1e-7)),
-    ("optimiser", optim.AdamW(decay=0.05)),
+    ("optimiser", optim.AdamW(weight_decay=0.05)),
     ("schedule", schedules.Constant()),
     ("schedule", schedules.Constant(warmup=2.0)),
     ("schedule", schedules.Step(every=5.0, factor=0.5)),
@@ -79,18 +80,18 @@ def test_every_kind_is_tried() -> None:
 )
 @pytest.mark.parametrize(("what", "thing"), THINGS, ids=lambda v: repr(v) if not isinstance(v, str) else v)
 def test_round_trip(what: str, thing: Any, through: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    again = config.from_table(KINDS[what], through(config.to_table(thing)), what)
+    again = tables.from_table(KINDS[what], through(tables.to_table(thing)), what)
     assert type(again) is type(thing)
     assert _settings(again) == _settings(thing)
 
 
 def test_defaults_are_left_out_and_required_fields_kept() -> None:
-    assert config.to_table(L.Conv2D(8, padding="same")) == {"type": "Conv2D", "filters": 8, "padding": "same"}
-    assert config.to_table(L.ReLU()) == {"type": "ReLU"}
+    assert tables.to_table(L.Conv2D(8, padding="same")) == {"type": "Conv2D", "filters": 8, "padding": "same"}
+    assert tables.to_table(L.ReLU()) == {"type": "ReLU"}
 
 
 def test_a_default_that_a_subclass_changed_is_its_own() -> None:
-    assert config.to_table(optim.AdamW(decay=0.0)) == {"type": "AdamW", "decay": 0.0}
+    assert tables.to_table(optim.AdamW(weight_decay=0.0)) == {"type": "AdamW", "weight_decay": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_a_default_that_a_subclass_changed_is_its_own() -> None:
 )
 def test_what_is_refused_names_the_key_and_the_expectation(table: object, says: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
-        config.from_table(L.LAYERS, table, "layer")
+        tables.from_table(L.LAYERS, table, "layer")
     for part in says:
         assert part in str(caught.value)
 
@@ -150,13 +151,13 @@ def test_what_is_refused_names_the_key_and_the_expectation(table: object, says: 
 )
 def test_optimisers_are_checked_alike(table: object, says: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
-        config.from_table(optim.OPTIMIZERS, table, "optimiser")
+        tables.from_table(optim.OPTIMIZERS, table, "optimiser")
     for part in says:
         assert part in str(caught.value)
 
 
 def test_whole_numbers_pass_for_numbers_and_nothing_where_allowed() -> None:
-    adam = config.from_table(
+    adam = tables.from_table(
         optim.OPTIMIZERS, {"type": "Adam", "learning_rate": 1, "clip": None}, "optimiser"
     )
     assert adam.learning_rate == 1

@@ -16,11 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinynet import crossval, recipe, runs
-from tinynet.callbacks import Callback
 from tinynet.data import Dataset, Split, load
 from tinynet.errors import ConfigError, RunError
-from tinynet.training import StepEnd, Trainer
+from tinynet.experiments import crossval
+from tinynet.runs import recipe
+from tinynet.runs.run import Run
+from tinynet.runs.settings import Settings, read_settings
+from tinynet.training import Callback, StepEnd, Trainer
 
 LAYERS = [{"type": "Rescale"}, {"type": "Flatten"}, {"type": "Dense", "units": 10}]
 TRAINING = {"epochs": 3, "validation": 0.25, "optimizer": {"type": "Adam", "learning_rate": 0.01}}
@@ -33,8 +35,8 @@ def digits() -> Dataset:
     return dataclasses.replace(data, train=Split(data.train.images[:400], data.train.labels[:400]))
 
 
-def settings(digits: Dataset, plan: recipe.Recipe = PLAN, seed: int = 0) -> runs.Settings:
-    return runs.Settings(
+def settings(digits: Dataset, plan: recipe.Recipe = PLAN, seed: int = 0) -> Settings:
+    return Settings(
         name="mine",
         recipe=plan.as_table(),
         dataset=digits.name,
@@ -183,10 +185,10 @@ def test_folds_of_other_settings_are_not_taken_for_ours(
 def test_a_fold_is_no_run_on_the_whole_data_set(run: Any, digits: Dataset, tmp_path: Path) -> None:
     """To resume it as one would train on images that it is judged by."""
     run(2, "mine")
-    fold = runs.read_settings(tmp_path / "mine" / "fold-1")
+    fold = read_settings(tmp_path / "mine" / "fold-1")
     assert fold.dataset == "sample, fold 1 of 2"
     with pytest.raises(RunError, match="not the one this run was started with"):
-        runs.Run.resume(tmp_path / "mine" / "fold-1", fold, digits)
+        Run.resume(tmp_path / "mine" / "fold-1", fold, digits)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

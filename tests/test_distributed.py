@@ -27,15 +27,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinynet as tn
-from tinynet import checkpoint, recipe, runs, witness
-from tinynet.augmentation import Augmentation
-from tinynet.callbacks import Callback, ReduceOnPlateau
+from tinynet import checkpoint
+from tinynet.callbacks.monitors import ReduceOnPlateau
 from tinynet.data import load
+from tinynet.data.augmentation import Augmentation
 from tinynet.data.batches import Batches
-from tinynet.distributed import ALONE, Group, MpiGroup, Part
+from tinynet.distributed import watchdog
+from tinynet.distributed.group import ALONE, Group, Shard
+from tinynet.distributed.mpi import MpiGroup
 from tinynet.errors import ConfigError, NonFiniteError, RunError
 from tinynet.rng import Key, Stream, uniform
-from tinynet.training import StepEnd, Trainer
+from tinynet.runs import recipe
+from tinynet.runs.run import Run
+from tinynet.runs.settings import Settings
+from tinynet.training import Callback, StepEnd, Trainer
 
 IMAGES = (uniform(Key(1, Stream.CHECK), (40, 7, 7, 1)) * 256).astype(np.uint8)
 LABELS = np.arange(40) * 7 % 10
@@ -82,23 +87,23 @@ def in_each(size: int, work: Callable[[Group], Any]) -> list[Any]:
 
 @given(samples=st.integers(1, 300), size=st.integers(1, 40))
 def test_the_parts_are_the_batch_and_their_shares_add_up_to_one(samples: int, size: int) -> None:
-    parts = [member.part(samples) for member in members(size)]
-    counted = [sample for part in parts if part.counts for sample in range(part.first, part.stop)]
+    shards = [member.shard(samples) for member in members(size)]
+    counted = [sample for shard in shards if shard.counts for sample in range(shard.first, shard.stop)]
     assert counted == list(range(samples))
-    assert sum(part.share for part in parts) == pytest.approx(1)
-    assert all(part.first < part.stop for part in parts)
-    assert max(part.stop - part.first for part in parts) <= max(-(-samples // size), min(samples, size))
+    assert sum(shard.share for shard in shards) == pytest.approx(1)
+    assert all(shard.first < shard.stop for shard in shards)
+    assert max(shard.stop - shard.first for shard in shards) <= max(-(-samples // size), min(samples, size))
 
 
 def test_parts_of_a_batch_that_cannot_be_divided_evenly() -> None:
-    assert [(p.first, p.stop, p.share) for p in (m.part(7) for m in members(2))] == [
+    assert [(p.first, p.stop, p.share) for p in (m.shard(7) for m in members(2))] == [
         (0, 3, 3 / 7),
         (3, 7, 4 / 7),
     ]
 
 
 def test_a_batch_of_fewer_samples_than_processes_counts_once() -> None:
-    assert [(p.first, p.stop, p.share) for p in (m.part(2) for m in members(3))] == [
+    assert [(p.first, p.stop, p.share) for p in (m.shard(2) for m in members(3))] == [
         (0, 2, 1),
         (0, 2, 0),
         (0, 2, 0),
@@ -106,11 +111,11 @@ def test_a_batch_of_fewer_samples_than_processes_counts_once() -> None:
 
 
 def test_one_process_alone_has_all_and_leaves_it_as_it_is() -> None:
-    part, array = ALONE.part(9), np.ones(3)
-    assert part == Part(0, 9, 9, ALONE)
-    assert part.share == 1
-    assert part.mean(array) is array
-    assert ALONE.all_reduce(part, array, "loss", "correct") == ("loss", "correct")
+    shard, array = ALONE.shard(9), np.ones(3)
+    assert shard == Shard(0, 9, 9, ALONE)
+    assert shard.share == 1
+    assert shard.mean(array) is array
+    assert ALONE.all_reduce(shard, array, "loss", "correct") == ("loss", "correct")
 
 
 @pytest.mark.parametrize("augmentation", [None, STRONG])
@@ -126,10 +131,10 @@ def test_the_parts_of_each_batch_are_that_batch(augmentation: Augmentation | Non
 
     whole = batches(ALONE)[:-1]  # the last is smaller than the group
     for number, (x, y) in enumerate(whole):
-        parts = [batches(member)[number] for member in members(4)]  # the second begins with sample 3
-        np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), x)
-        np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), y)
-        assert all(len(part[1]) < len(y) for part in parts)
+        shards = [batches(member)[number] for member in members(4)]  # the second begins with sample 3
+        np.testing.assert_array_equal(np.concatenate([shard[0] for shard in shards]), x)
+        np.testing.assert_array_equal(np.concatenate([shard[1] for shard in shards]), y)
+        assert all(len(shard[1]) < len(y) for shard in shards)
 
 
 def test_in_order_each_process_has_samples_of_its_own() -> None:
@@ -156,9 +161,9 @@ def test_dropout_falls_on_the_same_values_in_parts(features: int, backend: str) 
     x = net.backend.asarray(np.ones((10, features), np.float32))
     whole = net.backend.to_host(net.forward(x, train=True, step=6)[0]).copy()
     for member in members(3):
-        part = member.part(10)
-        y, _ = net.forward(x[part.first : part.stop], train=True, step=6, part=part)
-        np.testing.assert_array_equal(net.backend.to_host(y), whole[part.first : part.stop])
+        shard = member.shard(10)
+        y, _ = net.forward(x[shard.first : shard.stop], train=True, step=6, shard=shard)
+        np.testing.assert_array_equal(net.backend.to_host(y), whole[shard.first : shard.stop])
 
 
 # --- training, with threads in the place of processes -------------------------------------------------------
@@ -173,7 +178,7 @@ def layers(*, normalise: bool) -> list[Any]:
 def trained(backend: str, group: Group, **options: Any) -> Trainer:
     normalise = options.pop("normalise", True)
     net = tn.Sequential(layers(normalise=normalise), (7, 7, 1), backend=backend, dtype="float64", seed=1)
-    settings: dict[str, Any] = {"optimizer": tn.SGD(0.1, momentum=0.9, clip=2.0, decay=0.01)}
+    settings: dict[str, Any] = {"optimizer": tn.SGD(0.1, momentum=0.9, clip=2.0, weight_decay=0.01)}
     settings |= {"epochs": 3, "batch_size": BATCH, "augmentation": STRONG}
     held_out = IMAGES[:9], LABELS[:9]
     trainer = Trainer(net, (IMAGES, LABELS), validation=held_out, group=group, **(settings | options))
@@ -204,7 +209,7 @@ def test_several_processes_learn_as_one_does(size: int, backend: str) -> None:
 
 def test_adam_and_averaged_weights(backend: str) -> None:
     """Adam divides by the root of v: where gradients are near 0 the rounding of their sum shows."""
-    options = {"optimizer": tn.Adam(0.01), "average": 0.9, "normalise": False}
+    options = {"optimizer": tn.Adam(0.01), "ema_decay": 0.9, "normalise": False}
     alone = trained(backend, ALONE, **options | {"optimizer": tn.Adam(0.01)})
     one, _ = in_each(2, lambda member: trained(backend, member, **options | {"optimizer": tn.Adam(0.01)}))
     np.testing.assert_allclose(flat(one, "values"), flat(alone, "values"), atol=1e-7)
@@ -289,9 +294,9 @@ def test_processes_that_begin_with_other_data_are_refused(tmp_path: Path) -> Non
     plan = recipe.from_table(tomllib.loads(LONGER)).as_table()
 
     def begin(group: Group) -> None:
-        settings = runs.Settings("x", plan, "sample", None, "", 0, "numpy", "float32", "")
+        settings = Settings("x", plan, "sample", None, "", 0, "numpy", "float32", "")
         data = dataclasses.replace(load("sample"), sha256=f"of {group.rank}")
-        run = runs.Run.start(tmp_path / "run", settings, data, group)
+        run = Run.start(tmp_path / "run", settings, data, group)
         with pytest.raises(RunError, match="the processes do not begin alike"):
             run.train()
 
@@ -306,32 +311,32 @@ linux = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux tel
 @linux
 def test_the_witness_says_who_was_lost(capfd: pytest.CaptureFixture[str]) -> None:
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    watching = witness.start({0: os.getpid(), 7: sleeper.pid}, "go on somehow")
+    watching = watchdog.start({0: os.getpid(), 7: sleeper.pid}, "go on somehow")
     sleeper.kill()
     sleeper.wait()
     assert watching is not None
-    assert watching.wait(30) == witness.LOST
-    witness.dismiss(watching)  # too late, which does no harm
+    assert watching.wait(30) == watchdog.LOST
+    watchdog.dismiss(watching)  # too late, which does no harm
     assert f"Lost: process 7 (id {sleeper.pid}). That ends the run; go on somehow" in capfd.readouterr().err
 
 
 @linux
 def test_the_witness_knows_a_process_on_its_way_out() -> None:
     child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-    assert not witness.is_ending(child.pid)
+    assert not watchdog.is_ending(child.pid)
     assert child.stdin is not None
     child.stdin.close()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert witness.is_ending(child.pid)  # not yet waited for
+    assert watchdog.is_ending(child.pid)  # not yet waited for
     child.wait()
-    assert witness.is_ending(child.pid)  # gone
+    assert watchdog.is_ending(child.pid)  # gone
 
 
 @linux
 def test_a_dismissed_witness_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    watching = witness.start({0: os.getpid()}, "")
+    watching = watchdog.start({0: os.getpid()}, "")
     assert watching is not None
-    witness.dismiss(watching)
+    watchdog.dismiss(watching)
     assert watching.returncode == 0
     assert capfd.readouterr().err == ""
 
@@ -535,7 +540,7 @@ def test_a_process_that_fails_alone_says_so_and_ends_the_others() -> None:
 @mpi
 def test_no_process_waits_for_ever() -> None:
     program = (
-        "import time; from tinynet import distributed as d; d.PATIENCE = 0.5\n"
+        "import time; from tinynet import distributed as d; d.TIMEOUT = 0.5\n"
         "with d.joined() as g:\n time.sleep(30 * g.rank); g.any(True)"
     )
     err = said_by_failing(MPIEXEC, "-n", 2, sys.executable, "-c", program)

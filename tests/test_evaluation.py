@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinynet import evaluation
+from tinynet.analysis import evaluation
 from tinynet.errors import DataError, ShapeError
 
 sk = pytest.importorskip("sklearn.metrics", reason="scikit-learn, to compare with, is in the extra 'test'")

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tinynet import checkpoint, explain
+from tinynet import checkpoint
 from tinynet import layers as L
+from tinynet.analysis import explain
 from tinynet.errors import ConfigError, ShapeError
-from tinynet.gradcheck import TOLERANCE, gradient_error, tie_free
+from tinynet.gradcheck.check import TOLERANCE, gradient_error, tie_free
 from tinynet.layers.base import Layer
 from tinynet.losses import CrossEntropy, SoftmaxCrossEntropy
 from tinynet.model import Sequential

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from tinynet import explore, plots
+from tinynet import plots
+from tinynet.analysis import explore
 from tinynet.data import load
 from tinynet.data.datasets import Dataset, Split
 from tinynet.errors import DataError

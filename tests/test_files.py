@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tinynet.files import write_atomic
+from tinynet.io.atomic import write_atomic
 
 
 def _full_disk(*_: object) -> None:

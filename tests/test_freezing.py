@@ -50,10 +50,10 @@ def moved(net: Sequential, before: dict[str, Array]) -> set[str]:
 
 
 OPTIMIZERS = [
-    SGD(0.1, momentum=0.9, nesterov=True, decay=0.1),
+    SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
     SGD(0.1, clip=0.1),
     Adam(0.01, clip=0.1),
-    AdamW(0.01, decay=0.5),
+    AdamW(0.01, weight_decay=0.5),
 ]
 
 
@@ -63,7 +63,7 @@ def test_nothing_moves_what_is_frozen_and_all_else_moves(optimizer: Optimizer, b
     net = model(backend, "conv2d_*", "batchnorm_1", "dense_1.W")
     before = tensors(net)
     data = (IMAGES, LABELS)
-    Trainer(net, data, validation=data, optimizer=optimizer, epochs=2, batch_size=8, average=0.5).run()
+    Trainer(net, data, validation=data, optimizer=optimizer, epochs=2, batch_size=8, ema_decay=0.5).run()
     assert moved(net, before) == {"dense_1.b", "dense_2.W", "dense_2.b"}
 
 
@@ -152,7 +152,7 @@ def test_recorded_steps_are_those_steps(pattern: str) -> None:
         ops.can_record = records
         layers = [L.Dense(8), *([L.BatchNorm()] if "batch" in pattern else []), L.ReLU(), L.Dense(4)]
         net = Sequential([L.Rescale(), L.Flatten(), *layers], (6, 6, 1), backend=ops, freeze=[pattern])
-        trainer = Trainer(net, (IMAGES, LABELS), epochs=4, batch_size=8, average=0.5)
+        trainer = Trainer(net, (IMAGES, LABELS), epochs=4, batch_size=8, ema_decay=0.5)
         trainer.run()
         assert bool(trainer._differentiate._recordings) is (records and "batch" not in pattern)
         found.append(weights_sha256(net))
@@ -186,7 +186,9 @@ def test_a_checkpoint_keeps_averages_of_what_learns_only(backend: str, tmp_path:
     def trainer() -> Trainer:
         net = model(backend, "conv2d_1", "batchnorm_1")
         data = (IMAGES, LABELS)
-        return Trainer(net, data, validation=data, optimizer=Adam(0.01), epochs=3, batch_size=8, average=0.9)
+        return Trainer(
+            net, data, validation=data, optimizer=Adam(0.01), epochs=3, batch_size=8, ema_decay=0.9
+        )
 
     whole, cut, resumed = trainer(), trainer(), trainer()
     expected = whole.run()

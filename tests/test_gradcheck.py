@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinynet import backends, gradcheck_cases
+from tinynet import backends
 from tinynet import layers as L
-from tinynet.gradcheck import Check, check_layer, check_loss, check_model, gradient_error, tie_free
-from tinynet.gradcheck_cases import LAYER_CASES, LOSS_CASES, NAMES
+from tinynet.gradcheck import cases
+from tinynet.gradcheck.cases import LAYER_CASES, LOSS_CASES, NAMES
+from tinynet.gradcheck.check import Check, check_layer, check_loss, check_model, gradient_error, tie_free
 from tinynet.layers.base import Layer
 from tinynet.losses import SoftmaxCrossEntropy
 from tinynet.model import Sequential
@@ -40,7 +41,7 @@ def _verdicts(checks: list[Check]) -> dict[str, bool]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_gradient_is_the_derivative_of_its_forward(name: str, backend: str) -> None:
-    checks = list(gradcheck_cases.run(name, backend))
+    checks = list(cases.run(name, backend))
     assert checks
     for check in checks:
         assert check.passed, str(check)
@@ -59,7 +60,7 @@ def test_every_convolution_of_the_numba_backend(algorithm: str, padding: Any) ->
 def test_every_layer_and_loss_is_checked_in_everything_it_learns() -> None:
     assert set(LAYER_CASES) == set(L.LAYERS)
     for name, make, *_ in [(name, *LAYER_CASES[name][0][1:]) for name in LAYER_CASES]:
-        checked = {check.quantity for check in gradcheck_cases.run(name, "numpy")}
+        checked = {check.quantity for check in cases.run(name, "numpy")}
         assert checked == {"x", *PARAMETERS[type(make()).__name__]}
 
 

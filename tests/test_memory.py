@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinynet import memory, recipe
+from tinynet import out_of_memory
 from tinynet.backends import cuda_status
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.errors import OutOfMemoryError
 from tinynet.model import Sequential
+from tinynet.runs import recipe
 from tinynet.training import Trainer
 from tinynet.types import Array
 
@@ -34,7 +35,7 @@ def test_a_step_takes_no_more_than_estimated_and_not_much_less(net: str, batch: 
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     parameters = 4 * run.model.store.count
-    estimate = batch * memory.of_a_sample(run.model)
+    estimate = batch * out_of_memory.of_a_sample(run.model)
     assert 0.4 * estimate < peak < estimate + 6 * parameters
 
 
@@ -52,23 +53,23 @@ class SmallBackend(NumpyBackend):
 @pytest.mark.parametrize(("room", "fits"), [(300, 256), (256, 256), (255, 128), (1, 1), (10**6, 512)])
 def test_a_batch_that_fits_is_named(room: int, fits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     run = trainer("mlp", 1000, SmallBackend())
-    each = memory.of_a_sample(run.model)
-    monkeypatch.setattr(memory, "available", lambda backend: room * each)
+    each = out_of_memory.of_a_sample(run.model)
+    monkeypatch.setattr(out_of_memory, "available", lambda backend: room * each)
     with pytest.raises(OutOfMemoryError) as caught:
         run.run()
     said = str(caught.value)
     assert "in step 0, with 1,000 samples in a batch" in said
-    assert f"up to {1000 * each / memory.MIB:,.0f} MiB" in said
+    assert f"up to {1000 * each / out_of_memory.MIB:,.0f} MiB" in said
     assert "Out of memory allocating 1,024 bytes; " in said
     assert said.endswith(f"--batch {fits}, or batch_size = {fits} in the recipe")
 
 
 def test_where_nothing_fits_or_nobody_says(monkeypatch: pytest.MonkeyPatch) -> None:
     run = trainer("mlp", 1000)
-    monkeypatch.setattr(memory, "available", lambda backend: 0)
-    assert "not even one sample fits" in str(memory.shortage(run, MemoryError()))
-    monkeypatch.setattr(memory, "available", lambda backend: None)
-    said = str(memory.shortage(run, MemoryError()))
+    monkeypatch.setattr(out_of_memory, "available", lambda backend: 0)
+    assert "not even one sample fits" in str(out_of_memory.shortage(run, MemoryError()))
+    monkeypatch.setattr(out_of_memory, "available", lambda backend: None)
+    said = str(out_of_memory.shortage(run, MemoryError()))
     assert "received: a MemoryError\n" in said
     assert "a batch of 512 fits" in said
 
@@ -80,13 +81,13 @@ def test_what_the_device_says_and_does_not_say(monkeypatch: pytest.MonkeyPatch) 
     ops = NumpyBackend()
     monkeypatch.setattr(ops, "name", "cupy", raising=False)
     monkeypatch.setattr(cuda_status, "free_bytes", lambda: 123)
-    assert memory.available(ops) == 123
+    assert out_of_memory.available(ops) == 123
     monkeypatch.setattr(cuda_status, "free_bytes", refuse)
-    assert memory.available(ops) is None
+    assert out_of_memory.available(ops) is None
 
 
 def test_this_machine_has_memory() -> None:
-    free = memory.available(NumpyBackend())
+    free = out_of_memory.available(NumpyBackend())
     assert free is None or 2**20 < free < 2**50
 
 

@@ -13,7 +13,7 @@ from tinynet import layers as L
 from tinynet.errors import ConfigError
 from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam, AdamW, Optimizer
-from tinynet.params import ParameterStore
+from tinynet.store import ParameterStore
 from tinynet.types import Array
 
 STEPS = 6
@@ -87,19 +87,19 @@ def adam(theta: float, decay: float) -> Iterator[float]:
 ADAM: dict[str, Any] = {"beta1": 0.8, "beta2": 0.95, "epsilon": 1e-3}
 RULES: list[tuple[Optimizer, Rule, float]] = [
     (SGD(), sgd, 0.0),
-    (SGD(decay=0.5), sgd, 0.5),
+    (SGD(weight_decay=0.5), sgd, 0.5),
     (SGD(momentum=0.9), momentum, 0.0),
-    (SGD(momentum=0.9, decay=0.5), momentum, 0.5),
+    (SGD(momentum=0.9, weight_decay=0.5), momentum, 0.5),
     (SGD(momentum=0.9, nesterov=True), nesterov, 0.0),
-    (SGD(momentum=0.9, nesterov=True, decay=0.5), nesterov, 0.5),
+    (SGD(momentum=0.9, nesterov=True, weight_decay=0.5), nesterov, 0.5),
     (Adam(**ADAM), adam, 0.0),
     (AdamW(**ADAM), adam, 0.01),
-    (AdamW(**ADAM, decay=0.5), adam, 0.5),
+    (AdamW(**ADAM, weight_decay=0.5), adam, 0.5),
 ]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-4)])
-@pytest.mark.parametrize(("optimizer", "rule", "decay"), RULES, ids=lambda v: repr(v))
+@pytest.mark.parametrize(("optimizer", "rule", "decay"), RULES, ids=lambda v: getattr(v, "__name__", repr(v)))
 def test_every_number_follows_its_recurrence_and_only_kernels_decay(
     optimizer: Optimizer, rule: Rule, decay: float, dtype: str, tolerance: float, backend: str
 ) -> None:
@@ -125,7 +125,7 @@ def test_the_rate_is_the_one_given_at_each_step(backend: str) -> None:
 
 
 def test_a_rate_of_0_moves_nothing(backend: str) -> None:
-    end = _train(AdamW(decay=0.5), backend, [0.0] * 3)
+    end = _train(AdamW(weight_decay=0.5), backend, [0.0] * 3)
     np.testing.assert_array_equal(end["dense_1.W"], [[1, -2], [0.5, 0]])
     np.testing.assert_array_equal(end["dense_1.b"], [3, -1])
 
@@ -176,7 +176,7 @@ def test_the_state_is_what_a_checkpoint_keeps(backend: str) -> None:
 
 
 def test_padding_stays_0(backend: str) -> None:
-    optimizer = AdamW(decay=0.1)
+    optimizer = AdamW(weight_decay=0.1)
     store = _started(optimizer, backend)
     for _ in range(3):
         for view in store.grads.views.values():
@@ -193,7 +193,7 @@ def test_padding_stays_0(backend: str) -> None:
         (lambda: Adam(learning_rate=math.nan), ["learning_rate=nan"]),
         (lambda: SGD(momentum=1.0), ["SGD cannot use this momentum", "in [0, 1)", "momentum=1.0"]),
         (lambda: SGD(nesterov=True), ["nesterov", "a momentum above 0 with it", "nesterov=True"]),
-        (lambda: SGD(decay=-1.0), ["decay", "0 or more", "decay=-1.0"]),
+        (lambda: SGD(weight_decay=-1.0), ["weight_decay", "0 or more", "weight_decay=-1.0"]),
         (lambda: Adam(clip=0.0), ["clip", "above 0, or nothing", "clip=0.0"]),
         (lambda: Adam(beta1=1.0), ["beta1", "in [0, 1)"]),
         (lambda: Adam(beta2=-0.1), ["beta2", "in [0, 1)"]),

@@ -1,4 +1,4 @@
-"""tinynet.race: the interval of the mean, heats on a few of the bundled digits, the goal."""
+"""tinynet.experiments.race: the interval of the mean, heats on a few of the bundled digits, the goal."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import math
 
 import pytest
 
-from tinynet import backends, race, recipe
+from tinynet import backends
 from tinynet.data import Dataset, Split, load
 from tinynet.errors import ConfigError, TinynetError
-from tinynet.recipe import Recipe, Training
+from tinynet.experiments import race
+from tinynet.runs import recipe
+from tinynet.runs.recipe import Recipe, Training
 
 PLAN = Recipe(
     layers=[{"type": "Rescale"}, {"type": "Flatten"}, {"type": "Dense", "units": 10}],

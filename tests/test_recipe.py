@@ -1,15 +1,16 @@
-"""tinynet.recipe: the named recipes, files of one's own, and what is said about mistakes in them."""
+"""tinynet.runs.recipe: the named recipes, files of one's own, and what is said about mistakes in them."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
-from tinynet import recipe, runs
-from tinynet.augmentation import Augmentation
+from tinynet.data.augmentation import Augmentation
 from tinynet.errors import ConfigError
 from tinynet.model import Sequential
-from tinynet.recipe import Training
+from tinynet.runs import recipe
+from tinynet.runs.recipe import Training
+from tinynet.runs.trainers import build_trainer
 
 SIZES = {"linear": 7_850, "mlp": 101_770, "lenet": 1_199_882, "kaggle-cnn": 2_686_858}
 
@@ -123,9 +124,9 @@ def test_an_augmentation_reaches_the_trainer(toml):
     assert recipe.from_table(plan.as_table()) == plan
     model = Sequential.from_config(plan.as_table(), backend="numpy")
     samples = np.zeros((4, 28, 28, 1), np.uint8), np.zeros(4, np.int64)
-    assert runs.trainer_for(plan.training, model, samples).train.augmentation == Augmentation(10, elastic=1.5)
+    assert build_trainer(plan.training, model, samples).train.augmentation == Augmentation(10, elastic=1.5)
     plain = recipe.load("cnn")
-    assert runs.trainer_for(plain.training, model, samples).train.augmentation is None
+    assert build_trainer(plain.training, model, samples).train.augmentation is None
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -16,12 +16,12 @@ import tinynet as tn
 from tinynet import layers as L
 from tinynet import threads
 from tinynet.backends.numba_ import NumbaBackend
+from tinynet.backends.recording import MOST
 from tinynet.checkpoint import weights_sha256
 from tinynet.kernels.cpu import elementwise
 from tinynet.layers import LAYERS
 from tinynet.layers.base import Layer
 from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
-from tinynet.recording import MOST
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -39,20 +39,20 @@ def backend(record: bool, convolution: str = "auto") -> NumbaBackend:
 
 
 @pytest.fixture
-def programs(monkeypatch: pytest.MonkeyPatch) -> list[threads.Program]:
+def programs(monkeypatch: pytest.MonkeyPatch) -> list[threads.RecordedKernels]:
     """Those made in a test."""
-    made: list[threads.Program] = []
-    begin = threads.Program.__init__
+    made: list[threads.RecordedKernels] = []
+    begin = threads.RecordedKernels.__init__
 
-    def noted(program: threads.Program, run: Any) -> None:
+    def noted(program: threads.RecordedKernels, run: Any) -> None:
         made.append(program)
         begin(program, run)
 
-    monkeypatch.setattr(threads.Program, "__init__", noted)
+    monkeypatch.setattr(threads.RecordedKernels, "__init__", noted)
     return made
 
 
-def is_repeated(program: threads.Program) -> bool:
+def is_repeated(program: threads.RecordedKernels) -> bool:
     """Whether it runs without its Python."""
     return program._jobs is not None
 
@@ -84,7 +84,7 @@ def trained(layers: list[Layer], loss: Loss, dtype: str, record: bool, *, limit:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_recorded_steps_are_those_steps(
-    activation: type[Layer], dtype: str, programs: list[threads.Program]
+    activation: type[Layer], dtype: str, programs: list[threads.RecordedKernels]
 ) -> None:
     expected = trained(dense_net(activation), SoftmaxCrossEntropy(0.1), dtype, record=False)
     assert not programs
@@ -202,13 +202,13 @@ def test_a_penalty_is_added_after_what_is_recorded() -> None:
     ],
 )
 def test_what_changes_from_step_to_step_is_not_recorded(
-    layer: Layer, loss: Loss, programs: list[threads.Program]
+    layer: Layer, loss: Loss, programs: list[threads.RecordedKernels]
 ) -> None:
     trained([L.Rescale(), L.Flatten(), L.Dense(10), layer], loss, "float32", record=True)
     assert not programs
 
 
-def test_a_loss_of_array_expressions_is_not_recorded(programs: list[threads.Program]) -> None:
+def test_a_loss_of_array_expressions_is_not_recorded(programs: list[threads.RecordedKernels]) -> None:
     model = tn.Sequential([L.Rescale(), L.Flatten(), L.Dense(2)], IMAGES.shape[1:], backend="numba")
     tn.Trainer(model, (IMAGES, np.ones((40, 2), "float32")), loss=MeanSquaredError(), epochs=1).run()
     assert not programs
@@ -228,7 +228,7 @@ class Twice(Layer):
         return 2 * dy
 
 
-def test_a_layer_that_does_not_ask_for_it_is_not_recorded(programs: list[threads.Program]) -> None:
+def test_a_layer_that_does_not_ask_for_it_is_not_recorded(programs: list[threads.RecordedKernels]) -> None:
     layers = [L.Rescale(), L.Flatten(), Twice(), L.Dense(10)]
     model = tn.Sequential(layers, IMAGES.shape[1:], backend="numba")
     tn.Trainer(model, (IMAGES, LABELS), epochs=1, batch_size=16).run()
@@ -280,7 +280,7 @@ def learned(ops: NumbaBackend) -> tn.Sequential:
 @pytest.mark.parametrize("pack", [False, True], ids=["free", "packed"])
 @pytest.mark.parametrize("convolution", ["direct", "winograd", "im2col"])
 def test_recorded_predictions_are_those_predictions(
-    convolution: str, pack: bool, programs: list[threads.Program]
+    convolution: str, pack: bool, programs: list[threads.RecordedKernels]
 ) -> None:
     plain, recorded = learned(backend(False, convolution)), learned(backend(True, convolution))
     if pack:
@@ -298,14 +298,14 @@ def test_every_layer_that_is_recorded_in_prediction_was_tried() -> None:
     assert {kind for kind in LAYERS.values() if "evaluate" in kind.recordable} == tried
 
 
-def test_large_batches_are_not_copied_into_a_recording(programs: list[threads.Program]) -> None:
+def test_large_batches_are_not_copied_into_a_recording(programs: list[threads.RecordedKernels]) -> None:
     model = learned(backend(True))
     many = np.concatenate([IMAGES] * 7)[:256]
     np.testing.assert_array_equal(model.predict(many)[:40], model.predict(IMAGES))
     assert len(programs) == 1
 
 
-def test_no_more_than_some_shapes_are_kept(programs: list[threads.Program]) -> None:
+def test_no_more_than_some_shapes_are_kept(programs: list[threads.RecordedKernels]) -> None:
     model, plain = learned(backend(True)), learned(backend(False))
     for count in [*range(1, MOST + 3), 1]:
         np.testing.assert_array_equal(model.predict(IMAGES[:count]), plain.predict(IMAGES[:count]))
@@ -371,7 +371,7 @@ def test_a_program_works_on_what_its_arrays_hold_by_then(size: int) -> None:
         scale(x, y)
         scale(y, z, 10.0)
 
-    program = threads.Program(run)
+    program = threads.RecordedKernels(run)
     np.testing.assert_array_equal(z, 20 * x)
     x[:] = -1
     program()
@@ -389,7 +389,7 @@ def test_a_program_keeps_the_memory_it_works_on(size: int) -> None:
         scale(middle, y)
         results.append(y)
 
-    program = threads.Program(run)
+    program = threads.RecordedKernels(run)
     gc.collect()
     others = [np.full(1000, 7.0) for _ in range(100)]  # what was freed would be used again here
     program()
@@ -402,11 +402,11 @@ def test_what_is_not_noted_happens_once() -> None:
     x, y, z = np.ones(10), np.empty(10), np.empty(10)
 
     def run() -> None:
-        with threads.not_noted():
+        with threads.outside_recording():
             scale(x, y)
         scale(y, z)
 
-    program = threads.Program(run)
+    program = threads.RecordedKernels(run)
     x[:] = 5
     program()
     np.testing.assert_array_equal(z, 4)
@@ -416,10 +416,10 @@ def test_a_program_with_other_work_is_run_again_as_it_is() -> None:
     x, y = np.ones(10), np.empty(10)
 
     def run() -> None:
-        threads.other_work()
+        threads.break_recording()
         scale(x + 1, y)
 
-    program = threads.Program(run)
+    program = threads.RecordedKernels(run)
     x[:] = 5
     program()
     np.testing.assert_array_equal(y, 12)
@@ -431,7 +431,7 @@ def test_a_program_that_fails_to_be_noted_leaves_no_trace() -> None:
         raise ValueError("not today")
 
     with pytest.raises(ValueError, match="not today"):
-        threads.Program(run)
+        threads.RecordedKernels(run)
     assert threads._caller.program is None
 
 
@@ -441,7 +441,7 @@ def test_programs_of_several_threads_do_not_meet() -> None:
 
     def work(number: int) -> bool:
         x, y = np.full(5000, float(number)), np.empty(5000)
-        program = threads.Program(lambda: scale(x, y))
+        program = threads.RecordedKernels(lambda: scale(x, y))
         for repeat in range(300):
             x[:] = number + repeat
             program()

@@ -17,7 +17,7 @@ from sklearn import metrics as sk
 
 import tinynet
 from tinynet.errors import DataError, ShapeError
-from tinynet.report import machine_facts, versions, write_report
+from tinynet.runs.report import machine_facts, versions, write_report
 
 CLASSES = ["zero", "one", "two|three", "never"]
 HISTORY: list[dict[str, Any]] = [

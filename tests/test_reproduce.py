@@ -1,4 +1,4 @@
-"""tinynet.reproduce: the reference systems' settings, runs that are made once, the table of both figures."""
+"""experiments.reproduce: the reference systems' settings, runs made once, the table of both figures."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from tinynet import data, recipe, reproduce
-from tinynet.callbacks import Callback
+from tinynet import data
 from tinynet.errors import RunError
-from tinynet.reproduce import Entry, Outcome, System
-from tinynet.training import EpochEnd, Trainer
+from tinynet.experiments import reproduce
+from tinynet.experiments.reproduce import Entry, Outcome, System
+from tinynet.runs import recipe
+from tinynet.training import Callback, EpochEnd, Trainer
 
 SETTINGS: dict[str, Any] = {"backend": "numpy", "dtype": "float32", "data_dir": None, "command": "test"}
 

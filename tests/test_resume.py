@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import tinynet as tn
-from tinynet.callbacks import Callback, LastCheckpoint
+from tinynet.callbacks.checkpoints import LastCheckpoint
 from tinynet.checkpoint import load_training, weights_sha256
 from tinynet.rng import Key, Stream, uniform
-from tinynet.training import Trainer
+from tinynet.training import Callback, Trainer
 
 KILLS = int(os.environ.get("TINYNET_TEST_KILLS", "6"))
 """Runs killed for each backend. 20 were survived before a release; fewer keep the daily tests short."""
@@ -34,7 +34,7 @@ epochs = 6
 batch_size = 32
 validation = 0.1
 optimizer = { type = "Adam", learning_rate = 0.003 }
-average = 0.9
+ema_decay = 0.9
 early_stopping = { patience = 20 }
 reduce_on_plateau = { patience = 2 }
 schedule = { type = "Cosine" }

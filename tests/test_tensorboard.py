@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from tinynet.callbacks import Callback, JsonLog, LastCheckpoint, read_log
+from tinynet.callbacks.checkpoints import LastCheckpoint
+from tinynet.callbacks.log import JsonLog, read_log
+from tinynet.callbacks.tensorboard import TensorBoardLog
 from tinynet.checkpoint import load_training
 from tinynet.errors import ConfigError
-from tinynet.tensorboard import TensorBoardLog
+from tinynet.training import Callback
 
 Point = tuple[str, int]
 """A tag and the steps done."""

@@ -1,4 +1,4 @@
-"""tinynet.toml: what is written is read back as equal, by the standard library's reader."""
+"""tinynet.io.toml: what is written is read back as equal, by the standard library's reader."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinynet import toml
 from tinynet.errors import ConfigError
+from tinynet.io import toml
 
 PLAIN = st.recursive(
     st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(),

@@ -210,7 +210,7 @@ OPTIMIZERS: list[tuple[Optimizer, Callable[[Any], Any]]] = [
         Adam(1e-2, beta1=0.8, beta2=0.95, epsilon=1e-4),
         lambda groups: torch.optim.Adam(groups, 1e-2, betas=(0.8, 0.95), eps=1e-4),
     ),
-    (AdamW(1e-2, decay=0.1), lambda groups: torch.optim.AdamW(groups, 1e-2, weight_decay=0.1)),
+    (AdamW(1e-2, weight_decay=0.1), lambda groups: torch.optim.AdamW(groups, 1e-2, weight_decay=0.1)),
 ]
 
 

@@ -18,16 +18,9 @@ import pytest
 from sklearn.metrics import log_loss
 
 from tinynet import layers as L
-from tinynet.callbacks import (
-    BestCheckpoint,
-    Callback,
-    EarlyStopping,
-    JsonLog,
-    LastCheckpoint,
-    Monitor,
-    ReduceOnPlateau,
-    read_log,
-)
+from tinynet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from tinynet.callbacks.log import JsonLog, read_log
+from tinynet.callbacks.monitors import EarlyStopping, Monitor, ReduceOnPlateau
 from tinynet.checkpoint import load_model, load_training, weights_sha256
 from tinynet.errors import ConfigError, DataError, DTypeError, NonFiniteError, ShapeError
 from tinynet.layers.base import Layer
@@ -36,7 +29,7 @@ from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam
 from tinynet.rng import Key, normal, uniform
 from tinynet.schedules import Constant, Cosine, Step
-from tinynet.training import EpochEnd, StepEnd, Trainer
+from tinynet.training import Callback, EpochEnd, StepEnd, Trainer
 from tinynet.types import Array
 
 Samples = tuple[Array, Array]

@@ -11,8 +11,10 @@ import numba
 import numpy as np
 import pytest
 
-from tinynet import backends, recipe, warmup
-from tinynet.recipe import Training
+from tinynet import backends
+from tinynet.experiments import warmup
+from tinynet.runs import recipe
+from tinynet.runs.recipe import Training
 from tinynet.training import Trainer
 
 RECIPE = """

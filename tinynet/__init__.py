@@ -2,16 +2,12 @@
 
 __version__ = "0.1.0"
 
-from tinynet.augmentation import Augmentation
-from tinynet.callbacks import (
-    BestCheckpoint,
-    Callback,
-    EarlyStopping,
-    JsonLog,
-    LastCheckpoint,
-    ReduceOnPlateau,
-)
+from tinynet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from tinynet.callbacks.log import JsonLog
+from tinynet.callbacks.monitors import EarlyStopping, ReduceOnPlateau
+from tinynet.callbacks.tensorboard import TensorBoardLog
 from tinynet.checkpoint import load_model, save_model
+from tinynet.data.augmentation import Augmentation
 from tinynet.layers import (
     ELU,
     GELU,
@@ -36,8 +32,7 @@ from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEnt
 from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam, AdamW, Optimizer
 from tinynet.schedules import Constant, Cosine, OneCycle, Schedule, Step
-from tinynet.tensorboard import TensorBoardLog
-from tinynet.training import Trainer
+from tinynet.training import Callback, Trainer
 
 __all__ = [
     "ELU",

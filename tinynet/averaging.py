@@ -11,7 +11,7 @@ from tinynet.model import Sequential
 from tinynet.types import Array
 
 
-class WeightAverage:
+class ExponentialMovingAverage:
     """θ̄ ← d θ̄ + (1 - d) θ after every step,   d = min(decay, t / (t + 9)),   t the steps before this one
 
     Steps along the gradients of single batches scatter around the way they lead; a mean over many of them is

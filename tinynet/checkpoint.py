@@ -3,7 +3,7 @@
 A *model* file holds the architecture, the weights and the running statistics; a *training* file also the
 optimiser's averages, those of the weights, the position in the run and what the callbacks remember, so that a
 resumed run is the same run. Tensors are named: values/dense_1.W, state/batchnorm_1.mean,
-optimizer/m/dense_1.W, average/values/dense_1.W, callback/0/values. Both kinds are written whole or not at
+optimizer/m/dense_1.W, ema/values/dense_1.W, callback/0/values. Both kinds are written whole or not at
 all.
 """
 
@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinynet import backends, config
+from tinynet import backends
 from tinynet.backends.base import Backend
 from tinynet.errors import CheckpointError, TinynetError
-from tinynet.files import write_atomic
+from tinynet.io import tables
+from tinynet.io.atomic import write_atomic
 from tinynet.layers import Dense
 from tinynet.losses import LOSSES, Loss, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.types import Array
 
 if TYPE_CHECKING:
-    from tinynet.callbacks import Callback
-    from tinynet.training import Trainer
+    from tinynet.training import Callback, Trainer
 
 FORMAT = 1
 HEADER_KEY = "tinynet"
@@ -71,7 +71,7 @@ def load_model(path: str | Path, *, backend: str | Backend | None = None) -> Loa
         model = Sequential.from_config(
             header["model"], backend=ops, dtype=header["dtype"], seed=header["seed"]
         )
-        loss = config.from_table(LOSSES, header["loss"], "loss")
+        loss = tables.from_table(LOSSES, header["loss"], "loss")
     except (KeyError, TypeError, TinynetError) as error:
         raise CheckpointError(
             f"{path} describes no model this version can build: {error}",
@@ -109,9 +109,9 @@ def save_training(
     for average, flat in optimizer.state.items():
         for name, view in model.store.values.split(flat).items():
             tensors[f"optimizer/{average}/{name}"] = model.backend.to_host(view)
-    if trainer.average:
-        for name, view in trainer.average.tensors().items():
-            tensors[f"average/{name}"] = model.backend.to_host(view)
+    if trainer.ema:
+        for name, view in trainer.ema.tensors().items():
+            tensors[f"ema/{name}"] = model.backend.to_host(view)
     for position, callback in enumerate(callbacks):
         for name, array in callback.arrays().items():
             tensors[f"callback/{position}/{name}"] = model.backend.to_host(array)
@@ -143,9 +143,9 @@ def load_training(path: str | Path, trainer: Trainer, callbacks: Sequence[Callba
     for average, flat in optimizer.state.items():
         for name, view in model.store.values.split(flat).items():
             view[...] = model.backend.asarray(_tensor(path, tensors, f"optimizer/{average}/{name}", view))
-    if trainer.average:
-        for name, view in trainer.average.tensors().items():
-            view[...] = model.backend.asarray(_tensor(path, tensors, f"average/{name}", view))
+    if trainer.ema:
+        for name, view in trainer.ema.tensors().items():
+            view[...] = model.backend.asarray(_tensor(path, tensors, f"ema/{name}", view))
     optimizer.steps = header["optimizer"]["steps"]
     for name, value in header["training"].items():
         setattr(state, name, value)
@@ -155,14 +155,14 @@ def load_training(path: str | Path, trainer: Trainer, callbacks: Sequence[Callba
         callback.restore(kept, {name: model.backend.asarray(array) for name, array in arrays.items()})
 
 
-class Start(NamedTuple):
+class WarmStart(NamedTuple):
     """What a model started from: the hash of the file's weights, and the layer that took none of them."""
 
     weights_sha256: str
     anew: str | None
 
 
-def start_from(path: Path, model: Sequential, classes: Sequence[str] = ()) -> Start:
+def start_from(path: Path, model: Sequential, classes: Sequence[str] = ()) -> WarmStart:
     """Give a newly built model the weights and running statistics in a model or training file.
 
     Where the classes are others than the file's, in name or number, the last dense layer keeps the initial
@@ -188,7 +188,7 @@ def start_from(path: Path, model: Sequential, classes: Sequence[str] = ()) -> St
         )
     for name, tensor in taken.items():
         own[name][...] = model.backend.asarray(tensor)
-    return Start(_digest(kept), anew)
+    return WarmStart(_digest(kept), anew)
 
 
 def _new_head(
@@ -231,7 +231,7 @@ def _model_header(model: Sequential, loss: Loss, about: Mapping[str, Any]) -> di
         "model": model.config(),
         "dtype": model.dtype,
         "seed": model.seed,
-        "loss": config.to_table(loss),
+        "loss": tables.to_table(loss),
         "about": dict(about),
     }
 

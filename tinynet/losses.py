@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinynet.backends.base import Backend
+from tinynet.backends.recording import may_record
 from tinynet.errors import ConfigError, DataError, DTypeError, ShapeError
-from tinynet.recording import may_record
 from tinynet.types import Array
 
 if TYPE_CHECKING:

@@ -15,16 +15,17 @@ from weakref import WeakSet
 
 import numpy as np
 
-from tinynet import backends, config
+from tinynet import backends
 from tinynet.backends.base import Backend
+from tinynet.backends.recording import Recorder, may_record
 from tinynet.backends.workspace import Workspace
-from tinynet.distributed import WHOLE, Part
+from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import ConfigError, DeviceError, DTypeError, ShapeError
+from tinynet.io import tables
 from tinynet.layers import LAYERS, BatchNorm, Conv2D, Dense, MaxPool2D, ReLU
 from tinynet.layers.base import Layer
-from tinynet.params import ParameterStore
-from tinynet.recording import Recorder, may_record
 from tinynet.rng import Key, Stream
+from tinynet.store import ParameterStore
 from tinynet.types import Array, Shape
 
 DTYPES = ("float32", "float64")
@@ -193,14 +194,14 @@ class Sequential:
         *,
         train: bool = False,
         step: Any = 0,
-        part: Part = WHOLE,
+        shard: Shard = WHOLE,
         watch: Watcher | None = None,
     ) -> tuple[Array, Tape]:
         """(outputs (N, …), tape) of a batch x (N, *input_shape) on the backend's device.
 
         The outputs stay valid until the next forward in the same mode; copy them to keep them longer.
         `step` names this step's random numbers; in a recording it is a number in the device's memory. In
-        training x may be a `part` of a batch, and gets the random numbers that it would in all of it, if a
+        training x may be a `shard` of a batch, and gets the random numbers that it would in all of it, if a
         layer draws one for each value it is given. `watch` is shown every layer's output; where a ReLU is
         fused with the layer before it, that layer's is rectified already.
         """
@@ -214,8 +215,8 @@ class Sequential:
         self.workspace.phase = phase = "train" if train else "evaluate"
         caches = []
         for position, layer in enumerate(self.layers):
-            key = Key(self.seed, Stream.DROPOUT, position, step, part.first * self._widths[position])
-            layer.part = part
+            key = Key(self.seed, Stream.DROPOUT, position, step, shard.first * self._widths[position])
+            layer.shard = shard
             x, cache = layer.forward(x, train=train, key=key)
             caches.append(cache)
             if watch:
@@ -319,7 +320,7 @@ class Sequential:
             if not xp.isfinite(view).all():
                 return f"the parameter {name}"
         for position, layer in enumerate(self.layers):
-            layer.part = WHOLE  # it looks at its samples alone
+            layer.shard = WHOLE  # it looks at its samples alone
             x, _ = layer.forward(x, train=True, key=Key(self.seed, Stream.DROPOUT, position, step))
             self.store.state.flat[...] = running  # a diagnosis leaves no trace in the statistics
             if not xp.isfinite(x).all():
@@ -369,7 +370,7 @@ class Sequential:
         """The architecture as plain values: `Sequential.from_config` builds it again."""
         return {
             "input_shape": list(self.input_shape),
-            "layers": [config.to_table(layer) for layer in self.layers],
+            "layers": [tables.to_table(layer) for layer in self.layers],
         }
 
     @classmethod
@@ -383,7 +384,7 @@ class Sequential:
         freeze: str | Sequence[str] = (),
     ) -> Sequential:
         """The model that `table` describes; ConfigError for an unknown layer or setting."""
-        layers = [config.from_table(LAYERS, layer, "layer") for layer in table["layers"]]
+        layers = [tables.from_table(LAYERS, layer, "layer") for layer in table["layers"]]
         return cls(layers, table["input_shape"], backend=backend, dtype=dtype, seed=seed, freeze=freeze)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinynet.backends.base import Backend
 from tinynet.errors import ConfigError
-from tinynet.params import ParameterStore
+from tinynet.store import ParameterStore
 from tinynet.types import Array
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Optimizer(ABC):
     """Moves parameters along their gradients. `learning_rate` is the base a schedule scales."""
 
     learning_rate: float = 1e-3
-    decay: float = 0.0
+    weight_decay: float = 0.0
     clip: float | None = None
     steps: int = field(default=0, init=False)
     state: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
@@ -40,7 +40,7 @@ class Optimizer(ABC):
 
     def __post_init__(self) -> None:
         self.check(self.learning_rate >= 0, "learning_rate", "0 or more")
-        self.check(self.decay >= 0, "decay", "0 or more")
+        self.check(self.weight_decay >= 0, "weight_decay", "0 or more")
         self.check(self.clip is None or self.clip > 0, "clip", "above 0, or nothing")
 
     def start(self, model: Sequential) -> None:
@@ -96,7 +96,7 @@ class SGD(Optimizer):
 
     def update(self, values: Array, grads: Array, step: int, rate: float) -> None:
         velocity, decayed = self.state["velocity"], self.store.decayed
-        self.ops.sgd(values, grads, velocity, rate, self.momentum, self.nesterov, self.decay, decayed)
+        self.ops.sgd(values, grads, velocity, rate, self.momentum, self.nesterov, self.weight_decay, decayed)
 
 
 @dataclass(eq=False)
@@ -130,20 +130,20 @@ class Adam(Optimizer):
             self.beta1,
             self.beta2,
             self.epsilon,
-            self.decay,
+            self.weight_decay,
             self.store.decayed,
         )
 
 
 @dataclass(eq=False)
 class AdamW(Adam):
-    """Adam whose kernels also shrink by α · `decay` a step, apart from the gradient's averages.
+    """Adam whose kernels also shrink by α · λ a step, λ = `weight_decay`, apart from the gradient's averages.
 
-    θ ← θ - α · decay · θ, then Adam's step. (Loshchilov & Hutter: "Decoupled weight decay
-    regularization", 2019; the decay is multiplied by the scheduled rate, as in PyTorch.)
+    θ ← θ - α · λ · θ, then Adam's step. (Loshchilov & Hutter: "Decoupled weight decay
+    regularization", 2019; λ is multiplied by the scheduled rate, as in PyTorch.)
     """
 
-    decay: float = 0.01
+    weight_decay: float = 0.01
 
     recordable = True
 

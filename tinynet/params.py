@@ -9,29 +9,26 @@ optimiser never sees the rest. Each tensor starts on a 64-byte boundary (a cache
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from tinynet import initializers
-from tinynet.rng import Key, Stream
 from tinynet.types import Array, Shape
 
 if TYPE_CHECKING:
     from tinynet.backends.base import Backend
-    from tinynet.layers.base import Layer
 
 CACHE_LINE = 64  # bytes
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One tensor a layer asks for. `decay`: takes part in weight decay; `l2`: the λ of its own penalty."""
+    """One tensor a layer asks for. `weight_decay`: weight decay shrinks it; `l2`: the λ of its own penalty."""
 
     name: str
     shape: Shape
     init: str
-    decay: bool = False
+    weight_decay: bool = False
     l2: float = 0.0
 
     @property
@@ -94,72 +91,3 @@ class Buffer:
             for name, offset in self.offsets.items()
             if offset < len(flat)
         }
-
-
-class ParameterStore:
-    """The flat buffers `values`, `grads` and `state` of a model, and every layer's views into them.
-
-    `frozen` names the parameters that must not move. `learning` is the length of the prefix that an optimiser
-    moves, `decayed` that of the prefix of it that takes weight decay.
-    """
-
-    def __init__(
-        self,
-        layers: Sequence[Layer],
-        backend: Backend,
-        dtype: str,
-        seed: int,
-        frozen: Collection[str] = (),
-    ) -> None:
-        self.frozen = frozenset(frozen)
-        asked = _by_full_name(layers, "param_specs")
-        order = sorted(asked, key=lambda name: (name in self.frozen, not asked[name].decay))  # stable
-        self.specs = {name: asked[name] for name in order}
-        self.state_specs = _by_full_name(layers, "state_specs")
-        self.values = Buffer(backend, self.specs, dtype)
-        self.grads = Buffer(backend, self.specs, dtype)
-        self.state = Buffer(backend, self.state_specs, dtype)
-        self.learning = self._prefix(lambda name: name not in self.frozen)
-        self.decayed = min(self.learning, self._prefix(lambda name: self.specs[name].decay))
-        for position, layer in enumerate(layers):
-            layer.params = _views_of(layer, self.values)
-            layer.grads = _views_of(layer, self.grads)
-            layer.state = _views_of(layer, self.state)
-            for specs, views in ((layer.param_specs, layer.params), (layer.state_specs, layer.state)):
-                for spec in specs:
-                    initial = _initial_value(spec, layer, Key(seed, Stream.WEIGHTS, position))
-                    views[spec.name][...] = backend.asarray(initial.astype(dtype))
-
-    def _prefix(self, belongs: Callable[[str], bool]) -> int:
-        """The length of the prefix of tensors that belong, up to the first that does not."""
-        others = (offset for name, offset in self.values.offsets.items() if not belongs(name))
-        return next(others, self.values.size)
-
-    @property
-    def count(self) -> int:
-        """Trainable numbers, frozen ones among them, padding not counted."""
-        return sum(spec.size for spec in self.specs.values())
-
-    @property
-    def learning_count(self) -> int:
-        """Trainable numbers that are not frozen."""
-        return sum(spec.size for name, spec in self.specs.items() if name not in self.frozen)
-
-    @property
-    def state_count(self) -> int:
-        """Numbers that are tracked but not trained (running statistics)."""
-        return sum(spec.size for spec in self.state_specs.values())
-
-
-def _by_full_name(layers: Sequence[Layer], kind: str) -> dict[str, Spec]:
-    return {f"{layer.name}.{spec.name}": spec for layer in layers for spec in getattr(layer, kind)}
-
-
-def _views_of(layer: Layer, buffer: Buffer) -> Views:
-    prefix = f"{layer.name}."
-    return Views({n.removeprefix(prefix): v for n, v in buffer.views.items() if n.startswith(prefix)})
-
-
-def _initial_value(spec: Spec, layer: Layer, key: Key) -> Any:
-    tensor = [s.name for s in layer.param_specs].index(spec.name) if spec in layer.param_specs else 0
-    return initializers.get(spec.init)(spec.shape, key._replace(step=tensor))

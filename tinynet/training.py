@@ -9,25 +9,22 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
-from tinynet import memory
-from tinynet.augmentation import Augmentation
-from tinynet.averaging import WeightAverage
+from tinynet import out_of_memory
+from tinynet.averaging import ExponentialMovingAverage
+from tinynet.backends.recording import Recorder, may_record
+from tinynet.data.augmentation import Augmentation
 from tinynet.data.batches import Batches
-from tinynet.distributed import ALONE, WHOLE, Group
+from tinynet.distributed.group import ALONE, WHOLE, Group
 from tinynet.errors import ConfigError, NonFiniteError, ShapeError
 from tinynet.losses import Loss, SoftmaxCrossEntropy, check_label_range
 from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.optim import Adam, Optimizer
-from tinynet.recording import Recorder, may_record
 from tinynet.schedules import Constant, Schedule
 from tinynet.types import Array
-
-if TYPE_CHECKING:
-    from tinynet.callbacks import Callback
 
 Samples = tuple[Array, Array]
 """Inputs (M, …) and targets (M,) or (M, …), on the host."""
@@ -82,12 +79,39 @@ class EpochEnd:
     record: dict[str, Any]
 
 
+class Callback:
+    """Override what you want to hear."""
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Training begins, or goes on after a resume."""
+
+    def on_step(self, trainer: Trainer, event: StepEnd) -> None:
+        """A batch was learned."""
+
+    def on_epoch(self, trainer: Trainer, event: EpochEnd) -> None:
+        """An epoch was completed."""
+
+    def on_end(self, trainer: Trainer) -> None:
+        """Training ended: done, stopped early or interrupted (`trainer.state.stopped` says why)."""
+
+    def state(self) -> dict[str, Any]:
+        """Plain values to keep in a checkpoint."""
+        return {}
+
+    def arrays(self) -> dict[str, Array]:
+        """Arrays to keep in a checkpoint."""
+        return {}
+
+    def restore(self, state: dict[str, Any], arrays: dict[str, Array]) -> None:
+        """Take back what `state` and `arrays` gave."""
+
+
 class Trainer:
     """One training run of `model` on `train`: event by event, or all at once with `run(callbacks)`.
 
     The same arguments give the same weights, bit for bit, on the same backend and machine. An `augmentation`
-    distorts the images that are learned, and no others. With `average`, a decay such as 0.999, validation and
-    the model in the end go by the average of the weights over the steps.
+    distorts the images that are learned, and no others. With `ema_decay`, such as 0.999, validation and the
+    final model use the moving average of the weights over the steps.
 
     Several processes in a `group`, each with a Trainer made alike, train one model: see `distributed`. All
     have the same events and the same state; callbacks that change the training must do so in each.
@@ -105,7 +129,7 @@ class Trainer:
         epochs: int = 10,
         batch_size: int = 64,
         augmentation: Augmentation | None = None,
-        average: float | None = None,
+        ema_decay: float | None = None,
         group: Group = ALONE,
     ) -> None:
         if epochs < 0:
@@ -126,14 +150,14 @@ class Trainer:
         self.optimizer = optimizer or Adam()
         self.schedule = schedule or Constant()
         self.epochs = epochs
-        self.group, self._part, self._interrupted = group, WHOLE, False
+        self.group, self._shard, self._interrupted = group, WHOLE, False
         self.state = TrainingState()
         for inputs, targets in filter(None, (train, validation)):
             self._check(inputs, targets)
         self.classifies = self._are_labels(train[1])
         self.loss.start(model)
         self.optimizer.start(model)
-        self.average = None if average is None else WeightAverage(model, average)
+        self.ema = None if ema_decay is None else ExponentialMovingAverage(model, ema_decay)
         can_record = model.is_recordable("train") and may_record(self.loss)
         self._differentiate = Recorder(model.backend, self._gradients, may_record=can_record)
         self._step = Recorder(model.backend, self._whole_step) if self._can_record_steps() else None
@@ -153,9 +177,9 @@ class Trainer:
         try:
             yield from self._learn()
         except MemoryError as error:
-            raise memory.shortage(self, error) from error
-        if self.average and self.state.step and self.state.stopped != "interrupted":
-            self.average.use()
+            raise out_of_memory.shortage(self, error) from error
+        if self.ema and self.state.step and self.state.stopped != "interrupted":
+            self.ema.use()
 
     def _learn(self) -> Iterator[StepEnd | EpochEnd]:
         state = self.state
@@ -163,12 +187,12 @@ class Trainer:
             began = time.perf_counter()
             for x, targets in self.train.epoch(self.model.seed, state.epoch, state.batch):
                 rate = self.learning_rate(state.batch)
-                self._part = self.train.part(state.batch)
+                self._shard = self.train.shard(state.batch)
                 learn = self._learn_recorded if self._step and not self._is_check_due() else self._learn_batch
                 with self.model.lock:
                     self.model.unpack()
                     loss, correct = learn(self.model.as_input(x), targets, rate)
-                self._count(loss, correct, self._part.batch)
+                self._count(loss, correct, self._shard.batch)
                 now = time.perf_counter()
                 state.seconds, began = state.seconds + now - began, now
                 yield StepEnd(state.epoch, state.step, loss, rate)
@@ -226,30 +250,30 @@ class Trainer:
 
     def averaged(self) -> AbstractContextManager[None]:
         """Inside the block the model has the averaged weights, if any were averaged."""
-        return self.average.in_use() if self.average and self.state.step else nullcontext()
+        return self.ema.in_use() if self.ema and self.state.step else nullcontext()
 
     def _can_record_steps(self) -> bool:
         ops, is_alone = self.model.backend, self.group.size == 1
-        every_part = (self.model.is_recordable("step"), may_record(self.loss), may_record(self.optimizer))
-        return is_alone and ops.can_record and ops.records_steps and all(every_part)
+        every_shard = (self.model.is_recordable("step"), may_record(self.loss), may_record(self.optimizer))
+        return is_alone and ops.can_record and ops.records_steps and all(every_shard)
 
     def _learn_batch(self, x: Array, targets: Array, rate: float) -> tuple[Any, Any]:
         """One step; return the loss and how many are right before the update."""
         loss, correct = self._differentiate(x, targets)
         gradients = self.model.store.grads.flat[: self.model.store.learning]
-        loss, correct = self.group.all_reduce(self._part, gradients, loss, correct)
+        loss, correct = self.group.all_reduce(self._shard, gradients, loss, correct)
         loss = loss + self.model.regularize()
         if self._is_check_due() and not math.isfinite(loss):
             self._raise_non_finite(loss, x)
         self.optimizer.step(rate)
-        if self.average:
-            self.average.update(self.state.step)
+        if self.ema:
+            self.ema.update(self.state.step)
         return loss, correct
 
     def _learn_recorded(self, x: Array, targets: Array, rate: float) -> tuple[Any, Any]:
         """The same by a recording of the whole step, in which nobody can look at the loss."""
         assert self._step is not None
-        step, gain = self.state.step, self.average.gain(self.state.step) if self.average else 0.0
+        step, gain = self.state.step, self.ema.gain(self.state.step) if self.ema else 0.0
         self.optimizer.steps += 1
         numbers = np.array([step, self.optimizer.steps, rate, gain], np.float64)
         learned: tuple[Any, Any] = self._step(x, targets, self.model.backend.asarray(numbers))
@@ -262,8 +286,8 @@ class Trainer:
         loss, correct = self._gradients(x, targets, step)
         loss = self.model.backend.add(loss, self.model.regularize())
         self.optimizer.move(update, rate)
-        if self.average:
-            self.average.move(gain)
+        if self.ema:
+            self.ema.move(gain)
         return loss, correct
 
     def _is_check_due(self) -> bool:
@@ -279,7 +303,7 @@ class Trainer:
     def _gradients(self, x: Array, targets: Array, step: Any = None) -> tuple[Any, Any]:
         """Write every parameter's gradient; return the loss and how many are right before the update."""
         step = self.state.step if step is None else step
-        outputs, tape = self.model.forward(x, train=True, step=step, part=self._part)
+        outputs, tape = self.model.forward(x, train=True, step=step, shard=self._shard)
         loss, cache = self.loss.forward(outputs, targets)
         self.model.backward(self.loss.backward(cache), tape)  # writes gradients: nothing to zero
         return loss, self.loss.ops.count_correct(outputs, targets) if self.classifies else 0

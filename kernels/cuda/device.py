@@ -94,7 +94,7 @@ class Device(ABC):
         """Run `run`; return what has all its kernels and products run again, on the same arrays.
 
         So all that `run` computes must go through this door, with the same arguments each time. Where
-        `other_work` said that something did not, `run` itself is returned.
+        `break_recording` said that something did not, `run` itself is returned.
         """
         outer = self._noted, self._is_complete
         noted: list[Call] = []
@@ -106,7 +106,7 @@ class Device(ABC):
             self._noted, self._is_complete = outer
         return self._repeat(noted) if complete else run
 
-    def other_work(self) -> None:
+    def break_recording(self) -> None:
         """Say that something was computed that did not go through the door."""
         self._is_complete = False
 

@@ -11,11 +11,11 @@ from cuda_host import HostBackend
 from hypothesis import given, settings
 from test_parity import CASES, LARGE, Draw, Geometry, assert_close, copies, geometries
 
-from tinynet import gradcheck_cases
 from tinynet.backends.base import Backend
 from tinynet.backends.cupy_ import CupyBackend
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.backends.workspace import Workspace
+from tinynet.gradcheck import cases
 from tinynet.kernels.cuda.source import kernels
 
 # Several blocks and chunks, and little work for what stands in for cuBLAS.
@@ -109,8 +109,8 @@ def test_no_operation_is_left_to_array_expressions() -> None:
     assert Backend.__abstractmethods__ <= vars(CupyBackend).keys()
 
 
-@pytest.mark.parametrize("name", gradcheck_cases.NAMES)
+@pytest.mark.parametrize("name", cases.NAMES)
 def test_every_gradient_is_the_derivative_of_its_forward(name: str) -> None:
-    checks = list(gradcheck_cases.run(name, HostBackend()))
+    checks = list(cases.run(name, HostBackend()))
     assert checks
     assert all(check.passed for check in checks), "\n".join(map(str, checks))

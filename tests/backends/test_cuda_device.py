@@ -212,7 +212,7 @@ def test_what_did_other_work_is_run_again_as_it_is() -> None:
     device, x, y = HostDevice(), np.array(X), np.array(X)
 
     def run() -> None:
-        device.other_work()
+        device.break_recording()
         relu(device, x + 1, y)
 
     repeat = device.record(run)

@@ -16,15 +16,15 @@ from cuda_host import HostBackend
 
 import tinynet as tn
 from tinynet import layers as L
-from tinynet import recipe
-from tinynet.augmentation import Augmentation
 from tinynet.backends.base import Backend
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.checkpoint import load_training, save_training, weights_sha256
+from tinynet.data.augmentation import Augmentation
 from tinynet.layers.base import Layer
 from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.optim import SGD, Adam, AdamW, Optimizer
 from tinynet.rng import Key
+from tinynet.runs import recipe
 from tinynet.training import StepEnd
 from tinynet.types import Array
 
@@ -86,8 +86,8 @@ def outcome(run: tn.Trainer) -> tuple[Any, ...]:
 
 SETTINGS: dict[str, Callable[[], dict[str, Any]]] = {
     "Adam": lambda: {"optimizer": Adam(0.01)},
-    "AdamW, clipped, averaged": lambda: {"optimizer": AdamW(0.01, clip=0.1), "average": 0.9},
-    "SGD": lambda: {"optimizer": SGD(0.1, momentum=0.9, nesterov=True, decay=0.01)},
+    "AdamW, clipped, averaged": lambda: {"optimizer": AdamW(0.01, clip=0.1), "ema_decay": 0.9},
+    "SGD": lambda: {"optimizer": SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01)},
     "another rate each epoch": lambda: {"schedule": tn.Cosine(), "optimizer": SGD(0.1)},
     "augmented": lambda: {"augmentation": Augmentation(rotation=20, elastic=1, contrast=0.3)},
 }

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from device import DeviceArray, DeviceBackend, Guard, HostRead
 
-from tinynet.augmentation import Augmentation
+from tinynet.data.augmentation import Augmentation
 from tinynet.errors import DeviceError
 from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Rescale
 from tinynet.model import Sequential
@@ -42,7 +42,7 @@ def trainer(backend: DeviceBackend, optimizer: Optimizer) -> Trainer:
     samples = rng.integers(0, 256, (30, 8, 8, 1)).astype(np.uint8), rng.integers(0, 5, 30)
     model = Sequential(layers, (8, 8, 1), backend=backend)
     augmentation = Augmentation(rotation=10, elastic=1, contrast=0.2, erase=0.1)
-    settings = {"augmentation": augmentation, "average": 0.9}
+    settings = {"augmentation": augmentation, "ema_decay": 0.9}
     return Trainer(model, samples, optimizer=optimizer, epochs=1, batch_size=8, **settings)
 
 
@@ -58,7 +58,7 @@ def train_an_epoch(backend: DeviceBackend, optimizer: Optimizer) -> list[Any]:
     return [*seen, next(events)]
 
 
-@pytest.mark.parametrize("optimizer", [Adam(clip=1.0, decay=0.01), SGD(momentum=0.9, nesterov=True)])
+@pytest.mark.parametrize("optimizer", [Adam(clip=1.0, weight_decay=0.01), SGD(momentum=0.9, nesterov=True)])
 def test_a_training_step_stays_on_the_device(optimizer: Optimizer) -> None:
     *steps, end = train_an_epoch(DeviceBackend(), optimizer)
     assert all(isinstance(event, StepEnd) for event in steps)

@@ -13,15 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinynet import backends, recipe, threads
-from tinynet.augmentation import Augmentation, gaussian
+from tinynet import backends, threads
 from tinynet.backends.base import Backend
-from tinynet.backends.numba_ import WORTH_HALVING, NumbaBackend
+from tinynet.backends.numba_ import SPLIT_DEPTH_FROM, NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend, output_size
 from tinynet.backends.workspace import Workspace
+from tinynet.data.augmentation import Augmentation, gaussian
 from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Rescale
 from tinynet.model import Sequential
 from tinynet.rng import Key
+from tinynet.runs import recipe
 from tinynet.training import StepEnd, Trainer
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
@@ -561,7 +562,7 @@ def test_max_pooling_that_does_the_backward_of_the_relu_before_it(
 def test_deep_products_in_halves(shape: tuple[int, int, int], dtype: str) -> None:
     """With and without a ReLU, the same bits on any number of threads; NaN shows."""
     N, I, O = shape
-    assert WORTH_HALVING <= N * I * O < 2 * WORTH_HALVING
+    assert SPLIT_DEPTH_FROM <= N * I * O < 2 * SPLIT_DEPTH_FROM
     rng = np.random.default_rng(0)
     x, W, b = (rng.standard_normal(size).astype(dtype) for size in ((N, I), (I, O), (O,)))
     x[0, 0] = np.nan

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from click.testing import CliRunner
 
-from tinynet.evaluation import class_figures
-from tinynet.pages import plain
+from tinynet.analysis.evaluation import class_figures
+from tinynet.io.markdown import plain
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tinynet import backends, gradcheck_cases, recipe
+from tinynet import backends
 from tinynet.benchmark.harness import OURS, ContenderError, Settings, write_data, write_net
 from tinynet.benchmark.turns import Summary, Turn
+from tinynet.gradcheck import cases
+from tinynet.runs import recipe
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
@@ -35,7 +37,7 @@ batch_size = 200
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """One layer's gradients, and the quickest row."""
-    monkeypatch.setattr(gradcheck_cases, "NAMES", ["Dense"])
+    monkeypatch.setattr(cases, "NAMES", ["Dense"])
     monkeypatch.setattr(gpu, "ROWS", gpu.ROWS[:1])
 
 
@@ -139,9 +141,9 @@ def test_gradients_that_cannot_be_computed_are_named(monkeypatch: pytest.MonkeyP
             raise RuntimeError("no such kernel")
         return real(name, ops)
 
-    real = gradcheck_cases.run
-    monkeypatch.setattr(gradcheck_cases, "NAMES", ["Dense", "ReLU"])
-    monkeypatch.setattr(gradcheck_cases, "run", run)
+    real = cases.run
+    monkeypatch.setattr(cases, "NAMES", ["Dense", "ReLU"])
+    monkeypatch.setattr(cases, "run", run)
     found = gpu.gradients(backends.get("numpy"))
     assert not found.passed
     assert found.found.endswith("; Dense: RuntimeError: no such kernel")

@@ -10,11 +10,12 @@ from pathlib import Path
 import click
 import pytest
 
-from tinynet import backends, recipe
+from tinynet import backends
 from tinynet.benchmark import harness
 from tinynet.data import Split, load
-from tinynet.race import heats
-from tinynet.recipe import Recipe, Training
+from tinynet.experiments.race import heats
+from tinynet.runs import recipe
+from tinynet.runs.recipe import Recipe, Training
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinynet import recipe
 from tinynet.benchmark import harness
 from tinynet.benchmark.rows import Row
 from tinynet.benchmark.turns import Turn
+from tinynet.runs import recipe
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from tinynet import classical
-from tinynet.classical import models
 from tinynet.data import Split, load
+from tinynet.experiments import classical
+from tinynet.experiments.classical import models
 
 
 @pytest.fixture(scope="session")

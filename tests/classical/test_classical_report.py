@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from tinynet import classical
+from tinynet.experiments import classical
 
 FACTS = {"command": "tinynet classical --seed 42", "seed": 42, "threads": 1}
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
-from tinynet import classical
-from tinynet.classical import models
-from tinynet.classical.models import ClusterClassifier
 from tinynet.data import Split
 from tinynet.errors import DataError
+from tinynet.experiments import classical
+from tinynet.experiments.classical import models
+from tinynet.experiments.classical.models import ClusterClassifier
 
 CLUSTERED = ("k-means", "mini-batch k-means")
 

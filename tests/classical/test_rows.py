@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from tinynet import classical
 from tinynet.data import load, overlap
 from tinynet.data.kaggle import TEST_LABELS, write_csv, write_submission
 from tinynet.errors import ConfigError, DataError
+from tinynet.experiments import classical
 
 
 def test_the_split_is_the_references(small, rows):

@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from tinynet import checkpoint
-from tinynet.classical import models
 from tinynet.data import load, write_csv, write_submission
 from tinynet.data.kaggle import TEST_LABELS
+from tinynet.experiments.classical import models
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from tinynet import checkpoint, data, layers, runs
+from tinynet import checkpoint, data, layers
 from tinynet.losses import SoftmaxCrossEntropy
 from tinynet.model import Sequential
+from tinynet.runs.predictions import predict
 
 
 def save(path, seed, *, classes="0123456789", units=10):
@@ -21,7 +22,7 @@ def test_the_mean_of_their_probabilities(tinynet, tmp_path):
     said = tinynet("ensemble", *paths, "--dataset", "sample", "--out", tmp_path / "out")
     digits = data.load("sample").test
     each = [
-        runs.predict(model, loss, digits.images).probabilities
+        predict(model, loss, digits.images).probabilities
         for model, loss, _ in map(checkpoint.load_model, paths)
     ]
     right = (np.mean(each, axis=0).argmax(axis=1) == digits.labels).mean()

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tinynet import audit, checkpoint, lineage, runs
+from tinynet import checkpoint
 from tinynet.data import load, write_csv
 from tinynet.errors import CheckpointError, ConfigError, RunError
+from tinynet.runs import audit, provenance
+from tinynet.runs.run import Run
+from tinynet.runs.settings import read_settings
 
 BODY = """
 layers = [ { type = "Rescale" }, { type = "Conv2D", filters = 3, kernel = 5, stride = 3 },
@@ -20,8 +23,8 @@ epochs = 2
 batch_size = 50
 samples = SAMPLES
 validation = 0.2
-optimizer = { type = "AdamW", decay = 0.1 }
-average = 0.9
+optimizer = { type = "AdamW", weight_decay = 0.1 }
+ema_decay = 0.9
 """
 SOURCE = ("--dataset", "sample", "--backend", "numpy")
 
@@ -50,9 +53,9 @@ def weights(folder):
 
 def start_settings(folder, path, **changes):
     """Settings of a run that starts from `path`, like those of the run in `folder`."""
-    found = lineage.find(path)
+    found = provenance.find(path)
     return dataclasses.replace(
-        runs.read_settings(folder), recipe=found.recipe.as_table(), parent=found.parent, **changes
+        read_settings(folder), recipe=found.recipe.as_table(), parent=found.parent, **changes
     )
 
 
@@ -62,10 +65,10 @@ def test_a_run_goes_on_from_another_and_says_so(tinynet, body, tmp_path):
     digest = report(body)["facts"]["weights_sha256"]
     assert f"Started from {body} (weights {digest[:16]})." in said
     assert "Frozen: conv2d_*, batch*; 1,930 parameters learn." in said
-    settings = runs.read_settings(tmp_path / "run")
-    assert settings.recipe == runs.read_settings(body).recipe
+    settings = read_settings(tmp_path / "run")
+    assert settings.recipe == read_settings(body).recipe
     assert settings.freeze == ["conv2d_*", "batch*"]
-    assert settings.parent.settings == runs.read_settings(body)
+    assert settings.parent.settings == read_settings(body)
     page = (tmp_path / "run" / "report.md").read_text()
     assert f"| started from | {body} |" in page
     assert f"| hash of those weights | {digest} |" in page
@@ -96,7 +99,7 @@ def test_a_fine_tuned_run_resumes_to_the_same_weights(tinynet, body, tmp_path):
 
 def test_weights_that_changed_are_not_what_the_run_started_from(tinynet, body, tmp_path):
     parent = shutil.copytree(body, tmp_path / "parent")
-    runs.Run.start(tmp_path / "run", start_settings(body, parent), load("sample"))
+    Run.start(tmp_path / "run", start_settings(body, parent), load("sample"))
     model, loss, about = checkpoint.load_model(parent, backend="numpy")
     model.store.values.flat[0] += 1
     checkpoint.save_model(parent / "model.safetensors", model, loss, about)
@@ -124,7 +127,7 @@ def test_classes_of_other_names_are_other_classes(body, tmp_path):
     clothes = dataclasses.replace(load("sample"), classes=tuple("abcdefghij"))
     settings = start_settings(body, body)
     same, other = (
-        runs.Run.start(tmp_path / name, settings, data)
+        Run.start(tmp_path / name, settings, data)
         for name, data in (("same", load("sample")), ("other", clothes))
     )
     assert (same.settings.parent.anew, other.settings.parent.anew) == (None, "dense_1")
@@ -134,7 +137,7 @@ def test_classes_of_other_names_are_other_classes(body, tmp_path):
         np.testing.assert_array_equal(views["conv2d_1.W"], trained["conv2d_1.W"])
         assert np.array_equal(views["dense_1.W"], trained["dense_1.W"]) is equal
     with pytest.raises(ConfigError, match=r"dense_1 starts from random weights.*\n.*\n  received: dense_1.W"):
-        runs.Run.start(tmp_path / "x", dataclasses.replace(settings, freeze=["dense_1.W"]), clothes)
+        Run.start(tmp_path / "x", dataclasses.replace(settings, freeze=["dense_1.W"]), clothes)
     assert not (tmp_path / "x").exists()
 
 
@@ -237,9 +240,9 @@ def test_weights_of_unknown_training_are_refused_where_it_matters(tinynet, body,
     alone = tmp_path / "alone.safetensors"
     shutil.copy(body / "model.safetensors", alone)
     tinynet("train", "--from", alone, *SOURCE, "--epochs", 1, "--out", tmp_path / "run")
-    settings = runs.read_settings(tmp_path / "run")
+    settings = read_settings(tmp_path / "run")
     assert settings.name == "alone"
-    assert settings.recipe["layers"] == runs.read_settings(body).recipe["layers"]
+    assert settings.recipe["layers"] == read_settings(body).recipe["layers"]
     complaint = "started from weights of which nobody knows what they have seen"
     assert complaint in tinynet("audit", tmp_path / "run", code=1)
     assert complaint in tinynet("classical", "--dataset", "sample", "--run", tmp_path / "run", code=1)
@@ -248,9 +251,9 @@ def test_weights_of_unknown_training_are_refused_where_it_matters(tinynet, body,
 
 
 def test_a_file_in_a_run_s_folder_is_that_run_s(body, trained, tmp_path):
-    assert lineage.find(body / "best.safetensors").parent.settings == runs.read_settings(body)
+    assert provenance.find(body / "best.safetensors").parent.settings == read_settings(body)
     folder = shutil.copytree(trained.folder, tmp_path / "mixed")
     shutil.copy(body / "model.safetensors", folder / "foreign.safetensors")
-    assert lineage.find(folder / "foreign.safetensors").parent.settings is None
+    assert provenance.find(folder / "foreign.safetensors").parent.settings is None
     with pytest.raises(CheckpointError, match="is damaged, or no safetensors file"):
-        lineage.find(body / "config.json")
+        provenance.find(body / "config.json")

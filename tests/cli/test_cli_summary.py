@@ -2,7 +2,7 @@
 
 import pytest
 
-from tinynet import recipe
+from tinynet.runs import recipe
 
 
 @pytest.mark.parametrize("name", recipe.names())

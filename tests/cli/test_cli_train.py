@@ -11,9 +11,10 @@ import time
 
 import pytest
 
-from tinynet import callbacks, files
 from tinynet.backends import cuda_status
 from tinynet.backends.numpy_ import NumpyBackend
+from tinynet.callbacks import checkpoints
+from tinynet.io import atomic
 
 LEFT = {
     "best.safetensors",
@@ -228,7 +229,7 @@ def test_auto_is_written_down_as_what_it_was(train, tmp_path, monkeypatch):
 
 def test_a_full_disk_ends_in_a_message_and_keeps_the_old_checkpoint(train, tmp_path, monkeypatch):
     last, kept = tmp_path / "run" / "last.safetensors", []
-    save = callbacks.save_training
+    save = checkpoints.save_training
 
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -236,10 +237,10 @@ def test_a_full_disk_ends_in_a_message_and_keeps_the_old_checkpoint(train, tmp_p
     def save_until_full(path, *rest):
         if path.exists():  # the second time
             kept.append(path.read_bytes())
-            monkeypatch.setattr(files.os, "fsync", full)
+            monkeypatch.setattr(atomic.os, "fsync", full)
         save(path, *rest)
 
-    monkeypatch.setattr(callbacks, "save_training", save_until_full)
+    monkeypatch.setattr(checkpoints, "save_training", save_until_full)
     said = train(code=1)
     assert "last.safetensors could not be saved: No space left on device" in said
     assert "free some disk space" in said
@@ -255,7 +256,7 @@ def test_ctrl_c_while_the_report_is_written(train, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tinynet.report.write_report", interrupt)
+        patch.setattr("tinynet.runs.report.write_report", interrupt)
         assert "Interrupted and saved. Go on with:" in train(code=130)
     train("--resume", tmp_path / "run")
     assert (tmp_path / "run" / "report.json").exists()

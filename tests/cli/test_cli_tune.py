@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from tinynet import recipe
-from tinynet.callbacks import read_log
+from tinynet.callbacks.log import read_log
 from tinynet.cli.console import TrainingProgress
-from tinynet.tuning import space
+from tinynet.experiments.tuning import space
+from tinynet.runs import recipe
 
 SPACE = """[search]
 "training.optimizer.learning_rate" = { low = 1e-4, high = 0.1, log = true }

@@ -5,9 +5,10 @@ import time
 import numba
 import pytest
 
-from tinynet import recipe, warmup
 from tinynet.cli.console import console
+from tinynet.experiments import warmup
 from tinynet.kernels.cpu import jit
+from tinynet.runs import recipe
 
 compiled = pytest.mark.skipif(
     bool(numba.config.DISABLE_JIT), reason="numba compiles nothing under NUMBA_DISABLE_JIT"

@@ -216,7 +216,7 @@ def test_a_folder_that_cannot_be_made_or_written(tmp_path, good, monkeypatch):
         def full(descriptor):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("tinynet.files.os.fsync", full)
+        monkeypatch.setattr("tinynet.io.atomic.os.fsync", full)
         with pytest.raises(DataError, match=r"cannot be written(.|\n)*No space left"):
             download("mnist", tmp_path / "cache", mirrors=[mirror])
     assert not list((tmp_path / "cache").iterdir())

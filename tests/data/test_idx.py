@@ -160,7 +160,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tinynet.files.os.fsync", full)
+    monkeypatch.setattr("tinynet.io.atomic.os.fsync", full)
     with pytest.raises(DataError, match="No space left"):
         write_idx(tmp_path / "a", DIGITS + 1)
     np.testing.assert_array_equal(read_idx(tmp_path / "a"), DIGITS)

@@ -15,7 +15,7 @@ import pytest
 
 from tinynet import layers as L
 from tinynet.errors import ConfigError, DTypeError, ShapeError
-from tinynet.gradcheck_cases import LAYER_CASES
+from tinynet.gradcheck.cases import LAYER_CASES
 from tinynet.layers.base import Layer
 from tinynet.model import Sequential
 from tinynet.rng import Key, Stream

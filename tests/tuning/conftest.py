@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tinynet import backends, recipe
+from tinynet import backends
 from tinynet.data import load
 from tinynet.data.datasets import Split
-from tinynet.tuning import search, space, study
+from tinynet.experiments.tuning import search, space, study
+from tinynet.runs import recipe
 
 LAYERS = [{"type": "Rescale"}, {"type": "Flatten"}, {"type": "Dense", "units": 10}]
 SPACE = {

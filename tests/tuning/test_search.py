@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
-from tinynet import recipe
-from tinynet.callbacks import Callback
 from tinynet.errors import ConfigError, RunError
-from tinynet.training import EpochEnd, Trainer
-from tinynet.tuning import search
-from tinynet.tuning.search import Pruning, prepared
+from tinynet.experiments.tuning import search
+from tinynet.experiments.tuning.search import Pruning, prepared
+from tinynet.runs import recipe
+from tinynet.training import Callback, EpochEnd, Trainer
 
 LINEAR = recipe.load("linear")
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinynet import recipe
 from tinynet.errors import ConfigError
-from tinynet.tuning import space
-from tinynet.tuning.space import Choices, Range, Space
+from tinynet.experiments.tuning import space
+from tinynet.experiments.tuning.space import Choices, Range, Space
+from tinynet.runs import recipe
 
 CNN = recipe.load("cnn")
 
@@ -60,7 +60,7 @@ def test_width_scales_all_but_the_output() -> None:
 def test_a_recipe_is_not_changed_by_its_variants() -> None:
     before = CNN.as_table()
     table = CNN.as_table()
-    Space({}).applied({"width": 2.0, "layers.*.rate": 0.1, "training.optimizer.decay": 1.0}, table)
+    Space({}).applied({"width": 2.0, "layers.*.rate": 0.1, "training.optimizer.weight_decay": 1.0}, table)
     assert table == before
 
 

@@ -14,9 +14,9 @@ import pytest
 from optuna.trial import TrialState
 
 from tinynet.errors import ConfigError, RunError
-from tinynet.tuning import search, study
+from tinynet.experiments.tuning import search, study
 
-GRID = {"training.batch_size": [10, 20, 30], "training.optimizer.decay": [0.0, 0.5]}
+GRID = {"training.batch_size": [10, 20, 30], "training.optimizer.weight_decay": [0.0, 0.5]}
 
 
 def draw(opened: Any, found: search.Search, figure: float = 0.5) -> dict[str, Any]:
@@ -69,13 +69,13 @@ def test_the_grid_tries_again_what_failed(wanted: Any, opened: Any) -> None:
 
 
 def test_tpe_learns_where_it_is_good(wanted: Any, opened: Any) -> None:
-    found = wanted({"training.optimizer.decay": {"low": 0.0, "high": 1.0}})
+    found = wanted({"training.optimizer.weight_decay": {"low": 0.0, "high": 1.0}})
     shared = opened(found, "tpe")
     distributions = study.distributions(found.space)
     for _ in range(40):
         trial = shared.ask(distributions)
-        shared.tell(trial, -abs(trial.params["training.optimizer.decay"] - 0.25))
-    distances = [abs(trial.params["training.optimizer.decay"] - 0.25) for trial in shared.trials]
+        shared.tell(trial, -abs(trial.params["training.optimizer.weight_decay"] - 0.25))
+    distances = [abs(trial.params["training.optimizer.weight_decay"] - 0.25) for trial in shared.trials]
     assert sum(distances[-10:]) < 0.5 * sum(distances[:10])
 
 

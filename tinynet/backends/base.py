@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinynet.backends.workspace import Workspace
-from tinynet.distributed import WHOLE, Part
+from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import DeviceError
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
@@ -39,7 +39,7 @@ class Backend(ABC):
     """Bound to a ReLU whose input comes rectified: see `fuse_relu`."""
     can_record = False
     """Whether `record` gains anything."""
-    record_up_to: float = 1 << 18
+    max_recorded_bytes: float = 1 << 18
     """Bytes of a batch worth a copy into a recording: what is done to a larger one takes longer than that."""
     records_steps = False
     """Whether `record` takes whole steps, with dropout, batch statistics and the optimiser. Their numbers (a
@@ -150,7 +150,7 @@ class Backend(ABC):
     ) -> Array:
         """Images like x (N, H, W, C), uint8 or floating, whose every pixel is gathered from elsewhere in x.
 
-        places (N, 6), contrast (N,), erased (N, 4): see `tinynet.augmentation.Distortions`; a displacement
+        places (N, 6), contrast (N,), erased (N, 4): see `data.augmentation.Distortions`; a displacement
         (N, 2, H, W) is added to the places. Bilinear, to a 256th of a pixel, with zeros around the image;
         then y = mean of x + factor · (y - mean of x), rounded to 0 … 255 where x is uint8.
         """
@@ -209,9 +209,9 @@ class Backend(ABC):
 
     @abstractmethod
     def batchnorm(
-        self, x: Array, gamma: Array, beta: Array, epsilon: float, part: Part = WHOLE
+        self, x: Array, gamma: Array, beta: Array, epsilon: float, shard: Shard = WHOLE
     ) -> tuple[Array, Array, Array, Any]:
-        """Normalise x (M, C), this `part` of a batch, by the whole batch's mean and biased variance.
+        """Normalise x (M, C), this `shard` of a batch, by the whole batch's mean and biased variance.
 
         Returns (y (M, C), mean (C,), variance (C,), saved).
         """
@@ -224,11 +224,11 @@ class Backend(ABC):
 
     @abstractmethod
     def batchnorm_backward(
-        self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array, part: Part = WHOLE
+        self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array, shard: Shard = WHOLE
     ) -> Array:
-        """Write dgamma (C,) and dbeta (C,) of this `part`; return dx (M, C) through the batch statistics.
+        """Write dgamma (C,) and dbeta (C,) of this `shard`; return dx (M, C) through the batch statistics.
 
-        These depend on x in other parts, too: `part.mean` takes both sums over all of the batch for dx.
+        These depend on x in other parts, too: `shard.mean` takes both sums over all of the batch for dx.
         """
 
     @abstractmethod
@@ -334,10 +334,11 @@ class Backend(ABC):
         rate: float,
         momentum: float,
         nesterov: bool,
-        decay: float,
+        weight_decay: float,
         decayed: int,
     ) -> None:
-        """One SGD step in place on flat (P,) buffers; the first `decayed` values shrink by rate · decay."""
+        """One SGD step in place on flat (P,) buffers; the first `decayed` values shrink by
+        rate · weight_decay."""
 
     @abstractmethod
     def adam(
@@ -351,7 +352,7 @@ class Backend(ABC):
         beta1: float,
         beta2: float,
         epsilon: float,
-        decay: float,
+        weight_decay: float,
         decayed: int,
     ) -> None:
         """Adam's step number `step` (from 1) in place on flat (P,) buffers, with weight decay as in `sgd`."""

@@ -24,7 +24,7 @@ import numpy as np
 from tinynet.backends.base import Backend, Padding, Pair
 from tinynet.backends.numpy_ import NumpyBackend, output_size
 from tinynet.backends.workspace import Memory, Workspace
-from tinynet.distributed import WHOLE, Part
+from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import BackendError
 from tinynet.kernels.cuda.device import CudaDevice, Device
 from tinynet.kernels.cuda.source import C_NAMES
@@ -43,7 +43,7 @@ class CupyBackend(NumpyBackend):
 
     name = "cupy"
     can_record = records_steps = True
-    record_up_to = math.inf
+    max_recorded_bytes = math.inf
     loss_check_every = 50
 
     def __init__(self, *, tf32: bool = False, device: Device | None = None) -> None:
@@ -95,7 +95,7 @@ class CupyBackend(NumpyBackend):
 
     def take(self, array: Array, index: Array) -> Array:
         if array.dtype not in C_NAMES or index.dtype != np.int64:
-            self.device.other_work()
+            self.device.break_recording()
             return super().take(array, index)
         array, index = self._contiguous(array), self._contiguous(index)
         role = f"take from {self.device.address(array)}"
@@ -105,7 +105,7 @@ class CupyBackend(NumpyBackend):
 
     def rescale(self, x: Array, scale: float, offset: float, dtype: str) -> Array:
         if x.dtype not in C_NAMES:
-            self.device.other_work()
+            self.device.break_recording()
             return super().rescale(x, scale, offset, dtype)
         y = self.memory.own("rescale", x.shape, np.dtype(dtype))
         self.device.launch("rescale", x.size, self._contiguous(x), y, scale, offset)
@@ -237,11 +237,11 @@ class CupyBackend(NumpyBackend):
     # --- normalisation and regularisation ---------------------------------------------------------------
 
     def batchnorm(
-        self, x: Array, gamma: Array, beta: Array, epsilon: float, part: Part = WHOLE
+        self, x: Array, gamma: Array, beta: Array, epsilon: float, shard: Shard = WHOLE
     ) -> tuple[Array, Array, Array, Any]:
-        if part.group.size > 1:
-            self.device.other_work()
-            return super().batchnorm(x, gamma, beta, epsilon, part)
+        if shard.group.size > 1:
+            self.device.break_recording()
+            return super().batchnorm(x, gamma, beta, epsilon, shard)
         x = self._contiguous(x)
         (M, C), rows = x.shape, _chunk_rows(len(x))
         means, squares = self._chunk_sums(x, 2)
@@ -268,11 +268,11 @@ class CupyBackend(NumpyBackend):
         return y
 
     def batchnorm_backward(
-        self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array, part: Part = WHOLE
+        self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array, shard: Shard = WHOLE
     ) -> Array:
-        if part.group.size > 1:
-            self.device.other_work()
-            return super().batchnorm_backward(dy, saved, gamma, dgamma, dbeta, part)
+        if shard.group.size > 1:
+            self.device.break_recording()
+            return super().batchnorm_backward(dy, saved, gamma, dgamma, dbeta, shard)
         x, mean, variance, epsilon = saved
         dy, gamma = self._contiguous(dy), self._contiguous(gamma)
         (M, C), rows = x.shape, _chunk_rows(len(x))
@@ -397,10 +397,10 @@ class CupyBackend(NumpyBackend):
         rate: float,
         momentum: float,
         nesterov: bool,
-        decay: float,
+        weight_decay: float,
         decayed: int,
     ) -> None:
-        settings = (self._on_device("rate", rate), momentum, nesterov, decay, decayed)
+        settings = (self._on_device("rate", rate), momentum, nesterov, weight_decay, decayed)
         self.device.launch("sgd", values.size, values, grads, velocity, *settings)
 
     def adam(
@@ -414,12 +414,12 @@ class CupyBackend(NumpyBackend):
         beta1: float,
         beta2: float,
         epsilon: float,
-        decay: float,
+        weight_decay: float,
         decayed: int,
     ) -> None:
         numbers = self.memory.own("adam numbers", (4,), values.dtype)
         moment = (self._on_device("step", step), self._on_device("rate", rate))
-        self.device.launch("adam_numbers", 1, *moment, numbers, beta1, beta2, decay)
+        self.device.launch("adam_numbers", 1, *moment, numbers, beta1, beta2, weight_decay)
         settings = (1.0 - beta1, 1.0 - beta2, epsilon, decayed)
         self.device.launch("adam", values.size, values, grads, m, v, numbers, *settings)
 
@@ -492,7 +492,7 @@ class CupyBackend(NumpyBackend):
         """`array` itself, where it is contiguous and of the dtype, else a copy."""
         if array.flags.c_contiguous and dtype in (None, array.dtype):
             return array
-        self.device.other_work()
+        self.device.break_recording()
         return array.astype(dtype or array.dtype, order="C")
 
 

@@ -26,7 +26,7 @@ from tinynet.backends.convolution import WORTH_A_THREAD, Direct, Im2col, packed
 from tinynet.backends.numpy_ import NumpyBackend, output_size
 from tinynet.backends.winograd import Winograd
 from tinynet.backends.workspace import Memory, Workspace, aligned_empty
-from tinynet.distributed import WHOLE, Part
+from tinynet.distributed.group import WHOLE, Shard
 from tinynet.kernels.cpu import (
     activations,
     augmentation,
@@ -43,17 +43,17 @@ from tinynet.rng import LOW_32, Key, drop_threshold
 from tinynet.types import Array, Shape
 
 ALGORITHMS: dict[str, type[Im2col]] = {"im2col": Im2col, "direct": Direct, "winograd": Winograd}
-LEAST = 1 << 16
-"""Elements worth a thread: handing a part to one costs about as much as a pass over this many."""
+MIN_ELEMENTS_PER_PART = 1 << 16
+"""Elements worth a thread: handing a shard to one costs about as much as a pass over this many."""
 ALIGN = 4096
 """Elementwise parts end at multiples of this, so vector loops meet the same elements whatever the parts."""
 DEPTH = 512
 """Rows of a panel that all tiles use before the next are read: 64 KiB, which stay in a second-level cache."""
 FETCH = 8
 """Multiply-adds that take as long as reading a value that is in no cache."""
-FEW = 8
+MAX_PACKED_ROWS = 8
 """Rows that are read in less time than packed weights, which lie in one piece, save."""
-WORTH_HALVING = 2 * WORTH_A_THREAD
+SPLIT_DEPTH_FROM = 2 * WORTH_A_THREAD
 """Multiply-adds from which, up to twice as many, a deep product is work for two threads."""
 CHUNK = 1 << 14
 """Elements of one partial sum."""
@@ -91,7 +91,7 @@ class NumbaBackend(NumpyBackend):
         jit.announce = announce
 
     def record(self, run: Callable[[], object]) -> Callable[[], object]:
-        return threads.Program(run)
+        return threads.RecordedKernels(run)
 
     # --- arrays ---------------------------------------------------------------------------------------
 
@@ -103,7 +103,9 @@ class NumbaBackend(NumpyBackend):
     def random_bits(self, key: Key, count: int) -> Array:
         skipped = key.first % 4
         bits = aligned_empty(skipped + count, np.dtype(np.uint32))
-        threads.over(philox.random_bits, len(bits), bits, _words(key), least=LEAST, align=ALIGN)
+        threads.over(
+            philox.random_bits, len(bits), bits, _words(key), least=MIN_ELEMENTS_PER_PART, align=ALIGN
+        )
         return bits[skipped:]
 
     def rescale(self, x: Array, scale: float, offset: float, dtype: str) -> Array:
@@ -123,13 +125,15 @@ class NumbaBackend(NumpyBackend):
         N, H, W = shape
         skipped, size = key.first % 4, N * 2 * H * W
         bits = self.memory.scratch("noise", (skipped - (-size // 4),), np.dtype(np.uint32))
-        threads.over(philox.random_bits, len(bits), bits, _words(key), least=LEAST // 16, align=ALIGN)
+        threads.over(
+            philox.random_bits, len(bits), bits, _words(key), least=MIN_ELEMENTS_PER_PART // 16, align=ALIGN
+        )
         noise = bits[skipped:].view(np.uint8)[:size].reshape(N, 2, H, W)
         field = self.memory.own("displacement", noise.shape, np.dtype(np.int32))
         slots = threads.size()
         shape = (slots, augmentation.flat_size(H, W, len(taps) - 1))
         scratch = (self.memory.scratch(role, shape, taps.dtype) for role in ("before", "between", "after"))
-        least = -(-LEAST // (8 * H * W))
+        least = -(-MIN_ELEMENTS_PER_PART // (8 * H * W))
         arguments = (noise, taps, np.float32(gain), field, *scratch)
         threads.over(augmentation.displacement, N, *arguments, least=least, slots=slots)
         return field
@@ -152,7 +156,7 @@ class NumbaBackend(NumpyBackend):
         rows, pixels = (_contiguous(array).reshape(N, H, W * C) for array in (x, y))
         drawn = map(_contiguous, (places, contrast, erased))
         arguments = (rows, *drawn, field, limits, pixels, *scratch)
-        least = -(-LEAST // (8 * H * W * C))
+        least = -(-MIN_ELEMENTS_PER_PART // (8 * H * W * C))
         threads.over(augmentation.warp, N, *arguments, least=least, slots=slots)
         return y
 
@@ -165,9 +169,9 @@ class NumbaBackend(NumpyBackend):
         tile = brgemm.tile_for(N, O, x.itemsize)
         width = brgemm.width_of(tile)
         strides = (width, O)
-        if self.memory.is_packed and N <= FEW:
+        if self.memory.is_packed and N <= MAX_PACKED_ROWS:
             W, strides = packed(W, width, self.memory), (I * width, width)
-        if WORTH_HALVING <= N * I * O < 2 * WORTH_HALVING and min(N, O) > 1 and 4 * max(N, O) <= I:
+        if SPLIT_DEPTH_FROM <= N * I * O < 2 * SPLIT_DEPTH_FROM and min(N, O) > 1 and 4 * max(N, O) <= I:
             sums = self.memory.scratch("halves", (2, N, O), x.dtype)
             _product_in_halves(x, (I, 1), W, strides, b, y, I, tile, self._floor, sums)
         else:
@@ -188,7 +192,9 @@ class NumbaBackend(NumpyBackend):
         tile = brgemm.tile_for(N, I, x.itemsize)
         width = brgemm.width_of(tile)
         panels = self.memory.own("dense dx panels", (-(-I // width), O, width), x.dtype)
-        threads.over(product.pack_transposed, len(panels), W, panels, least=-(-LEAST // (O * width)))
+        threads.over(
+            product.pack_transposed, len(panels), W, panels, least=-(-MIN_ELEMENTS_PER_PART // (O * width))
+        )
         _product(dy, (O, 1), panels, (O * width, width), _zeros(I, x.dtype), dx, O, tile)
         return dx
 
@@ -269,14 +275,14 @@ class NumbaBackend(NumpyBackend):
     # --- normalisation and regularisation ---------------------------------------------------------------
 
     def batchnorm(
-        self, x: Array, gamma: Array, beta: Array, epsilon: float, part: Part = WHOLE
+        self, x: Array, gamma: Array, beta: Array, epsilon: float, shard: Shard = WHOLE
     ) -> tuple[Array, Array, Array, Any]:
         x = _contiguous(x)
         means, squares = self._in_chunks(normalization.chunk_statistics, x, results=2)
         rows = _chunk_rows(x)
         counts = np.minimum(rows, len(x) - rows * np.arange(len(means)))[:, None]  # the last chunk is shorter
-        mean = part.mean((counts * means).sum(axis=0) / len(x))
-        variance = part.mean((squares + counts * (means - mean) ** 2).sum(axis=0) / len(x))
+        mean = shard.mean((counts * means).sum(axis=0) / len(x))
+        variance = shard.mean((squares + counts * (means - mean) ** 2).sum(axis=0) / len(x))
         inverse_std = 1.0 / np.sqrt(variance + epsilon)
         mean, variance = mean.astype(x.dtype), variance.astype(x.dtype)
         y = self._normalized("batchnorm", x, mean, gamma * inverse_std, beta)
@@ -287,7 +293,15 @@ class NumbaBackend(NumpyBackend):
     ) -> Array:
         scale = self.memory.own("batchnorm inference scale", gamma.shape, gamma.dtype)
         number = gamma.dtype.type(epsilon)
-        threads.over(normalization.inference_scale, len(scale), gamma, variance, number, scale, least=LEAST)
+        threads.over(
+            normalization.inference_scale,
+            len(scale),
+            gamma,
+            variance,
+            number,
+            scale,
+            least=MIN_ELEMENTS_PER_PART,
+        )
         return self._normalized("batchnorm inference", _contiguous(x), mean, scale, beta)
 
     def _normalized(self, role: str, x: Array, mean: Array, scale: Array, beta: Array) -> Array:
@@ -297,7 +311,7 @@ class NumbaBackend(NumpyBackend):
         return y
 
     def batchnorm_backward(
-        self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array, part: Part = WHOLE
+        self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array, shard: Shard = WHOLE
     ) -> Array:
         x, mean, inverse_std = saved
         dy = _contiguous(dy)
@@ -307,8 +321,8 @@ class NumbaBackend(NumpyBackend):
         dbeta[...] = sums
         dgamma[...] = products * inverse_std
         scale = gamma * inverse_std
-        slope = -scale * part.mean(products) * inverse_std**2 / len(x)
-        shift = -scale * part.mean(sums) / len(x)
+        slope = -scale * shard.mean(products) * inverse_std**2 / len(x)
+        shift = -scale * shard.mean(sums) / len(x)
         dx = self.memory.own("batchnorm dx", x.shape, x.dtype)
         per_channel = (a.astype(x.dtype) for a in (scale, slope, shift))
         _over_rows(normalization.normalize_backward, dy, x, dx, mean, *per_channel)
@@ -402,7 +416,16 @@ class NumbaBackend(NumpyBackend):
         sums = np.empty(-(-W.size // CHUNK))
         W, gradient = W.reshape(-1), np.empty(0, W.dtype) if dW is None else dW.reshape(-1)
         factor = W.dtype.type(2.0 * rate)
-        threads.over(optimizers.l2_penalty, len(sums), W, gradient, factor, CHUNK, sums, least=LEAST // CHUNK)
+        threads.over(
+            optimizers.l2_penalty,
+            len(sums),
+            W,
+            gradient,
+            factor,
+            CHUNK,
+            sums,
+            least=MIN_ELEMENTS_PER_PART // CHUNK,
+        )
         return rate * sums.sum()
 
     # --- optimisers --------------------------------------------------------------------------------------
@@ -415,11 +438,11 @@ class NumbaBackend(NumpyBackend):
         rate: float,
         momentum: float,
         nesterov: bool,
-        decay: float,
+        weight_decay: float,
         decayed: int,
     ) -> None:
         number = values.dtype.type
-        scalars = (number(rate), number(momentum), nesterov, number(1.0 - rate * decay), decayed)
+        scalars = (number(rate), number(momentum), nesterov, number(1.0 - rate * weight_decay), decayed)
         self._each(optimizers.sgd, values, grads, velocity, scalars=scalars)
 
     def adam(
@@ -433,21 +456,23 @@ class NumbaBackend(NumpyBackend):
         beta1: float,
         beta2: float,
         epsilon: float,
-        decay: float,
+        weight_decay: float,
         decayed: int,
     ) -> None:
         gains = (1.0 - beta1, 1.0 - beta2)
         unbiases = (1.0 / (1.0 - beta1**step), 1.0 / (1.0 - beta2**step))
-        scalars = (rate, *gains, *unbiases, epsilon, 1.0 - rate * decay)
+        scalars = (rate, *gains, *unbiases, epsilon, 1.0 - rate * weight_decay)
         scalars = (*map(values.dtype.type, scalars), decayed)
-        self._each(optimizers.adam, values, grads, m, v, scalars=scalars, least=LEAST // 4)
+        self._each(optimizers.adam, values, grads, m, v, scalars=scalars, least=MIN_ELEMENTS_PER_PART // 4)
 
     def moving_average(self, average: Array, values: Array, gain: float) -> None:
         self._each(optimizers.moving_average, average, values, scalars=(values.dtype.type(gain),))
 
     def clip_global_norm(self, grads: Array, limit: float) -> None:
         sums = np.empty(-(-grads.size // CHUNK))
-        threads.over(optimizers.sum_of_squares, len(sums), grads, CHUNK, sums, least=LEAST // CHUNK)
+        threads.over(
+            optimizers.sum_of_squares, len(sums), grads, CHUNK, sums, least=MIN_ELEMENTS_PER_PART // CHUNK
+        )
         norm = np.sqrt(sums.sum())
         if not norm <= limit:  # true for NaN, which must show in the gradients
             self._each(elementwise.scale_in_place, grads, scalars=(grads.dtype.type(limit / norm),))
@@ -457,14 +482,14 @@ class NumbaBackend(NumpyBackend):
     def _sum_rows(self, x: Array, sums: Array) -> None:
         """sums (C,) = Σ over the rows of x (M, C)."""
         (chunks,) = self._in_chunks(normalization.column_sums, x, results=1)
-        threads.over(normalization.add_chunks, len(sums), chunks, sums, least=LEAST)
+        threads.over(normalization.add_chunks, len(sums), chunks, sums, least=MIN_ELEMENTS_PER_PART)
 
     def _in_chunks(self, kernel: Callable[..., None], x: Array, *others: Array, results: int) -> Array:
         """kernel's `results` sums over each chunk of rows of x (M, C): float64 (results, chunks, C)."""
         rows = _chunk_rows(x)
         chunks = -(-len(x) // rows)
         sums = self.memory.own("chunk sums", (results, chunks, x.shape[1]), np.dtype(np.float64))
-        threads.over(kernel, chunks, x, *others, rows, *sums, least=LEAST // CHUNK)
+        threads.over(kernel, chunks, x, *others, rows, *sums, least=MIN_ELEMENTS_PER_PART // CHUNK)
         return sums
 
     def _map(
@@ -480,7 +505,7 @@ class NumbaBackend(NumpyBackend):
         kernel: Callable[..., None],
         *arrays: Array,
         scalars: tuple[Any, ...] = (),
-        least: int = LEAST,
+        least: int = MIN_ELEMENTS_PER_PART,
     ) -> None:
         """kernel(start, stop, *arrays, *scalars) over the elements of arrays of one shape."""
         flat = [_contiguous(array).reshape(-1) for array in arrays]
@@ -532,7 +557,7 @@ def _product_in_halves(
     nothing = np.empty((0, 0), c.dtype)
     factors = (a.reshape(-1), a_strides, b.reshape(-1), b_strides)
     threads.over(product.product_of_parts, len(sums), *factors, nothing, sums, depth, chunk, tile)
-    least = -(-LEAST // c.shape[1])
+    least = -(-MIN_ELEMENTS_PER_PART // c.shape[1])
     threads.over(product.add_parts, len(c), sums, bias, c.dtype.type(floor), c, least=least)
 
 
@@ -540,7 +565,7 @@ def _contiguous(array: Array, dtype: Any = None) -> Array:
     """`array` itself, where it is contiguous and of the dtype, else a copy."""
     contiguous = np.ascontiguousarray(array, dtype)
     if contiguous is not array:
-        threads.other_work()
+        threads.break_recording()
     return contiguous
 
 
@@ -562,12 +587,12 @@ def _chunk_rows(x: Array) -> int:
 
 def _over_rows(kernel: Callable[..., None], x: Array, *arguments: Any) -> None:
     """kernel(start, stop, x, *arguments) over the rows of x (M, C)."""
-    threads.over(kernel, len(x), x, *arguments, least=-(-LEAST // x.shape[1]))
+    threads.over(kernel, len(x), x, *arguments, least=-(-MIN_ELEMENTS_PER_PART // x.shape[1]))
 
 
 def _over_images(kernel: Callable[..., None], x: Array, *arguments: Any) -> None:
     """kernel(start, stop, x, *arguments) over the images of x (N, H, W, C)."""
-    threads.over(kernel, len(x), x, *arguments, least=-(-LEAST // math.prod(x.shape[1:])))
+    threads.over(kernel, len(x), x, *arguments, least=-(-MIN_ELEMENTS_PER_PART // math.prod(x.shape[1:])))
 
 
 def _rows(x: Array) -> Array:

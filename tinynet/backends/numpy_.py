@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.backends.base import Backend, Padding, Pair
-from tinynet.distributed import WHOLE, Part
+from tinynet.distributed.group import WHOLE, Shard
 from tinynet.rng import Key, drop_threshold, philox_bits
 from tinynet.types import Array, Shape
 
@@ -199,11 +199,11 @@ class NumpyBackend(Backend):
     # --- normalisation and regularisation ---------------------------------------------------------------
 
     def batchnorm(
-        self, x: Array, gamma: Array, beta: Array, epsilon: float, part: Part = WHOLE
+        self, x: Array, gamma: Array, beta: Array, epsilon: float, shard: Shard = WHOLE
     ) -> tuple[Array, Array, Array, Any]:
-        mean = part.mean(x.mean(axis=0))
+        mean = shard.mean(x.mean(axis=0))
         centred = x - mean
-        variance = part.mean((centred * centred).mean(axis=0))
+        variance = shard.mean((centred * centred).mean(axis=0))
         inverse_std = 1.0 / self.xp.sqrt(variance + epsilon)
         normalised = centred * inverse_std
         return gamma * normalised + beta, mean, variance, (normalised, inverse_std)
@@ -214,12 +214,12 @@ class NumpyBackend(Backend):
         return gamma * (x - mean) / self.xp.sqrt(variance + epsilon) + beta
 
     def batchnorm_backward(
-        self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array, part: Part = WHOLE
+        self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array, shard: Shard = WHOLE
     ) -> Array:
         normalised, inverse_std = saved
         dgamma[...] = (dy * normalised).sum(axis=0)
         dbeta[...] = dy.sum(axis=0)
-        products, sums = part.mean(dgamma), part.mean(dbeta)
+        products, sums = shard.mean(dgamma), shard.mean(dbeta)
         return gamma * inverse_std * (dy - sums / len(dy) - normalised * (products / len(dy)))
 
     def running_average(self, running: Array, batch: Array, keep: float, scale: float) -> None:
@@ -324,10 +324,10 @@ class NumpyBackend(Backend):
         rate: float,
         momentum: float,
         nesterov: bool,
-        decay: float,
+        weight_decay: float,
         decayed: int,
     ) -> None:
-        values[:decayed] *= 1.0 - rate * decay
+        values[:decayed] *= 1.0 - rate * weight_decay
         velocity *= momentum
         velocity += grads
         values -= rate * (grads + momentum * velocity if nesterov else velocity)
@@ -343,10 +343,10 @@ class NumpyBackend(Backend):
         beta1: float,
         beta2: float,
         epsilon: float,
-        decay: float,
+        weight_decay: float,
         decayed: int,
     ) -> None:
-        values[:decayed] *= 1.0 - rate * decay
+        values[:decayed] *= 1.0 - rate * weight_decay
         m += (1.0 - beta1) * (grads - m)
         v += (1.0 - beta2) * (grads * grads - v)
         m_hat = m / (1.0 - beta1**step)

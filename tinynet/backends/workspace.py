@@ -100,7 +100,7 @@ class Memory:
             return array
         key = (self.owner, role, shape)
         if key not in self.workspace.packed:
-            with threads.not_noted():
+            with threads.outside_recording():
                 array = aligned_empty(math.prod(shape), dtype).reshape(shape)
                 fill(array)
             self.workspace.packed[key] = array

@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinynet import config, threads
+from tinynet import threads
 from tinynet.benchmark.rows import Row
 from tinynet.benchmark.turns import Summary, TakeTurn, Turn, clean, play, summary
 from tinynet.data.datasets import load
 from tinynet.errors import TinynetError
+from tinynet.io import tables
 from tinynet.model import Sequential
-from tinynet.recipe import Recipe
+from tinynet.runs.recipe import Recipe
 from tinynet.types import Array
 
 HERE = Path(__file__).parent
@@ -150,7 +151,7 @@ def write_net(folder: Path, name: str, plan: Recipe, seed: int = 0) -> None:
     """A net's layers and initial weights, for net.py to read."""
     model = Sequential.from_config(plan.as_table(), backend="numpy", seed=seed)
     table = {
-        "layers": [config.to_table(layer) for layer in model.layers],
+        "layers": [tables.to_table(layer) for layer in model.layers],
         "input_shapes": [layer.input_shape for layer in model.layers],
         "loss": plan.training.loss["type"],
         "seed": seed,

@@ -13,8 +13,8 @@ from tinynet.cli import options
 
 if TYPE_CHECKING:
     from tinynet.data.datasets import Dataset, Split
-    from tinynet.lineage import Load
-    from tinynet.runs import Settings
+    from tinynet.runs.provenance import Load
+    from tinynet.runs.settings import Settings
 
 SHOWN = 5
 """Lines said of a check that fails."""
@@ -53,17 +53,19 @@ def command(
 
     from rich.markup import escape
 
-    from tinynet import audit, backends, runs
+    from tinynet import backends
     from tinynet import threads as thread_budget
     from tinynet.cli.console import console, load_dataset
     from tinynet.data import read_csv
+    from tinynet.runs import audit
+    from tinynet.runs.settings import read_settings
 
     click.get_current_context().with_resource(thread_budget.limit(threads))
 
     def load(settings: Settings) -> Dataset:
         return load_dataset(settings.dataset, data_dir or settings.data_dir)
 
-    settings = runs.read_settings(run)
+    settings = read_settings(run)
     ops = backends.get(backend or settings.backend)
     asked = [(table, read_csv(table)[0]) for table in tables]
     dataset = load(settings)
@@ -89,7 +91,7 @@ def command(
 
 def _learned_from(settings: Settings, dataset: Dataset, load: Load) -> Iterator[tuple[str, Split]]:
     """What to say after "training images", and the images: of a run, and of the runs it started from."""
-    from tinynet import audit
+    from tinynet.runs import audit
 
     for each, trained, _ in audit.generations(settings, dataset, load):
         yield "" if each is settings else f" of {each.name}, which it started from", trained

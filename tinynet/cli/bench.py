@@ -46,11 +46,12 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from tinynet import backends, recipe
+    from tinynet import backends
     from tinynet import threads as thread_budget
     from tinynet.benchmark import harness
     from tinynet.benchmark.rows import chosen
     from tinynet.cli.console import console
+    from tinynet.runs import recipe
 
     plan = chosen(rows)
     contender = harness.OURS._replace(mode=backends.get(backend).name)

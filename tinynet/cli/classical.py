@@ -13,9 +13,9 @@ from click.core import ParameterSource
 from tinynet.cli import options
 
 if TYPE_CHECKING:
-    from tinynet.classical import Rows, Scored
     from tinynet.data import Dataset
-    from tinynet.runs import Settings
+    from tinynet.experiments.classical import Rows, Scored
+    from tinynet.runs.settings import Settings
 
 
 @click.command(short_help="Random forest, PCA and k-means beside our nets.")
@@ -86,16 +86,18 @@ def command(
       tinynet train cnn --dataset rows --out runs/beside
       tinynet classical --run runs/beside
     """
-    from tinynet import backends, classical, runs
+    from tinynet import backends
     from tinynet import threads as thread_budget
     from tinynet.cli.console import console, load_dataset
     from tinynet.errors import RunError
+    from tinynet.experiments import classical
+    from tinynet.runs.settings import next_folder
 
     context = click.get_current_context()
     if kaggle and context.get_parameter_source("dataset") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--kaggle and --dataset do not go together.")
     context.with_resource(thread_budget.limit(threads))
-    folder = out or runs.next_folder("classical")
+    folder = out or next_folder("classical")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(f"the folder {folder} is not empty", fix="choose another --out")
     ops = backends.get(backend) if folders else None
@@ -143,7 +145,7 @@ def command(
 def _say(result: Scored, rows: Rows) -> None:
     from tinynet import metrics
     from tinynet.cli.console import console
-    from tinynet.pages import duration, percent
+    from tinynet.io.markdown import duration, percent
 
     accuracy = metrics.accuracy(rows.validation.labels, result.predicted)
     console.print(

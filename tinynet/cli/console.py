@@ -19,10 +19,9 @@ from rich.progress import (
 )
 
 from tinynet.backends.base import Backend
-from tinynet.callbacks import Callback
 from tinynet.data.datasets import Dataset, load
 from tinynet.data.download import Progress as DownloadProgress
-from tinynet.training import EpochEnd, StepEnd, Trainer
+from tinynet.training import Callback, EpochEnd, StepEnd, Trainer
 
 console = Console(highlight=False)
 

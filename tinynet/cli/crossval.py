@@ -13,7 +13,7 @@ from tinynet.cli import options
 from tinynet.cli.train import INTERRUPTED
 
 if TYPE_CHECKING:
-    from tinynet.callbacks import Callback
+    from tinynet.training import Callback
 
 
 @click.command(short_help="Mean and deviation of a recipe over folds of the training set.")
@@ -56,14 +56,17 @@ def command(
       tinynet crossval cnn --folds 10 --seed 1
       tinynet crossval my.toml --dataset sample --epochs 5 --out folds
     """
-    from tinynet import backends, crossval, recipe, runs
+    from tinynet import backends
     from tinynet import threads as thread_budget
     from tinynet.cli.console import TrainingProgress, console, load_dataset
+    from tinynet.experiments import crossval
+    from tinynet.runs import recipe
+    from tinynet.runs.settings import Settings, next_folder
 
     context = click.get_current_context()
     context.with_resource(thread_budget.limit(threads))
     name = Path(architecture).stem
-    folder = out or runs.next_folder(f"{name}-crossval")
+    folder = out or next_folder(f"{name}-crossval")
     crossval.check_folder(folder)
     plan = recipe.load(architecture)
     if epochs is not None:
@@ -79,7 +82,7 @@ def command(
         "threads": thread_budget.size(),
         "backend": ops.name,
     }
-    asked = runs.Settings(
+    asked = Settings(
         name=name,
         recipe=plan.as_table(),
         dataset=data.name,
@@ -120,7 +123,7 @@ def command(
 
 def _say(row: dict[str, Any], folds: int) -> None:
     from tinynet.cli.console import console
-    from tinynet.pages import duration, percent
+    from tinynet.io.markdown import duration, percent
 
     console.print(
         f"fold {row['fold']}/{folds}  {percent(row['accuracy'])}  "

@@ -161,9 +161,10 @@ def show(
 
 def _distortions(architecture: str | None, given: dict[str, float]) -> Any:
     """What --recipe says, or mild ones where neither it nor an option does; options come last."""
-    from tinynet import config, recipe
-    from tinynet.augmentation import Augmentation
+    from tinynet.data.augmentation import Augmentation
     from tinynet.errors import ConfigError
+    from tinynet.io import tables
+    from tinynet.runs import recipe
 
     table: dict[str, Any] = {} if given else MILD
     if architecture is not None:
@@ -175,7 +176,7 @@ def _distortions(architecture: str | None, given: dict[str, float]) -> Any:
                 fix="add one, or leave --recipe out",
             )
         table = found
-    return config.from_arguments(Augmentation, {**table, **given}, "Augmentation")
+    return tables.from_arguments(Augmentation, {**table, **given}, "Augmentation")
 
 
 def _beside_distorted(images: Any, settings: Any, seed: int) -> Any:
@@ -222,7 +223,7 @@ def explore(name: str, out: Path | None, seed: int, data_dir: Path | None) -> No
     from rich.markup import escape
     from rich.table import Table
 
-    from tinynet import explore as room
+    from tinynet.analysis import explore as room
     from tinynet.cli.console import console, load_dataset
 
     data = load_dataset(name, data_dir)

@@ -40,10 +40,12 @@ def command(
     from rich.markup import escape
     from rich.table import Table
 
-    from tinynet import ensemble, evaluation, metrics
+    from tinynet import metrics
     from tinynet import threads as thread_budget
+    from tinynet.analysis import evaluation
     from tinynet.cli.console import console, load_dataset, say_other_data
     from tinynet.cli.predict import class_names
+    from tinynet.experiments import ensemble
     from tinynet.losses import check_label_range
 
     click.get_current_context().with_resource(thread_budget.limit(threads))

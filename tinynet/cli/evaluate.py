@@ -51,11 +51,13 @@ def command(
     from rich.markup import escape
     from rich.table import Table
 
-    from tinynet import checkpoint, evaluation, runs
+    from tinynet import checkpoint
     from tinynet import threads as thread_budget
+    from tinynet.analysis import evaluation
     from tinynet.cli.console import console, load_dataset, say_other_data
     from tinynet.cli.predict import class_names
     from tinynet.losses import check_label_range
+    from tinynet.runs.predictions import predict
 
     click.get_current_context().with_resource(thread_budget.limit(threads))
     model, loss, about = checkpoint.load_model(run, backend=backend)
@@ -63,7 +65,7 @@ def command(
     images, labels = (part := getattr(data, split)).images, part.labels
     check_label_range(labels, model.output_shape[-1])
     say_other_data(about, data)
-    probabilities = runs.predict(model, loss, images).probabilities
+    probabilities = predict(model, loss, images).probabilities
     classes = class_names(data.classes, model.output_shape[-1])
     found = evaluation.figures(labels, probabilities, classes)
 

@@ -74,8 +74,9 @@ def command(
     """
     from rich.markup import escape
 
-    from tinynet import checkpoint, explain
+    from tinynet import checkpoint
     from tinynet import threads as thread_budget
+    from tinynet.analysis import explain
     from tinynet.cli.console import console
     from tinynet.cli.predict import class_names, read_images
     from tinynet.errors import DataError

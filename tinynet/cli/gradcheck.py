@@ -23,18 +23,19 @@ def command(layer: str | None, backend: str, seed: int) -> None:
     from rich.progress import track
     from rich.table import Table
 
-    from tinynet import backends, gradcheck_cases
+    from tinynet import backends
     from tinynet.cli.console import console
     from tinynet.errors import ConfigError
+    from tinynet.gradcheck import cases
 
-    if layer is not None and layer not in gradcheck_cases.NAMES:
+    if layer is not None and layer not in cases.NAMES:
         raise ConfigError(
-            "nothing of that name to check", expected=", ".join(gradcheck_cases.NAMES), received=repr(layer)
+            "nothing of that name to check", expected=", ".join(cases.NAMES), received=repr(layer)
         )
     ops = backends.get(backend)
-    names = [layer] if layer else list(gradcheck_cases.NAMES)
+    names = [layer] if layer else list(cases.NAMES)
     shown = track(names, "checking", console=console, transient=True, disable=not console.is_terminal)
-    checks = [check for name in shown for check in gradcheck_cases.run(name, ops, seed)]
+    checks = [check for name in shown for check in cases.run(name, ops, seed)]
 
     table = Table(title=f"Gradient check, {ops.name} backend, float64")
     table.add_column("layer")

@@ -52,12 +52,13 @@ def command(
     """
     import numpy as np
 
-    from tinynet import checkpoint, runs
+    from tinynet import checkpoint
     from tinynet import threads as thread_budget
     from tinynet.cli.console import console
     from tinynet.data import write_submission
     from tinynet.data.files import atomic_write
     from tinynet.errors import ConfigError
+    from tinynet.runs.predictions import predict
 
     if submission and submission == out:
         raise click.UsageError("--out and --submission name the same file.")
@@ -72,7 +73,7 @@ def command(
             fix="use --out",
         )
     parts = [read_images(file, model.input_shape) for file in files]
-    found = runs.predict(model, loss, np.concatenate([images for images, _ in parts]))
+    found = predict(model, loss, np.concatenate([images for images, _ in parts]))
     ranked = np.argsort(-found.probabilities, axis=1, kind="stable")[:, :top]
     guesses = [
         [(names[k], float(p[k])) for k in order] for order, p in zip(ranked, found.probabilities, strict=True)

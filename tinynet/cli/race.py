@@ -44,9 +44,11 @@ def command(
     """
     import time
 
-    from tinynet import backends, race, recipe
+    from tinynet import backends
     from tinynet import threads as thread_budget
     from tinynet.cli.console import console, load_dataset
+    from tinynet.experiments import race
+    from tinynet.runs import recipe
 
     click.get_current_context().with_resource(thread_budget.limit(threads))
     plan, ops = recipe.load(architecture), backends.get(backend)

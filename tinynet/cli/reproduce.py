@@ -15,8 +15,8 @@ from tinynet.cli.train import INTERRUPTED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tinynet.callbacks import Callback
     from tinynet.data.datasets import Dataset
+    from tinynet.training import Callback
 
 
 @click.command(short_help="The reference systems: their figures and ours.")
@@ -63,9 +63,10 @@ def command(
     import dataclasses
     import datetime
 
-    from tinynet import backends, reproduce
+    from tinynet import backends
     from tinynet import threads as thread_budget
     from tinynet.cli.console import TrainingProgress, console, load_dataset
+    from tinynet.experiments import reproduce
 
     context = click.get_current_context()
     if system == "R4" and (seeds or which != "both"):
@@ -125,10 +126,12 @@ def _beside_the_classical(
     folder: Path, data: Dataset, settings: dict[str, Any], listen: Callable[[str], Callback]
 ) -> None:
     """Train our mlp and cnn on the rows of the classical report, then write it."""
-    from tinynet import classical, recipe, reproduce, runs
     from tinynet import threads as thread_budget
     from tinynet.cli.classical import command as report
     from tinynet.cli.console import load_dataset
+    from tinynet.experiments import classical, reproduce
+    from tinynet.runs import recipe
+    from tinynet.runs.settings import Settings, next_folder
 
     rows = folder / "rows"
     if not rows.exists():
@@ -136,7 +139,7 @@ def _beside_the_classical(
     split = load_dataset(str(rows.resolve()), None)
     folders = []
     for name in ("mlp", "cnn"):
-        asked = runs.Settings(
+        asked = Settings(
             name=name,
             recipe=recipe.load(name).as_table(),
             dataset=str(rows.resolve()),
@@ -156,15 +159,15 @@ def _beside_the_classical(
         seed=42,
         backend=settings["backend"],
         threads=thread_budget.size(),
-        out=runs.next_folder("report", folder),
+        out=next_folder("report", folder),
     )
 
 
 def _show(system: str, outcomes: list) -> None:  # type: ignore[type-arg]
     from rich.table import Table
 
-    from tinynet import reproduce
     from tinynet.cli.console import console
+    from tinynet.experiments import reproduce
 
     table = Table(title=f"{system}: {reproduce.SYSTEMS[system].title}")
     for column in reproduce.COLUMNS:

@@ -44,9 +44,10 @@ def command(what: str, batch: int, out: Path | None, backend: str, convolution: 
     """
     from rich.table import Table
 
-    from tinynet import backends, checkpoint, plots, recipe
+    from tinynet import backends, checkpoint, plots
     from tinynet.cli.console import console
     from tinynet.model import Sequential
+    from tinynet.runs import recipe
 
     ops = backends.get(backend, convolution=convolution)
     if what in recipe.names() or what.endswith(".toml"):
@@ -84,7 +85,7 @@ def command(what: str, batch: int, out: Path | None, backend: str, convolution: 
 
 def _blocks(model: Sequential, rows: list[LayerSummary]) -> list[Block]:
     """The input and the blocks of `model`, as they are drawn; `rows`: of its layers."""
-    from tinynet.explain import blocks
+    from tinynet.analysis.explain import blocks
     from tinynet.plots.architecture import Block
 
     drawn = [Block(["input"], "other", model.input_shape, 0)]

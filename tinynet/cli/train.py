@@ -109,7 +109,7 @@ def command(
     from tinynet import extras
     from tinynet import threads as thread_budget
     from tinynet.cli.console import console
-    from tinynet.distributed import joined
+    from tinynet.distributed.mpi import joined
 
     if tensorboard:
         extras.load("tensorboard")
@@ -163,15 +163,18 @@ def _train(run: Any, **how: Any) -> bool:
 
 
 def _started(architecture: str | None, group: Any, **asked: Any) -> Any:
-    from tinynet import backends, lineage, recipe, runs
+    from tinynet import backends
     from tinynet.cli.console import load_dataset
+    from tinynet.runs import provenance, recipe
+    from tinynet.runs.run import Run
+    from tinynet.runs.settings import Settings, next_folder
 
     if asked["freeze"] and not asked["parent"]:
         raise click.UsageError("--freeze goes with --from: what is frozen keeps the weights of another run.")
     reference = asked["variant"] == "reference"
     if reference and asked["parent"] and not architecture:
         raise click.UsageError("--recipe goes with an ARCHITECTURE; without one, that of --from is kept.")
-    found = lineage.find(asked["parent"]) if asked["parent"] else None
+    found = provenance.find(asked["parent"]) if asked["parent"] else None
     if found and not architecture:
         plan, name = found.recipe, found.name
     else:
@@ -181,7 +184,7 @@ def _started(architecture: str | None, group: Any, **asked: Any) -> Any:
     choices = {name: asked[name] for name in ("convolution", "precision")}
     backend = backends.get(asked["backend"], **choices).name
     dataset = load_dataset(asked["dataset"], asked["data_dir"])
-    settings = runs.Settings(
+    settings = Settings(
         name=name,
         recipe=chosen.as_table(),
         dataset=_from_anywhere(asked["dataset"], dataset.name),
@@ -195,7 +198,7 @@ def _started(architecture: str | None, group: Any, **asked: Any) -> Any:
         parent=found.parent if found else None,
         freeze=list(asked["freeze"]),
     )
-    return runs.Run.start(asked["out"] or runs.next_folder(name), settings, dataset, group)
+    return Run.start(asked["out"] or next_folder(name), settings, dataset, group)
 
 
 def _from_anywhere(asked: str, found: str) -> str:
@@ -206,14 +209,16 @@ def _from_anywhere(asked: str, found: str) -> str:
 
 
 def _resumed(folder: Path, data_dir: Path | None, group: Any) -> Any:
-    from tinynet import backends, runs
+    from tinynet import backends
     from tinynet.cli.console import load_dataset
+    from tinynet.runs.run import Run
+    from tinynet.runs.settings import read_settings
 
     _refuse_changes(click.get_current_context())
-    settings = runs.read_settings(folder)
+    settings = read_settings(folder)
     backends.get(settings.backend)  # before the data are loaded
     dataset = load_dataset(settings.dataset, data_dir or settings.data_dir)
-    return runs.Run.resume(folder, settings, dataset, group)
+    return Run.resume(folder, settings, dataset, group)
 
 
 def _refuse_changes(context: click.Context) -> None:

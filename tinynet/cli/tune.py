@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-    from tinynet.callbacks import Callback
-    from tinynet.recipe import Recipe
-    from tinynet.tuning.search import Search
+    from tinynet.experiments.tuning.search import Search
+    from tinynet.runs.recipe import Recipe
+    from tinynet.training import Callback
 
 DEFAULT_TRIALS = 30
 LEADING = 5
@@ -90,9 +90,10 @@ def command(architecture: str, show_space: bool, **asked: Any) -> None:
     Several processes: the same command as often as you like. Several machines, with a folder in common:
       tinynet tune cnn --storage common/cnn.journal
     """
-    from tinynet import extras, recipe
+    from tinynet import extras
     from tinynet import threads as thread_budget
-    from tinynet.tuning import space
+    from tinynet.experiments.tuning import space
+    from tinynet.runs import recipe
 
     plan = recipe.load(architecture)
     asked["space"] = space.load(asked["space_file"]) if asked["space_file"] else space.default(plan)
@@ -109,7 +110,7 @@ def _search(name: str, plan: Recipe, asked: dict[str, Any]) -> None:
     from tinynet import threads as thread_budget
     from tinynet.cli.console import console, load_dataset
     from tinynet.errors import RunError
-    from tinynet.tuning import report, search, study
+    from tinynet.experiments.tuning import report, search, study
 
     ops = backends.get(asked["backend"])
     dataset = load_dataset(asked["dataset"], asked["data_dir"])
@@ -175,7 +176,7 @@ def _listener(count: int) -> Callable[[int], Callback]:
 def _say_start(name: str, wanted: Search, shared: Study, count: int, storage: Path) -> None:
     from tinynet import threads as thread_budget
     from tinynet.cli.console import console
-    from tinynet.tuning import study
+    from tinynet.experiments.tuning import study
 
     training = wanted.plan.training
     trained, judges = training.cut(len(wanted.train))
@@ -191,7 +192,7 @@ def _say_start(name: str, wanted: Search, shared: Study, count: int, storage: Pa
 
 def _say_trial(trial: FrozenTrial, wanted: Search) -> None:
     from tinynet.cli.console import console
-    from tinynet.tuning import report
+    from tinynet.experiments.tuning import report
 
     row = report.row(wanted, trial)
     epochs = len(row["epochs"])
@@ -209,8 +210,8 @@ def _say_result(folder: Path, found: dict[str, Any]) -> None:
     from rich.table import Table
 
     from tinynet.cli.console import console
-    from tinynet.pages import percent
-    from tinynet.tuning import report
+    from tinynet.experiments.tuning import report
+    from tinynet.io.markdown import percent
 
     leading = report.ranked(found)[:LEADING]
     table = Table(title="The best trials, by validation images", show_header=False)

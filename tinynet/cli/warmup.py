@@ -11,7 +11,7 @@ from tinynet.cli import options
 
 if TYPE_CHECKING:
     from tinynet.backends.base import Backend
-    from tinynet.warmup import Step
+    from tinynet.experiments.warmup import Step
 
 
 @click.command(short_help="Compile kernels ahead of the first training.")
@@ -31,10 +31,12 @@ def command(architectures: tuple[str, ...], dtype: str, backend: str) -> None:
       tinynet warmup cnn mlp
       tinynet warmup my.toml --dtype float64
     """
-    from tinynet import backends, recipe, warmup
+    from tinynet import backends
     from tinynet.cli import doctor
     from tinynet.cli.console import console
     from tinynet.errors import BackendError
+    from tinynet.experiments import warmup
+    from tinynet.runs import recipe
 
     recipes = {name: recipe.load(name) for name in architectures or recipe.names()}
     ops = backends.get(backend)

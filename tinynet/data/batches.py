@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from tinynet.augmentation import Augmentation
 from tinynet.backends.base import Backend
 from tinynet.backends.workspace import Workspace
-from tinynet.distributed import ALONE, Group, Part
+from tinynet.data.augmentation import Augmentation
+from tinynet.distributed.group import ALONE, Group, Shard
 from tinynet.errors import DataError, NonFiniteError, ShapeError
 from tinynet.rng import Key, Stream, permutation
 from tinynet.types import Array
@@ -20,7 +20,7 @@ class Batches:
 
     inputs (M, …), targets (M,) class numbers or (M, …) values. The last batch of an epoch may be smaller.
 
-    Of several processes in a `group` each gets its part of every batch.
+    Of several processes in a `group` each gets its shard of every batch.
 
     With an `augmentation` the shuffled images are distorted, anew in every epoch; those `in_order` never are.
     A batch stays valid until the next is asked for.
@@ -44,8 +44,8 @@ class Batches:
         self.backend = backend.bound_to(Workspace(), "batches")
         self.batch_size = batch_size
         self.samples = len(inputs)
-        self._part = group.part(batch_size)
-        self._last_part = group.part(self.samples - (len(self) - 1) * batch_size)
+        self._shard = group.shard(batch_size)
+        self._last_shard = group.shard(self.samples - (len(self) - 1) * batch_size)
         self.inputs = backend.asarray(inputs)
         self.targets = backend.asarray(targets.astype(np.int64) if targets.dtype.kind in "iu" else targets)
 
@@ -53,9 +53,9 @@ class Batches:
         """Batches in an epoch."""
         return -(-self.samples // self.batch_size)
 
-    def part(self, number: int) -> Part:
+    def shard(self, number: int) -> Shard:
         """What this process gets of batch `number` (from 0) of an epoch."""
-        return self._last_part if number == len(self) - 1 else self._part
+        return self._last_shard if number == len(self) - 1 else self._shard
 
     def epoch(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
         """The batches of epoch number `epoch` (from 0) in its shuffled order, from batch `start` on."""
@@ -72,9 +72,9 @@ class Batches:
         return self._gather(mine[first : first + self.batch_size] for first in firsts)
 
     def _place(self, number: int) -> slice:
-        """Where in an epoch's order that part of a batch stands."""
-        part, begin = self.part(number), number * self.batch_size
-        return slice(begin + part.first, begin + part.stop)
+        """Where in an epoch's order that shard of a batch stands."""
+        shard, begin = self.shard(number), number * self.batch_size
+        return slice(begin + shard.first, begin + shard.stop)
 
     def _gather(self, indices: Iterable[Array]) -> Iterator[tuple[Array, Array]]:
         for index in indices:

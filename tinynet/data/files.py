@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from tinynet.errors import DataError
-from tinynet.files import atomic_file
+from tinynet.io.atomic import atomic_file
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -46,7 +46,7 @@ def open_payload(path: str | Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_write(path: str | Path, *, compress: bool | None = None) -> Iterator[BinaryIO]:
-    """Write a data file that appears whole under its name, or not at all (see `tinynet.files`).
+    """Write a data file that appears whole under its name, or not at all (see `tinynet.io.atomic`).
 
     `compress` gzips it (by default when the name ends in .gz) with neither time nor name inside, so the same
     bytes in give the same file out. Raises DataError when the folder cannot be written.

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tinynet.backends.recording import PHASES
 from tinynet.layers.base import Layer, check_setting
-from tinynet.recording import PHASES
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from tinynet.backends.base import Backend, kind_of
-from tinynet.distributed import WHOLE, Part
+from tinynet.backends.recording import may_record
+from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import ConfigError, DeviceError, DTypeError, ShapeError
 from tinynet.params import Spec, Views
-from tinynet.recording import may_record
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -26,7 +26,7 @@ class Layer(ABC):
     - `backward(dy, cache)`: given ∂L/∂y, write ∂L/∂θ into `self.grads` and return ∂L/∂x.
 
     The model sets the rest: `name`, the views `params`, `grads` and `state`, the backend's operations `ops`,
-    whether it is `frozen`, and of which `part` of a batch the samples are.
+    whether it is `frozen`, and of which `shard` of a batch the samples are.
     """
 
     name: str = field(default="", init=False, repr=False)
@@ -35,7 +35,7 @@ class Layer(ABC):
     dtype: str = field(default="float32", init=False, repr=False)
     needs_dx: bool = field(default=True, init=False, repr=False)
     """False where nothing before this layer learns: then `backward` need not return ∂L/∂x."""
-    part: Part = field(default=WHOLE, init=False, repr=False)
+    shard: Shard = field(default=WHOLE, init=False, repr=False)
     """Which samples of the batch `forward` was given: another process may have the others."""
     frozen: bool = field(default=False, init=False, repr=False)
     """Whether it has parameters and all of them are frozen: then nothing that it keeps may move."""
@@ -85,9 +85,11 @@ class Layer(ABC):
 
     # --- for subclasses -----------------------------------------------------------------------------------
 
-    def add_param(self, name: str, shape: Shape, init: str, *, decay: bool = False, l2: float = 0.0) -> None:
+    def add_param(
+        self, name: str, shape: Shape, init: str, *, weight_decay: bool = False, l2: float = 0.0
+    ) -> None:
         """Ask for a trainable tensor, found as `self.params.<name>` and `self.grads.<name>`."""
-        self.param_specs.append(Spec(name, shape, init, decay, l2))
+        self.param_specs.append(Spec(name, shape, init, weight_decay, l2))
 
     def add_state(self, name: str, shape: Shape, init: str) -> None:
         """Ask for a tensor that is kept but not trained, found as `self.state.<name>`."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinynet.backends.base import Padding, Pair
+from tinynet.geometry import PaddingSetting, Size, as_pair, output_shape, resolve_padding
 from tinynet.layers.base import Layer, check_count, check_setting
-from tinynet.layers.window import PaddingSetting, Size, as_pair, output_shape, resolve_padding
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -49,7 +49,7 @@ class Conv2D(Layer):
         self.expect_input_rank(input_shape, "(H, W, C)", "images are height, width, channels; see Reshape")
         kernel, self._stride = as_pair(self.kernel, self, "kernel"), as_pair(self.stride, self, "stride")
         self._padding = resolve_padding(self.padding, (input_shape[0], input_shape[1]), kernel, self._stride)
-        self.add_param("W", (*kernel, input_shape[2], self.filters), self.init, decay=True, l2=self.l2)
+        self.add_param("W", (*kernel, input_shape[2], self.filters), self.init, weight_decay=True, l2=self.l2)
         self.add_param("b", (self.filters,), "zeros")
         return (*output_shape(self, input_shape, kernel, self._stride, self._padding), self.filters)
 

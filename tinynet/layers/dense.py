@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tinynet.backends.recording import PHASES
 from tinynet.layers.base import Layer, check_count, check_setting
-from tinynet.recording import PHASES
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -33,7 +33,7 @@ class Dense(Layer):
         check_count(self, "units")
         check_setting(self.l2 >= 0, self, "l2", "0 or more")
         self.expect_input_rank(input_shape, "(features,)", "add Flatten() before it")
-        self.add_param("W", (*input_shape, self.units), self.init, decay=True, l2=self.l2)
+        self.add_param("W", (*input_shape, self.units), self.init, weight_decay=True, l2=self.l2)
         self.add_param("b", (self.units,), "zeros")
         return (self.units,)
 

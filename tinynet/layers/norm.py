@@ -23,7 +23,7 @@ class BatchNorm(Layer):
     running ← momentum · running + (1 - momentum) · batch, the variance taken unbiased (m / (m - 1));
     y is then linear in x and ∂L/∂x = γ / √(σ² + ε) · dy. A frozen layer does so in training, too.
 
-    Where several processes have a part of the batch each, the statistics are those of the whole batch
+    Where several processes have a shard of the batch each, the statistics are those of the whole batch
     (synchronised batch normalisation), and so are m and the two sums in ∂L/∂x.
 
     (Ioffe & Szegedy: "Batch normalization", 2015, algorithms 1 and 2.)
@@ -60,8 +60,8 @@ class BatchNorm(Layer):
                 rows, p.gamma, p.beta, running.mean, running.variance, self.epsilon
             )
             return y.reshape(x.shape), (False, rows)
-        y, mean, variance, saved = self.ops.batchnorm(rows, p.gamma, p.beta, self.epsilon, self.part)
-        m = len(rows) * self.part.batch // (self.part.stop - self.part.first)
+        y, mean, variance, saved = self.ops.batchnorm(rows, p.gamma, p.beta, self.epsilon, self.shard)
+        m = len(rows) * self.shard.batch // (self.shard.stop - self.shard.first)
         self.ops.running_average(running.mean, mean, self.momentum, 1.0)
         self.ops.running_average(running.variance, variance, self.momentum, m / max(m - 1, 1))
         return y.reshape(x.shape), (True, saved)
@@ -72,7 +72,7 @@ class BatchNorm(Layer):
         rows = dy.reshape(-1, dy.shape[-1])
         by_the_batch, saved = cache
         if by_the_batch:
-            dx = self.ops.batchnorm_backward(rows, saved, p.gamma, g.gamma, g.beta, self.part)
+            dx = self.ops.batchnorm_backward(rows, saved, p.gamma, g.gamma, g.beta, self.shard)
         else:
             inverse_std = 1.0 / self.ops.xp.sqrt(running.variance + self.epsilon)
             g.gamma[...] = (rows * (saved - running.mean) * inverse_std).sum(axis=0)

@@ -5,8 +5,8 @@ from typing import Any
 
 from tinynet.backends.base import Padding, Pair
 from tinynet.errors import ConfigError
+from tinynet.geometry import PaddingSetting, Size, as_pair, output_shape, resolve_padding
 from tinynet.layers.base import Layer
-from tinynet.layers.window import PaddingSetting, Size, as_pair, output_shape, resolve_padding
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from tinynet.backends.recording import PHASES
 from tinynet.errors import ConfigError, ShapeError
 from tinynet.layers.base import Layer
-from tinynet.recording import PHASES
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinynet.errors import ConfigError
-from tinynet.files import write_atomic
+from tinynet.io.atomic import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

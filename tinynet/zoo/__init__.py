@@ -1,1 +1,1 @@
-"""The named architectures and their recipes: one TOML file each, read by `tinynet.recipe`."""
+"""The named architectures and their recipes: one TOML file each, read by `tinynet.runs.recipe`."""

@@ -1,1 +1,1 @@
-"""The settings of the reference systems, as TOML files: read by `tinynet.recipe`."""
+"""The settings of the reference systems, as TOML files: read by `tinynet.runs.recipe`."""

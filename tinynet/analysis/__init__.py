@@ -1,0 +1,1 @@
+"""What a trained model does, measured and shown: figures, explanations, the data themselves."""

@@ -1,0 +1,179 @@
+"""The evaluation of a classifier: every figure from labels and predictions, as a page, JSON and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinynet import metrics, plots
+from tinynet.io.atomic import write_atomic
+from tinynet.io.markdown import count, percent, table, write_json
+from tinynet.types import Array
+
+FIRST = 5
+"""Predictions shown beside their labels."""
+MISTAKES = 24
+"""The most confident of them, shown as pictures."""
+CLASS_COLUMNS = ("class", "precision", "recall", "F1", "ROC-AUC", "AP", "images")
+COLUMN_KEYS = ("precision", "recall", "f1", "roc_auc", "average_precision")
+
+
+def class_figures(labels: Array, predicted: Array, classes: Sequence[str]) -> dict[str, Any]:
+    """Accuracy with its 95 % interval, the figures of each class and their means, the confusion matrix.
+
+    labels (N,)   predicted (N,)   classes: K names. Raises as `metrics.classification_report` does.
+    """
+    figures = metrics.classification_report(labels, predicted, len(classes))
+    confusion = metrics.confusion_matrix(labels, predicted, len(classes))
+    right, samples = int(np.trace(confusion)), int(confusion.sum())
+    columns = zip(classes, figures.precision, figures.recall, figures.f1, figures.support, strict=True)
+    return {
+        "samples": samples,
+        "errors": samples - right,
+        "accuracy": figures.accuracy,
+        "interval": metrics.wilson_interval(right, samples),
+        "macro_precision": figures.macro_precision,
+        "macro_recall": figures.macro_recall,
+        "macro_f1": figures.macro_f1,
+        "weighted_precision": figures.weighted_precision,
+        "weighted_recall": figures.weighted_recall,
+        "weighted_f1": figures.weighted_f1,
+        "classes": [
+            dict(zip(("name", "precision", "recall", "f1", "support"), c, strict=True)) for c in columns
+        ],
+        "confusion": confusion,
+    }
+
+
+def figures(labels: Array, probabilities: Array, classes: Sequence[str]) -> dict[str, Any]:
+    """The figures of `class_figures`; of each class against the rest the areas under its ROC and
+    precision-recall curves, with their means over the classes that have them; calibration; the first rows.
+
+    labels (N,)   probabilities (N, K)   classes: K names. Raises as the functions of `metrics` do.
+    """
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    found = class_figures(labels, predicted, classes)
+    rankings = metrics.one_against_rest(labels, probabilities)
+    support = np.array([c["support"] for c in found["classes"]])
+    for key in ("roc_auc", "average_precision"):
+        areas = np.array([getattr(ranking, key) for ranking in rankings])
+        for c, area in zip(found["classes"], areas, strict=True):
+            c[key] = float(area)
+        known = ~np.isnan(areas)
+        found[f"macro_{key}"] = float(areas[known].mean()) if known.any() else np.nan
+        found[f"weighted_{key}"] = (
+            float(areas[known] @ support[known] / support[known].sum()) if known.any() else np.nan
+        )
+    calibration = metrics.calibration(labels, probabilities)
+    found["calibration"] = {
+        "expected_calibration_error": calibration.error,
+        "mean_confidence": float(confidence.mean(dtype=np.float64)),
+        "bins": len(calibration.count),
+        "count": calibration.count,
+        "confidence": calibration.confidence,
+        "accuracy": calibration.accuracy,
+    }
+    found["first"] = [
+        {
+            "index": i,
+            "label": classes[labels[i]],
+            "predicted": classes[predicted[i]],
+            "confidence": float(confidence[i]),
+        }
+        for i in range(min(FIRST, len(labels)))
+    ]
+    return found
+
+
+def write_evaluation(
+    folder: Path,
+    *,
+    images: Array,
+    labels: Array,
+    probabilities: Array,
+    classes: Sequence[str],
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write evaluation.md, evaluation.json and the pictures into `folder`, which is made where it is missing.
+
+    images (N, H, W, 1) uint8   labels (N,)   probabilities (N, K)   classes: K names
+    about: `model` and `data`, in words. Returns what evaluation.json holds (a NaN there is null).
+
+    Each file is written atomically, evaluation.md last. Raises as `figures` does, before anything is
+    written, and OSError if the folder cannot be made or written.
+    """
+    found: dict[str, Any] = {**about, **figures(labels, probabilities, classes)}
+    folder.mkdir(parents=True, exist_ok=True)
+    rankings = metrics.one_against_rest(labels, probabilities)
+    pictures = {"Confusion matrix": "confusion-matrix.png", "Reliability": "reliability.png"}
+    plots.confusion_matrix(found["confusion"], classes, folder / "confusion-matrix.png")
+    plots.reliability(metrics.calibration(labels, probabilities), folder / "reliability.png")
+    if any(ranking.is_curve for ranking in rankings):
+        pictures |= {"ROC curves": "roc.png", "Precision and recall": "precision-recall.png"}
+        plots.roc(rankings, classes, folder / "roc.png")
+        plots.precision_recall(rankings, classes, folder / "precision-recall.png")
+    if found["errors"]:
+        pictures["Mistakes"] = "mistakes.png"
+        draw_mistakes(images, labels, probabilities, classes, folder / "mistakes.png")
+    written: dict[str, Any] = write_json(folder / "evaluation.json", found)
+    write_atomic(folder / "evaluation.md", _markdown(found, pictures).encode())
+    return written
+
+
+def draw_mistakes(
+    images: Array, labels: Array, probabilities: Array, classes: Sequence[str], path: Path
+) -> None:
+    """Draw the wrong predictions of which the model was surest; there must be at least one.
+
+    images (N, H, W, 1) uint8   labels (N,)   probabilities (N, K)   classes: K names
+    """
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(labels != predicted)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+    titles = [
+        f"{classes[labels[i]]}, seen as\n{classes[predicted[i]]} ({100 * confidence[i]:.0f} %)" for i in worst
+    ]
+    shown = "all" if len(wrong) == len(worst) else f"the most confident {len(worst)} of"
+    plots.digits(images[worst], titles, path, title=f"Mistakes: {shown} {len(wrong):,}")
+
+
+def class_table(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A row of text for each class of `figures`, then for their means, under CLASS_COLUMNS."""
+    rows = [
+        (c["name"], *(_figure(c[key]) for key in COLUMN_KEYS), f"{c['support']:,}") for c in found["classes"]
+    ]
+    means = [
+        (mean, *(_figure(found[f"{mean}_{key}"]) for key in COLUMN_KEYS), f"{found['samples']:,}")
+        for mean in ("macro", "weighted")
+    ]
+    return rows + means
+
+
+def _figure(value: float) -> str:
+    return "not defined" if np.isnan(value) else f"{value:.4f}"
+
+
+def _markdown(found: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
+    low, high = found["interval"]
+    calibration = found["calibration"]
+    blocks = [
+        f"# {percent(found['accuracy'])} of {count(found['samples'])} images right",
+        f"{found['model']} on {found['data']}: {count(found['errors'])} errors. The 95 % interval of the"
+        f" accuracy (Wilson) is {percent(low)} to {percent(high)}. The expected calibration error is"
+        f" {percent(calibration['expected_calibration_error'])} over {calibration['bins']} bins: a mean"
+        f" confidence of {percent(calibration['mean_confidence'])}.",
+        "## Classes",
+        table(CLASS_COLUMNS, class_table(found)),
+        "ROC-AUC and average precision are of each class against the rest. Macro means count classes alike,"
+        " weighted means by their images; a class without a curve is left out of the mean.",
+        "## First predictions",
+        table(
+            ("image", "label", "predicted", "confidence"),
+            [(p["index"], p["label"], p["predicted"], percent(p["confidence"])) for p in found["first"]],
+        ),
+        *(f"![{name}]({file})" for name, file in pictures.items()),
+    ]
+    return "\n\n".join(blocks) + "\n"

@@ -1,0 +1,1 @@
+"""What takes several trainings: cross-validation, tuning, ensembles, the reference systems."""

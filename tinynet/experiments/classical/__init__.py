@@ -1,0 +1,22 @@
+"""What machine learning did before deep nets, on the same rows as ours: forests, PCA and k-means.
+
+scikit-learn fits them (`pip install -e '.[classical]'`); nets of finished runs stand in the same table.
+"""
+
+from tinynet.experiments.classical.models import Components, Scored, compare, principal_components
+from tinynet.experiments.classical.nets import score_runs
+from tinynet.experiments.classical.report import write_report
+from tinynet.experiments.classical.rows import Rows, from_dataset, from_kaggle, write_rows
+
+__all__ = [
+    "Components",
+    "Rows",
+    "Scored",
+    "compare",
+    "from_dataset",
+    "from_kaggle",
+    "principal_components",
+    "score_runs",
+    "write_report",
+    "write_rows",
+]

@@ -1,0 +1,196 @@
+"""The classical classifiers, each fitted on the training rows alone, timed, and asked about all others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinynet import extras
+from tinynet.analysis.explore import elbow
+from tinynet.errors import DataError
+from tinynet.experiments.classical.rows import SEED, Rows
+from tinynet.types import Array
+
+VARIANCE = 0.95
+"""The share of the pixels' variance that PCA keeps."""
+CLUSTERS = 10
+MINI_CLUSTERS, MINI_BATCH = 2000, 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What one classifier said, and what it cost. Times are wall-clock seconds on this machine."""
+
+    name: str
+    predicted: Array
+    """Class numbers (V,) for the validation rows."""
+    test_predicted: Array
+    """And (M,) for the test table."""
+    trained_on: int
+    """Rows learned from."""
+    fit_seconds: float | None
+    """None where that was not recorded."""
+    predict_seconds: float
+    """For the validation rows."""
+    numbers: int
+    """How many numbers the fitted model keeps to predict with."""
+    bytes: int
+    """And the memory they take."""
+    clusters: ClusterClassifier | None = None
+    """The clusters, of a classifier that has some."""
+    run: str | None = None
+    """The run's folder, of a net."""
+
+
+class ClusterClassifier:
+    """Clusters of images, each called after the class that most of its *training* images have.
+
+    A cluster without training images gets the most frequent class. Nothing is learned from other rows.
+    """
+
+    def __init__(self, clustering: Any) -> None:
+        self.clustering = clustering
+        self.names: Array = np.empty(0, np.int64)
+        """The class (k,) of each cluster."""
+        self.counts: Array = np.empty((0, 0), np.int64)
+        """The training images of each class in each cluster, (k, K)."""
+
+    def fit(self, x: Array, labels: Array) -> ClusterClassifier:
+        """Cluster x (N, D), then name the clusters by the labels (N,)."""
+        clusters = self.clustering.fit(x).predict(x)
+        self.counts = np.zeros((self.clustering.n_clusters, labels.max() + 1), np.int64)
+        np.add.at(self.counts, (clusters, labels), 1)
+        filled = self.counts.any(axis=1)
+        self.names = np.where(filled, self.counts.argmax(axis=1), self.counts.sum(axis=0).argmax())
+        return self
+
+    def predict(self, x: Array) -> Array:
+        """The name of each row's nearest cluster, (N,)."""
+        return self.names[self.clustering.predict(x)]
+
+
+def compare(
+    rows: Rows, *, seed: int = SEED, threads: int = 1, announce: Callable[[str], None] = lambda name: None
+) -> Iterator[Scored]:
+    """Fit the classifiers one after the other and yield each one's results; `announce(name)` comes before.
+
+    Pixels are 0 to 255, float32. The same seed gives the same predictions, whatever the number of threads.
+    Raises ConfigError without scikit-learn and DataError for fewer than 2,000 rows to learn from.
+    """
+    extras.load("classical")
+    if len(rows.train) < MINI_CLUSTERS:
+        raise DataError(
+            "there are too few rows to learn from",
+            expected=f"{MINI_CLUSTERS:,} or more, one for each cluster of mini-batch k-means",
+            received=f"{len(rows.train):,}",
+            fix="give a larger table",
+        )
+    x, validation, test = (_flat(images) for images in (rows.train.images, rows.validation.images, rows.test))
+    for name, model in _classifiers(seed, threads).items():
+        announce(name)
+        _, fit_seconds = _timed(model.fit, x, rows.train.labels)
+        predicted, predict_seconds = _timed(model.predict, validation)
+        arrays = _arrays(model)
+        yield Scored(
+            name,
+            predicted,
+            model.predict(test) if len(test) else predicted[:0],
+            trained_on=len(x),
+            fit_seconds=fit_seconds,
+            predict_seconds=predict_seconds,
+            numbers=sum(array.size for array in arrays),
+            bytes=sum(array.nbytes for array in arrays),
+            clusters=model if isinstance(model, ClusterClassifier) else None,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """What PCA made of the training rows; pixels are 0 to 255."""
+
+    shares: Array
+    """The share of the variance that each component explains, (D,), falling; all D of them."""
+    kept: int
+    """The components that it takes to keep `VARIANCE`."""
+    variance: float
+    """What they keep."""
+    elbow: int
+    """The components where the cumulative curve bends most."""
+    training_error: float
+    """The mean squared difference of a pixel from what the kept components give back, training rows."""
+    validation_error: float
+    """The same for the validation rows."""
+    fit_seconds: float
+    transform_seconds: float
+    """For the validation rows."""
+
+
+def principal_components(rows: Rows, *, seed: int = SEED) -> Components:
+    """PCA of the training rows that keeps 95 % of their variance. Raises ConfigError without scikit-learn."""
+    extras.load("classical")
+    from sklearn.decomposition import PCA
+
+    x, validation = _flat(rows.train.images), _flat(rows.validation.images)
+    pca = PCA(VARIANCE, random_state=seed)
+    _, fit_seconds = _timed(pca.fit, x)
+    _, transform_seconds = _timed(pca.transform, validation)
+    shares = PCA(random_state=seed).fit(x).explained_variance_ratio_
+    return Components(
+        shares,
+        int(pca.n_components_),
+        float(pca.explained_variance_ratio_.sum()),
+        elbow(shares),
+        _reconstruction_error(pca, x),
+        _reconstruction_error(pca, validation),
+        fit_seconds,
+        transform_seconds,
+    )
+
+
+def _classifiers(seed: int, threads: int) -> dict[str, Any]:
+    """scikit-learn's defaults but for what is written here; threads change the time, not the result."""
+    from sklearn.cluster import KMeans, MiniBatchKMeans
+    from sklearn.decomposition import PCA
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.pipeline import make_pipeline
+
+    def forest() -> Any:
+        return RandomForestClassifier(random_state=seed, n_jobs=threads)
+
+    mini = MiniBatchKMeans(MINI_CLUSTERS, batch_size=MINI_BATCH, random_state=seed)
+    return {
+        "random forest": forest(),
+        "PCA, random forest": make_pipeline(PCA(VARIANCE, random_state=seed), forest()),
+        "k-means": ClusterClassifier(KMeans(CLUSTERS, random_state=seed)),
+        "mini-batch k-means": ClusterClassifier(mini),
+    }
+
+
+def _flat(images: Array) -> Array:
+    return images.reshape(len(images), int(np.prod(images.shape[1:]))).astype(np.float32)
+
+
+def _timed(call: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+    began = time.perf_counter()
+    return call(*arguments), time.perf_counter() - began
+
+
+def _arrays(model: Any) -> list[Array]:
+    """What a fitted model needs to predict."""
+    if isinstance(model, ClusterClassifier):
+        return [model.clustering.cluster_centers_, model.names]
+    if hasattr(model, "steps"):
+        pca, forest = (step for _, step in model.steps)
+        return [pca.mean_, pca.components_, *_arrays(forest)]
+    trees = [estimator.tree_ for estimator in model.estimators_]
+    parts = ("feature", "threshold", "children_left", "children_right", "value")
+    return [getattr(tree, part) for tree in trees for part in parts]
+
+
+def _reconstruction_error(pca: Any, x: Array) -> float:
+    """The mean squared difference of a pixel (0 to 255) from what its image's components give back."""
+    return float(np.mean((x - pca.inverse_transform(pca.transform(x))) ** 2, dtype=np.float64))

@@ -1,0 +1,264 @@
+"""Cross-validation: each training image is judged once, by a model that was trained without it.
+
+The training set is cut into K folds with the same share of each class. One model per fold learns from the
+other K-1 by the recipe, validation images included, and the fold takes the place of the test images. How far
+the K figures lie apart says how much one of them can be trusted.
+
+Each training is a run in a folder of its own: what was interrupted goes on, and what is there already is not
+trained again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinynet import plots
+from tinynet.analysis.evaluation import class_figures
+from tinynet.data.datasets import Dataset, Split
+from tinynet.errors import ConfigError, RunError
+from tinynet.io.atomic import write_atomic
+from tinynet.io.markdown import duration, figure, percent, plain, table
+from tinynet.rng import Key, Stream, permutation
+from tinynet.runs import recipe
+from tinynet.runs.predictions import read_predictions
+from tinynet.runs.recipe import Recipe
+from tinynet.runs.report import machine_facts, versions
+from tinynet.runs.run import train_once
+from tinynet.runs.settings import Settings
+from tinynet.training import Callback
+from tinynet.types import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """What the model of one fold, counted from 1, came to."""
+
+    number: int
+    trained_on: int
+    validated_by: int
+    indices: Array
+    """Of the fold's images (F,) in the training set."""
+    predicted: Array
+    """The class (F,) of each, as the model sees it, …"""
+    confidence: Array
+    """… and the probability (F,) of that."""
+    report: dict[str, Any]
+    """Of the run."""
+
+
+def assign(labels: Array, folds: int, seed: int) -> Array:
+    """The fold (0 … K-1) of each image, int64 (N,), from labels (N,).
+
+    The images of each class are shuffled and dealt out in turn, so that neither the folds nor a class in
+    them differ by more than one image. Raises ConfigError for fewer than 2 folds, or than images of a class.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    if not 2 <= folds <= counts.min():
+        raise ConfigError(
+            "the images cannot be cut into so many folds",
+            expected=f"2 to {counts.min()}, the images of class {classes[counts.argmin()]}",
+            received=folds,
+            fix="choose another --folds",
+        )
+    fold = np.empty(len(labels), dtype=np.int64)
+    dealt = 0
+    for label, count in zip(classes.tolist(), counts.tolist(), strict=True):
+        members = np.flatnonzero(labels == label)[permutation(Key(seed, Stream.FOLDS, layer=label), count)]
+        fold[members] = (dealt + np.arange(count)) % folds
+        dealt += count
+    return fold
+
+
+def check_folder(folder: Path) -> None:
+    """Raise RunError unless `folder` is new, empty, or has folds to go on with."""
+    if (folder / _name(0)).is_dir():
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(
+            f"the folder {folder} is not empty",
+            expected="a new folder, or that of a cross-validation to go on with",
+            received="other content",
+            fix="choose another --out",
+        )
+
+
+def run(
+    folder: Path,
+    data: Dataset,
+    folds: int,
+    asked: Settings,
+    *,
+    threads: int | None = None,
+    listen: Callable[[int], Callback] = lambda number: Callback(),
+) -> Iterator[Fold]:
+    """Train and judge fold after fold, each in a folder of its own below `folder`, or go on with that.
+
+    asked: the settings of all, with the data set's own name and hash. `listen(number)` makes a listener for
+    each training. Every model begins with the same weights: those of the seed. Raises RunError where a fold
+    is there with other settings. Ctrl-C raises KeyboardInterrupt.
+    """
+    plan, fold = recipe.from_table(asked.recipe).training, assign(data.train.labels, folds, asked.seed)
+    for k in range(folds):
+        part = _part(data, fold == k, f"fold {k + 1} of {folds}")
+        own = dataclasses.replace(asked, dataset=part.name, data_sha256=part.sha256)
+        place = folder / _name(k)
+        report = train_once(place, own, part, listen=partial(listen, k + 1), threads=threads)
+        _, predicted, confidence = read_predictions(place)
+        yield Fold(
+            k + 1,
+            *plan.cut(len(part.train)),
+            np.flatnonzero(fold == k),
+            predicted,
+            confidence,
+            report,
+        )
+
+
+def _name(k: int) -> str:
+    """The folder of a fold's run."""
+    return f"fold-{k + 1}"
+
+
+def _part(data: Dataset, ours: Array, name: str) -> Dataset:
+    """The data set of one fold: the images where `ours` (N,) is true test what the others teach."""
+    images, labels = data.train.images, data.train.labels
+    return dataclasses.replace(
+        data,
+        name=f"{data.name}, {name}",
+        train=Split(images[~ours], labels[~ours]),
+        test=Split(images[ours], labels[ours]),
+        sha256=hashlib.sha256(data.sha256.encode() + ours.tobytes()).hexdigest(),
+    )
+
+
+def write_report(
+    folder: Path,
+    name: str,
+    plan: Recipe,
+    train: Split,
+    classes: Sequence[str],
+    results: Sequence[Fold],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write report.md, report.json, predictions.csv and confusion-matrix.png; return what report.json holds.
+
+    `facts` are the caller's: `command`, `notice`, `dataset`, `data_sha256`, `seed`, `threads`, `backend`.
+    """
+    rows = [figures(fold) for fold in results]
+    indices = np.concatenate([fold.indices for fold in results])
+    predicted = np.concatenate([fold.predicted for fold in results])
+    report: dict[str, Any] = plain(
+        {
+            "name": name,
+            "mean": statistics.fmean(row["accuracy"] for row in rows),
+            "deviation": statistics.stdev(row["accuracy"] for row in rows),
+            "folds": rows,
+            "all": class_figures(train.labels[indices], predicted, classes),
+            "recipe": plan.as_table(),
+            "facts": facts,
+            "machine": machine_facts(),
+            "versions": versions(),
+        }
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "predictions.csv", _predictions(train.labels, results).encode())
+    plots.confusion_matrix(np.array(report["all"]["confusion"]), classes, folder / "confusion-matrix.png")
+    write_atomic(folder / "report.json", (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomic(folder / "report.md", _markdown(report).encode())
+    return report
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """The mean over the folds, and how far one fold typically lies from it."""
+    return f"{100 * report['mean']:.2f} ± {100 * report['deviation']:.2f} %"
+
+
+COLUMNS = ("fold", "trained on", "judged by", "epochs", "accuracy", "errors", "macro F1", "training")
+
+
+def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """A row of the table of folds."""
+    return (
+        str(row["fold"]),
+        f"{row['trained_on']:,}",
+        f"{row['judged_by']:,}",
+        str(row["epochs"]),
+        percent(row["accuracy"]) or "",
+        str(row["errors"]),
+        figure(row["macro_f1"]) or "",
+        duration(row["seconds"]) or "",
+    )
+
+
+def figures(fold: Fold) -> dict[str, Any]:
+    """The figures of a fold."""
+    found, training = fold.report["test"], fold.report["training"]
+    return {
+        "fold": fold.number,
+        "trained_on": fold.trained_on,
+        "validated_by": fold.validated_by,
+        "judged_by": found["samples"],
+        "accuracy": found["accuracy"],
+        "errors": found["errors"],
+        "macro_f1": found["macro_f1"],
+        "epochs": training["epochs"],
+        "final_loss": training["final_loss"],
+        "seconds": training["seconds_total"],
+        "stopped": fold.report["facts"]["stopped"],
+    }
+
+
+def _predictions(labels: Array, results: Sequence[Fold]) -> str:
+    """A CSV line for each training image in order: by the model that did not see it."""
+    lines = {}
+    for fold in results:
+        for i, guess, p in zip(fold.indices.tolist(), fold.predicted, fold.confidence, strict=True):
+            lines[i] = f"{i},{fold.number},{labels[i]},{guess},{p:.6f}"
+    return "\n".join(["index,fold,label,predicted,confidence", *(lines[i] for i in sorted(lines))]) + "\n"
+
+
+def _markdown(report: Mapping[str, Any]) -> str:
+    rows, whole, facts, machine = report["folds"], report["all"], report["facts"], report["machine"]
+    lowest, highest = (pick(row["accuracy"] for row in rows) for pick in (min, max))
+    validated = f", {rows[0]['validated_by']:,} more validate" if rows[0]["validated_by"] else ""
+    blocks = [f"# {report['name']}: {summary(report)} over {len(rows)} folds"]
+    if facts.get("notice"):
+        blocks.append("> **WARNING: " + " ".join(facts["notice"].split()) + "**")
+    blocks += [
+        "Accuracy, mean and standard deviation over folds of the training set; the lowest is"
+        f" {percent(lowest)}, the highest {percent(highest)}. Each fold holds the same share of every class,"
+        f" and its model was trained without it ({rows[0]['trained_on']:,} images to learn from{validated})."
+        " Test images were not used.",
+        table(COLUMNS, [cells(row) for row in rows]),
+        f"All folds together: {whole['errors']:,} of {whole['samples']:,} wrong, macro F1"
+        f" {figure(whole['macro_f1'])}. predictions.csv has each image with the prediction of the model that"
+        " did not see it.",
+        "![Confusion matrix](confusion-matrix.png)",
+        "## Run",
+        table(
+            ("", ""),
+            [
+                ("data set", facts.get("dataset")),
+                ("hash of the data", facts.get("data_sha256")),
+                *((key, facts.get(key)) for key in ("seed", "backend", "threads")),
+                ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
+                ("system", machine["os"]),
+                ("versions", ", ".join(f"{name} {version}" for name, version in report["versions"].items())),
+            ],
+        ),
+        "## Recipe",
+        f"```toml\n{recipe.to_toml(recipe.from_table(report['recipe']))}```",
+    ]
+    if facts.get("command"):
+        blocks += ["## Reproduce", f"```sh\n{facts['command']}\n```"]
+    return "\n\n".join(blocks) + "\n"

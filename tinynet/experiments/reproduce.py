@@ -1,0 +1,204 @@
+"""The reference systems, run here: the same nets by their settings and by ours, beside their figures.
+
+R1 to R3 are nets, each trained with several seeds; a goal is for the mean of their test accuracies. (R4 is
+`classical`.) "best" is a net of our own, beside what is known of single nets. Every run is a folder
+of its own, with a submission as Kaggle takes them; so what was interrupted goes on, and what is there already
+is not run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tinynet.data import kaggle
+from tinynet.data.datasets import Dataset
+from tinynet.io.atomic import write_atomic
+from tinynet.io.markdown import write_json
+from tinynet.runs import recipe, report
+from tinynet.runs.predictions import read_predictions
+from tinynet.runs.settings import Settings
+from tinynet.training import Callback
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A net to train with some seeds, by the reference system's settings or by our own recipe."""
+
+    architecture: str
+    reference: bool
+    seeds: int
+    goal: float | None = None
+    """Mean test accuracy to reach."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.architecture}, {'their settings' if self.reference else 'our recipe'}"
+
+
+@dataclass(frozen=True)
+class System:
+    """One reference system: what it is, what its authors report, what to train."""
+
+    title: str
+    theirs: str
+    entries: Sequence[Entry]
+
+
+SYSTEMS = {
+    "R1": System(
+        "one-layer net",
+        "no figure given; softmax regression is known at 91.8 to 92.6 %",
+        (Entry("linear", True, 5, 0.924), Entry("linear", False, 5, 0.924)),
+    ),
+    "R2": System(
+        "MLP",
+        "test 97.65 %, loss 0.1052; best validation 97.61 %",
+        (Entry("mlp", True, 5, 0.976), Entry("mlp", False, 5, 0.984)),
+    ),
+    "R3": System(
+        "Kaggle CNN",
+        "held-out 99.30 %, best validation 99.45 %, Kaggle 99.385 %; 4,451 s for 20 epochs",
+        (Entry("kaggle-cnn", True, 1), Entry("kaggle-cnn", False, 3, 0.9945)),
+    ),
+    "best": System(
+        "the best single net",
+        "a mean of 99.641 ± 0.047 % over 1,500 CNNs trained with augmentation",
+        (Entry("best", False, 5, 0.9965),),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the runs of an entry came to: accuracies on the test images, seconds of training, log hashes."""
+
+    entry: Entry
+    accuracies: list[float]
+    losses: list[float]
+    seconds: list[float]
+    logs: list[str]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.accuracies)
+
+    @property
+    def deviation(self) -> float | None:
+        """The sample's standard deviation; None for a single seed."""
+        return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else None
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the mean reaches the goal; None without one."""
+        return None if self.entry.goal is None else self.mean >= self.entry.goal
+
+    def cells(self) -> list[str]:
+        """A row of the table: net, seeds, accuracy, goal, seconds a run."""
+        spread = "" if self.deviation is None else f" ± {100 * self.deviation:.2f}"
+        goal = "" if self.entry.goal is None else f"{100 * self.entry.goal:g} %"
+        verdict = {None: "", True: " reached", False: " MISSED"}[self.reached]
+        return [
+            self.entry.name,
+            str(len(self.accuracies)),
+            f"{100 * self.mean:.2f}{spread} %",
+            goal + verdict,
+            f"{statistics.fmean(self.seconds):.0f}",
+        ]
+
+
+COLUMNS = ("net", "seeds", "test accuracy, mean ± standard deviation", "goal", "seconds a run")
+
+
+def run_entry(
+    entry: Entry,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    settings: dict[str, Any],
+    listen: Callable[[str], Callback],
+    threads: int,
+) -> Outcome:
+    """Train `entry` seed by seed, each into a folder below `folder`; Ctrl-C raises KeyboardInterrupt.
+
+    `settings` are the `runs.Settings` that no entry decides; `listen(title)` makes a listener for a run.
+    """
+    reports = []
+    for seed in range(entry.seeds):
+        kind = "reference" if entry.reference else "ours"
+        place = folder / f"{entry.architecture}-{kind}-{seed}"
+        asked = Settings(
+            name=entry.architecture,
+            recipe=recipe.load(entry.architecture, reference=entry.reference).as_table(),
+            dataset=dataset.name,
+            data_sha256=dataset.sha256,
+            seed=seed,
+            **settings,
+        )
+        reports.append(train_once(place, asked, dataset, listen, threads))
+    return Outcome(
+        entry,
+        [each["test"]["accuracy"] for each in reports],
+        [each["training"]["final_loss"] for each in reports],
+        [each["training"]["seconds_total"] for each in reports],
+        [each["log_sha256"] for each in reports],
+    )
+
+
+def train_once(
+    place: Path,
+    asked: Settings,
+    dataset: Dataset,
+    listen: Callable[[str], Callback],
+    threads: int,
+) -> dict[str, Any]:
+    """The report of the run in `place` as `runs.train_once` makes it, with the hash of its log.
+
+    Beside it a submission as Kaggle takes them.
+    """
+    found = train_once(place, asked, dataset, listen=partial(listen, place.name), threads=threads)
+    submission, log = place / "submission.csv", place / "log.jsonl"
+    if not submission.exists():
+        kaggle.write_submission(submission, read_predictions(place)[1])
+    return found | {"log_sha256": hashlib.sha256(log.read_bytes()).hexdigest()}
+
+
+def write_report(
+    folder: Path, name: str, dataset: Dataset, outcomes: Sequence[Outcome], facts: dict[str, Any]
+) -> None:
+    """report.md and report.json in `folder`; `facts` as for a run's report."""
+    system = SYSTEMS[name]
+    about = {"machine": report.machine_facts(), "versions": report.versions(), **facts}
+    table = {
+        "system": name,
+        "theirs": system.theirs,
+        "dataset": {"name": dataset.name, "source": dataset.source, "hash": dataset.sha256},
+        "outcomes": [asdict(each) | {"mean": each.mean, "deviation": each.deviation} for each in outcomes],
+        **about,
+    }
+    write_json(folder / "report.json", table)
+    rows = [COLUMNS, ["---", "---:", "---:", "---", "---:"], *(each.cells() for each in outcomes)]
+    machine = about["machine"]
+    lines = [
+        f"# {name}: {system.title}",
+        "",
+        f"`{facts['command']}`, {facts['date']}, on {machine['cpu']}, "
+        f"{facts['threads']} thread{'s' if facts['threads'] > 1 else ''}, "
+        f"{facts['backend']} backend.",
+        "",
+        f"Theirs: {system.theirs}.",
+        "",
+        f"Ours, on {dataset.name} ({len(dataset.test):,} test images):",
+        "",
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+        "SHA-256 of the runs' logs, seed by seed:",
+        "",
+        *(f"- {each.entry.name}: {', '.join(log[:16] for log in each.logs)}" for each in outcomes),
+    ]
+    write_atomic(folder / "report.md", ("\n".join(lines) + "\n").encode())

@@ -1,0 +1,163 @@
+"""The search: trial after trial, each a training with other settings, judged by validation images.
+
+Only training images come here: the first ones are trained on, the last ones judge, as the recipe says. The
+test images cannot be looked at, as they are not handed over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import optuna
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from tinynet.backends.base import Backend
+from tinynet.data.datasets import Split
+from tinynet.errors import ConfigError, NonFiniteError, RunError, ShapeError
+from tinynet.experiments.tuning import study as studies
+from tinynet.experiments.tuning.space import Space
+from tinynet.runs import recipe
+from tinynet.runs.recipe import Recipe, Table
+from tinynet.runs.trainers import monitors, trainer_from_recipe
+from tinynet.training import Callback, EpochEnd, Trainer
+
+HELD_OUT = 0.1
+"""The share of the training images that judges, where the recipe holds none out."""
+WHY = "why"
+"""The name under which a trial says why it has no figure."""
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What is searched: a recipe, its settings, the training images, and how each trial is trained."""
+
+    plan: Recipe
+    space: Space
+    train: Split
+    data_sha256: str
+    seed: int
+    backend: Backend
+    dtype: str = "float32"
+
+    def about(self) -> Table:
+        """All that must be the same in processes that share a study."""
+        return {
+            "recipe": recipe.to_toml(self.plan),
+            "search space": self.space.as_table(),
+            "data": self.data_sha256,
+            "seed": self.seed,
+            "dtype": self.dtype,
+        }
+
+    def check(self) -> None:
+        """Raise, before anything is trained, what the recipe or the space would raise in every trial."""
+        self.space.check(self.plan)
+        trainer = self.trainer(self.plan)
+        for monitor in monitors(self.plan.training):
+            monitor.check(trainer)
+
+    def recipe_of(self, trial: FrozenTrial | optuna.Trial) -> Recipe:
+        """The recipe that the trial trains."""
+        return recipe.from_table(self.space.applied(self.space.values(trial.params), self.plan.as_table()))
+
+    def trainer(self, plan: Recipe) -> Trainer:
+        """A training by `plan` on the first images, validated by the last."""
+        return trainer_from_recipe(self.train, plan, backend=self.backend, dtype=self.dtype, seed=self.seed)
+
+
+def prepared(plan: Recipe, train: Split, epochs: int | None, validation: float | None) -> Recipe:
+    """The recipe as trials train it: as many epochs for each, and images that judge.
+
+    The epochs are those given, or what the recipe would take with its own batch size.
+    """
+    training = plan.training
+    if validation is None:
+        validation = training.validation or HELD_OUT
+    training = dataclasses.replace(training, validation=validation)
+    count, held_out = training.cut(len(train))
+    if not held_out:
+        raise ConfigError("no images judge the trials", expected="--validation above 0", received=validation)
+    epochs = training.epochs_on(count) if epochs is None else epochs
+    return dataclasses.replace(plan, training=training).with_epochs(epochs)
+
+
+def trials(
+    search: Search,
+    study: Study,
+    *,
+    count: int,
+    seconds: float | None = None,
+    listen: Callable[[int], Callback] = lambda number: Callback(),
+) -> Iterator[FrozenTrial]:
+    """Train until the study holds `count` trials, begin none after `seconds`; yield each.
+
+    Trials of other processes count, too. `listen(number)` makes a listener for a trial. Ctrl-C marks the
+    trial under way as failed and raises KeyboardInterrupt; what was found stays in the study.
+    """
+    began = time.monotonic()
+    while len(study.get_trials(deepcopy=False, states=studies.LIVE)) < count:
+        if seconds is not None and time.monotonic() - began >= seconds:
+            return
+        yield _try(search, study, listen)
+
+
+def _try(search: Search, study: Study, listen: Callable[[int], Callback]) -> FrozenTrial:
+    """Train one trial, and tell the study how it went."""
+    trial = study.ask(studies.distributions(search.space))
+    try:
+        studies.sign(trial)
+        figure = _train(search, trial, listen(trial.number))
+    except (NonFiniteError, ConfigError, ShapeError) as error:
+        trial.set_user_attr(WHY, str(error).splitlines()[0])
+        return study.tell(trial, state=TrialState.PRUNED)
+    except BaseException:
+        study.tell(trial, state=TrialState.FAIL)
+        raise
+    if figure is None:
+        return study.tell(trial, state=TrialState.PRUNED)
+    return study.tell(trial, figure)
+
+
+def _train(search: Search, trial: optuna.Trial, listener: Callback) -> float | None:
+    """The validation accuracy of the weights that training ended with; None for a trial given up early."""
+    plan = search.recipe_of(trial)
+    trainer = search.trainer(plan)
+    trainer.run([*monitors(plan.training), Pruning(trial), listener])
+    if trainer.state.stopped == "interrupted":
+        raise KeyboardInterrupt
+    if trainer.state.stopped == Pruning.REASON:
+        return None
+    assert trainer.validation is not None
+    return trainer.evaluate(trainer.validation)["accuracy"]
+
+
+class Pruning(Callback):
+    """Tells the study the validation accuracy of every epoch, and gives up a trial that promises little."""
+
+    REASON = "given up: other trials were better at this epoch"
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        self.trial = trial
+
+    def on_epoch(self, trainer: Trainer, event: EpochEnd) -> None:
+        self.trial.report(event.record["val_accuracy"], event.record["epoch"])
+        if event.record["epoch"] < trainer.epochs and self.trial.should_prune():
+            trainer.stop(self.REASON)
+
+
+def best(study: Study) -> FrozenTrial:
+    """The first of the highest accuracy. Raises RunError where no trial was trained to its end."""
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not done:
+        reasons = [t.user_attrs[WHY] for t in study.get_trials(deepcopy=False) if WHY in t.user_attrs]
+        raise RunError(
+            "no trial was trained to its end yet",
+            expected="one or more",
+            received=reasons[-1] if reasons else "none",
+            fix="repeat the command to go on, or change the search space",
+        )
+    return max(done, key=lambda trial: trial.value or 0.0)

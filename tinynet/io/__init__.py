@@ -1,0 +1,1 @@
+"""Files: written whole or not at all, TOML, Markdown, and tables of plain values checked."""

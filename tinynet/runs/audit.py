@@ -1,0 +1,288 @@
+"""What a run was trained on, and whether every figure of its report follows from what it left behind.
+
+A report could be edited, or belong to other weights than those beside it. So the figures are computed again:
+from the log, from predictions.csv, and those from the saved weights on the data.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinynet import checkpoint
+from tinynet.analysis.evaluation import class_figures
+from tinynet.backends.base import Backend
+from tinynet.callbacks.log import read_log
+from tinynet.data import overlap
+from tinynet.data.datasets import Dataset, Split
+from tinynet.errors import RunError
+from tinynet.io.markdown import plain
+from tinynet.runs import provenance, recipe, report
+from tinynet.runs.predictions import predict, read_predictions
+from tinynet.runs.settings import Settings, origin, read_settings
+from tinynet.runs.trainers import build_trainer, split_train_validation
+from tinynet.types import Array
+
+TOLERANCE = 1e-3
+"""What a loss or a probability may differ by when another backend or machine computes it again."""
+MAX_FLIPS = 2
+"""So many images may fall to another class then, if two are all but equally probable."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must follow, and where it does not: a line for each figure."""
+
+    name: str
+    wrong: list[str]
+
+
+def learned_and_held_out(settings: Settings, dataset: Dataset) -> tuple[Split, Split]:
+    """The samples that a run with these settings (trained on, validated by), out of its own data set.
+
+    Raises RunError if `dataset` is not the one the run was started with.
+    """
+    if dataset.sha256 != settings.data_sha256:
+        raise RunError(
+            f"the data set {dataset.name} is not the one the run {settings.name} was trained on",
+            expected=settings.data_sha256,
+            received=dataset.sha256,
+            fix="name the folder with the original data: --data-dir",
+        )
+    return split_train_validation(recipe.from_table(settings.recipe).training, dataset.train)
+
+
+def generations(
+    settings: Settings, dataset: Dataset, load: provenance.Load = provenance.load_data
+) -> Iterator[tuple[Settings, Split, Split]]:
+    """A run with its `parts`, then each of the runs whose weights it started from, found by `load`.
+
+    Raises RunError where it cannot be told what those weights have seen.
+    """
+    yield settings, *learned_and_held_out(settings, dataset)
+    for ancestor in provenance.ancestors(settings):
+        yield ancestor, *learned_and_held_out(ancestor, load(ancestor))
+
+
+def audit(
+    folder: Path,
+    dataset: Dataset,
+    *,
+    load: provenance.Load = provenance.load_data,
+    backend: str | Backend | None = None,
+) -> Iterator[Check]:
+    """Compute again all that the report of the finished run in `folder` says, one check after the other.
+
+    dataset   the run's own   load   finds those of the runs it started from
+    backend   the one it was trained on, unless another is named
+
+    Not checked, since nothing is left to compute them from: the time of the evaluation, the number of
+    threads, the machine, the versions and the place of the data. Raises RunError for a folder without a
+    report, for other data, and for weights to start from of which it cannot be told what they have seen.
+    """
+    settings = read_settings(folder)
+    trained, held_out = learned_and_held_out(settings, dataset)
+    reported, page = _read_report(folder)
+    history, log_faults = _history(folder, reported)
+    labels, predicted, confidence = read_predictions(folder)
+    yield Check("configuration and log", log_faults)
+    again = reported | {
+        "history": history,
+        "training": plain(report.summarise(history)),
+        "test": plain(class_figures(labels, predicted, dataset.classes)),
+    }
+    for key, source in (("history", "log"), ("training", "log"), ("test", "predictions")):
+        yield Check(f"report.json: {key}, from the {source}", [*differences(reported[key], again[key], key)])
+    yield Check("report.md, from all of these", _different_lines(page, _page(folder, again)))
+    yield Check("labels of the predictions, from the data", _count_different(labels, dataset.test.labels))
+    loaded = checkpoint.load_model(folder, backend=backend or settings.backend)
+    yield Check("facts, from the saved weights", _facts(reported["facts"], settings, dataset, loaded))
+    found = predict(loaded.model, loaded.loss, dataset.test.images).probabilities
+    yield Check("predictions, from the saved weights", _judge_predictions(found, predicted, confidence))
+    yield unseen(dataset.test.images, trained.images, "no test image among the training images")
+    if len(held_out):
+        best = _judge_best(folder, settings, held_out, history, backend)
+        yield Check("best epoch, from its saved weights", best)
+        yield unseen(dataset.test.images, held_out.images, "no test image among the validation images")
+        yield unseen(held_out.images, trained.images, "no validation image among the training images")
+    for ancestor, learned, chosen_by in islice(generations(settings, dataset, load), 1, None):
+        of = f"images of {ancestor.name}, which it started from"
+        yield unseen(dataset.test.images, learned.images, f"no test image among the training {of}")
+        if len(chosen_by):
+            yield unseen(dataset.test.images, chosen_by.images, f"no test image among the validation {of}")
+        if len(held_out):
+            yield unseen(held_out.images, learned.images, f"no validation image among the training {of}")
+
+
+def unseen(images: Array, others: Array, name: str) -> Check:
+    """That none of the images (N, …) occurs among the others (M, …), pixel for pixel."""
+    count = int(overlap(images, others).sum())
+    return Check(name, [f"{count:,} of {len(images):,} occur there"] if count else [])
+
+
+def differences(reported: Any, again: Any, place: str = "") -> Iterator[str]:
+    """A line for each figure of nested plain values that is not the same in both."""
+    if isinstance(reported, Mapping) and isinstance(again, Mapping):
+        for key in sorted({*reported, *again}):
+            yield from differences(reported.get(key), again.get(key), f"{place}.{key}")
+    elif isinstance(reported, list) and isinstance(again, list) and len(reported) == len(again):
+        for number, pair in enumerate(zip(reported, again, strict=True)):
+            yield from differences(*pair, f"{place}[{number}]")
+    elif not _same(reported, again):
+        yield f"{place}: {_short(reported)} is reported, {_short(again)} follows"
+
+
+def _same(reported: Any, again: Any) -> bool:
+    """Equal, or two floats but for rounding in the last digits."""
+    if isinstance(reported, float) and isinstance(again, float):
+        return math.isclose(reported, again, rel_tol=1e-9)
+    return bool(reported == again)
+
+
+def _short(value: Any) -> str:
+    return "nothing" if value is None else f"{value!r}"[:60]
+
+
+def _read_report(folder: Path) -> tuple[dict[str, Any], str]:
+    try:
+        reported = json.loads((folder / "report.json").read_text("utf-8"))
+        page = (folder / "report.md").read_text("utf-8")
+    except FileNotFoundError as error:
+        raise RunError(
+            f"the run in {folder} has no report",
+            received=f"no {Path(error.filename).name}",
+            fix=f"finish it: tinynet train --resume {folder}",
+        ) from error
+    except ValueError as error:
+        raise RunError(f"the report in {folder} is damaged", received=error) from error
+    keys = {"test", "training", "facts", "machine", "versions", "config", "history"}
+    if not isinstance(reported, dict) or keys - set(reported):
+        raise RunError(f"{folder / 'report.json'} is no report of a run", expected=", ".join(sorted(keys)))
+    return reported, page
+
+
+def _history(folder: Path, reported: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The epochs as the log has them, and where config.json, the log and the report disagree."""
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    path = folder / "log.jsonl"
+    try:
+        lines = [(line["event"], line) for line in read_log(path)]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged", received=repr(error)) from error
+    faults = list(differences(reported["config"], config, "config"))
+    starts = [line for event, line in lines if event == "start"]
+    if not starts:
+        faults.append("log.jsonl: no line says how the run was started")
+    for start in starts:
+        faults += differences(start.get("settings"), config, "log.jsonl: settings")
+    epochs = [
+        {key: value for key, value in line.items() if key != "event"}
+        for event, line in lines
+        if event == "epoch"
+    ]
+    if [line.get("epoch") for line in epochs] != list(range(1, len(epochs) + 1)):
+        faults.append("log.jsonl: the epochs are not numbered 1, 2, …")
+    return epochs, faults
+
+
+def _page(folder: Path, again: Mapping[str, Any]) -> str:
+    """The page that should lie in report.md."""
+    try:
+        return report.markdown(again)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{folder / 'report.json'} is damaged", received=repr(error)) from error
+
+
+def _different_lines(page: str, again: str) -> list[str]:
+    reported, computed = page.splitlines(), again.splitlines()
+    faults = [
+        f"line {number}: {old!r} is reported, {new!r} follows"
+        for number, (old, new) in enumerate(zip(reported, computed, strict=False), start=1)
+        if old != new
+    ]
+    if len(reported) != len(computed):
+        faults.append(f"{len(reported)} lines, where {len(computed)} follow")
+    return faults
+
+
+def _count_different(labels: Array, expected: Array) -> list[str]:
+    if len(labels) != len(expected):
+        return [f"{len(labels):,} rows for {len(expected):,} test images"]
+    rows = np.flatnonzero(labels != expected)
+    return [f"{len(rows):,} differ, the first in row {rows[0]}"] if len(rows) else []
+
+
+def _facts(
+    facts: Mapping[str, Any], settings: Settings, dataset: Dataset, loaded: checkpoint.Loaded
+) -> list[str]:
+    store = loaded.model.store
+    again = {
+        "seed": settings.seed,
+        "dtype": settings.dtype,
+        "backend": settings.backend,
+        "command": settings.command,
+        "notice": dataset.notice,
+        "parameters": store.count + store.state_count,
+        "weights_sha256": checkpoint.weights_sha256(loaded.model),
+        **origin(settings),
+    }
+    faults = list(differences({key: facts.get(key) for key in again}, again, "facts"))
+    data = facts.get("data") or {}
+    return faults + list(
+        differences(
+            {key: data.get(key) for key in ("name", "hash")},
+            {"name": dataset.name, "hash": dataset.sha256},
+            "facts.data",
+        )
+    )
+
+
+def _judge_predictions(found: Array, predicted: Array, confidence: Array) -> list[str]:
+    """Whether the recorded classes are the most probable ones, with the recorded probability."""
+    if len(found) != len(predicted):
+        return [f"{len(predicted):,} rows for {len(found):,} test images"]
+    own = found[np.arange(len(found)), predicted.clip(0, found.shape[1] - 1)]
+    off = np.maximum(abs(own - confidence), found.max(axis=1) - own) > TOLERANCE
+    rows = np.flatnonzero(off)
+    if not len(rows):
+        return []
+    first = rows[0]
+    return [
+        f"{len(rows):,} of {len(found):,} differ; the first, row {first}: class {predicted[first]} at "
+        f"{confidence[first]:.4f} is recorded, {found[first].argmax()} at {found[first].max():.4f} follows"
+    ]
+
+
+def _judge_best(
+    folder: Path,
+    settings: Settings,
+    held_out: Split,
+    history: list[dict[str, Any]],
+    backend: str | Backend | None,
+) -> list[str]:
+    """Whether best.safetensors has, on the validation images, the figures of the log's best epoch."""
+    plan = recipe.from_table(settings.recipe).training
+    sign = -1 if plan.monitor.endswith("accuracy") else 1
+    judged = [record for record in history if {"val_loss", plan.monitor} <= set(record)]
+    if not judged:
+        return ["the log has no epoch with figures of the validation images"]
+    best = min(judged, key=lambda record: sign * record[plan.monitor])
+    model, _, _ = checkpoint.load_model(folder / "best.safetensors", backend=backend or settings.backend)
+    samples = (held_out.images, held_out.labels)
+    trainer = build_trainer(plan, model, samples, validation=samples)
+    assert trainer.validation is not None
+    slack = {"loss": TOLERANCE, "accuracy": MAX_FLIPS / len(held_out)}
+    found = trainer.evaluate(trainer.validation)
+    recorded = {name: best.get(f"val_{name}", math.nan) for name in found}
+    return [
+        f"val_{name}: {recorded[name]:.6f} in epoch {best['epoch']} of the log, {value:.6f} follows"
+        for name, value in found.items()
+        if not math.isclose(value, recorded[name], rel_tol=1e-4, abs_tol=slack[name])
+    ]

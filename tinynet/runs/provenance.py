@@ -1,0 +1,68 @@
+"""Where the weights of a run came from: the run or file it started from, and the runs behind that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tinynet import checkpoint
+from tinynet.data import datasets
+from tinynet.data.datasets import Dataset
+from tinynet.errors import RunError
+from tinynet.runs import recipe
+from tinynet.runs.settings import Parent, Settings, final_model, read_settings
+
+Load = Callable[[Settings], Dataset]
+"""Finds the data set of a run."""
+
+
+class Origin(NamedTuple):
+    """What a run can start from, with the recipe to go by where no other is named, and its name."""
+
+    parent: Parent
+    recipe: recipe.Recipe
+    name: str
+
+
+def find(path: Path) -> Origin:
+    """The finished run in the folder `path`, or the safetensors file there.
+
+    A file alone tells its architecture only; the training is then the default one. Raises RunError for a run
+    that is not finished, CheckpointError for a file that cannot be read.
+    """
+    file = final_model(path)
+    model, _, about = checkpoint.load_model(file, backend="numpy")
+    settings = _made_by(file, about)
+    parent = Parent(str(path.resolve()), checkpoint.weights_sha256(model), settings)
+    if settings is not None:
+        return Origin(parent, recipe.from_table(settings.recipe), settings.name)
+    return Origin(parent, recipe.from_table(model.config()), path.stem)
+
+
+def _made_by(file: Path, about: dict[str, Any]) -> Settings | None:
+    """The settings of the run in whose folder the file lies, if it is one of that run's."""
+    if not (file.parent / "config.json").exists():
+        return None
+    settings = read_settings(file.parent)
+    own = (about.get("name"), about.get("data_sha256")) == (settings.name, settings.data_sha256)
+    return settings if own else None
+
+
+def ancestors(settings: Settings) -> Iterator[Settings]:
+    """The runs whose weights a run started from, the nearest first. RunError where one cannot be told."""
+    while settings.parent is not None:
+        if settings.parent.settings is None:
+            raise RunError(
+                f"the run {settings.name} started from weights of which nobody knows what they have seen",
+                expected="weights in the folder of the run that made them",
+                received=settings.parent.path,
+                fix="train again from that run's folder: tinynet train --from FOLDER",
+            )
+        settings = settings.parent.settings
+        yield settings
+
+
+def load_data(settings: Settings) -> Dataset:
+    """The data set of a run, from where the run had it."""
+    return datasets.load(settings.dataset, data_dir=settings.data_dir)

@@ -1,0 +1,192 @@
+"""A recipe: an architecture and how it is trained, as a small TOML file that a person can read and change.
+
+    layers = [
+      { type = "Rescale" },
+      { type = "Flatten" },
+      { type = "Dense", units = 10 },
+    ]
+
+    [training]
+    epochs = 5
+    optimizer = { type = "Adam", learning_rate = 0.001 }
+
+    [training.augmentation]
+    rotation = 10
+    shift = 0.08
+
+The named ones lie in `tinynet/zoo`; in `zoo/reference` the same nets with the settings of the systems they
+come from. Every key is checked; an unknown one is an error that lists the known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tinynet.averaging import check_decay
+from tinynet.callbacks.monitors import EarlyStopping, ReduceOnPlateau
+from tinynet.data.augmentation import Augmentation
+from tinynet.errors import ConfigError
+from tinynet.io import tables, toml
+from tinynet.layers import LAYERS
+from tinynet.losses import LOSSES
+from tinynet.optim import OPTIMIZERS
+from tinynet.schedules import SCHEDULES
+
+Table: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained. `validation` samples are the last ones: a share if below 1, else a count."""
+
+    epochs: int = 10
+    min_steps: int = 0
+    """A small data set is gone through more often than `epochs`, until so many steps are done."""
+    batch_size: int = 64
+    samples: int | None = None
+    """Use the first so many training samples, validation included; all of them when not given."""
+    validation: float = 0.0
+    loss: Table = field(default_factory=lambda: {"type": "SoftmaxCrossEntropy"})
+    optimizer: Table = field(default_factory=lambda: {"type": "Adam"})
+    schedule: Table = field(default_factory=lambda: {"type": "Constant"})
+    augmentation: Table | None = None
+    """How training images are distorted; not at all when not given."""
+    ema_decay: float | None = None
+    """The decay of a moving average of the weights, such as 0.999: see `averaging`. Validation,
+    best checkpoint and final model go by it; a step's own loss and accuracy by the weights as they are."""
+    monitor: str = "val_loss"
+    """What the best checkpoint goes by."""
+    early_stopping: Table | None = None
+    reduce_on_plateau: Table | None = None
+
+    def __post_init__(self) -> None:
+        smallest = {"epochs": 1, "min_steps": 0, "batch_size": 1, "validation": 0, "samples": 1}
+        for name, least in smallest.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"{name} is too small", expected=f"at least {least}", received=value)
+        if self.ema_decay is not None:
+            check_decay(self.ema_decay)
+        tables.from_table(LOSSES, self.loss, "loss")
+        tables.from_table(OPTIMIZERS, self.optimizer, "optimizer")
+        tables.from_table(SCHEDULES, self.schedule, "schedule")
+        for kind, table in (
+            (Augmentation, self.augmentation),
+            (EarlyStopping, self.early_stopping),
+            (ReduceOnPlateau, self.reduce_on_plateau),
+        ):
+            if table is not None:
+                tables.from_arguments(kind, table, kind.__name__)
+
+    def epochs_on(self, samples: int) -> int:
+        """The epochs to train on so many samples."""
+        steps_per_epoch = -(-samples // self.batch_size)
+        return max(self.epochs, -(-self.min_steps // steps_per_epoch))
+
+    def cut(self, available: int) -> tuple[int, int]:
+        """(training, validation) counts out of `available` samples; ConfigError when there are too few."""
+        samples = available if self.samples is None else self.samples
+        held_out = round(samples * self.validation) if self.validation < 1 else int(self.validation)
+        if samples > available or held_out >= samples:
+            raise ConfigError(
+                "the data set is too small for this recipe",
+                expected=f"{samples} samples, more than the {held_out} kept for validation",
+                received=f"{available} samples",
+                fix="set `samples` and `validation` (a share such as 0.1 fits every data set)",
+            )
+        return samples - held_out, held_out
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An architecture for samples of `input_shape`, and its training."""
+
+    layers: list[Table]
+    input_shape: tuple[int, ...] = (28, 28, 1)
+    training: Training = field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        for layer in self.layers:
+            tables.from_table(LAYERS, layer, "layer")
+
+    def with_epochs(self, epochs: int) -> Recipe:
+        """The same, trained for exactly so many epochs."""
+        return dataclasses.replace(
+            self, training=dataclasses.replace(self.training, epochs=epochs, min_steps=0)
+        )
+
+    def as_table(self) -> Table:
+        """Plain values, from which `from_table` makes an equal recipe."""
+        return dataclasses.asdict(self)
+
+
+def names(*, reference: bool = False) -> list[str]:
+    """The named recipes: our own, or the settings of the reference systems."""
+    files = (entry.name for entry in _zoo(reference).iterdir())
+    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+
+
+def load(name: str, *, reference: bool = False) -> Recipe:
+    """The recipe called `name`, ours or the reference system's, or the one in the TOML file at that path.
+
+    Raises ConfigError for an unknown name, a file that is missing or no TOML, an unknown key, a wrong value.
+    """
+    known = names(reference=reference)
+    if name in known:
+        text, where = _zoo(reference).joinpath(f"{name}.toml").read_text("utf-8"), name
+    elif name.endswith(".toml") and not reference:
+        text, where = _read(Path(name)), name
+    else:
+        raise ConfigError(
+            "no reference system has this architecture" if reference else "unknown architecture",
+            expected=", ".join(known) + ("" if reference else ", or the path of a .toml file"),
+            received=repr(name),
+        )
+    try:
+        return from_table(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not valid TOML", received=error) from error
+    except ConfigError as error:
+        raise ConfigError(f"in {where}: {error}") from error
+
+
+def from_table(table: Mapping[str, Any]) -> Recipe:
+    """The recipe that plain values describe."""
+    training = table.get("training", {})
+    if not isinstance(training, Mapping):
+        raise ConfigError("training is a table", expected="[training]", received=repr(training))
+    rest = {key: value for key, value in table.items() if key != "training"}
+    recipe = tables.from_arguments(Recipe, rest, "the recipe")
+    return dataclasses.replace(recipe, training=tables.from_arguments(Training, training, "[training]"))
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The text of a file from which `load` reads an equal recipe; what is at its default is left out."""
+    shape = [] if recipe.input_shape == (28, 28, 1) else [f"input_shape = {toml.inline(recipe.input_shape)}"]
+    layers = [f"  {toml.inline(layer)}," for layer in recipe.layers]
+    default = dataclasses.asdict(Training())
+    training = [
+        f"{name} = {toml.inline(value)}"
+        for name, value in dataclasses.asdict(recipe.training).items()
+        if value != default[name]
+    ]
+    return "\n".join([*shape, "layers = [", *layers, "]", "", "[training]", *training]) + "\n"
+
+
+def _zoo(reference: bool) -> Traversable:
+    zoo = resources.files("tinynet.zoo")
+    return zoo.joinpath("reference") if reference else zoo
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read", expected="a UTF-8 text file", received=error) from error

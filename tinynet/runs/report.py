@@ -1,0 +1,203 @@
+"""The short report of a run: every figure in it is computed here, from the history and the predictions."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tinynet import __version__, plots
+from tinynet.analysis.evaluation import class_figures
+from tinynet.errors import ShapeError
+from tinynet.io.atomic import write_atomic
+from tinynet.io.markdown import count, duration, figure, percent, table, write_json
+from tinynet.types import Array
+
+SOMETIMES = (
+    ("processes", "processes"),
+    ("started from", "started_from"),
+    ("hash of those weights", "started_from_sha256"),
+    ("initialised anew", "initialised_anew"),
+    ("frozen", "frozen"),
+)
+"""Rows of the page for a run of several processes, or one that did not start from random weights."""
+
+
+def write_report(
+    folder: Path,
+    *,
+    config: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
+    labels: Array,
+    predicted: Array,
+    classes: Sequence[str],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write report.md, report.json, learning-curve.png and confusion-matrix.png into `folder`.
+
+    history    as for `plots.learning_curve`, with `seconds`, the time each epoch took
+    labels (N,)   predicted (N,)   of the test set   classes: the names of the K classes
+    facts      what only the caller knows, each optional: `command` (reproduces the run), `notice` (a
+               warning to print on top, such as that the bundled sample was used), `backend`, `threads`,
+               `dtype`, `seed`, `parameters`, `evaluation_seconds`, and `data`, a mapping with `name`,
+               `source` and `hash`. For a run of several `processes` their number; for one that did not
+               start from random weights those of `runs.origin`. Others are kept in the JSON.
+
+    The best epoch is the first of the highest validation accuracy. Returns what report.json holds (a NaN
+    there is null). The files are written one by one, each atomically, report.md last.
+
+    Raises ShapeError, DTypeError or DataError if the history or the predictions make no sense, and OSError
+    if the folder does not exist or cannot be written.
+    """
+    if not len(classes):
+        raise ShapeError(
+            "a report needs the names of the classes",
+            expected="K names",
+            received="none",
+            fix="pass the classes of the data set",
+        )
+    report: dict[str, Any] = {
+        "test": class_figures(labels, predicted, classes),
+        "training": summarise(history),
+        "facts": facts,
+        "machine": machine_facts(),
+        "versions": versions(),
+        "config": config,
+        "history": history,
+    }
+    folder = Path(folder)
+    plots.learning_curve(history, folder / "learning-curve.png")
+    plots.confusion_matrix(report["test"]["confusion"], classes, folder / "confusion-matrix.png")
+    written: dict[str, Any] = write_json(folder / "report.json", report)
+    write_atomic(folder / "report.md", markdown(report).encode())
+    return written
+
+
+def machine_facts() -> dict[str, Any]:
+    """The processor's name, the cores this process may use, the memory in GiB (None: unknown), the system."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "os": f"{platform.system()} {platform.release()}",
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """The versions of Python, tinynet and the two libraries that compute; None for one not installed."""
+    return {
+        "python": platform.python_version(),
+        "tinynet": __version__,
+        "numpy": _version("numpy"),
+        "numba": _version("numba"),
+    }
+
+
+def summarise(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of a training: its best epoch, its last values, its time."""
+    seconds = [row["seconds"] for row in history if row.get("seconds") is not None]
+    judged = [row for row in history if row.get("val_accuracy") is not None]
+    best = max(judged, key=lambda row: row["val_accuracy"], default={})
+    return {
+        "epochs": len(history),
+        "best_epoch": best.get("epoch"),
+        "best_val_accuracy": best.get("val_accuracy"),
+        "final_loss": _last(history, "loss"),
+        "final_accuracy": _last(history, "accuracy"),
+        "final_val_loss": _last(history, "val_loss"),
+        "final_val_accuracy": _last(history, "val_accuracy"),
+        "seconds_per_epoch": median(seconds) if seconds else None,
+        "seconds_total": math.fsum(seconds) if seconds else None,
+    }
+
+
+def _last(history: Sequence[Mapping[str, Any]], key: str) -> Any:
+    """The last value recorded; validation may run every few epochs only."""
+    return next((row[key] for row in reversed(history) if row.get(key) is not None), None)
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The page of a report."""
+    test, training, facts = report["test"], report["training"], report["facts"]
+    data, machine, installed = facts.get("data") or {}, report["machine"], report["versions"]
+    low, high = test["interval"]
+    blocks = [f"# {percent(test['accuracy'])} of {test['samples']:,} test samples right"]
+    if facts.get("notice"):
+        blocks.append("> **WARNING: " + " ".join(facts["notice"].split()) + "**")
+    blocks += [
+        f"{test['errors']:,} errors. The 95 % interval of the accuracy (Wilson) is {percent(low)} to"
+        f" {percent(high)}; it covers the choice of test samples, not of the seed."
+        f" Macro F1 is {figure(test['macro_f1'])}.",
+        "![Learning curve](learning-curve.png)",
+        "![Confusion matrix](confusion-matrix.png)",
+        "## Training",
+        table(
+            ("", ""),
+            [
+                ("epochs", training["epochs"]),
+                ("best validation epoch", training["best_epoch"]),
+                ("best validation accuracy", percent(training["best_val_accuracy"])),
+                ("final validation accuracy", percent(training["final_val_accuracy"])),
+                ("final validation loss", figure(training["final_val_loss"])),
+                ("final training accuracy", percent(training["final_accuracy"])),
+                ("final training loss", figure(training["final_loss"])),
+                ("time per epoch, median", duration(training["seconds_per_epoch"])),
+                ("time of all epochs", duration(training["seconds_total"])),
+                ("time of the evaluation", duration(facts.get("evaluation_seconds"))),
+            ],
+        ),
+        "## Classes",
+        table(
+            ("class", "precision", "recall", "F1", "support"),
+            [
+                (c["name"], *(figure(c[key]) for key in ("precision", "recall", "f1")), count(c["support"]))
+                for c in test["classes"]
+            ],
+        ),
+        "## Run",
+        table(
+            ("", ""),
+            [
+                ("data set", data.get("name")),
+                ("source", data.get("source")),
+                ("hash", data.get("hash")),
+                ("parameters", count(facts.get("parameters"))),
+                *((label, facts[key]) for label, key in SOMETIMES if facts.get(key)),
+                *((key, facts.get(key)) for key in ("seed", "backend", "threads", "dtype")),
+                ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
+                ("system", machine["os"]),
+                ("versions", ", ".join(f"{name} {version}" for name, version in installed.items())),
+            ],
+        ),
+    ]
+    if facts.get("command"):
+        blocks += ["## Reproduce", f"```sh\n{facts['command']}\n```"]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    names = getattr(os, "sysconf_names", {})
+    if not {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= set(names):
+        return None
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,278 @@
+"""A run: one training in a folder of its own, from its configuration to its report.
+
+config.json          what was asked for: recipe, data set and its hash, seed, backend, weights to start from
+log.jsonl            what happened, one JSON object a line
+last.safetensors     the whole training state: `resume` goes on from it
+best.safetensors     the model of the best epoch by the recipe's `monitor`
+model.safetensors    the model at the end
+tensorboard/         the log's figures as TensorBoard reads them, if it was asked for
+predictions.csv      label, prediction and its probability for every test image
+report.md, .json     figures computed from the log and the predictions, with two plots
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tinynet import backends, checkpoint
+from tinynet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from tinynet.callbacks.log import JsonLog
+from tinynet.callbacks.monitors import Monitor
+from tinynet.callbacks.tensorboard import TensorBoardLog
+from tinynet.data.datasets import Dataset
+from tinynet.distributed.group import ALONE, Group
+from tinynet.errors import ConfigError, RunError
+from tinynet.io.atomic import write_atomic
+from tinynet.runs import recipe
+from tinynet.runs.predictions import predict, write_predictions
+from tinynet.runs.settings import Settings, final_model, origin, read_settings
+from tinynet.runs.trainers import monitors, trainer_from_recipe
+from tinynet.training import Callback
+
+MAX_LISTED_DIFFERENCES = 5
+"""So many are named where a run had other settings."""
+
+
+class Run:
+    """A training ready to go: `train()`, then `finish()`.
+
+    Several processes in a `group` have a Run of the same folder each; only the first one writes into it, and
+    finishes.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, dataset: Dataset, group: Group = ALONE) -> None:
+        self.folder, self.settings, self.dataset, self.group = folder, settings, dataset, group
+        self.recipe = recipe.from_table(settings.recipe)
+        group.choose_device(settings.backend)
+        self.trainer = trainer_from_recipe(
+            dataset.train,
+            self.recipe,
+            backend=backends.get(
+                settings.backend, convolution=settings.convolution, precision=settings.precision
+            ),
+            dtype=settings.dtype,
+            seed=settings.seed,
+            freeze=settings.freeze,
+            group=group,
+        )
+        self.about = {
+            "name": settings.name,
+            "classes": list(dataset.classes),
+            "dataset": dataset.name,
+            "data_sha256": dataset.sha256,
+        }
+        self.listeners = self._listeners(self.recipe.training)
+        for listener in self.listeners:
+            listener.check(self.trainer)
+
+    @classmethod
+    def start(cls, folder: Path, settings: Settings, dataset: Dataset, group: Group = ALONE) -> Run:
+        """A new run in `folder`, which must be new or empty. Raises RunError where it is not."""
+        run = cls(folder, settings, dataset, group)  # everything is checked before the folder is made
+        run._take_weights()
+        if group.rank > 0:
+            return run
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            taken = any(folder.iterdir())
+        except OSError as error:
+            raise RunError(
+                f"the folder {folder} cannot be used: {error.strerror}", fix="choose another --out"
+            ) from error
+        if taken:
+            raise RunError(
+                f"the folder {folder} is not empty",
+                fix=f"choose another --out, or go on with that run: tinynet train --resume {folder}",
+            )
+        text = json.dumps(dataclasses.asdict(run.settings), indent=1)
+        write_atomic(folder / "config.json", text.encode())
+        return run
+
+    @classmethod
+    def resume(cls, folder: Path, settings: Settings, dataset: Dataset, group: Group = ALONE) -> Run:
+        """The run in `folder`, as `read_settings` found it, where its last checkpoint left it."""
+        if dataset.sha256 != settings.data_sha256:
+            raise RunError(
+                f"the data set {dataset.name} is not the one this run was started with",
+                expected=settings.data_sha256,
+                received=dataset.sha256,
+                fix="name the folder with the original data: --data-dir",
+            )
+        run = cls(folder, settings, dataset, group)
+        last = folder / "last.safetensors"
+        if not last.exists():  # killed before its first checkpoint: it starts again
+            run._take_weights()
+        else:
+            checkpoint.load_training(last, run.trainer, run.listeners)
+            if run.trainer.state.stopped == "interrupted":
+                run.trainer.state.stopped = None
+        return run
+
+    def _take_weights(self) -> None:
+        """Start from the parent's weights, if there is a parent."""
+        parent, model = self.settings.parent, self.trainer.model
+        if parent is None:
+            return
+        start = checkpoint.start_from(final_model(Path(parent.path)), model, self.dataset.classes)
+        if start.weights_sha256 != parent.weights_sha256:
+            raise RunError(
+                f"the weights in {parent.path} are not those that this run started from",
+                expected=parent.weights_sha256,
+                received=start.weights_sha256,
+                fix="start a new run from them",
+            )
+        if start.anew and any(name.startswith(f"{start.anew}.") for name in model.store.frozen):
+            raise ConfigError(
+                f"{start.anew} starts from random weights, as its classes are others: it must learn",
+                expected="patterns that do not freeze it",
+                received=", ".join(self.settings.freeze),
+            )
+        self.settings = dataclasses.replace(
+            self.settings, parent=dataclasses.replace(parent, anew=start.anew)
+        )
+
+    def train(
+        self, callbacks: Sequence[Callback] = (), *, save_every: float = 30.0, tensorboard: bool = False
+    ) -> bool:
+        """Train to the end, `callbacks` listening too; False when it was interrupted.
+
+        A checkpoint is written at every epoch's end and, within an epoch, every `save_every` seconds. A run
+        that began with the log for TensorBoard goes on with it, asked for or not.
+        """
+        self._check_alike()
+        if self.group.rank > 0:
+            self.trainer.run([each for each in self.listeners if not isinstance(each, BestCheckpoint)])
+            return self._is_complete()
+        opening = {"settings": dataclasses.asdict(self.settings), "notice": self.dataset.notice}
+        logs: list[Callback] = [JsonLog(self.folder / "log.jsonl", opening)]
+        events = self.folder / "tensorboard"
+        if tensorboard or events.exists():
+            logs.append(TensorBoardLog(events))
+        last = LastCheckpoint(self.folder / "last.safetensors", self.listeners, self.about, save_every)
+        self.trainer.run([*self.listeners, *logs, last, *callbacks])
+        return self._is_complete()
+
+    def finish(self, *, threads: int | None = None) -> dict[str, Any]:
+        """Save the model, predict the test images, write predictions and report; return the report."""
+        from tinynet.runs.report import write_report
+
+        model, loss = self.trainer.model, self.trainer.loss
+        checkpoint.save_model(self.folder / "model.safetensors", model, loss, self.about)
+        began = time.perf_counter()
+        predictions = predict(model, loss, self.dataset.test.images)
+        seconds = time.perf_counter() - began
+        write_predictions(self.folder / "predictions.csv", self.dataset.test, predictions)
+        return write_report(
+            self.folder,
+            config=dataclasses.asdict(self.settings),
+            history=self.trainer.state.history,
+            labels=self.dataset.test.labels,
+            predicted=predictions.classes,
+            classes=self.dataset.classes,
+            facts={
+                "command": self.settings.command,
+                "notice": self.dataset.notice,
+                "backend": model.backend.name,
+                "processes": self.group.size if self.group.size > 1 else None,
+                "threads": threads,
+                "dtype": model.dtype,
+                "seed": model.seed,
+                "parameters": model.store.count + model.store.state_count,
+                "weights_sha256": checkpoint.weights_sha256(model),
+                **origin(self.settings),
+                "stopped": self.trainer.state.stopped,
+                "evaluation_seconds": seconds,
+                "data": {
+                    "name": self.dataset.name,
+                    "source": self.dataset.source,
+                    "hash": self.dataset.sha256,
+                },
+            },
+        )
+
+    def _check_alike(self) -> None:
+        """Raise RunError unless all processes have the same data, weights and place in the run."""
+        if self.group.size == 1:
+            return
+        weights = checkpoint.weights_sha256(self.trainer.model)
+        text = f"{self.dataset.sha256} {weights} {self.trainer.state.step}"
+        number = int(hashlib.sha256(text.encode()).hexdigest()[:10], 16)  # sums stay exact
+        if self.group.any(self.group.total(number)[0] != number * self.group.size):
+            raise RunError(
+                "the processes do not begin alike",
+                expected="the same data set, weights and number of steps in each",
+                received=f"{self.dataset.name} and step {self.trainer.state.step} in this one",
+                fix="give all machines the same data and, for --resume or --from, the same folders",
+            )
+
+    def _is_complete(self) -> bool:
+        return not self.group.any(self.trainer.state.stopped == "interrupted")
+
+    def _listeners(self, plan: recipe.Training) -> list[Monitor]:
+        if self.trainer.validation is None:
+            return monitors(plan)
+        best = self.folder / "best.safetensors"
+        return [BestCheckpoint(path=best, about=self.about, monitor=plan.monitor), *monitors(plan)]
+
+
+def train_once(
+    folder: Path,
+    settings: Settings,
+    dataset: Dataset,
+    *,
+    listen: Callable[[], Callback] = Callback,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """The report of the run in `folder`: one that is there and finished, that goes on, or that begins.
+
+    `listen()` makes a listener for the training, if any is left to do. Raises RunError if what is there had
+    other settings, and KeyboardInterrupt when training is interrupted; it goes on in another call.
+    """
+    there = (folder / "config.json").exists()
+    if there:
+        _check_same(folder, settings)
+    if not (folder / "report.md").exists():
+        run = (Run.resume if there else Run.start)(folder, settings, dataset)
+        if not run.train([listen()]):
+            raise KeyboardInterrupt
+        run.finish(threads=threads)
+    try:
+        report: dict[str, Any] = json.loads((folder / "report.json").read_text("utf-8"))
+    except ValueError as error:
+        raise RunError(
+            f"the report in {folder} is damaged", received=error, fix="delete that folder and train again"
+        ) from error
+    return report
+
+
+def _check_same(folder: Path, asked: Settings) -> None:
+    """Raise RunError unless the run in `folder` has the settings asked for, wherever its data lie."""
+    found, wanted = (dict(_leaves(dataclasses.asdict(s))) for s in (read_settings(folder), asked))
+    names = [name for name in wanted | found if name not in ("command", "data_dir")]
+    different = [name for name in names if found.get(name) != wanted.get(name)]
+    if different:
+        shown, more = (
+            different[:MAX_LISTED_DIFFERENCES],
+            ", …" if len(different) > MAX_LISTED_DIFFERENCES else "",
+        )
+        raise RunError(
+            f"the run in {folder} had other settings",
+            expected=", ".join(f"{name} {wanted.get(name)}" for name in shown) + more,
+            received=", ".join(f"{name} {found.get(name)}" for name in shown) + more,
+            fix="choose another --out, or delete that folder",
+        )
+
+
+def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value in nested tables and lists, by the path to it."""
+    if isinstance(value, dict | list | tuple):
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(each, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, value

@@ -1,0 +1,107 @@
+"""What a run was asked for, as its config.json keeps it, and where its files lie."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tinynet.errors import RunError
+from tinynet.runs import recipe
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides how a run goes; config.json holds it."""
+
+    name: str
+    recipe: recipe.Table
+    dataset: str
+    data_dir: str | None
+    data_sha256: str
+    seed: int
+    backend: str
+    dtype: str
+    command: str
+    convolution: str = "auto"
+    precision: str = "float32"
+    parent: Parent | None = None
+    freeze: list[str] = field(default_factory=list)
+    """Patterns of layers and parameters that keep their weights."""
+
+
+@dataclass(frozen=True)
+class Parent:
+    """What a run started from instead of random weights."""
+
+    path: str
+    """The folder of a finished run, or a safetensors file."""
+    weights_sha256: str
+    settings: Settings | None
+    """Of the run that made the weights; None where that is not known."""
+    anew: str | None = None
+    """The layer that kept its random weights, as it is for other classes."""
+
+
+def next_folder(name: str, parent: Path = Path("runs")) -> Path:
+    """The first of runs/name-1, runs/name-2, … that does not exist."""
+    number = 1
+    while (parent / f"{name}-{number}").exists():
+        number += 1
+    return parent / f"{name}-{number}"
+
+
+def read_settings(folder: Path) -> Settings:
+    """What config.json in a run's folder says. Raises RunError where there is none, or it is damaged."""
+    path = folder / "config.json"
+    try:
+        return _settings(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError as error:
+        raise RunError(
+            f"{folder} is not the folder of a run",
+            expected="a folder with a config.json, which `tinynet train` made",
+            fix="check the path; `tinynet train` prints it",
+        ) from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RunError(f"{path} is damaged", received=error, fix="start the run again") from error
+
+
+def _settings(table: dict[str, Any]) -> Settings:
+    parent = table.get("parent")
+    if parent is None:
+        return Settings(**table)
+    before = parent["settings"]
+    parent = Parent(**{**parent, "settings": None if before is None else _settings(before)})
+    return Settings(**{**table, "parent": parent})
+
+
+def origin(settings: Settings) -> dict[str, str | None]:
+    """What a report says of the weights that a run started from; nothing of random ones."""
+    parent = settings.parent
+    path, sha256, anew = (parent.path, parent.weights_sha256, parent.anew) if parent else (None, None, None)
+    return {
+        "started_from": path,
+        "started_from_sha256": sha256,
+        "initialised_anew": anew,
+        "frozen": ", ".join(settings.freeze) or None,
+    }
+
+
+def final_model(path: Path) -> Path:
+    """The file with the model of the finished run in the folder `path`; `path` itself, if it is no folder.
+
+    Raises RunError for a folder that is no run's, or whose run is not finished.
+    """
+    if not path.is_dir():
+        return path
+    read_settings(path)
+    file = path / "model.safetensors"
+    if not file.exists():
+        raise RunError(
+            f"the run in {path} is not finished",
+            expected="a model.safetensors",
+            received="none",
+            fix=f"finish it: tinynet train --resume {path}",
+        )
+    return file

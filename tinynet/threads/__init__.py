@@ -1,0 +1,20 @@
+"""Threads: how many there may be (`budget`), and a crew of them that shares out a kernel's work (`crew`)."""
+
+from tinynet.threads.blas import serial_blas
+from tinynet.threads.budget import VARIABLE, budget, limit, size
+from tinynet.threads.crew import RecordedKernels, break_recording, outside_recording, over, parts
+from tinynet.threads.tasks import together
+
+__all__ = [
+    "VARIABLE",
+    "RecordedKernels",
+    "break_recording",
+    "budget",
+    "limit",
+    "outside_recording",
+    "over",
+    "parts",
+    "serial_blas",
+    "size",
+    "together",
+]
