@@ -23,7 +23,7 @@ CACHE_LINE = 64  # bytes
 
 @dataclass(frozen=True)
 class Spec:
-    """One tensor a layer asks for. `weight_decay`: weight decay shrinks it; `l2`: the λ of its own penalty."""
+    """One tensor a layer asks for. `weight_decay`: decay shrinks it; `l2`: the λ of its own penalty."""
 
     name: str
     shape: Shape
