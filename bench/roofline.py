@@ -311,7 +311,7 @@ def make_trainer(net: str, batch: int, steps: int, record: bool, on: str = "numb
     """Ready for an epoch of `steps` batches of noise; operations can be watched if nothing is recorded."""
     plan = recipe.load(net, reference=True)
     backend = backends.get(on)
-    backend.can_record = record
+    backend.recorded_phases = backend.recorded_phases if record else ()
     model = Sequential.from_config(plan.as_table(), backend=backend)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (steps * batch, *model.input_shape), np.uint8)

@@ -15,6 +15,7 @@ import pytest
 import tinynet as tn
 from tinynet import layers as L
 from tinynet.checkpoint import weights_sha256
+from tinynet.diagnosis import first_non_finite
 from tinynet.errors import ConfigError, DTypeError, ShapeError
 from tinynet.layers.base import Layer
 from tinynet.model import Sequential
@@ -400,7 +401,7 @@ def test_a_parameter_that_is_not_finite_is_named(name: str, value: float, backen
     model = _small(backend)
     model.store.values.views[name][...] = value
     x = model.backend.asarray(np.array([[1.0, 2.0]]))
-    assert model.first_non_finite(x) == f"the parameter {name}"
+    assert first_non_finite(model, x) == f"the parameter {name}"
 
 
 def test_the_first_layer_whose_output_is_not_finite_is_named(backend: str) -> None:
@@ -408,9 +409,9 @@ def test_the_first_layer_whose_output_is_not_finite_is_named(backend: str) -> No
     model.store.values.views["dense_2.W"][...] = 1e308
     x = model.backend.asarray(np.array([[1.0, 20.0]]))
     with np.errstate(over="ignore"):
-        assert model.first_non_finite(x) == "the output of Dense 'dense_2'"
+        assert first_non_finite(model, x) == "the output of Dense 'dense_2'"
 
 
 def test_if_all_is_finite_it_is_the_loss(backend: str) -> None:
     model = _small(backend)
-    assert model.first_non_finite(model.backend.asarray(np.ones((1, 2)))).startswith("the loss itself")
+    assert first_non_finite(model, model.backend.asarray(np.ones((1, 2)))).startswith("the loss itself")

@@ -21,6 +21,7 @@ import pytest
 import tinynet as tn
 from tinynet import threads
 from tinynet.checkpoint import weights_sha256
+from tinynet.threads.crew import Crew
 
 pytestmark = pytest.mark.skipif(
     bool(numba.config.DISABLE_JIT), reason="without the compiler these models take minutes"
@@ -53,8 +54,8 @@ def expected() -> str:
 def test_the_work_is_shared_with_the_crew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without this, the tests below would prove nothing."""
     gathered = []
-    gather = threads._Crew.gather
-    monkeypatch.setattr(threads._Crew, "gather", lambda self, n: gathered.append(n) or gather(self, n))
+    gather = Crew.gather
+    monkeypatch.setattr(Crew, "gather", lambda self, n: gathered.append(n) or gather(self, n))
     train()
     assert max(gathered) == THREADS
 

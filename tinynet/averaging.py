@@ -1,4 +1,4 @@
-"""The exponential moving average of a model's weights over the steps of its training."""
+"""The average of a model's weights over the steps of its training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,30 @@ from tinynet.model import Sequential
 from tinynet.types import Array
 
 
-class ExponentialMovingAverage:
+class Average:
+    """Which weights validation and the final model use: here the last ones, so nothing has to be done."""
+
+    def gain(self, step: int) -> float:
+        """The share of the weights in their average after `step` steps and this one."""
+        return 0.0
+
+    def move(self, gain: Any) -> None:
+        """Take in the weights with this share, which may be a number in the device's memory."""
+
+    def use(self) -> None:
+        """Make the average the model's weights, for good."""
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Inside the block the model has the average for its weights."""
+        yield
+
+    def tensors(self) -> Mapping[str, Array]:
+        """The tensors of the average by name, which a checkpoint keeps."""
+        return {}
+
+
+class ExponentialMovingAverage(Average):
     """θ̄ ← d θ̄ + (1 - d) θ after every step,   d = min(decay, t / (t + 9)),   t the steps before this one
 
     Steps along the gradients of single batches scatter around the way they lead; a mean over many of them is
@@ -37,28 +60,20 @@ class ExponentialMovingAverage:
             model.backend.zeros_flat(len(flat), model.dtype) for flat in self._weights()
         )
 
-    def update(self, step: int) -> None:
-        """Take in the weights as they are after `step` steps and this one."""
-        self.move(self.gain(step))
-
     def gain(self, step: int) -> float:
-        """The share of the weights, 1 - d, after `step` steps and this one."""
         return 1.0 - min(self.decay, step / (step + 9.0))
 
     def move(self, gain: Any) -> None:
-        """Take in the weights with this share, which may be a number in the device's memory."""
         for average, weights in zip((self.values, self.state), self._weights(), strict=True):
             self.ops.moving_average(average, weights, gain)
 
     def use(self) -> None:
-        """Make the average the model's weights, for good."""
         self.model.unpack()
         for average, weights in zip((self.values, self.state), self._weights(), strict=True):
             weights[...] = average
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Inside the block the model has the average for its weights."""
         kept = [weights.copy() for weights in self._weights()]
         self.use()
         try:
@@ -69,7 +84,6 @@ class ExponentialMovingAverage:
                 weights[...] = before
 
     def tensors(self) -> Mapping[str, Array]:
-        """The parts of the average by name: what a checkpoint keeps."""
         store = self.model.store
         values, state = store.values.split(self.values), store.state.split(self.state)
         return {f"values/{name}": view for name, view in values.items()} | {

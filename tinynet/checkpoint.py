@@ -109,9 +109,8 @@ def save_training(
     for average, flat in optimizer.state.items():
         for name, view in model.store.values.split(flat).items():
             tensors[f"optimizer/{average}/{name}"] = model.backend.to_host(view)
-    if trainer.ema:
-        for name, view in trainer.ema.tensors().items():
-            tensors[f"ema/{name}"] = model.backend.to_host(view)
+    for name, view in trainer.average.tensors().items():
+        tensors[f"ema/{name}"] = model.backend.to_host(view)
     for position, callback in enumerate(callbacks):
         for name, array in callback.arrays().items():
             tensors[f"callback/{position}/{name}"] = model.backend.to_host(array)
@@ -143,9 +142,8 @@ def load_training(path: str | Path, trainer: Trainer, callbacks: Sequence[Callba
     for average, flat in optimizer.state.items():
         for name, view in model.store.values.split(flat).items():
             view[...] = model.backend.asarray(_tensor(path, tensors, f"optimizer/{average}/{name}", view))
-    if trainer.ema:
-        for name, view in trainer.ema.tensors().items():
-            view[...] = model.backend.asarray(_tensor(path, tensors, f"ema/{name}", view))
+    for name, view in trainer.average.tensors().items():
+        view[...] = model.backend.asarray(_tensor(path, tensors, f"ema/{name}", view))
     optimizer.steps = header["optimizer"]["steps"]
     for name, value in header["training"].items():
         setattr(state, name, value)

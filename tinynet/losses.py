@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from tinynet.backends.base import Backend
-from tinynet.backends.recording import may_record
+from tinynet.backends.recording import operations_for
 from tinynet.errors import ConfigError, DataError, DTypeError, ShapeError
 from tinynet.types import Array
 
@@ -26,13 +26,9 @@ class Loss(ABC):
 
     ops: Backend = field(init=False, repr=False)
 
-    recordable: ClassVar[bool] = False
-    """Whether both passes are operations of `ops`, each once, and no other arithmetic. A subclass says so
-    anew. If so, a result is written where the last one lay; if not, `ops` returns fresh arrays."""
-
     def start(self, model: Sequential) -> None:
         """Compute where `model` computes."""
-        self.ops = model.backend.bound_to(model.workspace, "loss") if may_record(self) else model.backend
+        self.ops = operations_for(self, model.backend, model.workspace, "loss")
 
     @abstractmethod
     def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
@@ -69,8 +65,6 @@ class SoftmaxCrossEntropy(Loss):
 
     smoothing: float = 0.0
 
-    recordable = True
-
     def __post_init__(self) -> None:
         if not 0 <= self.smoothing < 1:
             raise ConfigError("label smoothing", expected="in [0, 1)", received=self.smoothing)
@@ -101,7 +95,6 @@ class CrossEntropy(Loss):
     """
 
     FLOOR = 1e-7
-    recordable = True
 
     def check(self, outputs: Array, targets: Array) -> None:
         check_labels(outputs, targets)

@@ -278,7 +278,7 @@ def _check_finite(values: Array, name: str) -> None:
             f"{name} cannot be judged",
             expected="at least one sample, all finite",
             received=f"{np.size(values)} values, {np.count_nonzero(~np.isfinite(values))} NaN or infinite",
-            fix="find the layer that makes them: Sequential.first_non_finite(x)",
+            fix="find the layer that makes them: tinynet.diagnosis.first_non_finite(model, x)",
         )
 
 

@@ -6,8 +6,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from dataclasses import replace
 from functools import reduce
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
@@ -17,15 +16,18 @@ import numpy as np
 
 from tinynet import backends
 from tinynet.backends.base import Backend
-from tinynet.backends.recording import Recorder, may_record
+from tinynet.backends.recording import Recorder, may_record, operations_for
 from tinynet.backends.workspace import Workspace
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import ConfigError, DeviceError, DTypeError, ShapeError
+from tinynet.freezing import frozen_parameters, parameter_names
 from tinynet.io import tables
 from tinynet.layers import LAYERS, BatchNorm, Conv2D, Dense, MaxPool2D, ReLU
 from tinynet.layers.base import Layer
+from tinynet.layers.checks import check_gradient, check_input
 from tinynet.rng import Key, Stream
 from tinynet.store import ParameterStore
+from tinynet.summary import Summary
 from tinynet.types import Array, Shape
 
 DTYPES = ("float32", "float64")
@@ -49,20 +51,6 @@ class Tape(NamedTuple):
     def until(self, position: int) -> Tape:
         """The tape of the layers before `position`."""
         return Tape(self.phase, self.caches[:position])
-
-
-@dataclass(frozen=True)
-class LayerSummary:
-    """One row of a model's summary; counts are for one sample. `algorithm`: how the backend computes it."""
-
-    name: str
-    kind: str
-    output_shape: Shape
-    parameters: int
-    state: int
-    multiply_adds: int
-    activation_bytes: int
-    algorithm: str
 
 
 class Sequential:
@@ -117,19 +105,20 @@ class Sequential:
         self._check_unused()
         try:
             self._build()
-            frozen = self._matching([freeze] if isinstance(freeze, str) else freeze)
+            frozen = frozen_parameters(self.layers, [freeze] if isinstance(freeze, str) else freeze)
         except Exception:
             for layer in self.layers:
                 layer.release()
             raise
         self.store = ParameterStore(self.layers, self.backend, dtype, seed, frozen)
         for layer in self.layers:
+            layer.params, layer.grads, layer.state = self.store.views_of(layer)
             layer.frozen = bool(layer.param_specs) and frozen.issuperset(parameter_names(layer))
         self._l2 = {name: spec.l2 for name, spec in self.store.specs.items() if spec.l2}
         learners = (i for i, layer in enumerate(self.layers) if layer.param_specs and not layer.frozen)
         self._first_learner = next(learners, len(self.layers))
-        can_record = self.is_recordable("evaluate")
-        self._infer = Recorder(self.backend, self._outputs, may_record=can_record)
+        records = may_record("evaluate", self.backend, self, *self.layers)
+        self._infer = Recorder(self.backend, self._outputs, records)
 
     def _check_unused(self) -> None:
         for position, layer in enumerate(self.layers):
@@ -146,9 +135,7 @@ class Sequential:
             used[kind] = used.get(kind, 0) + 1
             layer.name = f"{kind.lower()}_{used[kind]}"
             layer.dtype = self.dtype
-            layer.ops = self.backend
-            if may_record(layer):  # takes each operation once: its result may lie where the last one's lay
-                layer.ops = self.backend.bound_to(self.workspace, layer.name)
+            layer.ops = operations_for(layer, self.backend, self.workspace, layer.name)
             layer.input_shape = shape
             shape = layer.output_shape = layer.build(shape)
         self.output_shape = shape
@@ -158,35 +145,6 @@ class Sequential:
                 layer.ops.fuse_relu(before.ops)
             if type(layer) is MaxPool2D and type(before) is ReLU:
                 layer.ops.fuse_max_pool(before.ops)
-
-    def _matching(self, patterns: Sequence[str]) -> set[str]:
-        """Full names of the parameters that match a pattern themselves, or whose layer does.
-
-        Raises ConfigError for a pattern without a match, and where nothing would be left to learn.
-        """
-        matches: set[str] = set()
-        names = {name: layer.name for layer in self.layers for name in parameter_names(layer)}
-        for pattern in patterns:
-            found = {
-                name
-                for name, layer in names.items()
-                if fnmatchcase(name, pattern) or fnmatchcase(layer, pattern)
-            }
-            if not found:
-                raise ConfigError(
-                    f"no layer and no parameter matches {pattern!r}, so nothing of it can be frozen",
-                    expected=", ".join([*dict.fromkeys(names.values()), *names]),
-                    received=pattern,
-                    fix="name some of these; * stands for anything",
-                )
-            matches |= found
-        if matches and len(matches) == len(names):
-            raise ConfigError(
-                "everything is frozen, so nothing would learn",
-                expected="patterns that leave a parameter to learn",
-                received=", ".join(patterns),
-            )
-        return matches
 
     def forward(
         self,
@@ -217,6 +175,7 @@ class Sequential:
         for position, layer in enumerate(self.layers):
             key = Key(self.seed, Stream.DROPOUT, position, step, shard.first * self._widths[position])
             layer.shard = shard
+            check_input(layer, x)
             x, cache = layer.forward(x, train=train, key=key)
             caches.append(cache)
             if watch:
@@ -240,6 +199,7 @@ class Sequential:
             assert gradient is not None, "only the last layer visited may return no gradient"
             if watch:
                 watch(position, gradient)
+            check_gradient(layer, gradient)
             gradient = layer.backward(gradient, tape.caches[position])
         return gradient if input_gradient else None
 
@@ -298,10 +258,6 @@ class Sequential:
             self.workspace.packed = None
             self._infer.forget()
 
-    def is_recordable(self, phase: str) -> bool:
-        """Whether every layer is, in that phase: see `Layer.recordable`. A subclass may compute otherwise."""
-        return type(self) is Sequential and all(layer.is_recordable(phase) for layer in self.layers)
-
     def as_input(self, x: Array) -> Array:
         """x as `forward` takes it: other floating dtypes are cast, integers stay for Rescale to scale.
 
@@ -313,36 +269,15 @@ class Sequential:
             return x.astype(x.dtype.newbyteorder("="), copy=False)
         raise DTypeError("a model takes real numbers", expected="float or integer samples", received=x.dtype)
 
-    def first_non_finite(self, x: Array, step: int = 0) -> str:
-        """Where a NaN or an infinity first shows: a parameter, or a layer in the training forward of x."""
-        xp, running = self.backend.xp, self.store.state.flat.copy()
-        for name, view in (self.store.values.views | self.store.state.views).items():
-            if not xp.isfinite(view).all():
-                return f"the parameter {name}"
-        for position, layer in enumerate(self.layers):
-            layer.shard = WHOLE  # it looks at its samples alone
-            x, _ = layer.forward(x, train=True, key=Key(self.seed, Stream.DROPOUT, position, step))
-            self.store.state.flat[...] = running  # a diagnosis leaves no trace in the statistics
-            if not xp.isfinite(x).all():
-                return f"the output of {layer.label}"
-        return "the loss itself (every layer's output is finite)"
+    def summary(self, batch_size: int = 64) -> Summary:
+        """A row for every layer; algorithms as for batches of that size. It prints as a table."""
+        return Summary.of(self.layers, self.input_shape, self.dtype, self.backend.name, batch_size)
 
-    def summary(self, batch_size: int = 64) -> list[LayerSummary]:
-        """A row for every layer; algorithms as for batches of that size."""
-        itemsize = np.dtype(self.dtype).itemsize
-        return [
-            LayerSummary(
-                layer.name,
-                type(layer).__name__,
-                layer.output_shape,
-                sum(spec.size for spec in layer.param_specs),
-                sum(spec.size for spec in layer.state_specs),
-                layer.multiply_adds(),
-                math.prod(layer.output_shape) * itemsize,
-                layer.algorithm(batch_size),
-            )
-            for layer in self.layers
-        ]
+    def __repr__(self) -> str:
+        return str(self.summary())
+
+    def _repr_html_(self) -> str:
+        return self.summary().as_html()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For another process: settings and numbers. The rest is made anew."""
@@ -414,8 +349,3 @@ def _rebuilt(
     for buffer, numbers in ((model.store.values, values), (model.store.state, state)):
         buffer.flat[...] = model.backend.asarray(numbers)
     return model
-
-
-def parameter_names(layer: Layer) -> list[str]:
-    """Full names of a built layer's parameters, such as "dense_1.W"."""
-    return [f"{layer.name}.{spec.name}" for spec in layer.param_specs]

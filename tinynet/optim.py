@@ -33,8 +33,6 @@ class Optimizer(ABC):
     store: ParameterStore = field(init=False, repr=False)
     ops: Backend = field(init=False, repr=False)
 
-    recordable: ClassVar[bool] = False
-    """Whether `update` is operations of `ops` and no other arithmetic; a subclass says so anew."""
     averages: ClassVar[tuple[str, ...]] = ("m", "v")
     """Names of the running averages, each as long as what learns."""
 
@@ -86,7 +84,6 @@ class SGD(Optimizer):
     momentum: float = 0.0
     nesterov: bool = False
 
-    recordable = True
     averages: ClassVar[tuple[str, ...]] = ("velocity",)
 
     def __post_init__(self) -> None:
@@ -106,8 +103,6 @@ class Adam(Optimizer):
     with m̂ = m / (1-β₁ᵗ) and v̂ = v / (1-β₂ᵗ), which undo the pull of starting at 0; ε stands outside the
     root of the corrected average. (Kingma & Ba: "Adam", 2015, algorithm 1.)
     """
-
-    recordable = True
 
     beta1: float = 0.9
     beta2: float = 0.999
@@ -144,8 +139,6 @@ class AdamW(Adam):
     """
 
     weight_decay: float = 0.01
-
-    recordable = True
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__: kind for kind in (SGD, Adam, AdamW)}

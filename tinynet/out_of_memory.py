@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +11,6 @@ from tinynet.backends.base import Backend
 from tinynet.errors import OutOfMemoryError
 from tinynet.layers import Conv2D
 from tinynet.model import Sequential
-
-if TYPE_CHECKING:
-    from tinynet.training import Trainer
 
 MIB = 1 << 20
 
@@ -50,16 +46,15 @@ def available(backend: Backend) -> int | None:
     return int(line.split()[1]) << 10
 
 
-def shortage(trainer: Trainer, error: MemoryError) -> OutOfMemoryError:
-    """What to tell a person whose training step ended in `error`."""
-    model, batch = trainer.model, trainer.train.batch_size
+def shortage(model: Sequential, batch: int, step: int, error: MemoryError) -> OutOfMemoryError:
+    """What to tell a person whose training step number `step`, on a `batch` of samples, ended in `error`."""
     each, free = of_a_sample(model), available(model.backend)
     fits = batch - 1
     if free is not None:
         fits = min(fits, (free + model.workspace.nbytes) // each)
     fits = 1 << (fits.bit_length() - 1) if fits else 0  # a power of two
     return OutOfMemoryError(
-        f"training ran out of memory in step {trainer.state.step}, with {batch:,} samples in a batch",
+        f"training ran out of memory in step {step}, with {batch:,} samples in a batch",
         expected=f"up to {batch * each / MIB:,.0f} MiB for such a step, besides data and parameters",
         received=(str(error) or "a MemoryError")
         + ("" if free is None else f"; {free / MIB:,.0f} MiB are free"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tinynet import initializers
 from tinynet.params import Buffer, Spec, Views
 from tinynet.rng import Key, Stream
+from tinynet.types import Array
 
 if TYPE_CHECKING:
     from tinynet.backends.base import Backend
@@ -40,13 +41,20 @@ class ParameterStore:
         self.learning = self._prefix(lambda name: name not in self.frozen)
         self.decayed = min(self.learning, self._prefix(lambda name: self.specs[name].weight_decay))
         for position, layer in enumerate(layers):
-            layer.params = _views_of(layer, self.values)
-            layer.grads = _views_of(layer, self.grads)
-            layer.state = _views_of(layer, self.state)
-            for specs, views in ((layer.param_specs, layer.params), (layer.state_specs, layer.state)):
-                for spec in specs:
-                    initial = _initial_value(spec, layer, Key(seed, Stream.WEIGHTS, position))
-                    views[spec.name][...] = backend.asarray(initial.astype(dtype))
+            for specs, buffer in ((layer.param_specs, self.values), (layer.state_specs, self.state)):
+                for tensor, spec in enumerate(specs):
+                    key = Key(seed, Stream.WEIGHTS, position, step=tensor)
+                    initial = initializers.get(spec.init)(spec.shape, key)
+                    buffer.views[f"{layer.name}.{spec.name}"][...] = backend.asarray(initial.astype(dtype))
+
+    def views_of(self, layer: Layer) -> tuple[Views, Views, Views]:
+        """A layer's own views of the values, the gradients and the running state."""
+        return _views_of(layer, self.values), _views_of(layer, self.grads), _views_of(layer, self.state)
+
+    @property
+    def learning_gradients(self) -> Array:
+        """The gradients of all parameters that are not frozen, one flat array."""
+        return self.grads.flat[: self.learning]
 
     def _prefix(self, belongs: Callable[[str], bool]) -> int:
         """The length of the prefix of tensors that belong, up to the first that does not."""
@@ -76,8 +84,3 @@ def _by_full_name(layers: Sequence[Layer], kind: str) -> dict[str, Spec]:
 def _views_of(layer: Layer, buffer: Buffer) -> Views:
     prefix = f"{layer.name}."
     return Views({n.removeprefix(prefix): v for n, v in buffer.views.items() if n.startswith(prefix)})
-
-
-def _initial_value(spec: Spec, layer: Layer, key: Key) -> Any:
-    tensor = [s.name for s in layer.param_specs].index(spec.name) if spec in layer.param_specs else 0
-    return initializers.get(spec.init)(spec.shape, key._replace(step=tensor))

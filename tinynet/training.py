@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
 
 from tinynet import out_of_memory
-from tinynet.averaging import ExponentialMovingAverage
-from tinynet.backends.recording import Recorder, may_record
+from tinynet.averaging import Average, ExponentialMovingAverage
 from tinynet.data.augmentation import Augmentation
 from tinynet.data.batches import Batches
-from tinynet.distributed.group import ALONE, WHOLE, Group
+from tinynet.diagnosis import first_non_finite
+from tinynet.distributed.group import ALONE, Group
 from tinynet.errors import ConfigError, NonFiniteError, ShapeError
+from tinynet.interrupt import Interrupt
 from tinynet.losses import Loss, SoftmaxCrossEntropy, check_label_range
 from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.optim import Adam, Optimizer
 from tinynet.schedules import Constant, Schedule
+from tinynet.step import Now, Step
 from tinynet.types import Array
 
 Samples = tuple[Array, Array]
@@ -54,6 +55,14 @@ class TrainingState:
     """The record of each epoch completed."""
     stopped: str | None = None
     """Why training ended before its last epoch, if it did."""
+
+    def count(self, loss: Any, correct: Any, samples: int) -> None:
+        """Take in a step: the mean loss of its samples, and how many of them were classified correctly."""
+        self.step += 1
+        self.batch += 1
+        self.seen += samples
+        self.loss_sum = self.loss_sum + loss * samples
+        self.correct = self.correct + correct
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a checkpoint: sums on a device are read back."""
@@ -150,17 +159,16 @@ class Trainer:
         self.optimizer = optimizer or Adam()
         self.schedule = schedule or Constant()
         self.epochs = epochs
-        self.group, self._shard, self._interrupted = group, WHOLE, False
+        self.group = group
         self.state = TrainingState()
+        self._interrupt = Interrupt()
         for inputs, targets in filter(None, (train, validation)):
             self._check(inputs, targets)
         self.classifies = self._are_labels(train[1])
         self.loss.start(model)
         self.optimizer.start(model)
-        self.ema = None if ema_decay is None else ExponentialMovingAverage(model, ema_decay)
-        can_record = model.is_recordable("train") and may_record(self.loss)
-        self._differentiate = Recorder(model.backend, self._gradients, may_record=can_record)
-        self._step = Recorder(model.backend, self._whole_step) if self._can_record_steps() else None
+        self.average = Average() if ema_decay is None else ExponentialMovingAverage(model, ema_decay)
+        self.step = Step(model, self.loss, self.optimizer, self.average, group, self.classifies)
         self.train = Batches(*train, batch_size, model.backend, augmentation, group)
         self.validation = (
             Batches(*validation, EVALUATION_BATCH, model.backend, group=group) if validation else None
@@ -175,24 +183,21 @@ class Trainer:
         Raises OutOfMemoryError, with a batch size that fits, where a step needs more memory than there is.
         """
         try:
-            yield from self._learn()
+            yield from self._epochs()
         except MemoryError as error:
-            raise out_of_memory.shortage(self, error) from error
-        if self.ema and self.state.step and self.state.stopped != "interrupted":
-            self.ema.use()
+            size, step = self.train.batch_size, self.state.step
+            raise out_of_memory.shortage(self.model, size, step, error) from error
+        if self.state.step and self.state.stopped != "interrupted":
+            self.average.use()
 
-    def _learn(self) -> Iterator[StepEnd | EpochEnd]:
+    def _epochs(self) -> Iterator[StepEnd | EpochEnd]:
         state = self.state
         while not self._is_stopped() and state.epoch < self.epochs:
             began = time.perf_counter()
             for x, targets in self.train.epoch(self.model.seed, state.epoch, state.batch):
-                rate = self.learning_rate(state.batch)
-                self._shard = self.train.shard(state.batch)
-                learn = self._learn_recorded if self._step and not self._is_check_due() else self._learn_batch
-                with self.model.lock:
-                    self.model.unpack()
-                    loss, correct = learn(self.model.as_input(x), targets, rate)
-                self._count(loss, correct, self._shard.batch)
+                rate, samples = self.learning_rate(state.batch), self.train.shard(state.batch).batch
+                loss, correct = self._learn(self.model.as_input(x), targets, rate)
+                state.count(loss, correct, samples)
                 now = time.perf_counter()
                 state.seconds, began = state.seconds + now - began, now
                 yield StepEnd(state.epoch, state.step, loss, rate)
@@ -207,7 +212,7 @@ class Trainer:
         Ctrl-C (SIGINT) or SIGTERM stops after the step under way, so callbacks can still save; a second one
         stops at once.
         """
-        with self._interruptible():
+        with self._interrupt.heard():
             for callback in callbacks:
                 callback.on_start(self)
             for event in self.events():
@@ -218,7 +223,7 @@ class Trainer:
                         callback.on_epoch(self, event)
             for callback in callbacks:
                 callback.on_end(self)
-            if self._interrupted:  # as late as that
+            if self._interrupt.is_set:  # as late as that
                 self.stop("interrupted")
         return self.state.history
 
@@ -249,46 +254,27 @@ class Trainer:
         return result
 
     def averaged(self) -> AbstractContextManager[None]:
-        """Inside the block the model has the averaged weights, if any were averaged."""
-        return self.ema.in_use() if self.ema and self.state.step else nullcontext()
+        """Inside the block the model has the averaged weights, if there is an average."""
+        return self.average.in_use() if self.state.step else nullcontext()
 
-    def _can_record_steps(self) -> bool:
-        ops, is_alone = self.model.backend, self.group.size == 1
-        every_shard = (self.model.is_recordable("step"), may_record(self.loss), may_record(self.optimizer))
-        return is_alone and ops.can_record and ops.records_steps and all(every_shard)
-
-    def _learn_batch(self, x: Array, targets: Array, rate: float) -> tuple[Any, Any]:
-        """One step; return the loss and how many are right before the update."""
-        loss, correct = self._differentiate(x, targets)
-        gradients = self.model.store.grads.flat[: self.model.store.learning]
-        loss, correct = self.group.all_reduce(self._shard, gradients, loss, correct)
-        loss = loss + self.model.regularize()
-        if self._is_check_due() and not math.isfinite(loss):
-            self._raise_non_finite(loss, x)
-        self.optimizer.step(rate)
-        if self.ema:
-            self.ema.update(self.state.step)
-        return loss, correct
-
-    def _learn_recorded(self, x: Array, targets: Array, rate: float) -> tuple[Any, Any]:
-        """The same by a recording of the whole step, in which nobody can look at the loss."""
-        assert self._step is not None
-        step, gain = self.state.step, self.ema.gain(self.state.step) if self.ema else 0.0
-        self.optimizer.steps += 1
-        numbers = np.array([step, self.optimizer.steps, rate, gain], np.float64)
-        learned: tuple[Any, Any] = self._step(x, targets, self.model.backend.asarray(numbers))
+    def _learn(self, x: Array, targets: Array, rate: float) -> tuple[Any, Any]:
+        """One step; return the loss and the number of correct answers before the update."""
+        step, update = self.state.step, self.optimizer.steps + 1
+        now = Now(step, update, rate, self.average.gain(step))
+        with self.model.lock:
+            self.model.unpack()
+            if self.step.is_recorded and not self._is_check_due():
+                learned = self.step.recorded(x, targets, now)
+            else:
+                shard = self.train.shard(self.state.batch)
+                learned = self.step(x, targets, now, shard, partial(self._check_loss, x))
+        self.optimizer.steps = update
         return learned
 
-    def _whole_step(self, x: Array, targets: Array, numbers: Array) -> tuple[Any, Any]:
-        """What a step does on the device. `numbers` (4,): the steps done, the optimiser's, its rate, and the
-        share of the weights in their average."""
-        step, update, rate, gain = (numbers[i, ...] for i in range(4))
-        loss, correct = self._gradients(x, targets, step)
-        loss = self.model.backend.add(loss, self.model.regularize())
-        self.optimizer.move(update, rate)
-        if self.ema:
-            self.ema.move(gain)
-        return loss, correct
+    def _check_loss(self, x: Array, loss: Any) -> None:
+        """Stop at a loss that is NaN or infinite before it reaches the weights, if it is time to look."""
+        if self._is_check_due() and not math.isfinite(loss):
+            self._raise_non_finite(loss, x)
 
     def _is_check_due(self) -> bool:
         """Whether the loss of the next step is looked at."""
@@ -296,25 +282,9 @@ class Trainer:
 
     def _is_stopped(self) -> bool:
         """Whether to stop. A signal counts from here on, for the whole group: all end after the same step."""
-        if self.group.any(self._interrupted):
+        if self.group.any(self._interrupt.is_set):
             self.stop("interrupted")
         return self.state.stopped is not None
-
-    def _gradients(self, x: Array, targets: Array, step: Any = None) -> tuple[Any, Any]:
-        """Write every parameter's gradient; return the loss and how many are right before the update."""
-        step = self.state.step if step is None else step
-        outputs, tape = self.model.forward(x, train=True, step=step, shard=self._shard)
-        loss, cache = self.loss.forward(outputs, targets)
-        self.model.backward(self.loss.backward(cache), tape)  # writes gradients: nothing to zero
-        return loss, self.loss.ops.count_correct(outputs, targets) if self.classifies else 0
-
-    def _count(self, loss: Any, correct: Any, samples: int) -> None:
-        state = self.state
-        state.step += 1
-        state.batch += 1
-        state.seen += samples
-        state.loss_sum = state.loss_sum + loss * samples
-        state.correct = state.correct + correct
 
     def _finish_epoch(self) -> EpochEnd:
         state = self.state
@@ -337,7 +307,7 @@ class Trainer:
         return EpochEnd(record)
 
     def _raise_non_finite(self, loss: Any, x: Array) -> NoReturn:
-        place = self.model.first_non_finite(self.model.as_input(x), self.state.step)
+        place = first_non_finite(self.model, self.model.as_input(x), self.state.step)
         raise NonFiniteError(
             f"training stopped: the loss is {float(loss)} at step {self.state.step}",
             expected="a finite loss",
@@ -363,25 +333,3 @@ class Trainer:
     def _are_labels(self, targets: Array) -> bool:
         """Whether outputs (N, K) are compared with class numbers (N,), so that an accuracy says something."""
         return targets.ndim == 1 and targets.dtype.kind in "iu" and len(self.model.output_shape) == 1
-
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield  # signals reach the main thread only
-            return
-        signals = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.getsignal(number) for number in signals}
-        self._interrupted = False
-
-        def stop_after_this_step(number: int, frame: object) -> None:
-            self._interrupted = True
-            for each, handler in before.items():
-                signal.signal(each, handler)
-
-        for number in signals:
-            signal.signal(number, stop_after_this_step)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

@@ -18,6 +18,7 @@ import tinynet as tn
 from tinynet import layers as L
 from tinynet.backends.base import Backend
 from tinynet.backends.numpy_ import NumpyBackend
+from tinynet.backends.recording import RECORDABLE, phases_of
 from tinynet.checkpoint import load_training, save_training, weights_sha256
 from tinynet.data.augmentation import Augmentation
 from tinynet.layers.base import Layer
@@ -35,7 +36,7 @@ LABELS = RANDOM.integers(0, 5, 20)
 
 def backend(record: bool) -> HostBackend:
     ops = HostBackend()
-    ops.can_record = record
+    ops.recorded_phases = ops.recorded_phases if record else ()
     return ops
 
 
@@ -103,14 +104,14 @@ def test_recorded_steps_are_those_steps(
     runs = [trainer(make, backend(record), loss=loss(), **settings()) for record in (True, False)]
     recorded, plain = map(outcome, runs)
     assert recorded == plain
-    assert runs[1]._step is None
-    assert runs[0]._step is not None
-    assert len(runs[0]._step._recordings) == 2  # batches of 8 and of 4
+    assert not runs[1].step.is_recorded
+    assert runs[0].step.is_recorded
+    assert len(runs[0].step.recorded_step) == 2  # batches of 8 and of 4
 
 
 def test_every_layer_that_may_be_recorded_was_tried() -> None:
     tried = {type(layer) for layer in every_layer()}
-    assert {kind for kind in L.LAYERS.values() if "step" in kind.recordable} == tried
+    assert {kind for kind in L.LAYERS.values() if "step" in phases_of(kind)} == tried
 
 
 @pytest.mark.parametrize("name", ["lenet", "cnn"])
@@ -192,12 +193,11 @@ class Twice(Layer):
 
 @dataclass(eq=False)
 class Boastful(Twice):
-    """Plants the mistake: it says that it may be recorded."""
-
-    recordable = ("evaluate", "step")
+    """Plants the mistake: the test enters it among what may be recorded."""
 
 
-def test_array_arithmetic_in_a_recording_is_caught() -> None:
+def test_array_arithmetic_in_a_recording_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RECORDABLE, f"{__name__}.Boastful", ("evaluate", "step"))
     with pytest.raises(AssertionError, match="multiply: this does not go through the door"):
         outcome(trainer(lambda: [*plain_net(), Boastful()], HostBackend()))
 
@@ -214,8 +214,6 @@ def test_array_arithmetic_in_a_recording_is_caught() -> None:
 )
 def test_what_computes_otherwise_is_not_recorded(settings: dict[str, Any]) -> None:
     class Own(SGD):
-        recordable = False
-
         def update(self, values: Array, grads: Array, step: int, rate: float) -> None:
             values -= rate * grads
 
@@ -224,5 +222,5 @@ def test_what_computes_otherwise_is_not_recorded(settings: dict[str, Any]) -> No
     targets = np.ones((20, 5), np.float32) if "loss" in settings else LABELS
     optimizer: Optimizer = Own() if "optimizer" in settings else Adam()
     run = tn.Trainer(model, (IMAGES, targets), loss=settings.get("loss"), optimizer=optimizer, epochs=1)
-    assert run._step is None
+    assert not run.step.is_recorded
     run.run()

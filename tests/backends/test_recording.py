@@ -16,7 +16,7 @@ import tinynet as tn
 from tinynet import layers as L
 from tinynet import threads
 from tinynet.backends.numba_ import NumbaBackend
-from tinynet.backends.recording import MOST
+from tinynet.backends.recording import MAX_RECORDINGS, phases_of
 from tinynet.checkpoint import weights_sha256
 from tinynet.kernels.cpu import elementwise
 from tinynet.layers import LAYERS
@@ -34,7 +34,7 @@ ACTIVATIONS: list[type[Layer]] = [L.ReLU, L.LeakyReLU, L.ELU, L.GELU, L.Sigmoid,
 
 def backend(record: bool, convolution: str = "auto") -> NumbaBackend:
     ops = NumbaBackend(convolution)
-    ops.can_record = record
+    ops.recorded_phases = ops.recorded_phases if record else ()
     return ops
 
 
@@ -95,7 +95,7 @@ def test_recorded_steps_are_those_steps(
 
 def test_every_layer_that_is_recorded_in_training_was_tried_above() -> None:
     tried = {type(layer) for activation in ACTIVATIONS for layer in dense_net(activation)}
-    assert {kind for kind in LAYERS.values() if "train" in kind.recordable} == tried
+    assert {kind for kind in LAYERS.values() if "gradients" in phases_of(kind)} == tried
 
 
 @dataclass(eq=False)
@@ -295,7 +295,7 @@ def test_recorded_predictions_are_those_predictions(
 
 def test_every_layer_that_is_recorded_in_prediction_was_tried() -> None:
     tried = {type(layer) for layer in [*conv_net(), *(n for a in ACTIVATIONS for n in dense_net(a))]}
-    assert {kind for kind in LAYERS.values() if "evaluate" in kind.recordable} == tried
+    assert {kind for kind in LAYERS.values() if "evaluate" in phases_of(kind)} == tried
 
 
 def test_large_batches_are_not_copied_into_a_recording(programs: list[threads.RecordedKernels]) -> None:
@@ -307,10 +307,10 @@ def test_large_batches_are_not_copied_into_a_recording(programs: list[threads.Re
 
 def test_no_more_than_some_shapes_are_kept(programs: list[threads.RecordedKernels]) -> None:
     model, plain = learned(backend(True)), learned(backend(False))
-    for count in [*range(1, MOST + 3), 1]:
+    for count in [*range(1, MAX_RECORDINGS + 3), 1]:
         np.testing.assert_array_equal(model.predict(IMAGES[:count]), plain.predict(IMAGES[:count]))
-    assert len(programs) == MOST + 3  # the first was forgotten, and recorded again
-    assert len(model._infer._recordings) == MOST
+    assert len(programs) == MAX_RECORDINGS + 3  # the first was forgotten, and recorded again
+    assert len(model._infer._recordings) == MAX_RECORDINGS
 
 
 def test_training_goes_on_after_predictions_on_a_packed_model() -> None:
@@ -432,7 +432,7 @@ def test_a_program_that_fails_to_be_noted_leaves_no_trace() -> None:
 
     with pytest.raises(ValueError, match="not today"):
         threads.RecordedKernels(run)
-    assert threads._caller.program is None
+    assert not threads.is_recording()
 
 
 @needs_compiler

@@ -221,7 +221,6 @@ def test_recorded_steps() -> None:
     def train(group: Group) -> Trainer:
         stack = [tn.Rescale(), tn.Flatten(), tn.Dense(8), tn.ReLU(), tn.Dense(10)]
         net = tn.Sequential(stack, (7, 7, 1), backend="numba", dtype="float64", seed=1)
-        assert net.is_recordable("train")
         trainer = Trainer(
             net, (IMAGES, LABELS), optimizer=tn.SGD(0.1), epochs=4, batch_size=BATCH, group=group
         )

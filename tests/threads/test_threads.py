@@ -18,6 +18,8 @@ from tinynet.backends.numba_ import NumbaBackend
 from tinynet.errors import ConfigError
 from tinynet.kernels.cpu import crew
 from tinynet.kernels.cpu.jit import jit
+from tinynet.threads.budget import quota
+from tinynet.threads.crew import Worker
 
 
 def test_the_environment_sets_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,11 +89,11 @@ def test_quotas_of_both_versions(
     tmp_path: Path, membership: str, files: dict[str, str], cores: int | None
 ) -> None:
     write(tmp_path, {"self": membership} | {f"cgroup/{name}": text for name, text in files.items()})
-    assert threads._quota(tmp_path / "cgroup", tmp_path / "self") == cores
+    assert quota(tmp_path / "cgroup", tmp_path / "self") == cores
 
 
 def test_a_system_without_control_groups_has_no_quota(tmp_path: Path) -> None:
-    assert threads._quota(tmp_path, tmp_path / "missing") is None
+    assert quota(tmp_path, tmp_path / "missing") is None
 
 
 def blas_threads() -> list[int]:
@@ -165,7 +167,7 @@ def test_a_second_caller_does_its_work_alone_meanwhile() -> None:
 @needs_compiler
 def test_jobs_are_done_whenever_workers_fall_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses around the time after which a worker sleeps, from two threads at once."""
-    monkeypatch.setattr(threads._Worker, "LOOKS", 200)
+    monkeypatch.setattr(Worker, "LOOKS", 200)
     pauses = np.random.default_rng(0).uniform(0, 40e-6, 1500)
 
     def many(wrong: list[int]) -> None:

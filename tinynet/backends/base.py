@@ -37,13 +37,11 @@ class Backend(ABC):
     """The array module: numpy, or cupy."""
     is_rectified = False
     """Bound to a ReLU whose input comes rectified: see `fuse_relu`."""
-    can_record = False
-    """Whether `record` gains anything."""
+    recorded_phases: tuple[str, ...] = ()
+    """What `record` is worth using for: see `backends.recording`. With "step" the numbers of a
+    step that vary (a key's step, a rate) are 0-d float64 arrays on the device, read anew at each repeat."""
     max_recorded_bytes: float = 1 << 18
-    """Bytes of a batch worth a copy into a recording: what is done to a larger one takes longer than that."""
-    records_steps = False
-    """Whether `record` takes whole steps, with dropout, batch statistics and the optimiser. Their numbers (a
-    key's step, a rate, a gain) are then 0-d float64 arrays on the device, read again at every repeat."""
+    """Larger batches run unrecorded: copying them costs more than the recording saves."""
     loss_check_every = 1
     """Steps between two looks at the loss by the training loop (each costs a synchronisation on a GPU)."""
 

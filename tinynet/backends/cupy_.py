@@ -42,7 +42,7 @@ class CupyBackend(NumpyBackend):
     """CUDA kernels from `kernels.cuda`, cuBLAS for matrix products."""
 
     name = "cupy"
-    can_record = records_steps = True
+    recorded_phases = ("evaluate", "gradients", "step")
     max_recorded_bytes = math.inf
     loss_check_every = 50
 

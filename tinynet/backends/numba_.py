@@ -65,7 +65,7 @@ class NumbaBackend(NumpyBackend):
     """Compiled loops from `kernels.cpu`; NumPy's BLAS for convolutions through im2col alone."""
 
     name = "numba"
-    can_record = True
+    recorded_phases = ("evaluate", "gradients")
 
     def __init__(self, convolution: str = "auto") -> None:
         """`convolution`: one of `ALGORITHMS`, wherever it applies, or "auto": the fastest for each layer."""

@@ -1,67 +1,121 @@
 """Computations that a backend records, once for each batch shape, and then repeats.
 
-What is done to a batch in a small net takes less time than saying so in Python, kernel by kernel. A recording
-has the kernels run one after another, on arrays that stay where they are: each batch is copied into the
-first's.
+In a small net the kernels of a step take less time than the Python that calls them one by one. A recording
+runs them one after another without Python in between, on arrays that stay where they are: each batch is
+copied into the first one's arrays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tinynet.backends.base import Backend
+from tinynet.backends.workspace import Workspace
 from tinynet.types import Array
 
-MOST = 16
+MAX_RECORDINGS = 16
 """Recordings kept at a time; with more shapes than that, the oldest goes."""
-PHASES = ("train", "evaluate", "step")
-"""In which layers may be recorded: see `layers.base.Layer`."""
+ALWAYS = ("evaluate", "gradients", "step")
+VARYING = ("evaluate", "step")
+"""Numbers differ from step to step (a dropout mask, batch statistics): only a whole step is recorded."""
+RECORDABLE = {
+    "tinynet.model.Sequential": ALWAYS,
+    "tinynet.layers.dense.Dense": ALWAYS,
+    "tinynet.layers.reshape.Flatten": ALWAYS,
+    "tinynet.layers.reshape.Reshape": ALWAYS,
+    "tinynet.layers.reshape.Rescale": ALWAYS,
+    "tinynet.layers.activation.ReLU": ALWAYS,
+    "tinynet.layers.activation.LeakyReLU": ALWAYS,
+    "tinynet.layers.activation.ELU": ALWAYS,
+    "tinynet.layers.activation.GELU": ALWAYS,
+    "tinynet.layers.activation.Sigmoid": ALWAYS,
+    "tinynet.layers.activation.Tanh": ALWAYS,
+    "tinynet.layers.activation.Softmax": VARYING,
+    "tinynet.layers.conv.Conv2D": VARYING,
+    "tinynet.layers.pool.MaxPool2D": VARYING,
+    "tinynet.layers.pool.AvgPool2D": VARYING,
+    "tinynet.layers.norm.BatchNorm": VARYING,
+    "tinynet.layers.dropout.Dropout": VARYING,
+    "tinynet.losses.SoftmaxCrossEntropy": ALWAYS,
+    "tinynet.losses.CrossEntropy": ALWAYS,
+    "tinynet.optim.SGD": ALWAYS,
+    "tinynet.optim.Adam": ALWAYS,
+    "tinynet.optim.AdamW": ALWAYS,
+}
+"""What may be recorded, by exact class: a subclass may compute otherwise.
+
+In the phases named here each of these takes the same operations of its backend for every batch, each
+operation once, and no other arithmetic. "evaluate" is a forward pass; "gradients" is forward and backward
+with the same numbers each time; "step" is a whole training step whose varying numbers lie on the device.
+"""
+FROZEN = {"tinynet.layers.norm.BatchNorm": ("evaluate",)}
+"""The same for frozen layers that differ: the backward of a frozen BatchNorm is array arithmetic."""
 
 
-def may_record(part: object) -> Any:
-    """What the class of a layer, loss or optimiser says as `recordable` of what it computes.
+def phases_of(kind: type, *, frozen: bool = False) -> tuple[str, ...]:
+    """The phases in which a layer, loss, optimiser or model of this very class may be recorded."""
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    phases = RECORDABLE.get(name, ())
+    return FROZEN.get(name, phases) if frozen else phases
 
-    It says so itself or not at all: what inherits from one that may be recorded may compute otherwise.
+
+def may_record(phase: str, backend: Backend, *things: object) -> bool:
+    """Whether this phase of all the things together may be recorded on the backend."""
+    found = (phases_of(type(thing), frozen=getattr(thing, "frozen", False)) for thing in things)
+    return phase in backend.recorded_phases and all(phase in phases for phases in found)
+
+
+def operations_for(thing: object, backend: Backend, workspace: Workspace, owner: str) -> Backend:
+    """The operations of `backend` for a layer or loss.
+
+    What may be recorded gets buffers of its own: each operation writes where its last result lay. Anything
+    else gets fresh arrays, and may take an operation as often as it likes.
     """
-    return vars(type(part)).get("recordable", ())
+    return backend.bound_to(workspace, owner) if phases_of(type(thing)) else backend
 
 
 class Recorder:
-    """compute(*batch) for arrays on the device, recorded where the backend gains by it.
+    """compute(*batch, **context) for arrays of a batch on the device, recorded where `records`.
 
-    `compute` may use operations of one model alone, the same for every batch of a shape, and returns arrays
-    that the next call may overwrite.
+    `compute` uses operations of one model alone, the same for every batch of a shape, and returns arrays that
+    the next call may overwrite. It is given the `context` when it really runs; a repeat does not see it.
     """
 
-    def __init__(self, backend: Backend, compute: Callable[..., Any], *, may_record: bool = True) -> None:
-        self._backend, self._compute = backend, compute
-        self._records = may_record and backend.can_record
+    def __init__(self, backend: Backend, compute: Callable[..., Any], records: bool) -> None:
+        self._backend, self._compute, self._records = backend, compute, records
         self._recordings: dict[Any, _Recording] = {}
+
+    def __len__(self) -> int:
+        """Recordings kept."""
+        return len(self._recordings)
 
     def forget(self) -> None:
         """Record anew from now on."""
         self._recordings.clear()
 
-    def __call__(self, *batch: Array) -> Any:
+    def __call__(self, *batch: Array, **context: Any) -> Any:
         if not self._records or sum(array.nbytes for array in batch) > self._backend.max_recorded_bytes:
-            return self._compute(*batch)
+            return self._compute(*batch, **context)
         key = tuple((array.shape, array.dtype) for array in batch)
         recording = self._recordings.get(key)
         if recording is None:
-            if len(self._recordings) == MOST:
+            if len(self._recordings) == MAX_RECORDINGS:
                 del self._recordings[next(iter(self._recordings))]
-            recording = self._recordings[key] = _Recording(self._backend, self._compute, batch)
+            recording = self._recordings[key] = _Recording(self._backend, self._compute, batch, context)
             return recording.results
         return recording(*batch)
 
 
 class _Recording:
-    """compute(*batch), first for the batch given here, then for others of its shapes."""
+    """compute(*batch, **context), first for the batch given here, then for others of its shapes."""
 
-    def __init__(self, backend: Backend, compute: Callable[..., Any], batch: tuple[Array, ...]) -> None:
-        self._compute = compute
+    def __init__(
+        self, backend: Backend, compute: Callable[..., Any], batch: tuple[Array, ...], context: dict[str, Any]
+    ) -> None:
         self._batch = [array.copy() for array in batch]
+        self._compute = partial(compute, *self._batch, **context)
         self._repeat = backend.record(self._run)
 
     def __call__(self, *batch: Array) -> Any:
@@ -71,4 +125,4 @@ class _Recording:
         return self.results
 
     def _run(self) -> None:
-        self.results = self._compute(*self._batch)
+        self.results = self._compute()

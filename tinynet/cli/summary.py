@@ -10,8 +10,9 @@ import click
 from tinynet.cli import options
 
 if TYPE_CHECKING:
-    from tinynet.model import LayerSummary, Sequential
+    from tinynet.model import Sequential
     from tinynet.plots.architecture import Block
+    from tinynet.summary import Summary
 
 KINDS = {
     "Conv2D": "convolution",
@@ -83,7 +84,7 @@ def command(what: str, batch: int, out: Path | None, backend: str, convolution: 
         console.print(f"Drawn in {out}")
 
 
-def _blocks(model: Sequential, rows: list[LayerSummary]) -> list[Block]:
+def _blocks(model: Sequential, rows: Summary) -> list[Block]:
     """The input and the blocks of `model`, as they are drawn; `rows`: of its layers."""
     from tinynet.analysis.explain import blocks
     from tinynet.plots.architecture import Block

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinynet.backends.recording import PHASES
-from tinynet.layers.base import Layer, check_setting
+from tinynet.layers.base import Layer
+from tinynet.layers.checks import check_setting
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -25,15 +25,11 @@ class Activation(Layer):
 class ReLU(Activation):
     """y = max(x, 0)        ∂L/∂x = dy where y > 0, else 0        (Nair & Hinton, 2010)"""
 
-    recordable = PHASES
-
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
-        self.check_input(x)
         y = self.ops.relu(x)
         return y, y
 
     def backward(self, dy: Array, cache: Array) -> Array | None:
-        self.check_gradient(dy)
         return self.ops.relu_backward(dy, cache)
 
     def algorithm(self, images: int) -> str:
@@ -46,14 +42,10 @@ class LeakyReLU(Activation):
 
     slope: float = 0.01
 
-    recordable = PHASES
-
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
-        self.check_input(x)
         return self.ops.leaky_relu(x, self.slope), x
 
     def backward(self, dy: Array, cache: Array) -> Array | None:
-        self.check_gradient(dy)
         return self.ops.leaky_relu_backward(dy, cache, self.slope)
 
 
@@ -67,19 +59,15 @@ class ELU(Activation):
 
     alpha: float = 1.0
 
-    recordable = PHASES
-
     def build(self, input_shape: Shape) -> Shape:
         check_setting(self.alpha > 0, self, "alpha", "above 0")
         return super().build(input_shape)
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
-        self.check_input(x)
         y = self.ops.elu(x, self.alpha)
         return y, y
 
     def backward(self, dy: Array, cache: Array) -> Array | None:
-        self.check_gradient(dy)
         return self.ops.elu_backward(dy, cache, self.alpha)
 
 
@@ -93,14 +81,10 @@ class GELU(Activation):
     units", 2016.)
     """
 
-    recordable = PHASES
-
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
-        self.check_input(x)
         return self.ops.gelu(x), x
 
     def backward(self, dy: Array, cache: Array) -> Array | None:
-        self.check_gradient(dy)
         return self.ops.gelu_backward(dy, cache)
 
 
@@ -108,15 +92,11 @@ class GELU(Activation):
 class Sigmoid(Activation):
     """y = 1 / (1 + e⁻ˣ)        ∂L/∂x = dy · y · (1 - y)"""
 
-    recordable = PHASES
-
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
-        self.check_input(x)
         y = self.ops.sigmoid(x)
         return y, y
 
     def backward(self, dy: Array, cache: Array) -> Array | None:
-        self.check_gradient(dy)
         return self.ops.sigmoid_backward(dy, cache)
 
 
@@ -124,15 +104,11 @@ class Sigmoid(Activation):
 class Tanh(Activation):
     """y = tanh x        ∂L/∂x = dy · (1 - y²)"""
 
-    recordable = PHASES
-
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
-        self.check_input(x)
         y = self.ops.tanh(x)
         return y, y
 
     def backward(self, dy: Array, cache: Array) -> Array | None:
-        self.check_gradient(dy)
         return self.ops.tanh_backward(dy, cache)
 
 
@@ -144,13 +120,9 @@ class Softmax(Activation):
     SoftmaxCrossEntropy on the logits: it is exact where probabilities round to 0.
     """
 
-    recordable = ("evaluate", "step")
-
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
-        self.check_input(x)
         y = self.ops.softmax(x)
         return y, y
 
     def backward(self, dy: Array, cache: Array) -> Array | None:
-        self.check_gradient(dy)
         return self.ops.softmax_backward(dy, cache)

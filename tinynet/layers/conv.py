@@ -5,7 +5,8 @@ from typing import Any
 
 from tinynet.backends.base import Padding, Pair
 from tinynet.geometry import PaddingSetting, Size, as_pair, output_shape, resolve_padding
-from tinynet.layers.base import Layer, check_count, check_setting
+from tinynet.layers.base import Layer
+from tinynet.layers.checks import check_count, check_setting
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -41,8 +42,6 @@ class Conv2D(Layer):
     _stride: Pair = field(default=(1, 1), init=False, repr=False)
     _padding: Padding = field(default=((0, 0), (0, 0)), init=False, repr=False)
 
-    recordable = ("evaluate", "step")
-
     def build(self, input_shape: Shape) -> Shape:
         check_count(self, "filters")
         check_setting(self.l2 >= 0, self, "l2", "0 or more")
@@ -54,11 +53,9 @@ class Conv2D(Layer):
         return (*output_shape(self, input_shape, kernel, self._stride, self._padding), self.filters)
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:
-        self.check_input(x)
         return self.ops.conv2d(x, self.params.W, self.params.b, self._stride, self._padding)
 
     def backward(self, dy: Array, cache: Any) -> Array | None:
-        self.check_gradient(dy)
         p, g = self.params, self.grads
         return self.ops.conv2d_backward(dy, cache, p.W, g.W, g.b, self._stride, self._padding, self.needs_dx)
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinynet.backends.recording import PHASES
-from tinynet.layers.base import Layer, check_count, check_setting
+from tinynet.layers.base import Layer
+from tinynet.layers.checks import check_count, check_setting
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -27,8 +27,6 @@ class Dense(Layer):
     init: str = "glorot_uniform"
     l2: float = 0.0
 
-    recordable = PHASES
-
     def build(self, input_shape: Shape) -> Shape:
         check_count(self, "units")
         check_setting(self.l2 >= 0, self, "l2", "0 or more")
@@ -38,11 +36,9 @@ class Dense(Layer):
         return (self.units,)
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
-        self.check_input(x)
         return self.ops.dense(x, self.params.W, self.params.b), x
 
     def backward(self, dy: Array, cache: Array) -> Array | None:
-        self.check_gradient(dy)
         x, p, g = cache, self.params, self.grads
         return self.ops.dense_backward(dy, x, p.W, g.W, g.b, self.needs_dx)
 

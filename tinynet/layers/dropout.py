@@ -3,7 +3,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tinynet.layers.base import Layer, check_setting
+from tinynet.layers.base import Layer
+from tinynet.layers.checks import check_setting
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -23,18 +24,14 @@ class Dropout(Layer):
 
     rate: float
 
-    recordable = ("evaluate", "step")
-
     def build(self, input_shape: Shape) -> Shape:
         check_setting(0 <= self.rate < 1, self, "rate", "in [0, 1)")
         return input_shape
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:
-        self.check_input(x)
         if not train or self.rate == 0:
             return x, None
         return self.ops.dropout(x, self.rate, key)
 
     def backward(self, dy: Array, cache: Any) -> Array | None:
-        self.check_gradient(dy)
         return dy if cache is None else self.ops.dropout_backward(dy, cache, self.rate)

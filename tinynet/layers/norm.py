@@ -3,7 +3,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tinynet.layers.base import Layer, check_setting
+from tinynet.layers.base import Layer
+from tinynet.layers.checks import check_setting
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -32,11 +33,6 @@ class BatchNorm(Layer):
     momentum: float = 0.9
     epsilon: float = 1e-5
 
-    recordable = ("evaluate", "step")
-
-    def is_recordable(self, phase: str) -> bool:
-        return super().is_recordable(phase) and not (self.frozen and phase == "step")  # see `backward`
-
     def build(self, input_shape: Shape) -> Shape:
         check_setting(0 <= self.momentum < 1, self, "momentum", "in [0, 1)")
         check_setting(self.epsilon > 0, self, "epsilon", "above 0")
@@ -50,7 +46,6 @@ class BatchNorm(Layer):
         return input_shape
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:
-        self.check_input(x)
         p, running = self.params, self.state
         rows = x.reshape(-1, x.shape[-1])
         if not train or self.frozen:
@@ -67,7 +62,6 @@ class BatchNorm(Layer):
         return y.reshape(x.shape), (True, saved)
 
     def backward(self, dy: Array, cache: Any) -> Array | None:
-        self.check_gradient(dy)
         p, g, running = self.params, self.grads, self.state
         rows = dy.reshape(-1, dy.shape[-1])
         by_the_batch, saved = cache

@@ -56,14 +56,10 @@ class MaxPool2D(Pool2D):
     (Ranzato et al., "Unsupervised learning of invariant feature hierarchies", 2007.)
     """
 
-    recordable = ("evaluate", "step")
-
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:
-        self.check_input(x)
         return self.ops.maxpool(x, self._window, self._stride, self._padding)
 
     def backward(self, dy: Array, cache: Any) -> Array | None:
-        self.check_gradient(dy)
         return self.ops.maxpool_backward(dy, cache, self._window, self._stride, self._padding)
 
 
@@ -78,14 +74,10 @@ class AvgPool2D(Pool2D):
     (LeCun et al., "Gradient-based learning applied to document recognition", 1998: subsampling.)
     """
 
-    recordable = ("evaluate", "step")
-
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Shape]:
-        self.check_input(x)
         return self.ops.avgpool(x, self._window, self._stride, self._padding), x.shape
 
     def backward(self, dy: Array, cache: Shape) -> Array | None:
-        self.check_gradient(dy)
         return self.ops.avgpool_backward(dy, cache, self._window, self._stride, self._padding)
 
 
@@ -103,11 +95,9 @@ class GlobalAveragePool(Layer):
         return input_shape[2:]
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Shape]:
-        self.check_input(x)
         return x.mean(axis=(1, 2)), x.shape
 
     def backward(self, dy: Array, cache: Shape) -> Array | None:
-        self.check_gradient(dy)
         N, H, W, C = cache
         share = (dy / (H * W)).reshape(N, 1, 1, C)
         dx: Array = self.ops.xp.empty(cache, dtype=dy.dtype)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
-from tinynet.backends.recording import PHASES
 from tinynet.errors import ConfigError, ShapeError
 from tinynet.layers.base import Layer
 from tinynet.rng import Key
@@ -15,11 +15,9 @@ class Rearrangement(Layer):
     """The same values in the same order, in another shape."""
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, None]:
-        self.check_input(x)
         return x.reshape(len(x), *self.output_shape), None
 
     def backward(self, dy: Array, cache: None) -> Array | None:
-        self.check_gradient(dy)
         return dy.reshape(len(dy), *self.input_shape)
 
 
@@ -29,8 +27,6 @@ class Flatten(Rearrangement):
 
     ∂L/∂x = dy in the shape of x
     """
-
-    recordable = PHASES
 
     def build(self, input_shape: Shape) -> Shape:
         return (math.prod(input_shape),)
@@ -44,8 +40,6 @@ class Reshape(Rearrangement):
     """
 
     shape: tuple[int, ...]
-
-    recordable = PHASES
 
     def build(self, input_shape: Shape) -> Shape:
         if math.prod(self.shape) != math.prod(input_shape) or min(self.shape, default=1) < 1:
@@ -69,8 +63,7 @@ class Rescale(Layer):
 
     scale: float = 1.0 / 255.0
     offset: float = 0.0
-
-    recordable = PHASES
+    takes_any_dtype: ClassVar[bool] = True
 
     def build(self, input_shape: Shape) -> Shape:
         if self.scale == 0:
@@ -78,9 +71,7 @@ class Rescale(Layer):
         return input_shape
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, None]:
-        self.check_shape(x)
         return self.ops.rescale(x, self.scale, self.offset, self.dtype), None
 
     def backward(self, dy: Array, cache: None) -> Array | None:
-        self.check_gradient(dy)
         return self.ops.rescale_backward(dy, self.scale)

@@ -2,7 +2,14 @@
 
 from tinynet.threads.blas import serial_blas
 from tinynet.threads.budget import VARIABLE, budget, limit, size
-from tinynet.threads.crew import RecordedKernels, break_recording, outside_recording, over, parts
+from tinynet.threads.crew import (
+    RecordedKernels,
+    break_recording,
+    is_recording,
+    outside_recording,
+    over,
+    parts,
+)
 from tinynet.threads.tasks import together
 
 __all__ = [
@@ -10,6 +17,7 @@ __all__ = [
     "RecordedKernels",
     "break_recording",
     "budget",
+    "is_recording",
     "limit",
     "outside_recording",
     "over",

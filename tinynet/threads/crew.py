@@ -116,6 +116,11 @@ def break_recording() -> None:
         _caller.recording.is_complete = False
 
 
+def is_recording() -> bool:
+    """Whether what this thread has kernels do is being recorded."""
+    return _caller.recording is not None
+
+
 @contextmanager
 def outside_recording() -> Iterator[None]:
     """A program under way does not repeat what kernels do inside: their results will still be there."""

@@ -1,0 +1,41 @@
+"""Ctrl-C (SIGINT) and SIGTERM as a wish to stop that is heard between two steps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupt:
+    """Set by the first signal inside `heard()`; a second one acts as it always does, at once."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Inside the block the first signal sets `is_set`. Signals reach the main thread only."""
+        self.is_set = False
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+
+        def restore() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        def note(number: int, frame: object) -> None:
+            self.is_set = True
+            restore()
+
+        for number in SIGNALS:
+            signal.signal(number, note)
+        try:
+            yield
+        finally:
+            restore()

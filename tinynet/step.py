@@ -1,0 +1,94 @@
+"""One step of training: forward, loss, backward, update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinynet.averaging import Average
+from tinynet.backends.base import Backend
+from tinynet.backends.recording import Recorder, may_record
+from tinynet.distributed.group import WHOLE, Group, Shard
+from tinynet.losses import Loss
+from tinynet.model import Sequential
+from tinynet.optim import Optimizer
+from tinynet.types import Array
+
+
+class Now(NamedTuple):
+    """The numbers that vary from step to step, on the host or as 0-d float64 arrays on the device."""
+
+    step: Any
+    """Steps done before this one."""
+    update: Any
+    """The number of this update, from 1, as the optimiser counts."""
+    rate: Any
+    """The learning rate."""
+    gain: Any
+    """The share of the new weights in their moving average."""
+
+    def on(self, backend: Backend) -> Array:
+        """The numbers as one float64 array (4,) on the device of `backend`."""
+        return backend.asarray(np.array(self, np.float64))
+
+
+def nothing(loss: Any) -> None:
+    """The check of a loss that nobody looks at."""
+
+
+class Step:
+    """What training does with a batch.
+
+    `gradients` or, on a backend that can, the whole step is recorded and then repeated without Python.
+    `classifies`: targets are class numbers, so that correct answers can be counted.
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        loss: Loss,
+        optimizer: Optimizer,
+        average: Average,
+        group: Group,
+        classifies: bool,
+    ) -> None:
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.average, self.group, self.classifies = average, group, classifies
+        ops, chain = model.backend, (model, *model.layers, loss)
+        self.is_recorded = group.size == 1 and may_record("step", ops, *chain, optimizer)
+        records_gradients = not self.is_recorded and may_record("gradients", ops, *chain)
+        self.recorded_gradients = Recorder(ops, self.gradients, records_gradients)
+        self.recorded_step = Recorder(ops, self._with_numbers, self.is_recorded)
+
+    def __call__(
+        self, x: Array, targets: Array, now: Now, shard: Shard = WHOLE, check: Callable[[Any], None] = nothing
+    ) -> tuple[Any, Any]:
+        """Learn from inputs x (N, …) and their targets; return the loss and the number of correct answers.
+
+        Both are of the weights before the update. `check` may look at the loss and raise.
+        """
+        loss, correct = self.recorded_gradients(x, targets, step=now.step, shard=shard)
+        gradients = self.model.store.learning_gradients
+        loss, correct = self.group.all_reduce(shard, gradients, loss, correct)  # alone: nothing to do
+        loss = self.model.backend.add(loss, self.model.regularize())
+        check(loss)
+        self.optimizer.move(now.update, now.rate)
+        self.average.move(now.gain)
+        return loss, correct
+
+    def gradients(self, x: Array, targets: Array, *, step: Any, shard: Shard) -> tuple[Any, Any]:
+        """Write every parameter's gradient; return the loss and the number of correct answers."""
+        outputs, tape = self.model.forward(x, train=True, step=step, shard=shard)
+        loss, cache = self.loss.forward(outputs, targets)
+        self.model.backward(self.loss.backward(cache), tape)  # writes gradients: nothing to zero
+        return loss, self.loss.ops.count_correct(outputs, targets) if self.classifies else 0
+
+    def recorded(self, x: Array, targets: Array, now: Now) -> tuple[Any, Any]:
+        """The same step, repeated as it was recorded for this batch shape; nobody can look at the loss."""
+        learned: tuple[Any, Any] = self.recorded_step(x, targets, now.on(self.model.backend))
+        return learned
+
+    def _with_numbers(self, x: Array, targets: Array, numbers: Array) -> tuple[Any, Any]:
+        return self(x, targets, Now(*(numbers[i, ...] for i in range(len(Now._fields)))))
