@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinynet import extras, optim
 from tinynet import layers as L
 from tinynet import losses as losses_
-from tinynet import optim
 from tinynet.layers.base import Layer
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
@@ -22,7 +22,7 @@ from tinynet.optim import SGD, Adam, AdamW, Optimizer
 from tinynet.rng import Key, normal
 from tinynet.types import Array, Shape
 
-torch = pytest.importorskip("torch", reason="the parity lane needs PyTorch: pip install 'tinynet[torch]'")
+torch = pytest.importorskip("torch", reason=f"the parity lane needs PyTorch: {extras.install('torch')}")
 F = torch.nn.functional
 
 CLOSE = {"rtol": 2e-5, "atol": 2e-6}

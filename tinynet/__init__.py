@@ -1,7 +1,5 @@
 """tinynet: a from-scratch neural-network engine. Importing it loads NumPy and nothing heavier."""
 
-__version__ = "0.1.0"
-
 from tinynet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from tinynet.callbacks.log import JsonLog
 from tinynet.callbacks.monitors import EarlyStopping, ReduceOnPlateau
@@ -33,6 +31,7 @@ from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam, AdamW, Optimizer
 from tinynet.schedules import Constant, Cosine, OneCycle, Schedule, Step
 from tinynet.training import Callback, Trainer
+from tinynet.version import VERSION as __version__  # noqa: F401 (every package has one)
 
 __all__ = [
     "ELU",

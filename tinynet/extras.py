@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
+import shlex
+import subprocess
+from importlib import metadata
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from tinynet.errors import ConfigError
+
+DISTRIBUTION = "tinynet-engine"
+"""What installers call this package. On the package index, `tinynet` is a project of other people."""
 
 LIBRARIES = {
     "classical": ("sklearn", "scikit-learn", "the classical models need"),
@@ -29,6 +40,36 @@ def load(extra: str) -> Any:
         ) from error
 
 
-def install(extra: str) -> str:
-    """The command that installs an extra, in a copy of tinynet's sources."""
-    return f"pip install -e '.[{extra}]'"
+def install(extra: str = "", *, again: bool = False) -> str:
+    """The shell command that adds an extra to the present installation, whatever kind that is.
+
+    Without an extra, it installs all that tinynet always needs; `again` replaces what is there but damaged.
+    """
+    source, editable = _source()
+    wanted = f"{source}[{extra}]" if extra else source
+    options = ["--force-reinstall"] * again + ["-e"] * editable
+    return _quoted(["pip", "install", *options, wanted])
+
+
+def _source() -> tuple[str, bool]:
+    """Where pip finds this installation again, and whether that is a checkout: a path, else the name.
+
+    Installers leave a direct_url.json where a package does not come from an index.
+    """
+    checkout = Path(__file__).resolve().parents[1]
+    if (checkout / "pyproject.toml").exists():
+        return str(checkout), True
+    try:
+        text = metadata.distribution(DISTRIBUTION).read_text(
+            "direct_url.json"
+        )  # none if from an index: PEP 610
+    except metadata.PackageNotFoundError:
+        text = None
+    url = urlsplit(json.loads(text)["url"] if text else "")
+    path = url2pathname(url.path)
+    return (path if url.scheme == "file" and Path(path).exists() else DISTRIBUTION), False
+
+
+def _quoted(words: list[str]) -> str:
+    """A line that this system's shell cuts into these words."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tinynet import backends
+from tinynet import backends, extras
 from tinynet.backends import cuda_status
 from tinynet.backends.cuda_status import Facts
 from tinynet.errors import BackendError
@@ -26,7 +26,7 @@ FULL = "OutOfMemoryError: Out of memory allocating 512 bytes (allocated so far: 
 NO_HEADERS = 'CompileException: a.cu(1): catastrophic error: could not open source file "cuda_fp16.h"'
 NO_SUCH_TARGET = "CompileException: nvrtc: error: invalid value for --gpu-architecture (-arch)"
 DRIVER = "sudo ubuntu-drivers install"
-INSTALL = "pip install 'tinynet[cuda12]'"
+INSTALL = extras.install("cuda12")
 
 REASONS = {
     "neither driver nor CuPy": (Facts(), "no NVIDIA driver is found, and CuPy is not installed", DRIVER),
@@ -40,7 +40,7 @@ REASONS = {
     "no CuPy, new driver": (
         Facts((), 13_010, import_error="ModuleNotFoundError: cupy"),
         "CuPy is not installed",
-        "pip install 'tinynet[cuda13]'",
+        extras.install("cuda13"),
     ),
     "damaged CuPy": (
         replace(GOOD, import_error="ImportError: no symbol"),
@@ -72,7 +72,7 @@ REASONS = {
     "no headers for CUDA 13": (
         replace(SWAPPED, driver=13_010, trial=NO_HEADERS),
         "compiler, headers or libraries are missing",
-        "pip install 'tinynet[cuda13]'",
+        extras.install("cuda13"),
     ),
     "no memory": (replace(GOOD, trial=FULL), "the memory of the device NVIDIA H100 is taken", "nvidia-smi"),
     "a device too old": (

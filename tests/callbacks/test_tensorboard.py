@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import tinynet as tn
+from tinynet import extras
 from tinynet.callbacks.checkpoints import LastCheckpoint
 from tinynet.callbacks.log import JsonLog, read_log
 from tinynet.callbacks.tensorboard import TensorBoardLog
@@ -123,7 +125,7 @@ def test_a_resumed_run_goes_on_without_doubles(crash: Crash, tmp_path: Path) -> 
 def test_without_the_writer_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(
-        ConfigError, match=r"needs tensorboardX\n(.*\n)*  fix: pip install -e '\.\[tensorboard\]'"
+        ConfigError, match=rf"needs tensorboardX\n(.*\n)*  fix: {re.escape(extras.install('tensorboard'))}"
     ):
         TensorBoardLog(tmp_path / "events")
     assert not (tmp_path / "events").exists()

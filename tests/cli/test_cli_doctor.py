@@ -2,7 +2,7 @@
 
 import pytest
 
-from tinynet import backends
+from tinynet import backends, extras
 from tinynet.backends import cuda_status
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.cli import doctor
@@ -43,7 +43,7 @@ def test_what_keeps_a_gpu_from_being_used(tinynet, monkeypatch):
     monkeypatch.setattr(cuda_status, "read", lambda: facts)
     said = tinynet("doctor")
     assert "several builds of CuPy are installed" in said
-    assert "→ pip uninstall -y cupy-cuda12x cupy-cuda13x && pip install 'tinynet[cuda12]'" in said
+    assert f"→ pip uninstall -y cupy-cuda12x cupy-cuda13x && {extras.install('cuda12')}" in said
 
 
 def test_a_backend_that_breaks_or_errs_when_it_computes(monkeypatch):

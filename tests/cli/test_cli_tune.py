@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tinynet import extras
 from tinynet.callbacks.log import read_log
 from tinynet.cli.console import TrainingProgress
 from tinynet.experiments.tuning import space
@@ -185,7 +186,7 @@ def test_without_optuna(tune, tinynet, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "optuna", None)
     said = tune(code=1)
     assert "the search needs optuna" in said
-    assert "pip install -e '.[tune]'" in said
+    assert extras.install("tune") in said
     assert not (tmp_path / "found").exists()
     assert "[search]" in tinynet("tune", "mlp", "--show-space")
 

@@ -9,6 +9,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinynet as tn
-from tinynet import checkpoint
+from tinynet import checkpoint, extras
 from tinynet.callbacks.monitors import ReduceOnPlateau
 from tinynet.data import load
 from tinynet.data.augmentation import Augmentation
@@ -383,7 +384,7 @@ TOGETHER = [str(MPIEXEC), "-n", "2", *TRAIN, "--distributed"]
 
 mpi = pytest.mark.skipif(
     MPIEXEC is None or importlib.util.find_spec("mpi4py") is None,
-    reason="no mpiexec or no mpi4py: pip install -e '.[mpi]'",
+    reason=f"no mpiexec or no mpi4py: {extras.install('mpi')}",
 )
 
 
@@ -556,5 +557,5 @@ def test_without_mpiexec(longer: list[object], tmp_path: Path) -> None:
 
 def test_without_mpi4py(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mpi4py", None)
-    with pytest.raises(ConfigError, match=r"pip install -e '\.\[mpi\]'"):
+    with pytest.raises(ConfigError, match=re.escape(extras.install("mpi"))):
         MpiGroup()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from tinynet import extras
 from tinynet.backends.base import Backend
 from tinynet.errors import BackendError, ConfigError
 
@@ -80,9 +81,7 @@ def status(name: str) -> Status:
         try:
             import numba
         except ImportError as error:
-            return Status(
-                name, False, f"numba cannot be imported: {error}", "pip install --upgrade numba numpy"
-            )
+            return Status(name, False, f"numba cannot be imported: {error}", extras.install(again=True))
         return Status(name, True, f"numba {numba.__version__}")
     if name == "cupy":
         return _cupy_status()

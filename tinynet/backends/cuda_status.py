@@ -17,6 +17,8 @@ from functools import cache
 from importlib import metadata
 from typing import NamedTuple
 
+from tinynet import extras
+
 OLDEST = 12_000
 """The first CUDA version that CuPy is still built for; `number` says how versions are counted."""
 DRIVER_FIX = (
@@ -66,7 +68,7 @@ class Facts:
 
 def diagnose(facts: Facts) -> Problem | None:
     """The first thing to mend; None if CuPy can compute here."""
-    install = f"pip install 'tinynet[{_extra(facts.driver)}]'"
+    install = extras.install(_extra(facts.driver))
     installed = " ".join(facts.packages)
     if len(facts.packages) > 1:
         found = f"several builds of CuPy are installed, which overwrite each other's files: {installed}"
@@ -102,13 +104,13 @@ def _no_device(facts: Facts) -> Problem:
 
 
 def _failed_trial(facts: Facts) -> Problem:
-    complete = f"pip install 'tinynet[{_extra(facts.runtime)}]'"
+    complete = extras.install(_extra(facts.runtime))
     if "OutOfMemory" in facts.trial or "MemoryAllocation" in facts.trial:
         fix = "nvidia-smi shows which program holds it; for another device: export CUDA_VISIBLE_DEVICES=1"
         return Problem(f"the memory of the device {facts.device} is taken: {facts.trial}", fix)
     if "gpu-architecture" in facts.trial:  # CUDA 13 compiles for Turing (2018) and newer
         found = f"CUDA {number(facts.runtime)} does not compile for the device {facts.device}: {facts.trial}"
-        fix = f"pip uninstall -y {' '.join(facts.packages) or 'cupy'} && pip install 'tinynet[cuda12]'"
+        fix = f"pip uninstall -y {' '.join(facts.packages) or 'cupy'} && {extras.install('cuda12')}"
         return Problem(found, fix)
     if any(part in facts.trial for part in MISSING_PARTS):
         return Problem(f"CUDA's compiler, headers or libraries are missing: {facts.trial}", complete)

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from tinynet import __version__
 from tinynet.errors import TinynetError
+from tinynet.version import VERSION
 
 COMMANDS = (
     "train",
@@ -56,7 +56,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="tinynet")
+@click.version_option(VERSION, prog_name="tinynet")
 def main() -> None:
     """A small neural-network engine: train, look inside, use.
 

@@ -89,11 +89,11 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
 def _table(report: dict[str, Any], results: list[Result]) -> Table:
     from rich.table import Table
 
-    from tinynet import __version__
     from tinynet.benchmark.turns import SCALES, figure
+    from tinynet.version import VERSION
 
     table = Table(
-        title=f"tinynet {__version__}, {report['backend']} backend, {report['threads']} threads",
+        title=f"tinynet {VERSION}, {report['backend']} backend, {report['threads']} threads",
         caption=f"{report['machine']}\nMedian ± half the interquartile range.",
     )
     table.add_column("")

@@ -65,25 +65,26 @@ def command() -> None:
 
 def installed_rows() -> Iterator[Row]:
     """Python, tinynet and the libraries it stands on."""
-    from tinynet import __version__
+    from tinynet import extras
+    from tinynet.version import VERSION
 
     yield "Python", True, f"{platform.python_version()} on {platform.platform()}", ""
-    yield "tinynet", True, f"{__version__} in {Path(__file__).resolve().parent.parent}", ""
+    yield "tinynet", True, f"{extras.DISTRIBUTION} {VERSION} in {Path(__file__).resolve().parent.parent}", ""
     for package in PACKAGES:
         version = _version(package)
-        yield package, bool(version), version or "missing", "" if version else f"pip install {package}"
+        yield package, bool(version), version or "missing", "" if version else extras.install()
 
 
 def backend_rows() -> Iterator[Row]:
     """Each backend, put to work where it can be loaded."""
-    from tinynet import backends
+    from tinynet import backends, extras
 
     for name in backends.NAMES:
         found = backends.status(name)
         problem = _try(name) if found.works else ""
         if problem:
-            fix = "pip install --upgrade --force-reinstall tinynet"
-            yield name, False, f"{found.detail}, but a small computation failed: {problem}", fix
+            failed = f"{found.detail}, but a small computation failed: {problem}"
+            yield name, False, failed, extras.install(again=True)
         else:
             yield name, found.works, found.detail + ", computes rightly" * found.works, found.fix
 

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import threads
+from tinynet import extras, threads
 from tinynet.distributed import watchdog
 from tinynet.distributed.group import ALONE, Group, Shard
 from tinynet.errors import ConfigError, ProcessLostError
@@ -245,6 +245,6 @@ def _import_mpi() -> Any:
         raise ConfigError(
             "--distributed needs mpi4py and an MPI library",
             received=str(error).splitlines()[0],
-            fix="pip install -e '.[mpi]' (or pip install mpi4py mpich)",
+            fix=f"{extras.install('mpi')} (or pip install mpi4py mpich)",
         ) from error
     return MPI

@@ -11,12 +11,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tinynet import __version__, plots
+from tinynet import plots
 from tinynet.analysis.evaluation import class_figures
 from tinynet.errors import ShapeError
 from tinynet.io.atomic import write_atomic
 from tinynet.io.markdown import count, duration, figure, percent, table, write_json
 from tinynet.types import Array
+from tinynet.version import VERSION
 
 SOMETIMES = (
     ("processes", "processes"),
@@ -92,7 +93,7 @@ def versions() -> dict[str, str | None]:
     """The versions of Python, tinynet and the two libraries that compute; None for one not installed."""
     return {
         "python": platform.python_version(),
-        "tinynet": __version__,
+        "tinynet": VERSION,
         "numpy": _version("numpy"),
         "numba": _version("numba"),
     }

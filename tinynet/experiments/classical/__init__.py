@@ -1,6 +1,6 @@
 """What machine learning did before deep nets, on the same rows as ours: forests, PCA and k-means.
 
-scikit-learn fits them (`pip install -e '.[classical]'`); nets of finished runs stand in the same table.
+scikit-learn fits them (extra `classical`); nets of finished runs stand in the same table.
 """
 
 from tinynet.experiments.classical.models import Components, Scored, compare, principal_components
