@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class TinynetError(Exception):
     """A mistake the user can mend. The command line prints it without a traceback and exits non-zero."""
@@ -58,3 +61,9 @@ class ProcessLostError(TinynetError, RuntimeError):
 
 class RunError(TinynetError, RuntimeError):
     """A run folder cannot be used as asked."""
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str | None:
+    """The fix for an unknown name that is almost a known one."""
+    nearest = difflib.get_close_matches(str(name), known, 1)
+    return f"did you mean {nearest[0]!r}?" if nearest else None

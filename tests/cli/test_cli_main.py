@@ -58,7 +58,10 @@ def test_the_version(tinynet):
 
 
 def test_an_unknown_command(tinynet):
-    assert "No such command 'trian'" in tinynet("trian", code=2)
+    said = tinynet("trian", code=2)
+    assert "No such command 'trian'." in said
+    assert "fix: did you mean 'train'?" in said
+    assert "did you mean" not in tinynet("nosuch", code=2)
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,17 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "reference", "meant"), [("lennet", False, "lenet"), ("kagle-cnn", True, "kaggle-cnn")]
+)
+def test_a_name_that_is_almost_one(name, reference, meant):
+    with pytest.raises(ConfigError, match=f"fix: did you mean '{meant}'"):
+        recipe.load(name, reference=reference)
+    with pytest.raises(ConfigError) as caught:
+        recipe.load("qqq", reference=reference)
+    assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("training", "available", "counts"),
     [
         (Training(), 100, (100, 0)),

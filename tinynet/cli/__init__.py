@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tinynet.errors import TinynetError
+from tinynet.errors import TinynetError, did_you_mean
 from tinynet.version import VERSION
 
 COMMANDS = (
@@ -42,6 +42,16 @@ class Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(f"tinynet.cli.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            fix = did_you_mean(args[0], COMMANDS)
+            said = error.format_message() + (f"\n  fix: {fix}" if fix else "")
+            raise click.UsageError(said, ctx) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -7,13 +7,12 @@ Layers, losses, optimisers and schedules are dataclasses, so their fields are th
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from tinynet.errors import ConfigError
+from tinynet.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
 
@@ -33,7 +32,7 @@ def from_table(kinds: Mapping[str, type[T]], table: object, what: str) -> T:
     name = table["type"]
     if not isinstance(name, str) or name not in kinds:
         raise ConfigError(
-            f"unknown {what}", expected=", ".join(kinds), received=repr(name), fix=_nearest(name, kinds)
+            f"unknown {what}", expected=", ".join(kinds), received=repr(name), fix=did_you_mean(name, kinds)
         )
     arguments = {key: value for key, value in table.items() if key != "type"}
     return from_arguments(kinds[name], arguments, f"{what} {name}")
@@ -49,7 +48,7 @@ def from_arguments(kind: type[T], arguments: Mapping[str, Any], what: str) -> T:
                 f"unknown key {key!r} for {what}",
                 expected=", ".join(fields) or "no keys",
                 received=repr(key),
-                fix=_nearest(key, fields),
+                fix=did_you_mean(key, fields),
             )
         if not _fits(value, hints[key]):
             raise ConfigError(
@@ -119,9 +118,3 @@ def _plain(hint: Any) -> str:
         return "a table"
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
     return names.get(hint, "nothing")
-
-
-def _nearest(name: object, known: Iterable[str]) -> str | None:
-    """What to do about an unknown name that is almost a known one."""
-    nearest = difflib.get_close_matches(str(name), known, 1)
-    return f"did you mean {nearest[0]!r}?" if nearest else None

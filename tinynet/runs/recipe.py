@@ -32,7 +32,7 @@ from typing import Any, TypeAlias
 from tinynet.averaging import check_decay
 from tinynet.callbacks.monitors import EarlyStopping, ReduceOnPlateau
 from tinynet.data.augmentation import Augmentation
-from tinynet.errors import ConfigError
+from tinynet.errors import ConfigError, did_you_mean
 from tinynet.io import tables, toml
 from tinynet.layers import LAYERS
 from tinynet.losses import LOSSES
@@ -148,6 +148,7 @@ def load(name: str, *, reference: bool = False) -> Recipe:
             "no reference system has this architecture" if reference else "unknown architecture",
             expected=", ".join(known) + ("" if reference else ", or the path of a .toml file"),
             received=repr(name),
+            fix=did_you_mean(name, known),
         )
     try:
         return from_table(tomllib.loads(text))
