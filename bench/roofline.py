@@ -31,7 +31,6 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from rich.console import Console
 
@@ -40,6 +39,7 @@ from tinynet.benchmark.harness import machine
 from tinynet.benchmark.rows import BATCH
 from tinynet.io import tables
 from tinynet.kernels.cpu import brgemm
+from tinynet.kernels.cpu.numba_private import cgutils
 from tinynet.layers import Dropout, Layer
 from tinynet.losses import LOSSES
 from tinynet.runs import recipe

@@ -40,8 +40,9 @@ import numba
 import numpy as np
 from llvmlite import binding, ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
+
+from tinynet.kernels.cpu.numba_private import cgutils
 
 
 def _definition(tile, a, a0, b, b0, c, c0, start, counts, a_strides, sa, b_strides, sc, columns, floor):

@@ -25,10 +25,10 @@ from types import FunctionType
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tinynet.kernels.cpu.jit import compiled
+from tinynet.kernels.cpu.numba_private import cgutils
 
 LINE = 8
 """Words of a cache line: what different threads write lies on lines of their own."""

@@ -39,12 +39,12 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tinynet.kernels.cpu.brgemm import product_tile
 from tinynet.kernels.cpu.direct import copy_into
 from tinynet.kernels.cpu.jit import jit
+from tinynet.kernels.cpu.numba_private import cgutils
 
 KERNEL = 3
 """Rows and columns of a kernel."""

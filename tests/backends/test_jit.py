@@ -18,6 +18,7 @@ from numba.core import caching
 from numba.core.codegen import JITCPUCodegen
 
 from tinynet.backends.numba_ import NumbaBackend
+from tinynet.kernels.cpu import cache
 from tinynet.kernels.cpu import jit as module
 from tinynet.kernels.cpu.jit import jit
 
@@ -122,10 +123,10 @@ def test_code_for_another_processor_is_not_used(
 
 
 def test_a_file_serves_its_own_key_and_version_only(tmp_path: Path) -> None:
-    files = module._Files(str(tmp_path), "kernel", "this version")
+    files = cache._Files(str(tmp_path), "kernel", "this version")
     files.save("key", "code")
     assert files.load("key") == "code"
-    assert module._Files(str(tmp_path), "kernel", "another").load("key") is None
+    assert cache._Files(str(tmp_path), "kernel", "another").load("key") is None
     shutil.copy(files._path("key"), files._path("other key"))
     assert files.load("other key") is None
 
@@ -133,7 +134,7 @@ def test_a_file_serves_its_own_key_and_version_only(tmp_path: Path) -> None:
 def test_two_that_save_at_the_same_moment_both_keep_their_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, other = (module._Files(str(tmp_path), "kernel", "this version") for _ in range(2))
+    one, other = (cache._Files(str(tmp_path), "kernel", "this version") for _ in range(2))
     write = one._open_for_write
 
     def overtaken(path: str) -> object:
@@ -227,7 +228,7 @@ def test_a_kernel_announces_that_it_is_compiled_and_only_then(monkeypatch: pytes
     ops = NumbaBackend()
     kernel = jit(double)
     ops.announce_compiling(lambda: calls.append("compiling"))
-    monkeypatch.setattr(module._Files, "load", lambda self, key: None)
+    monkeypatch.setattr(cache._Files, "load", lambda self, key: None)
     kernel(4.0)
     kernel(5.0)
     ops.announce_compiling(None)

@@ -80,8 +80,10 @@ def status(name: str) -> Status:
     if name == "numba":
         try:
             import numba
+
+            from tinynet.kernels.cpu import numba_private  # noqa: F401 (refuses a Numba it cannot use)
         except ImportError as error:
-            return Status(name, False, f"numba cannot be imported: {error}", extras.install(again=True))
+            return Status(name, False, f"numba cannot be used: {error}", extras.install(again=True))
         return Status(name, True, f"numba {numba.__version__}")
     if name == "cupy":
         return _cupy_status()

@@ -178,6 +178,8 @@ def _kernel_cache() -> tuple[bool, str, str]:
         from tinynet.kernels.cpu import jit
     except ImportError as error:
         return False, f"numba's kernels cannot be loaded: {error}", "see the numba backend above"
+    if not jit.HAS_CACHE:
+        return True, "Numba's own: this release of Numba has no room for ours", ""
     good, found, fix = writable(jit.cache_folder(), KERNEL_CACHE_FIX)
     return good, f"{found}; {contents()}", fix
 

@@ -65,6 +65,8 @@ def _why_nothing(ops: Backend) -> str:
         return f"the {ops.name} backend has no compiled kernels on disk"
     from tinynet.kernels.cpu import jit
 
+    if not jit.HAS_CACHE:
+        return "Numba keeps its own files, and does not tell which are missing"
     return "NUMBA_DISABLE_JIT is set" if jit.is_disabled() else ""
 
 
