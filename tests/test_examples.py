@@ -1,11 +1,14 @@
 """Every notebook in examples/ runs from top to bottom, and the README's program runs as it stands there."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tinynet import extras
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
@@ -16,10 +19,20 @@ def test_there_are_notebooks() -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_shows_the_results_of_one_run(path: Path) -> None:
+    """A reader sees what comes out without running it: so every cell was run, in order, and none failed."""
+    cells = [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output["output_type"] for cell in cells for output in cell["outputs"]]
+    assert outputs
+    assert "error" not in outputs
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the Jupyter packages
 def test_notebook_runs(path: Path, tmp_path: Path) -> None:
-    nbclient = pytest.importorskip("nbclient", reason="needs tinynet[notebooks]")
-    nbformat = pytest.importorskip("nbformat", reason="needs tinynet[notebooks]")
+    nbclient = pytest.importorskip("nbclient", reason=extras.install("notebooks"))
+    nbformat = pytest.importorskip("nbformat", reason=extras.install("notebooks"))
     notebook = nbformat.read(path, as_version=4)
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
 
