@@ -22,6 +22,7 @@ import numpy as np
 from tinynet import backends
 from tinynet.backends.base import Backend
 from tinynet.errors import CheckpointError, TinynetError
+from tinynet.history import History
 from tinynet.io import tables
 from tinynet.io.atomic import write_atomic
 from tinynet.layers import Dense
@@ -146,7 +147,7 @@ def load_training(path: str | Path, trainer: Trainer, callbacks: Sequence[Callba
         view[...] = model.backend.asarray(_tensor(path, tensors, f"ema/{name}", view))
     optimizer.steps = header["optimizer"]["steps"]
     for name, value in header["training"].items():
-        setattr(state, name, value)
+        setattr(state, name, History(value) if name == "history" else value)
     for position, (callback, kept) in enumerate(zip(callbacks, header["callbacks"], strict=True)):
         prefix = f"callback/{position}/"
         arrays = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}

@@ -19,6 +19,7 @@ from tinynet.data.batches import Batches
 from tinynet.diagnosis import first_non_finite
 from tinynet.distributed.group import ALONE, Group
 from tinynet.errors import ConfigError, NonFiniteError, ShapeError
+from tinynet.history import History
 from tinynet.interrupt import Interrupt
 from tinynet.losses import Loss, SoftmaxCrossEntropy, check_label_range
 from tinynet.model import EVALUATION_BATCH, Sequential
@@ -51,7 +52,7 @@ class TrainingState:
     """Samples in the epoch under way."""
     seconds: float = 0.0
     """Time spent training in the epoch under way."""
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: History = field(default_factory=History)
     """The record of each epoch completed."""
     stopped: str | None = None
     """Why training ended before its last epoch, if it did."""
@@ -206,7 +207,7 @@ class Trainer:
                 began = time.perf_counter()
             yield self._finish_epoch()
 
-    def run(self, callbacks: Sequence[Callback] = ()) -> list[dict[str, Any]]:
+    def run(self, callbacks: Sequence[Callback] = ()) -> History:
         """Train to the end with `callbacks` listening; return the history, one record an epoch.
 
         Ctrl-C (SIGINT) or SIGTERM stops after the step under way, so callbacks can still save; a second one

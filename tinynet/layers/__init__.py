@@ -9,34 +9,9 @@ from tinynet.layers.norm import BatchNorm
 from tinynet.layers.pool import AvgPool2D, GlobalAveragePool, MaxPool2D
 from tinynet.layers.reshape import Flatten, Rescale, Reshape
 
-LAYERS: dict[str, type[Layer]] = {
-    kind.__name__: kind
-    for kind in (
-        Dense,
-        Conv2D,
-        MaxPool2D,
-        AvgPool2D,
-        GlobalAveragePool,
-        BatchNorm,
-        Dropout,
-        Flatten,
-        Reshape,
-        Rescale,
-        ReLU,
-        LeakyReLU,
-        ELU,
-        GELU,
-        Sigmoid,
-        Tanh,
-        Softmax,
-    )
-}
-"""Every layer by the name a TOML file or a checkpoint gives it."""
-
 __all__ = [
     "ELU",
     "GELU",
-    "LAYERS",
     "AvgPool2D",
     "BatchNorm",
     "Conv2D",
@@ -54,3 +29,6 @@ __all__ = [
     "Softmax",
     "Tanh",
 ]
+
+LAYERS: dict[str, type[Layer]] = {name: globals()[name] for name in __all__ if name != "Layer"}
+"""Every layer by the name that a TOML file or a checkpoint gives it; enter your own to have it loaded."""
