@@ -35,8 +35,6 @@ class Backend(ABC):
     name: str
     xp: Any
     """The array module: numpy, or cupy."""
-    is_rectified = False
-    """Bound to a ReLU whose input comes rectified: see `fuse_relu`."""
     recorded_phases: tuple[str, ...] = ()
     """What `record` is worth using for: see `backends.recording`. With "step" the numbers of a
     step that vary (a key's step, a rate) are 0-d float64 arrays on the device, read anew at each repeat."""
@@ -56,18 +54,23 @@ class Backend(ABC):
         """How `conv2d` turns `images` into output pixels `output` (OH, OW) with kernels W (KH, KW, C, F)."""
         return "im2col"
 
+    @property
+    def is_rectified(self) -> bool:
+        """Whether the input of this ReLU comes rectified already: see `fuse_relu`."""
+        return False
+
     def fuse_relu(self, before: Backend) -> None:
-        """`relu` sees nothing but what the operation of `before` returns, which may therefore rectify it.
+        """`relu` here gets nothing but what `before` returns, so `before` may apply the ReLU as it writes.
 
         Both are bound to their layers. By default nothing is fused.
         """
         return
 
     def fuse_max_pool(self, relu: Backend) -> None:
-        """`maxpool` sees nothing but what the ReLU of `relu` returns, and may do that one's backward as well.
+        """This pool's input is exactly the output of that ReLU, so its backward may apply the mask too.
 
-        Both are bound to their layers. In training only: elsewhere someone may look at what lies between. By
-        default nothing is fused.
+        Both are bound to their layers. It holds for training only: elsewhere someone may read the gradient
+        that lies between. By default nothing is fused.
         """
         return
 

@@ -14,16 +14,16 @@ Not yet run on a GPU. Its tests run this class on NumPy's arrays, with these ker
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tinynet.backends.base import Backend, Padding, Pair
-from tinynet.backends.numpy_ import NumpyBackend, output_size
-from tinynet.backends.workspace import Memory, Workspace
+from tinynet.backends.base import Padding, Pair
+from tinynet.backends.compiled import CompiledBackend
+from tinynet.backends.numpy_ import output_size
+from tinynet.backends.workspace import Memory
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import BackendError
 from tinynet.kernels.cuda.device import CudaDevice, Device
@@ -38,7 +38,7 @@ LEAST_ROWS = 32
 F64 = np.dtype(np.float64)
 
 
-class CupyBackend(NumpyBackend):
+class CupyBackend(CompiledBackend):
     """CUDA kernels from `kernels.cuda`, cuBLAS for matrix products."""
 
     name = "cupy"
@@ -50,22 +50,7 @@ class CupyBackend(NumpyBackend):
         """`tf32`: float32 products of factors rounded to 10 bits, on tensor cores."""
         self.device = device or CudaDevice(tf32=tf32, failure=BackendError)
         self.xp = self.device.xp
-        self.memory = Memory(allocate=self.device.empty)
-        self._floor = -math.inf
-        self._does_relu_backward = self._has_backward_done = False
-
-    def bound_to(self, workspace: Workspace, owner: str) -> CupyBackend:
-        bound = copy.copy(self)
-        bound.memory = Memory(workspace, owner, self.device.empty)
-        return bound
-
-    def fuse_relu(self, before: Backend) -> None:
-        assert isinstance(before, CupyBackend)
-        before._floor, self.is_rectified = 0.0, True
-
-    def fuse_max_pool(self, relu: Backend) -> None:
-        assert isinstance(relu, CupyBackend)
-        self._does_relu_backward, relu._has_backward_done = True, True
+        super().__init__(Memory(allocate=self.device.empty))
 
     def announce_compiling(self, announce: Callable[[], None] | None) -> None:
         """Nothing is announced: a file of kernels compiles in some tenths of a second."""
@@ -82,11 +67,6 @@ class CupyBackend(NumpyBackend):
     def to_host(self, array: Array) -> Array:
         here: Array = self.device.to_host(array)
         return here
-
-    def zeros_flat(self, size: int, dtype: str) -> Array:
-        buffer: Array = self.device.empty(size, np.dtype(dtype))
-        buffer[...] = 0
-        return buffer
 
     def random_bits(self, key: Key, count: int) -> Array:
         bits = self.memory.own("random bits", (count,), np.dtype(np.uint32))
@@ -110,9 +90,6 @@ class CupyBackend(NumpyBackend):
         y = self.memory.own("rescale", x.shape, np.dtype(dtype))
         self.device.launch("rescale", x.size, self._contiguous(x), y, scale, offset)
         return y
-
-    def rescale_backward(self, dy: Array, scale: float) -> Array:
-        return self._map("rescale dx", "rescale", dy, numbers=(scale, 0.0))
 
     # --- augmentation -----------------------------------------------------------------------------------
 
@@ -207,7 +184,7 @@ class CupyBackend(NumpyBackend):
         output = output_size(x.shape, window, stride, padding)
         y = self.memory.own("maxpool", (len(x), *output, x.shape[3]), x.dtype)
         winner = self.memory.own("maxpool winner", y.shape, np.dtype(np.int32))
-        positive = self._does_relu_backward and self.memory.is_training
+        positive = self.fusion.masks_gradient and self.memory.is_training
         geometry = _geometry(x.shape, output, window, stride, padding)
         self.device.launch("maxpool", y.size, x, y, winner, *geometry, positive)
         return y, (winner, x.shape)
@@ -261,7 +238,7 @@ class CupyBackend(NumpyBackend):
     def _normalized(self, role: str, x: Array, *arguments: Any) -> Array:
         y = self.memory.own(role, x.shape, x.dtype)
         *channels, epsilon = arguments
-        settings = (x.shape[1], epsilon, self._floor)
+        settings = (x.shape[1], epsilon, self.fusion.floor)
         self.device.launch(
             "normalize", x.size, self._contiguous(x), y, *map(self._contiguous, channels), *settings
         )
@@ -295,62 +272,13 @@ class CupyBackend(NumpyBackend):
         self.device.launch("dropout", _blocks(key, x.size), x, y, keep, x.size, *self._words(key), *settings)
         return y, keep
 
-    def dropout_backward(self, dy: Array, saved: Any, rate: float) -> Array:
-        return self._map("dropout dx", "dropout_backward", dy, saved, numbers=(1.0 / (1.0 - rate),))
-
-    # --- activations ------------------------------------------------------------------------------------
-
-    def relu(self, x: Array) -> Array:
-        return x if self.is_rectified else self._map("relu", "relu", x)
-
-    def relu_backward(self, dy: Array, y: Array) -> Array:
-        if self._has_backward_done and self.memory.is_training:
-            return dy
-        return self._map("relu dx", "relu_backward", dy, y)
-
-    def leaky_relu(self, x: Array, slope: float) -> Array:
-        return self._map("leaky_relu", "leaky_relu", x, numbers=(slope,))
-
-    def leaky_relu_backward(self, dy: Array, x: Array, slope: float) -> Array:
-        return self._map("leaky_relu dx", "leaky_relu_backward", dy, x, numbers=(slope,))
-
-    def elu(self, x: Array, alpha: float) -> Array:
-        return self._map("elu", "elu", x, numbers=(alpha,))
-
-    def elu_backward(self, dy: Array, y: Array, alpha: float) -> Array:
-        return self._map("elu dx", "elu_backward", dy, y, numbers=(alpha,))
-
-    def gelu(self, x: Array) -> Array:
-        return self._map("gelu", "gelu", x)
-
-    def gelu_backward(self, dy: Array, x: Array) -> Array:
-        return self._map("gelu dx", "gelu_backward", dy, x)
-
-    def sigmoid(self, x: Array) -> Array:
-        return self._map("sigmoid", "sigmoid", x)
-
-    def sigmoid_backward(self, dy: Array, y: Array) -> Array:
-        return self._map("sigmoid dx", "sigmoid_backward", dy, y)
-
-    def tanh(self, x: Array) -> Array:
-        return self._map("tanh", "tanh_forward", x)
-
-    def tanh_backward(self, dy: Array, y: Array) -> Array:
-        return self._map("tanh dx", "tanh_backward", dy, y)
+    # --- activations and losses: see also `CompiledBackend` -------------------------------------------------
 
     def softmax(self, x: Array) -> Array:
-        return self._map("softmax", "softmax", x, numbers=(x.shape[-1],), per_row=True)
+        return self._map_rows("softmax", x)
 
     def softmax_backward(self, dy: Array, y: Array) -> Array:
-        return self._map("softmax dx", "softmax_backward", dy, y, numbers=(y.shape[-1],), per_row=True)
-
-    # --- loss --------------------------------------------------------------------------------------------
-
-    def softmax_cross_entropy(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
-        return self._loss("softmax_cross_entropy", logits, labels, smoothing)
-
-    def cross_entropy(self, scores: Array, labels: Array, floor: float) -> tuple[Array, Array]:
-        return self._loss("cross_entropy", scores, labels, floor)
+        return self._map_rows("softmax_backward", dy, y)
 
     def _loss(self, kernel: str, outputs: Array, labels: Array, setting: float) -> tuple[Array, Array]:
         outputs, labels = self._contiguous(outputs), self._contiguous(labels, np.int64)
@@ -433,22 +361,20 @@ class CupyBackend(NumpyBackend):
 
     # --- buffers and sums --------------------------------------------------------------------------------
 
-    def _map(
-        self,
-        role: str,
-        kernel: str,
-        *inputs: Array,
-        numbers: tuple[Any, ...] = (),
-        per_row: bool = False,
-    ) -> Array:
-        """kernel(*inputs, output, *numbers) elementwise or row by row, the output like the first input."""
-        output = self.memory.own(role, inputs[0].shape, inputs[0].dtype)
-        threads = output.size // output.shape[-1] if per_row else output.size
-        self.device.launch(kernel, threads, *map(self._contiguous, inputs), output, *numbers)
+    def _map(self, kernel: str, *inputs: Array, scalars: tuple[float, ...] = (), role: str = "") -> Array:
+        output = self.memory.own(role or kernel, inputs[0].shape, inputs[0].dtype)
+        self.device.launch(kernel, output.size, *map(self._contiguous, inputs), output, *scalars)
+        return output
+
+    def _map_rows(self, kernel: str, *inputs: Array) -> Array:
+        """The same along the last axis, by one thread a row."""
+        output = self.memory.own(kernel, inputs[0].shape, inputs[0].dtype)
+        K = output.shape[-1]
+        self.device.launch(kernel, output.size // K, *map(self._contiguous, inputs), output, K)
         return output
 
     def _add_bias(self, y: Array, b: Array) -> None:
-        self.device.launch("add_bias", y.size, y, self._contiguous(b), len(b), self._floor)
+        self.device.launch("add_bias", y.size, y, self._contiguous(b), len(b), self.fusion.floor)
 
     def _sum_rows(self, x: Array, sums: Array) -> None:
         """sums (C,) = Σ over the rows of x (M, C)."""

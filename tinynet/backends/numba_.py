@@ -12,7 +12,6 @@ One layer may use each operation once a step: its buffers are named by operation
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from functools import cache
@@ -21,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from tinynet import threads
-from tinynet.backends.base import Backend, Padding, Pair
+from tinynet.backends.base import Padding, Pair
+from tinynet.backends.compiled import CompiledBackend
 from tinynet.backends.convolution import WORTH_A_THREAD, Direct, Im2col, packed
-from tinynet.backends.numpy_ import NumpyBackend, output_size
+from tinynet.backends.numpy_ import output_size
 from tinynet.backends.winograd import Winograd
-from tinynet.backends.workspace import Memory, Workspace, aligned_empty
+from tinynet.backends.workspace import Memory, aligned_empty
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.kernels.cpu import (
     activations,
@@ -43,6 +43,8 @@ from tinynet.rng import LOW_32, Key, drop_threshold
 from tinynet.types import Array, Shape
 
 ALGORITHMS: dict[str, type[Im2col]] = {"im2col": Im2col, "direct": Direct, "winograd": Winograd}
+KERNELS = vars(activations) | {"rescale": elementwise.rescale, "dropout_backward": philox.dropout_backward}
+"""Kernels by the names under which `CompiledBackend` asks for them."""
 MIN_ELEMENTS_PER_PART = 1 << 16
 """Elements worth a thread: handing a shard to one costs about as much as a pass over this many."""
 ALIGN = 4096
@@ -61,7 +63,7 @@ NUMBERS = "?bBhHiIlLqQfd"
 """Dtypes compiled code reads (not half or extended precision)."""
 
 
-class NumbaBackend(NumpyBackend):
+class NumbaBackend(CompiledBackend):
     """Compiled loops from `kernels.cpu`; NumPy's BLAS for convolutions through im2col alone."""
 
     name = "numba"
@@ -69,23 +71,8 @@ class NumbaBackend(NumpyBackend):
 
     def __init__(self, convolution: str = "auto") -> None:
         """`convolution`: one of `ALGORITHMS`, wherever it applies, or "auto": the fastest for each layer."""
+        super().__init__(Memory())
         self.convolution = convolution
-        self.memory = Memory()
-        self._floor = -math.inf
-        self._does_relu_backward = self._has_backward_done = False
-
-    def bound_to(self, workspace: Workspace, owner: str) -> NumbaBackend:
-        bound = copy.copy(self)
-        bound.memory = Memory(workspace, owner)
-        return bound
-
-    def fuse_relu(self, before: Backend) -> None:
-        assert isinstance(before, NumbaBackend)
-        before._floor, self.is_rectified = 0.0, True
-
-    def fuse_max_pool(self, relu: Backend) -> None:
-        assert isinstance(relu, NumbaBackend)
-        self._does_relu_backward, relu._has_backward_done = True, True
 
     def announce_compiling(self, announce: Callable[[], None] | None) -> None:
         jit.announce = announce
@@ -94,11 +81,6 @@ class NumbaBackend(NumpyBackend):
         return threads.RecordedKernels(run)
 
     # --- arrays ---------------------------------------------------------------------------------------
-
-    def zeros_flat(self, size: int, dtype: str) -> Array:
-        buffer = aligned_empty(size, np.dtype(dtype))
-        buffer[...] = 0
-        return buffer
 
     def random_bits(self, key: Key, count: int) -> Array:
         skipped = key.first % 4
@@ -114,10 +96,6 @@ class NumbaBackend(NumpyBackend):
         y = self.memory.own("rescale", x.shape, np.dtype(dtype))
         self._each(elementwise.rescale, x, y, scalars=(y.dtype.type(scale), y.dtype.type(offset)))
         return y
-
-    def rescale_backward(self, dy: Array, scale: float) -> Array:
-        number = dy.dtype.type
-        return self._map("rescale dx", elementwise.rescale, dy, scalars=(number(scale), number(0)))
 
     # --- augmentation -----------------------------------------------------------------------------------
 
@@ -173,9 +151,9 @@ class NumbaBackend(NumpyBackend):
             W, strides = packed(W, width, self.memory), (I * width, width)
         if SPLIT_DEPTH_FROM <= N * I * O < 2 * SPLIT_DEPTH_FROM and min(N, O) > 1 and 4 * max(N, O) <= I:
             sums = self.memory.scratch("halves", (2, N, O), x.dtype)
-            _product_in_halves(x, (I, 1), W, strides, b, y, I, tile, self._floor, sums)
+            _product_in_halves(x, (I, 1), W, strides, b, y, I, tile, self.fusion.floor, sums)
         else:
-            _product(x, (I, 1), W, strides, b, y, I, tile, self._floor, by_row=N > O)
+            _product(x, (I, 1), W, strides, b, y, I, tile, self.fusion.floor, by_row=N > O)
         return y
 
     def dense_backward(
@@ -204,7 +182,7 @@ class NumbaBackend(NumpyBackend):
         x, W, b = (_contiguous(array) for array in (x, W, b))
         convolution = self._convolution(x.shape, W.shape, stride, padding)
         y = self.memory.own("conv2d", (len(x), *convolution.output, W.shape[3]), x.dtype)
-        convolution.forward(x, W, b, self._floor, y)
+        convolution.forward(x, W, b, self.fusion.floor, y)
         return y, x
 
     def conv2d_backward(
@@ -247,7 +225,7 @@ class NumbaBackend(NumpyBackend):
         y = self.memory.own("maxpool", shape, x.dtype)
         number = np.dtype(np.uint8 if math.prod(window) < 256 else np.int32)
         winner = self.memory.own("maxpool winner", shape, number)
-        positive = self._does_relu_backward and self.memory.is_training
+        positive = self.fusion.masks_gradient and self.memory.is_training
         _over_images(pooling.maxpool, x, y, winner, window, stride, _corner(padding), positive)
         return y, (winner, x.shape)
 
@@ -306,7 +284,7 @@ class NumbaBackend(NumpyBackend):
 
     def _normalized(self, role: str, x: Array, mean: Array, scale: Array, beta: Array) -> Array:
         y = self.memory.own(role, x.shape, x.dtype)
-        floor = x.dtype.type(self._floor)
+        floor = x.dtype.type(self.fusion.floor)
         _over_rows(normalization.normalize, x, y, mean, scale.astype(x.dtype, copy=False), beta, floor)
         return y
 
@@ -337,72 +315,19 @@ class NumbaBackend(NumpyBackend):
         self._each(philox.dropout, x, y, keep, scalars=scalars)
         return y, keep
 
-    def dropout_backward(self, dy: Array, saved: Any, rate: float) -> Array:
-        scale = dy.dtype.type(1.0 / (1.0 - rate))
-        return self._map("dropout dx", philox.dropout_backward, dy, saved, scalars=(scale,))
-
-    # --- activations ------------------------------------------------------------------------------------
-
-    def relu(self, x: Array) -> Array:
-        return x if self.is_rectified else self._map("relu", activations.relu, x)
-
-    def relu_backward(self, dy: Array, y: Array) -> Array:
-        if self._has_backward_done and self.memory.is_training:
-            return dy
-        return self._map("relu dx", activations.relu_backward, dy, y)
-
-    def leaky_relu(self, x: Array, slope: float) -> Array:
-        return self._map("leaky_relu", activations.leaky_relu, x, scalars=(x.dtype.type(slope),))
-
-    def leaky_relu_backward(self, dy: Array, x: Array, slope: float) -> Array:
-        scalars = (dy.dtype.type(slope),)
-        return self._map("leaky_relu dx", activations.leaky_relu_backward, dy, x, scalars=scalars)
-
-    def elu(self, x: Array, alpha: float) -> Array:
-        return self._map("elu", activations.elu, x, scalars=(x.dtype.type(alpha),))
-
-    def elu_backward(self, dy: Array, y: Array, alpha: float) -> Array:
-        return self._map("elu dx", activations.elu_backward, dy, y, scalars=(dy.dtype.type(alpha),))
-
-    def gelu(self, x: Array) -> Array:
-        return self._map("gelu", activations.gelu, x)
-
-    def gelu_backward(self, dy: Array, x: Array) -> Array:
-        return self._map("gelu dx", activations.gelu_backward, dy, x)
-
-    def sigmoid(self, x: Array) -> Array:
-        return self._map("sigmoid", activations.sigmoid, x)
-
-    def sigmoid_backward(self, dy: Array, y: Array) -> Array:
-        return self._map("sigmoid dx", activations.sigmoid_backward, dy, y)
-
-    def tanh(self, x: Array) -> Array:
-        return self._map("tanh", activations.tanh_forward, x)
-
-    def tanh_backward(self, dy: Array, y: Array) -> Array:
-        return self._map("tanh dx", activations.tanh_backward, dy, y)
+    # --- activations and losses: see also `CompiledBackend` -------------------------------------------------
 
     def softmax(self, x: Array) -> Array:
         y = self.memory.own("softmax", x.shape, x.dtype)
         _over_rows(activations.softmax, _rows(x), _rows(y))
         return y
 
-    # --- loss --------------------------------------------------------------------------------------------
-
-    def softmax_cross_entropy(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
-        return self._loss(activations.softmax_cross_entropy, logits, labels, float(smoothing))
-
-    def cross_entropy(self, scores: Array, labels: Array, floor: float) -> tuple[Array, Array]:
-        return self._loss(activations.cross_entropy, scores, labels, scores.dtype.type(floor))
-
-    def _loss(
-        self, kernel: Callable[..., None], outputs: Array, labels: Array, setting: float
-    ) -> tuple[Array, Array]:
+    def _loss(self, kernel: str, outputs: Array, labels: Array, setting: float) -> tuple[Array, Array]:
         outputs = _contiguous(outputs)
         labels = _contiguous(labels, np.int64)
         gradient = self.memory.own("loss gradient", outputs.shape, outputs.dtype)
         losses = self.memory.own("losses", labels.shape, np.dtype(np.float64))
-        _over_rows(kernel, outputs, labels, gradient, losses, setting)
+        _over_rows(KERNELS[kernel], outputs, labels, gradient, losses, setting)
         mean = self.memory.own("loss", (), losses.dtype)
         threads.over(activations.mean, 1, losses, mean)
         return mean, gradient
@@ -492,12 +417,9 @@ class NumbaBackend(NumpyBackend):
         threads.over(kernel, chunks, x, *others, rows, *sums, least=MIN_ELEMENTS_PER_PART // CHUNK)
         return sums
 
-    def _map(
-        self, role: str, kernel: Callable[..., None], *inputs: Array, scalars: tuple[Any, ...] = ()
-    ) -> Array:
-        """kernel(start, stop, *inputs, output, *scalars) elementwise; the output is like the first input."""
-        output = self.memory.own(role, inputs[0].shape, inputs[0].dtype)
-        self._each(kernel, *inputs, output, scalars=scalars)
+    def _map(self, kernel: str, *inputs: Array, scalars: tuple[float, ...] = (), role: str = "") -> Array:
+        output = self.memory.own(role or kernel, inputs[0].shape, inputs[0].dtype)
+        self._each(KERNELS[kernel], *inputs, output, scalars=tuple(map(output.dtype.type, scalars)))
         return output
 
     def _each(
