@@ -27,13 +27,13 @@ from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.backends.workspace import Workspace
 from tinynet.benchmark.harness import machine
 from tinynet.data.augmentation import Augmentation, gaussian
+from tinynet.geometry import Window
 from tinynet.rng import Key
 
 RESULTS = Path(__file__).parent / "results" / "backends.md"
 BATCH = 128
 PAUSE = 0.03
 """Seconds between turns: OpenBLAS' threads spin on after a product and would take a core from the next."""
-NO_PADDING = ((0, 0), (0, 0))
 
 Operation = Callable[[Backend], Any]
 
@@ -63,17 +63,17 @@ def convolution(
     size: int, channels: int, filters: int, kernel: int = 3, stride: int = 1
 ) -> dict[str, Operation]:
     x, W, b = normal(BATCH, size, size, channels), normal(kernel, kernel, channels, filters), normal(filters)
-    out, steps = (size - kernel) // stride + 1, (stride, stride)
-    dy, dW, db = normal(BATCH, out, out, filters), np.empty_like(W), np.empty_like(b)
+    window = Window((kernel, kernel), (stride, stride))
+    dy, dW, db = normal(BATCH, *window.output(x.shape[1:]), filters), np.empty_like(W), np.empty_like(b)
     saved: dict[str, Any] = {}
 
     def forward(ops: Backend) -> None:
-        saved[ops.name] = ops.conv2d(x, W, b, steps, NO_PADDING)[1]
+        saved[ops.name] = ops.conv2d(x, W, b, window)[1]
 
     def backward(ops: Backend) -> Any:
         if ops.name not in saved:
             forward(ops)
-        return ops.conv2d_backward(dy, saved[ops.name], W, dW, db, steps, NO_PADDING, True)
+        return ops.conv2d_backward(dy, saved[ops.name], W, dW, db, window, True)
 
     name = f"conv2d {kernel}x{kernel}, {size}x{size}x{channels} to {filters}"
     if stride > 1:
@@ -95,10 +95,10 @@ def images() -> dict[str, Operation]:
     """What follows a convolution, on its output 26x26x32."""
     shape = (BATCH, 26, 26, 32)
     x, dy, half = normal(*shape), normal(*shape)[::-1].copy(), normal(BATCH, 13, 13, 32)
-    rows, drows, pair = x.reshape(-1, 32), dy.reshape(-1, 32), (2, 2)
+    rows, drows = x.reshape(-1, 32), dy.reshape(-1, 32)
     gamma, beta, mean, variance = normal(32), normal(32), normal(32), normal(32) ** 2
     keep = x > 0
-    pool = (pair, pair, NO_PADDING)
+    pool = Window((2, 2), (2, 2))
     positive = np.maximum(x, 0)
     saved: dict[str, Any] = {}
 
@@ -109,7 +109,7 @@ def images() -> dict[str, Operation]:
         return saved[key]
 
     def maxpool_backward(ops: Backend) -> Any:
-        return ops.maxpool_backward(half, once(ops, "maxpool", lambda: ops.maxpool(x, *pool)[1]), *pool)
+        return ops.maxpool_backward(half, once(ops, "maxpool", lambda: ops.maxpool(x, pool)[1]), pool)
 
     def batchnorm_backward(ops: Backend) -> Any:
         kept = once(ops, "batchnorm", lambda: ops.batchnorm(rows, gamma, beta, 1e-5)[3])
@@ -119,10 +119,10 @@ def images() -> dict[str, Operation]:
     pixels = (x * 50 + 128).astype(np.uint8)
     return augmentations() | {
         "rescale, uint8": lambda ops: ops.rescale(pixels, 1 / 255, 0.0, "float32"),
-        "maxpool 2x2": lambda ops: ops.maxpool(x, *pool),
+        "maxpool 2x2": lambda ops: ops.maxpool(x, pool),
         "maxpool 2x2, backward": maxpool_backward,
-        "avgpool 2x2": lambda ops: ops.avgpool(x, *pool),
-        "avgpool 2x2, backward": lambda ops: ops.avgpool_backward(half, shape, *pool),
+        "avgpool 2x2": lambda ops: ops.avgpool(x, pool),
+        "avgpool 2x2, backward": lambda ops: ops.avgpool_backward(half, shape, pool),
         "batchnorm": lambda ops: ops.batchnorm(rows, gamma, beta, 1e-5),
         "batchnorm, inference": lambda ops: ops.batchnorm_inference(rows, gamma, beta, mean, variance, 1e-5),
         "batchnorm, backward": batchnorm_backward,

@@ -2,40 +2,86 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from tinynet.backends.base import Padding, Pair
 from tinynet.errors import ConfigError, ShapeError
-from tinynet.layers.base import Layer
 from tinynet.types import Shape
 
+Pair: TypeAlias = tuple[int, int]
+Padding: TypeAlias = tuple[Pair, Pair]
+"""((top, bottom), (left, right)) rows and columns of zeros around an image."""
 Size: TypeAlias = int | tuple[int, int]
 PaddingSetting: TypeAlias = str | int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
 
 
-def as_pair(size: Size, layer: Layer, setting: str) -> Pair:
-    """An int stands for both axes; ConfigError unless both are at least 1."""
+@dataclass(frozen=True)
+class Window:
+    """A window of `size` (KH, KW) pixels that slides by `stride` over an image with `padding` around it.
+
+    Row i of the output sees rows i · stride[0] - top + u of the image, u = 0 … KH - 1; columns likewise.
+    """
+
+    size: Pair
+    stride: Pair = (1, 1)
+    padding: Padding = ((0, 0), (0, 0))
+
+    @classmethod
+    def resolve(
+        cls, image: Shape, size: Pair, stride: Pair, padding: PaddingSetting, *, label: str
+    ) -> Window:
+        """The window for images (H, W, …). `padding` is one of these.
+
+        "valid": none. "same": the output has ⌈H / stride⌉ rows; an odd remainder goes to the bottom and right
+        (the convention of TensorFlow). A number: that many on every side; a pair: (rows, columns); a pair of
+        pairs: ((top, bottom), (left, right)).
+
+        Raises ConfigError for any other padding, ShapeError where the window is larger than the padded image.
+        `label` is whose window it is.
+        """
+        window = cls(size, stride, _resolve_padding(padding, image, size, stride))
+        height, width = window.padded(image)
+        if height < size[0] or width < size[1]:
+            raise ShapeError(
+                f"{label}: the window is larger than its padded input",
+                expected=f"an input of at least {size[0]} x {size[1]} pixels",
+                received=f"{height} x {width}",
+                fix="a smaller window, padding, or fewer poolings before it",
+            )
+        return window
+
+    @property
+    def corner(self) -> Pair:
+        """(top, left): rows of padding above the image and columns left of it."""
+        return self.padding[0][0], self.padding[1][0]
+
+    def padded(self, image: Shape) -> Pair:
+        """Rows and columns of an image (H, W, …) with its padding."""
+        return image[0] + sum(self.padding[0]), image[1] + sum(self.padding[1])
+
+    def output(self, image: Shape) -> Pair:
+        """(OH, OW): how many windows there are on an image (H, W, …), one below and one beside another."""
+        height, width = self.padded(image)
+        return (height - self.size[0]) // self.stride[0] + 1, (width - self.size[1]) // self.stride[1] + 1
+
+
+def as_pair(size: Size, owner: object, setting: str) -> Pair:
+    """An int stands for both axes; ConfigError unless both are at least 1. `owner` has the `setting`."""
     pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
     if len(pair) != 2 or not all(isinstance(extent, int) and extent >= 1 for extent in pair):
         raise ConfigError(
-            f"{type(layer).__name__} cannot use this {setting}",
+            f"{type(owner).__name__} cannot use this {setting}",
             expected="a whole number of at least 1, or a pair of them (rows, columns)",
             received=repr(size),
         )
     return pair
 
 
-def resolve_padding(setting: PaddingSetting, size: Pair, window: Pair, stride: Pair) -> Padding:
-    """Rows and columns of zeros for an image of `size`.
-
-    "valid": none. "same": the output has ⌈size / stride⌉ pixels; an odd remainder goes to the bottom and
-    right (the convention of TensorFlow). A number: that many on every side; a pair: (rows, columns); a pair
-    of pairs: ((top, bottom), (left, right)).
-    """
+def _resolve_padding(setting: PaddingSetting, image: Shape, size: Pair, stride: Pair) -> Padding:
     if setting == "valid":
         return ((0, 0), (0, 0))
     if setting == "same":
-        return _same(size[0], window[0], stride[0]), _same(size[1], window[1], stride[1])
+        return _same(image[0], size[0], stride[0]), _same(image[1], size[1], stride[1])
     if isinstance(setting, int):
         setting = (setting, setting)
     if isinstance(setting, tuple | list) and len(setting) == 2:
@@ -47,19 +93,6 @@ def resolve_padding(setting: PaddingSetting, size: Pair, window: Pair, stride: P
         expected='"same", "valid", or 0 and up: a number, (rows, columns), ((top, bottom), (left, right))',
         received=repr(setting),
     )
-
-
-def output_shape(layer: Layer, input_shape: Shape, window: Pair, stride: Pair, padding: Padding) -> Pair:
-    """(OH, OW); ShapeError where the window is larger than the padded image."""
-    padded = tuple(size + sum(pad) for size, pad in zip(input_shape[:2], padding, strict=True))
-    if padded[0] < window[0] or padded[1] < window[1]:
-        raise ShapeError(
-            f"{layer.label}: the window is larger than its padded input",
-            expected=f"an input of at least {window[0]} x {window[1]} pixels",
-            received=f"{padded[0]} x {padded[1]}",
-            fix="a smaller window, padding, or fewer poolings before it",
-        )
-    return (padded[0] - window[0]) // stride[0] + 1, (padded[1] - window[1]) // stride[1] + 1
 
 
 def _same(size: int, window: int, stride: int) -> Pair:

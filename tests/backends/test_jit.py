@@ -208,11 +208,12 @@ def test_kernels_run_uncompiled_for_coverage() -> None:
 import numpy as np
 from tinynet.backends.numba_ import NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend
+from tinynet.geometry import Window
 from tinynet.rng import Key
 x = np.linspace(-3, 3, 32).reshape(1, 4, 4, 2)
 for run in (
     lambda ops: ops.gelu(x),
-    lambda ops: ops.maxpool(x, (2, 2), (1, 1), ((0, 1), (0, 1)))[0],
+    lambda ops: ops.maxpool(x, Window((2, 2), padding=((0, 1), (0, 1))))[0],
     lambda ops: ops.random_bits(Key(1, 2, 3, 4), 9),
 ):
     np.testing.assert_allclose(run(NumbaBackend()), run(NumpyBackend()), rtol=1e-12, atol=1e-12)

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinynet import threads
-from tinynet.backends.numba_ import ALGORITHMS, NumbaBackend
+from tinynet.backends.direct import Direct
+from tinynet.backends.numba_ import ALGORITHMS, MAX_CONVOLUTIONS, NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend
+from tinynet.geometry import Window
 from tinynet.kernels.cpu import brgemm
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
@@ -38,10 +40,10 @@ def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE[str(expected.dtype)] * size)
 
 
-def both_ways(ops: Any, x: Any, W: Any, stride: Any, padding: Any) -> list[np.ndarray]:
-    y, saved = ops.conv2d(x, W, numbers(W.shape[3:], str(W.dtype), 3), stride, padding)
+def both_ways(ops: Any, x: Any, W: Any, window: Window) -> list[np.ndarray]:
+    y, saved = ops.conv2d(x, W, numbers(W.shape[3:], str(W.dtype), 3), window)
     dW, db = np.empty_like(W), np.empty_like(W[0, 0, 0])
-    dx = ops.conv2d_backward(numbers(y.shape, str(x.dtype), 4), saved, W, dW, db, stride, padding, True)
+    dx = ops.conv2d_backward(numbers(y.shape, str(x.dtype), 4), saved, W, dW, db, window, True)
     return [y, dx, dW, db]
 
 
@@ -72,7 +74,8 @@ def test_dense_at_every_width(vector_bits: int, dtype: str, N: int, I: int, O: i
 )
 def test_convolution_at_every_width(vector_bits: int, dtype: str, C: int, stride: Any, padding: Any) -> None:
     x, W = numbers((3, 9, 11, C), dtype), numbers((3, 3, C, 37), dtype, 1)
-    results = [both_ways(ops, x, W, stride, padding) for ops in (NumbaBackend(), REFERENCE)]
+    window = Window((3, 3), stride, padding)
+    results = [both_ways(ops, x, W, window) for ops in (NumbaBackend(), REFERENCE)]
     for found, expected in zip(*results, strict=True):
         assert_close(found, expected)
 
@@ -80,20 +83,21 @@ def test_convolution_at_every_width(vector_bits: int, dtype: str, C: int, stride
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_both_algorithms_agree_with_the_reference(algorithm: str, data: st.DataObject) -> None:
+def test_all_algorithms_agree_with_the_reference(algorithm: str, data: st.DataObject) -> None:
     extent = st.integers(1, 4)
-    window, stride = data.draw(st.tuples(extent, extent)), data.draw(st.tuples(extent, extent))
+    size, stride = data.draw(st.tuples(extent, extent)), data.draw(st.tuples(extent, extent))
     pad = st.integers(0, 4)  # more than the window, too
     padding = data.draw(st.tuples(st.tuples(pad, pad), st.tuples(pad, pad)))
     sizes = [
         data.draw(st.integers(max(1, extent - sum(pads)), 9))
-        for extent, pads in zip(window, padding, strict=True)
+        for extent, pads in zip(size, padding, strict=True)
     ]
     C, F = data.draw(st.sampled_from((1, 4, 17))), data.draw(st.sampled_from((1, 5, 33)))
     dtype = data.draw(st.sampled_from(("float32", "float64")))
     x = numbers((data.draw(st.integers(1, 5)), *sizes, C), dtype)
-    W = numbers((*window, C, F), dtype, 1)
-    results = [both_ways(ops, x, W, stride, padding) for ops in (NumbaBackend(algorithm), REFERENCE)]
+    W = numbers((*size, C, F), dtype, 1)
+    window = Window(size, stride, padding)
+    results = [both_ways(ops, x, W, window) for ops in (NumbaBackend(algorithm), REFERENCE)]
     for found, expected in zip(*results, strict=True):
         assert_close(found, expected)
 
@@ -102,10 +106,10 @@ def test_both_algorithms_agree_with_the_reference(algorithm: str, data: st.DataO
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_bits_do_not_depend_on_the_number_of_threads(algorithm: str, stride: int) -> None:
     x, W = numbers((37, 12, 13, 16), "float32"), numbers((3, 3, 16, 40), "float32", 1)
-    results = []
+    window, results = Window((3, 3), (stride, stride), ((1, 1), (1, 1))), []
     for count in (1, 2, 3):
         with threads.limit(count):
-            results.append(both_ways(NumbaBackend(algorithm), x, W, (stride, stride), ((1, 1), (1, 1))))
+            results.append(both_ways(NumbaBackend(algorithm), x, W, window))
     for one, two, three in zip(*results, strict=True):
         np.testing.assert_array_equal(one, two)
         np.testing.assert_array_equal(one, three)
@@ -129,3 +133,21 @@ def test_nan_goes_through() -> None:
     y = NumbaBackend().dense(x, W, np.zeros(3, "float32"))
     assert np.isfinite(y[0]).all()
     assert np.isnan(y[1]).all()
+
+
+def test_a_convolution_is_made_once_for_each_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[int, ...]] = []
+
+    class Counted(Direct):
+        def __init__(self, x: tuple[int, ...], *rest: Any) -> None:
+            made.append(x)
+            super().__init__(x, *rest)
+
+    monkeypatch.setitem(ALGORITHMS, "direct", Counted)
+    ops, W, window = NumbaBackend("direct"), numbers((3, 3, 4, 5), "float32"), Window((3, 3))
+    for images in (2, 3, 2, 3):
+        both_ways(ops, numbers((images, 6, 6, 4), "float32"), W, window)
+    assert made == [(2, 6, 6, 4), (3, 6, 6, 4)]
+    for images in range(1, MAX_CONVOLUTIONS + 2):  # the oldest are forgotten, and made again when needed
+        both_ways(ops, numbers((images, 3, 3, 4), "float32"), W, window)
+    assert len(ops._convolutions) <= MAX_CONVOLUTIONS

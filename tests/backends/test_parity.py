@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from tinynet import backends, threads
 from tinynet.backends.base import Backend
 from tinynet.backends.numba_ import SPLIT_DEPTH_FROM, NumbaBackend
-from tinynet.backends.numpy_ import NumpyBackend, output_size
+from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.backends.workspace import Workspace
 from tinynet.data.augmentation import Augmentation, gaussian
+from tinynet.geometry import Window
 from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Rescale
 from tinynet.model import Sequential
 from tinynet.rng import Key
@@ -61,15 +62,13 @@ class Geometry(NamedTuple):
     W: int = 8
     C: int = 5
     F: int = 7
-    window: tuple[int, int] = (3, 2)
-    stride: tuple[int, int] = (2, 1)
-    padding: tuple[tuple[int, int], tuple[int, int]] = ((1, 2), (0, 1))
+    window: Window = Window((3, 2), (2, 1), ((1, 2), (0, 1)))
     dtype: str = "float32"
     seed: int = 0
 
 
 # Large enough that every operation is cut into several parts and chunks.
-LARGE = Geometry(N=37, H=21, W=23, C=19, F=33, window=(3, 3), stride=(1, 1), padding=((1, 1), (1, 1)))
+LARGE = Geometry(N=37, H=21, W=23, C=19, F=33, window=Window((3, 3), padding=((1, 1), (1, 1))))
 
 
 @st.composite
@@ -84,9 +83,7 @@ def geometries(draw: Any) -> Geometry:
         W=draw(st.integers(small[1], 11)),
         C=draw(st.sampled_from((1, 2, 3, 8, 17))),
         F=draw(st.sampled_from((1, 4, 5, 16))),
-        window=window,
-        stride=draw(pair),
-        padding=padding,
+        window=Window(window, draw(pair), padding),
         dtype=draw(st.sampled_from(("float32", "float64"))),
         seed=draw(st.integers(0, 10_000)),
     )
@@ -103,35 +100,34 @@ def dense(ops: Backend, draw: Draw) -> list[Any]:
 
 
 def conv2d(ops: Backend, draw: Draw) -> list[Any]:
-    g = draw.g
-    return _conv2d(ops, draw, g.window, g.stride, g.padding)
+    return _conv2d(ops, draw, draw.g.window)
 
 
 def conv2d_pointwise(ops: Backend, draw: Draw) -> list[Any]:
-    return _conv2d(ops, draw, (1, 1), (1, 1), ((0, 0), (0, 0)))
+    return _conv2d(ops, draw, Window((1, 1)))
 
 
-def _conv2d(ops: Backend, draw: Draw, window: Any, stride: Any, padding: Any) -> list[Any]:
-    x, W, b = draw.images(), draw(*window, draw.g.C, draw.g.F), draw(draw.g.F)
-    y, saved = ops.conv2d(x, W, b, stride, padding)
+def _conv2d(ops: Backend, draw: Draw, window: Window) -> list[Any]:
+    x, W, b = draw.images(), draw(*window.size, draw.g.C, draw.g.F), draw(draw.g.F)
+    y, saved = ops.conv2d(x, W, b, window)
     dy, dW, db = draw(*y.shape), np.empty_like(W), np.empty_like(b)
-    dx = ops.conv2d_backward(dy, saved, W, dW, db, stride, padding, True)
+    dx = ops.conv2d_backward(dy, saved, W, dW, db, window, True)
     without = np.empty_like(W)
-    assert ops.conv2d_backward(dy, saved, W, without, db, stride, padding, False) is None
+    assert ops.conv2d_backward(dy, saved, W, without, db, window, False) is None
     np.testing.assert_array_equal(ops.to_host(without), ops.to_host(dW))
     return [y, dx, dW, db]
 
 
 def maxpool(ops: Backend, draw: Draw) -> list[Any]:
     g = draw.g
-    y, saved = ops.maxpool(draw.distinct_images(), g.window, g.stride, g.padding)
-    return [y, ops.maxpool_backward(draw(*y.shape), saved, g.window, g.stride, g.padding)]
+    y, saved = ops.maxpool(draw.distinct_images(), g.window)
+    return [y, ops.maxpool_backward(draw(*y.shape), saved, g.window)]
 
 
 def avgpool(ops: Backend, draw: Draw) -> list[Any]:
     g, x = draw.g, draw.images()
-    y = ops.avgpool(x, g.window, g.stride, g.padding)
-    return [y, ops.avgpool_backward(draw(*y.shape), x.shape, g.window, g.stride, g.padding)]
+    y = ops.avgpool(x, g.window)
+    return [y, ops.avgpool_backward(draw(*y.shape), x.shape, g.window)]
 
 
 def batchnorm(ops: Backend, draw: Draw) -> list[Any]:
@@ -375,7 +371,7 @@ def test_dense_is_cut_by_columns_too() -> None:
 
 
 def test_convolution_windows_may_lie_wholly_in_the_padding() -> None:
-    geometry = Geometry(H=4, W=3, window=(2, 3), stride=(1, 2), padding=((5, 4), (7, 9)))
+    geometry = Geometry(H=4, W=3, window=Window((2, 3), (1, 2), ((5, 4), (7, 9))))
     assert_close(conv2d(NumbaBackend(), Draw(geometry)), conv2d(NumpyBackend(), Draw(geometry)), "float32")
 
 
@@ -422,28 +418,28 @@ def test_maxpool_takes_the_first_nan(place: int) -> None:
     x = np.array([4.0, 3.0, 2.0, 9.0], dtype=np.float32)
     x[place:] = np.nan
     x[3] = 9.0 if place < 3 else np.nan
-    pool = ((2, 2), (2, 2), ((0, 0), (0, 0)))
+    pool = Window((2, 2), (2, 2))
     dx = []
     for ops in (NumbaBackend(), NumpyBackend()):
-        y, saved = ops.maxpool(x.reshape(1, 2, 2, 1), *pool)
+        y, saved = ops.maxpool(x.reshape(1, 2, 2, 1), pool)
         assert np.isnan(y).all()
-        dx.append(ops.maxpool_backward(np.ones_like(y), saved, *pool))
+        dx.append(ops.maxpool_backward(np.ones_like(y), saved, pool))
     np.testing.assert_array_equal(*dx)
 
 
 def test_maxpool_ties_go_to_the_first() -> None:
     x = np.zeros((1, 4, 4, 3), dtype=np.float32)
-    pool = ((3, 3), (1, 1), ((1, 1), (1, 1)))
+    pool = Window((3, 3), padding=((1, 1), (1, 1)))
     dx = []
     for ops in (NumbaBackend(), NumpyBackend()):
         x[...] = np.random.default_rng(0).integers(0, 2, x.shape)
-        y, saved = ops.maxpool(x, *pool)
-        dx.append(ops.maxpool_backward(np.arange(y.size, dtype=np.float32).reshape(y.shape), saved, *pool))
+        y, saved = ops.maxpool(x, pool)
+        dx.append(ops.maxpool_backward(np.arange(y.size, dtype=np.float32).reshape(y.shape), saved, pool))
     np.testing.assert_array_equal(*dx)
 
 
 def test_maxpool_with_a_window_of_more_than_256() -> None:
-    geometry = Geometry(H=20, W=19, window=(17, 17), stride=(1, 2), padding=((0, 0), (2, 0)))
+    geometry = Geometry(H=20, W=19, window=Window((17, 17), (1, 2), ((0, 0), (2, 0))))
     assert_close(maxpool(NumbaBackend(), Draw(geometry)), maxpool(NumpyBackend(), Draw(geometry)), "float32")
 
 
@@ -616,8 +612,7 @@ def test_a_steady_step_allocates_no_array_memory(name: str) -> None:
     assert peak - before < batch + 32 * 1024
 
 
-def test_output_size_of_an_empty_batch() -> None:
+def test_output_of_an_empty_batch() -> None:
     W, b = np.ones((3, 3, 1, 2), np.float32), np.ones(2, np.float32)
-    x = np.ones((0, 5, 5, 1), np.float32)
-    y, _ = NumbaBackend().conv2d(x, W, b, (1, 1), ((0, 0), (0, 0)))
-    assert y.shape == (0, *output_size(x.shape, (3, 3), (1, 1), ((0, 0), (0, 0))), 2)
+    y, _ = NumbaBackend().conv2d(np.ones((0, 5, 5, 1), np.float32), W, b, Window((3, 3)))
+    assert y.shape == (0, 3, 3, 2)

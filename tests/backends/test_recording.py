@@ -23,7 +23,6 @@ from tinynet.layers import LAYERS
 from tinynet.layers.base import Layer
 from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.rng import Key
-from tinynet.threads import crew
 from tinynet.types import Array, Shape
 
 needs_compiler = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is recorded uncompiled")

@@ -13,9 +13,10 @@ from tinynet import threads
 from tinynet.backends import winograd as driver
 from tinynet.backends.numba_ import NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend
+from tinynet.geometry import Window
 from tinynet.kernels.cpu import brgemm, winograd
 
-SAME, VALID = ((1, 1), (1, 1)), ((0, 0), (0, 0))
+SAME, VALID = Window((3, 3), padding=((1, 1), (1, 1))), Window((3, 3))
 TOLERANCE = {"float32": 1e-4, "float64": 1e-12}
 
 
@@ -23,18 +24,18 @@ def normal(shape: tuple[int, ...], seed: int, dtype: str = "float64") -> np.ndar
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
-def both_ways(ops: Any, x: Any, W: Any, padding: Any) -> list[np.ndarray]:
+def both_ways(ops: Any, x: Any, W: Any, window: Window) -> list[np.ndarray]:
     """y, dx, dW and db of a convolution whose bias and output gradient are random."""
     dtype = str(x.dtype)
-    y, saved = ops.conv2d(x, W, normal(W.shape[3:], 2, dtype), (1, 1), padding)
+    y, saved = ops.conv2d(x, W, normal(W.shape[3:], 2, dtype), window)
     dW, db = np.empty_like(W), np.empty_like(W[0, 0, 0])
-    dx = ops.conv2d_backward(normal(y.shape, 3, dtype), saved, W, dW, db, (1, 1), padding, True)
+    dx = ops.conv2d_backward(normal(y.shape, 3, dtype), saved, W, dW, db, window, True)
     return [y, dx, dW, db]
 
 
-def assert_like_reference(x: np.ndarray, W: np.ndarray, padding: Any) -> None:
-    exact = both_ways(NumpyBackend(), x.astype("float64"), W.astype("float64"), padding)
-    for found, expected in zip(both_ways(NumbaBackend("winograd"), x, W, padding), exact, strict=True):
+def assert_like_reference(x: np.ndarray, W: np.ndarray, window: Window) -> None:
+    exact = both_ways(NumpyBackend(), x.astype("float64"), W.astype("float64"), window)
+    for found, expected in zip(both_ways(NumbaBackend("winograd"), x, W, window), exact, strict=True):
         limit = TOLERANCE[str(x.dtype)] * max(1.0, float(np.abs(expected).max()))
         np.testing.assert_allclose(found, expected, rtol=0, atol=limit)
 
@@ -76,15 +77,17 @@ def test_any_size_and_padding(data: st.DataObject) -> None:
     dtype = data.draw(st.sampled_from(("float32", "float64")))
     images = data.draw(st.integers(1, 9))
     assert_like_reference(
-        normal((images, height, width, C), 0, dtype), normal((3, 3, C, F), 1, dtype), padding
+        normal((images, height, width, C), 0, dtype),
+        normal((3, 3, C, F), 1, dtype),
+        Window((3, 3), padding=padding),
     )
 
 
 def test_a_batch_of_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of images that do not divide the batch: sums go on from block to block."""
-    monkeypatch.setattr(driver, "GRADIENT", 1 << 14)
-    monkeypatch.setattr(driver, "CACHED", 1 << 14)
-    monkeypatch.setattr(driver, "LEAST_TILES", 12)
+    monkeypatch.setattr(driver, "TRANSFORMED_PER_SUM", 1 << 14)
+    monkeypatch.setattr(driver, "TRANSFORMED_PER_THREAD", 1 << 14)
+    monkeypatch.setattr(driver, "MIN_TILES", 12)
     assert_like_reference(normal((11, 8, 7, 16), 0), normal((3, 3, 16, 32), 1), VALID)
 
 
@@ -104,8 +107,8 @@ def test_float32_errors_are_within_the_bound(C: int) -> None:
     """The bound that the kernel's text states, and the errors it quotes for normally distributed values."""
     x, W = normal((2, 8, 8, C), 0, "float32"), normal((3, 3, C, 32), 1, "float32")
     zeros = np.zeros(32, "float32")
-    y, _ = NumbaBackend("winograd").conv2d(x, W, zeros, (1, 1), SAME)
-    exact, _ = NumpyBackend().conv2d(x.astype("float64"), W.astype("float64"), zeros, (1, 1), SAME)
+    y, _ = NumbaBackend("winograd").conv2d(x, W, zeros, SAME)
+    exact, _ = NumpyBackend().conv2d(x.astype("float64"), W.astype("float64"), zeros, SAME)
     error, epsilon = np.abs(y - exact), np.finfo("float32").eps
 
     AT, BT, G = np.abs(winograd.AT), np.abs(winograd.BT), np.abs(winograd.G)
@@ -126,17 +129,19 @@ def test_nan_stays_where_it_is_seen() -> None:
     x, W = np.ones((2, 8, 8, 16), "float32"), np.ones((3, 3, 16, 16), "float32")
     x[1, 4, 4, 3] = np.nan
     zeros = np.zeros(16, "float32")
-    y, _ = NumbaBackend("winograd").conv2d(x, W, zeros, (1, 1), SAME)
-    reference, _ = NumpyBackend().conv2d(x, W, zeros, (1, 1), SAME)
+    y, _ = NumbaBackend("winograd").conv2d(x, W, zeros, SAME)
+    reference, _ = NumpyBackend().conv2d(x, W, zeros, SAME)
     assert np.isnan(y[np.isnan(reference)]).all()
     assert np.isfinite(y[0]).all()
 
 
 def test_what_it_does_not_apply_to_is_done_directly() -> None:
-    ops = NumbaBackend("winograd")
-    assert ops.algorithm_for(8, (3, 3, 16, 16), (8, 8), (1, 1)) == "winograd"
-    for W, stride in (((5, 5, 16, 16), (1, 1)), ((3, 3, 16, 16), (2, 1)), ((3, 3, 15, 16), (1, 1))):
-        assert ops.algorithm_for(8, W, (8, 8), stride) == "direct"
-        assert NumbaBackend().algorithm_for(8, W, (8, 8), stride) == "direct"
-    assert NumbaBackend().algorithm_for(32, (3, 3, 128, 128), (14, 14), (1, 1)) == "winograd"
-    assert NumbaBackend().algorithm_for(1, (3, 3, 128, 128), (7, 7), (1, 1)) == "direct"
+    ops, x = NumbaBackend("winograd"), (8, 8, 8, 16)
+    assert ops.algorithm_for(x, (3, 3, 16, 16), SAME) == "winograd"
+    fives = Window((5, 5), padding=((2, 2), (2, 2)))
+    apart = Window((3, 3), (2, 1), SAME.padding)
+    for W, window in (((5, 5, 16, 16), fives), ((3, 3, 16, 16), apart), ((3, 3, 15, 16), SAME)):
+        assert ops.algorithm_for(x, W, window) == "direct"
+        assert NumbaBackend().algorithm_for(x, W, window) == "direct"
+    assert NumbaBackend().algorithm_for((32, 14, 14, 128), (3, 3, 128, 128), SAME) == "winograd"
+    assert NumbaBackend().algorithm_for((1, 7, 7, 128), (3, 3, 128, 128), SAME) == "direct"

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_info
 from tinynet import threads
 from tinynet.backends.numba_ import NumbaBackend
 from tinynet.errors import ConfigError
+from tinynet.geometry import Window
 from tinynet.kernels.cpu import crew
 from tinynet.kernels.cpu.jit import jit
 from tinynet.threads.budget import quota
@@ -219,13 +220,13 @@ def test_an_error_in_a_call_reaches_the_caller(size: int) -> None:
 def test_callers_in_several_threads_do_not_disturb_each_other() -> None:
     x = np.random.default_rng(0).standard_normal((64, 20, 20, 8), dtype=np.float32)
     W, b = np.random.default_rng(1).standard_normal((3, 3, 8, 8), dtype=np.float32), np.ones(8, np.float32)
-    geometry = ((1, 1), ((0, 0), (0, 0)))
-    expected = NumbaBackend().conv2d(x, W, b, *geometry)[0]
+    window = Window((3, 3))
+    expected = NumbaBackend().conv2d(x, W, b, window)[0]
     results: list[bool] = []
 
     def run() -> None:
         ops = NumbaBackend()
-        results.extend(np.array_equal(ops.conv2d(x, W, b, *geometry)[0], expected) for _ in range(5))
+        results.extend(np.array_equal(ops.conv2d(x, W, b, window)[0], expected) for _ in range(5))
 
     with threads.limit(2):
         before = blas_threads()

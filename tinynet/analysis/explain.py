@@ -19,7 +19,6 @@ import numpy as np
 
 from tinynet import plots
 from tinynet.errors import ConfigError, ShapeError
-from tinynet.geometry import as_pair, resolve_padding
 from tinynet.io.atomic import write_atomic
 from tinynet.io.markdown import percent, table, write_json
 from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Rescale, Sigmoid, Softmax
@@ -213,12 +212,9 @@ def place(model: Sequential, position: int) -> tuple[float, float, float, float]
     starts, steps = np.zeros(2), np.ones(2)
     for layer in model.layers[: position + 1]:
         if isinstance(layer, Conv2D | Pool2D):
-            size = as_pair(layer.kernel if isinstance(layer, Conv2D) else layer.window, layer, "window")
-            stride = size if layer.stride is None else as_pair(layer.stride, layer, "stride")
-            height, width, _ = layer.input_shape
-            (top, _), (left, _) = resolve_padding(layer.padding, (height, width), size, stride)
-            starts += steps * ((np.array(size) - 1) / 2 - (top, left))
-            steps *= stride
+            window = layer.geometry
+            starts += steps * ((np.array(window.size) - 1) / 2 - window.corner)
+            steps *= window.stride
         elif layer.output_shape[:2] != layer.input_shape[:2]:
             height, width, _ = model.input_shape
             return -0.5, width - 0.5, height - 0.5, -0.5

@@ -14,19 +14,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from tinynet.backends.workspace import Workspace
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import DeviceError
+from tinynet.geometry import Window
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
-
-Pair: TypeAlias = tuple[int, int]
-Padding: TypeAlias = tuple[Pair, Pair]
-"""((top, bottom), (left, right)) rows and columns of zeros around an image."""
 
 
 class Backend(ABC):
@@ -50,8 +47,8 @@ class Backend(ABC):
         """
         return self
 
-    def algorithm_for(self, images: int, W: Shape, output: Pair, stride: Pair) -> str:
-        """How `conv2d` turns `images` into output pixels `output` (OH, OW) with kernels W (KH, KW, C, F)."""
+    def algorithm_for(self, x: Shape, W: Shape, window: Window) -> str:
+        """How `conv2d` computes for the shapes x (N, H, W, C) and W (KH, KW, C, F)."""
         return "im2col"
 
     @property
@@ -171,39 +168,32 @@ class Backend(ABC):
     # --- convolution and pooling ------------------------------------------------------------------------
 
     @abstractmethod
-    def conv2d(self, x: Array, W: Array, b: Array, stride: Pair, padding: Padding) -> tuple[Array, Any]:
-        """y (N, OH, OW, F) from x (N, H, W, C), W (KH, KW, C, F), b (F,); returns (y, saved)."""
+    def conv2d(self, x: Array, W: Array, b: Array, window: Window) -> tuple[Array, Any]:
+        """y (N, OH, OW, F) from x (N, H, W, C), W (KH, KW, C, F), b (F,); returns (y, saved).
+
+        `window` is of size (KH, KW).
+        """
 
     @abstractmethod
     def conv2d_backward(
-        self,
-        dy: Array,
-        saved: Any,
-        W: Array,
-        dW: Array,
-        db: Array,
-        stride: Pair,
-        padding: Padding,
-        need_dx: bool,
+        self, dy: Array, saved: Any, W: Array, dW: Array, db: Array, window: Window, need_dx: bool
     ) -> Array | None:
         """Write dW and db; return dx (N, H, W, C), or None when it is not needed."""
 
     @abstractmethod
-    def maxpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> tuple[Array, Any]:
+    def maxpool(self, x: Array, window: Window) -> tuple[Array, Any]:
         """y (N, OH, OW, C): the largest of each window, the first where several are equal; (y, saved)."""
 
     @abstractmethod
-    def maxpool_backward(self, dy: Array, saved: Any, window: Pair, stride: Pair, padding: Padding) -> Array:
+    def maxpool_backward(self, dy: Array, saved: Any, window: Window) -> Array:
         """dx (N, H, W, C): each dy goes to the pixel that was largest."""
 
     @abstractmethod
-    def avgpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> Array:
+    def avgpool(self, x: Array, window: Window) -> Array:
         """y (N, OH, OW, C): the mean of each window; padding does not count."""
 
     @abstractmethod
-    def avgpool_backward(
-        self, dy: Array, shape: Shape, window: Pair, stride: Pair, padding: Padding
-    ) -> Array:
+    def avgpool_backward(self, dy: Array, shape: Shape, window: Window) -> Array:
         """dx of `shape` (N, H, W, C): each dy is shared equally by its window's pixels."""
 
     # --- normalisation and regularisation ---------------------------------------------------------------

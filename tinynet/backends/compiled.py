@@ -6,7 +6,7 @@ import copy
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -37,14 +37,13 @@ class Fusion:
 class CompiledBackend(NumpyBackend):
     """Results go into buffers that are there already; a subclass has the kernels, called by their names."""
 
-    can_record = True
     memory: Memory
     fusion: Fusion
 
     def __init__(self, memory: Memory) -> None:
         self.memory, self.fusion = memory, Fusion()
 
-    def bound_to(self, workspace: Workspace, owner: str) -> CompiledBackend:
+    def bound_to(self, workspace: Workspace, owner: str) -> Self:
         bound = copy.copy(self)
         bound.memory, bound.fusion = replace(self.memory, workspace=workspace, owner=owner), Fusion()
         return bound

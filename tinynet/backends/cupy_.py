@@ -20,12 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.backends.base import Padding, Pair
 from tinynet.backends.compiled import CompiledBackend
-from tinynet.backends.numpy_ import output_size
 from tinynet.backends.workspace import Memory
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import BackendError
+from tinynet.geometry import Window
 from tinynet.kernels.cuda.device import CudaDevice, Device
 from tinynet.kernels.cuda.source import C_NAMES
 from tinynet.rng import LOW_32, Key, drop_threshold
@@ -141,32 +140,21 @@ class CupyBackend(CompiledBackend):
 
     # --- convolution and pooling ------------------------------------------------------------------------
 
-    def conv2d(self, x: Array, W: Array, b: Array, stride: Pair, padding: Padding) -> tuple[Array, Any]:
+    def conv2d(self, x: Array, W: Array, b: Array, window: Window) -> tuple[Array, Any]:
         x, W = self._contiguous(x), self._contiguous(W)
         KH, KW, C, F = W.shape
-        OH, OW = output_size(x.shape, (KH, KW), stride, padding)
+        OH, OW = window.output(x.shape[1:])
         cols = self.memory.own("conv2d cols", (len(x) * OH * OW, KH * KW * C), x.dtype)
-        self.device.launch(
-            "im2col", cols.size, x, cols, *_geometry(x.shape, (OH, OW), (KH, KW), stride, padding)
-        )
+        self.device.launch("im2col", cols.size, x, cols, *_geometry(x.shape, window))
         y = self.memory.own("conv2d", (len(x), OH, OW, F), x.dtype)
         self.device.product(cols, W.reshape(-1, F), y.reshape(-1, F))
         self._add_bias(y, b)
         return y, (cols, x.shape)
 
     def conv2d_backward(
-        self,
-        dy: Array,
-        saved: Any,
-        W: Array,
-        dW: Array,
-        db: Array,
-        stride: Pair,
-        padding: Padding,
-        need_dx: bool,
+        self, dy: Array, saved: Any, W: Array, dW: Array, db: Array, window: Window, need_dx: bool
     ) -> Array | None:
-        cols, shape = saved
-        KH, KW, _, F = W.shape
+        (cols, shape), F = saved, W.shape[3]
         rows = self._contiguous(dy).reshape(-1, F)
         self.device.product(cols, rows, dW.reshape(-1, F), transpose_a=True)
         self._sum_rows(rows, db)
@@ -175,40 +163,32 @@ class CupyBackend(CompiledBackend):
         dcols = self.memory.scratch("conv2d dcols", cols.shape, cols.dtype)
         self.device.product(rows, self._contiguous(W).reshape(-1, F), dcols, transpose_b=True)
         dx = self.memory.own("conv2d dx", shape, dy.dtype)
-        output = (dy.shape[1], dy.shape[2])
-        self.device.launch("col2im", dx.size, dcols, dx, *_geometry(shape, output, (KH, KW), stride, padding))
+        self.device.launch("col2im", dx.size, dcols, dx, *_geometry(shape, window))
         return dx
 
-    def maxpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> tuple[Array, Any]:
+    def maxpool(self, x: Array, window: Window) -> tuple[Array, Any]:
         x = self._contiguous(x)
-        output = output_size(x.shape, window, stride, padding)
-        y = self.memory.own("maxpool", (len(x), *output, x.shape[3]), x.dtype)
+        y = self.memory.own("maxpool", (len(x), *window.output(x.shape[1:]), x.shape[3]), x.dtype)
         winner = self.memory.own("maxpool winner", y.shape, np.dtype(np.int32))
         positive = self.fusion.masks_gradient and self.memory.is_training
-        geometry = _geometry(x.shape, output, window, stride, padding)
-        self.device.launch("maxpool", y.size, x, y, winner, *geometry, positive)
+        self.device.launch("maxpool", y.size, x, y, winner, *_geometry(x.shape, window), positive)
         return y, (winner, x.shape)
 
-    def maxpool_backward(self, dy: Array, saved: Any, window: Pair, stride: Pair, padding: Padding) -> Array:
+    def maxpool_backward(self, dy: Array, saved: Any, window: Window) -> Array:
         winner, shape = saved
         dx = self.memory.own("maxpool dx", shape, dy.dtype)
-        geometry = _geometry(shape, (dy.shape[1], dy.shape[2]), window, stride, padding)
-        self.device.launch("maxpool_backward", dx.size, self._contiguous(dy), winner, dx, *geometry)
+        dy = self._contiguous(dy)
+        self.device.launch("maxpool_backward", dx.size, dy, winner, dx, *_geometry(shape, window))
         return dx
 
-    def avgpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> Array:
-        output = output_size(x.shape, window, stride, padding)
-        y = self.memory.own("avgpool", (len(x), *output, x.shape[3]), x.dtype)
-        geometry = _geometry(x.shape, output, window, stride, padding)
-        self.device.launch("avgpool", y.size, self._contiguous(x), y, *geometry)
+    def avgpool(self, x: Array, window: Window) -> Array:
+        y = self.memory.own("avgpool", (len(x), *window.output(x.shape[1:]), x.shape[3]), x.dtype)
+        self.device.launch("avgpool", y.size, self._contiguous(x), y, *_geometry(x.shape, window))
         return y
 
-    def avgpool_backward(
-        self, dy: Array, shape: Shape, window: Pair, stride: Pair, padding: Padding
-    ) -> Array:
+    def avgpool_backward(self, dy: Array, shape: Shape, window: Window) -> Array:
         dx = self.memory.own("avgpool dx", shape, dy.dtype)
-        geometry = _geometry(shape, (dy.shape[1], dy.shape[2]), window, stride, padding)
-        self.device.launch("avgpool_backward", dx.size, self._contiguous(dy), dx, *geometry)
+        self.device.launch("avgpool_backward", dx.size, self._contiguous(dy), dx, *_geometry(shape, window))
         return dx
 
     # --- normalisation and regularisation ---------------------------------------------------------------
@@ -432,6 +412,6 @@ def _chunk_rows(rows: int) -> int:
     return max(LEAST_ROWS, 1 << math.isqrt(max(rows - 1, 0)).bit_length())
 
 
-def _geometry(x: Shape, output: Pair, window: Pair, stride: Pair, padding: Padding) -> tuple[int, ...]:
+def _geometry(x: Shape, window: Window) -> tuple[int, ...]:
     """How windows lie on images x (N, H, W, C): H, W, C, OH, OW, KH, KW, down, across, top, left."""
-    return (*x[1:], *output, *window, *stride, padding[0][0], padding[1][0])
+    return (*x[1:], *window.output(x[1:]), *window.size, *window.stride, *window.corner)

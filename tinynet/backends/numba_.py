@@ -15,18 +15,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from tinynet import threads
-from tinynet.backends.base import Padding, Pair
 from tinynet.backends.compiled import CompiledBackend
-from tinynet.backends.convolution import WORTH_A_THREAD, Direct, Im2col, packed
-from tinynet.backends.numpy_ import output_size
+from tinynet.backends.convolution import MIN_MULTIPLY_ADDS_PER_PART, Convolution, packed
+from tinynet.backends.direct import Direct
+from tinynet.backends.im2col import Im2col
 from tinynet.backends.winograd import Winograd
-from tinynet.backends.workspace import Memory, aligned_empty
+from tinynet.backends.workspace import Memory, Workspace, aligned_empty
 from tinynet.distributed.group import WHOLE, Shard
+from tinynet.geometry import Pair, Window
 from tinynet.kernels.cpu import (
     activations,
     augmentation,
@@ -42,9 +43,11 @@ from tinynet.kernels.cpu import (
 from tinynet.rng import LOW_32, Key, drop_threshold
 from tinynet.types import Array, Shape
 
-ALGORITHMS: dict[str, type[Im2col]] = {"im2col": Im2col, "direct": Direct, "winograd": Winograd}
+ALGORITHMS: dict[str, type[Convolution]] = {"im2col": Im2col, "direct": Direct, "winograd": Winograd}
 KERNELS = vars(activations) | {"rescale": elementwise.rescale, "dropout_backward": philox.dropout_backward}
 """Kernels by the names under which `CompiledBackend` asks for them."""
+MAX_CONVOLUTIONS = 64
+"""Shapes whose convolution a layer keeps: a batch size each."""
 MIN_ELEMENTS_PER_PART = 1 << 16
 """Elements worth a thread: handing a shard to one costs about as much as a pass over this many."""
 ALIGN = 4096
@@ -55,7 +58,7 @@ FETCH = 8
 """Multiply-adds that take as long as reading a value that is in no cache."""
 MAX_PACKED_ROWS = 8
 """Rows that are read in less time than packed weights, which lie in one piece, save."""
-SPLIT_DEPTH_FROM = 2 * WORTH_A_THREAD
+SPLIT_DEPTH_FROM = 2 * MIN_MULTIPLY_ADDS_PER_PART
 """Multiply-adds from which, up to twice as many, a deep product is work for two threads."""
 CHUNK = 1 << 14
 """Elements of one partial sum."""
@@ -73,6 +76,12 @@ class NumbaBackend(CompiledBackend):
         """`convolution`: one of `ALGORITHMS`, wherever it applies, or "auto": the fastest for each layer."""
         super().__init__(Memory())
         self.convolution = convolution
+        self._convolutions: dict[tuple[Shape, Shape, Window], Convolution] = {}
+
+    def bound_to(self, workspace: Workspace, owner: str) -> Self:
+        bound = super().bound_to(workspace, owner)
+        bound._convolutions = {}
+        return bound
 
     def announce_compiling(self, announce: Callable[[], None] | None) -> None:
         jit.announce = announce
@@ -178,26 +187,18 @@ class NumbaBackend(CompiledBackend):
 
     # --- convolution and pooling ------------------------------------------------------------------------
 
-    def conv2d(self, x: Array, W: Array, b: Array, stride: Pair, padding: Padding) -> tuple[Array, Any]:
+    def conv2d(self, x: Array, W: Array, b: Array, window: Window) -> tuple[Array, Any]:
         x, W, b = (_contiguous(array) for array in (x, W, b))
-        convolution = self._convolution(x.shape, W.shape, stride, padding)
+        convolution = self._convolution(x.shape, W.shape, window)
         y = self.memory.own("conv2d", (len(x), *convolution.output, W.shape[3]), x.dtype)
         convolution.forward(x, W, b, self.fusion.floor, y)
         return y, x
 
     def conv2d_backward(
-        self,
-        dy: Array,
-        saved: Any,
-        W: Array,
-        dW: Array,
-        db: Array,
-        stride: Pair,
-        padding: Padding,
-        need_dx: bool,
+        self, dy: Array, saved: Any, W: Array, dW: Array, db: Array, window: Window, need_dx: bool
     ) -> Array | None:
         x, dy, W = saved, _contiguous(dy), _contiguous(W)
-        convolution = self._convolution(x.shape, W.shape, stride, padding)
+        convolution = self._convolution(x.shape, W.shape, window)
         convolution.kernel_gradient(x, dy, dW)
         self._sum_rows(dy.reshape(-1, W.shape[3]), db)
         if not need_dx:
@@ -206,48 +207,50 @@ class NumbaBackend(CompiledBackend):
         convolution.input_gradient(dy, W, dx)
         return dx
 
-    def algorithm_for(self, images: int, W: Shape, output: Pair, stride: Pair) -> str:
+    def algorithm_for(self, x: Shape, W: Shape, window: Window) -> str:
         if self.convolution == "auto":
-            wins = Winograd.applies(W, stride) and Winograd.wins(W, images, output)
+            wins = Winograd.applies(W, window) and Winograd.is_faster(x, W, window)
             return "winograd" if wins else "direct"
-        if self.convolution == "winograd" and not Winograd.applies(W, stride):
+        if self.convolution == "winograd" and not Winograd.applies(W, window):
             return "direct"
         return self.convolution
 
-    def _convolution(self, x: Shape, W: Shape, stride: Pair, padding: Padding) -> Im2col:
-        output = output_size(x, (W[0], W[1]), stride, padding)
-        algorithm = ALGORITHMS[self.algorithm_for(x[0], W, output, stride)]
-        return algorithm(x, W, stride, padding, self.memory)
+    def _convolution(self, x: Shape, W: Shape, window: Window) -> Convolution:
+        """The algorithm for these shapes, made once for each."""
+        key = (x, W, window)
+        found = self._convolutions.get(key)
+        if found is None:
+            if len(self._convolutions) == MAX_CONVOLUTIONS:
+                self._convolutions.clear()
+            algorithm = ALGORITHMS[self.algorithm_for(x, W, window)]
+            found = self._convolutions[key] = algorithm(x, W, window, self.memory)
+        return found
 
-    def maxpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> tuple[Array, Any]:
+    def maxpool(self, x: Array, window: Window) -> tuple[Array, Any]:
         x = _contiguous(x)
-        shape = (len(x), *output_size(x.shape, window, stride, padding), x.shape[3])
-        y = self.memory.own("maxpool", shape, x.dtype)
-        number = np.dtype(np.uint8 if math.prod(window) < 256 else np.int32)
-        winner = self.memory.own("maxpool winner", shape, number)
+        y = self.memory.own("maxpool", (len(x), *window.output(x.shape[1:]), x.shape[3]), x.dtype)
+        number = np.dtype(np.uint8 if math.prod(window.size) < 256 else np.int32)
+        winner = self.memory.own("maxpool winner", y.shape, number)
         positive = self.fusion.masks_gradient and self.memory.is_training
-        _over_images(pooling.maxpool, x, y, winner, window, stride, _corner(padding), positive)
+        _over_images(pooling.maxpool, x, y, winner, window.size, window.stride, window.corner, positive)
         return y, (winner, x.shape)
 
-    def maxpool_backward(self, dy: Array, saved: Any, window: Pair, stride: Pair, padding: Padding) -> Array:
+    def maxpool_backward(self, dy: Array, saved: Any, window: Window) -> Array:
         winner, shape = saved
         dx = self.memory.own("maxpool dx", shape, dy.dtype)
         dy = _contiguous(dy)
-        _over_images(pooling.maxpool_backward, dy, winner, dx, window, stride, _corner(padding))
+        _over_images(pooling.maxpool_backward, dy, winner, dx, window.size, window.stride, window.corner)
         return dx
 
-    def avgpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> Array:
+    def avgpool(self, x: Array, window: Window) -> Array:
         x = _contiguous(x)
-        shape = (len(x), *output_size(x.shape, window, stride, padding), x.shape[3])
-        y = self.memory.own("avgpool", shape, x.dtype)
-        _over_images(pooling.avgpool, x, y, window, stride, _corner(padding))
+        y = self.memory.own("avgpool", (len(x), *window.output(x.shape[1:]), x.shape[3]), x.dtype)
+        _over_images(pooling.avgpool, x, y, window.size, window.stride, window.corner)
         return y
 
-    def avgpool_backward(
-        self, dy: Array, shape: Shape, window: Pair, stride: Pair, padding: Padding
-    ) -> Array:
+    def avgpool_backward(self, dy: Array, shape: Shape, window: Window) -> Array:
         dx = self.memory.own("avgpool dx", shape, dy.dtype)
-        _over_images(pooling.avgpool_backward, _contiguous(dy), dx, window, stride, _corner(padding))
+        _over_images(pooling.avgpool_backward, _contiguous(dy), dx, window.size, window.stride, window.corner)
         return dx
 
     # --- normalisation and regularisation ---------------------------------------------------------------
@@ -450,7 +453,7 @@ def _product(
     height, width = len(tile[0]), brgemm.width_of(tile)
     tiles = -(-c.shape[0] // height) * -(-c.shape[1] // width)
     work = max(height * width * depth, FETCH * width * depth)  # few rows: reading B takes longer
-    least = -(-WORTH_A_THREAD // work)
+    least = -(-MIN_MULTIPLY_ADDS_PER_PART // work)
     before = np.ndarray(c.shape, c.dtype, bias, 0, (0, bias.itemsize))  # every row of it is the bias
     chunk = DEPTH if c.shape[0] % height == 0 else max(depth, 1)
     floor = c.dtype.type(floor)
@@ -519,10 +522,6 @@ def _over_images(kernel: Callable[..., None], x: Array, *arguments: Any) -> None
 
 def _rows(x: Array) -> Array:
     return _contiguous(x).reshape(-1, x.shape[-1])
-
-
-def _corner(padding: Padding) -> Pair:
-    return padding[0][0], padding[1][0]
 
 
 def _words(key: Key) -> tuple[np.uint64, ...]:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.backends.base import Backend, Padding, Pair
+from tinynet.backends.base import Backend
 from tinynet.distributed.group import WHOLE, Shard
+from tinynet.geometry import Window
 from tinynet.rng import Key, drop_threshold, philox_bits
 from tinynet.types import Array, Shape
 
@@ -110,53 +111,43 @@ class NumpyBackend(Backend):
 
     # --- convolution and pooling ------------------------------------------------------------------------
 
-    def windows(self, x: Array, window: Pair, stride: Pair, padding: Padding, fill: float = 0.0) -> Array:
+    def windows(self, x: Array, window: Window, fill: float = 0.0) -> Array:
         """Every window of x (N, H, W, C), as a view (N, OH, OW, KH, KW, C) of the padded image."""
-        if any(padding[0] + padding[1]):
-            x = self.xp.pad(x, ((0, 0), *padding, (0, 0)), constant_values=fill)
-        every = self.xp.lib.stride_tricks.sliding_window_view(x, window, axis=(1, 2))
-        return every[:, :: stride[0], :: stride[1]].transpose(0, 1, 2, 4, 5, 3)
+        if any(window.padding[0] + window.padding[1]):
+            x = self.xp.pad(x, ((0, 0), *window.padding, (0, 0)), constant_values=fill)
+        every = self.xp.lib.stride_tricks.sliding_window_view(x, window.size, axis=(1, 2))
+        return every[:, :: window.stride[0], :: window.stride[1]].transpose(0, 1, 2, 4, 5, 3)
 
-    def fold(self, windows: Array, shape: Shape, stride: Pair, padding: Padding) -> Array:
+    def fold(self, windows: Array, shape: Shape, window: Window) -> Array:
         """`windows` transposed: add every window (N, OH, OW, KH, KW, C) back into `shape` (N, H, W, C)."""
         N, H, W, C = shape
         _, OH, OW, KH, KW, _ = windows.shape
-        (top, bottom), (left, right) = padding
-        padded = self.xp.zeros((N, top + H + bottom, left + W + right, C), dtype=windows.dtype)
+        (down, across), (top, left) = window.stride, window.corner
+        padded = self.xp.zeros((N, *window.padded((H, W)), C), dtype=windows.dtype)
         for i in range(KH):
             for j in range(KW):
-                rows = slice(i, i + stride[0] * OH, stride[0])
-                columns = slice(j, j + stride[1] * OW, stride[1])
+                rows, columns = slice(i, i + down * OH, down), slice(j, j + across * OW, across)
                 padded[:, rows, columns] += windows[:, :, :, i, j]
         return padded[:, top : top + H, left : left + W]
 
-    def im2col(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> Array:
+    def im2col(self, x: Array, window: Window) -> Array:
         """Each window of x (N, H, W, C) as one row: (N·OH·OW, KH·KW·C). A convolution is then a product."""
-        windows = self.windows(x, window, stride, padding)
+        windows = self.windows(x, window)
         return windows.reshape(math.prod(windows.shape[:3]), -1)
 
-    def col2im(self, cols: Array, shape: Shape, window: Pair, stride: Pair, padding: Padding) -> Array:
+    def col2im(self, cols: Array, shape: Shape, window: Window) -> Array:
         """`im2col` transposed: add the rows of cols (N·OH·OW, KH·KW·C) back into `shape` (N, H, W, C)."""
-        OH, OW = output_size(shape, window, stride, padding)
-        return self.fold(cols.reshape(shape[0], OH, OW, *window, shape[3]), shape, stride, padding)
+        N, H, W, C = shape
+        return self.fold(cols.reshape(N, *window.output((H, W)), *window.size, C), shape, window)
 
-    def conv2d(self, x: Array, W: Array, b: Array, stride: Pair, padding: Padding) -> tuple[Array, Any]:
+    def conv2d(self, x: Array, W: Array, b: Array, window: Window) -> tuple[Array, Any]:
         KH, KW, C, F = W.shape
-        OH, OW = output_size(x.shape, (KH, KW), stride, padding)
-        cols = self.im2col(x, (KH, KW), stride, padding)
+        cols = self.im2col(x, window)
         y = cols @ W.reshape(KH * KW * C, F) + b
-        return y.reshape(len(x), OH, OW, F), (cols, x.shape)
+        return y.reshape(len(x), *window.output(x.shape[1:]), F), (cols, x.shape)
 
     def conv2d_backward(
-        self,
-        dy: Array,
-        saved: Any,
-        W: Array,
-        dW: Array,
-        db: Array,
-        stride: Pair,
-        padding: Padding,
-        need_dx: bool,
+        self, dy: Array, saved: Any, W: Array, dW: Array, db: Array, window: Window, need_dx: bool
     ) -> Array | None:
         cols, shape = saved
         KH, KW, C, F = W.shape
@@ -165,36 +156,33 @@ class NumpyBackend(Backend):
         db[...] = rows.sum(axis=0)
         if not need_dx:
             return None
-        return self.col2im(rows @ W.reshape(KH * KW * C, F).T, shape, (KH, KW), stride, padding)
+        return self.col2im(rows @ W.reshape(KH * KW * C, F).T, shape, window)
 
-    def maxpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> tuple[Array, Any]:
-        windows = self.windows(x, window, stride, padding, fill=-math.inf)
+    def maxpool(self, x: Array, window: Window) -> tuple[Array, Any]:
+        windows = self.windows(x, window, fill=-math.inf)
         N, OH, OW, KH, KW, C = windows.shape
         candidates = windows.reshape(N, OH, OW, KH * KW, C)
         return candidates.max(axis=3), (candidates.argmax(axis=3), x.shape)
 
-    def maxpool_backward(self, dy: Array, saved: Any, window: Pair, stride: Pair, padding: Padding) -> Array:
+    def maxpool_backward(self, dy: Array, saved: Any, window: Window) -> Array:
         winner, shape = saved
-        places = self.xp.arange(math.prod(window)).reshape(*window, 1)
+        places = self.xp.arange(math.prod(window.size)).reshape(*window.size, 1)
         is_winner = winner[:, :, :, None, None, :] == places
-        return self.fold(is_winner * dy[:, :, :, None, None, :], shape, stride, padding)
+        return self.fold(is_winner * dy[:, :, :, None, None, :], shape, window)
 
-    def avgpool(self, x: Array, window: Pair, stride: Pair, padding: Padding) -> Array:
-        total = self.windows(x, window, stride, padding).sum(axis=(3, 4))
-        return total / self._window_sizes(x, x.shape, window, stride, padding)
+    def avgpool(self, x: Array, window: Window) -> Array:
+        return self.windows(x, window).sum(axis=(3, 4)) / self._window_sizes(x, x.shape, window)
 
-    def avgpool_backward(
-        self, dy: Array, shape: Shape, window: Pair, stride: Pair, padding: Padding
-    ) -> Array:
-        share = dy / self._window_sizes(dy, shape, window, stride, padding)
+    def avgpool_backward(self, dy: Array, shape: Shape, window: Window) -> Array:
+        share = dy / self._window_sizes(dy, shape, window)
         N, OH, OW, C = dy.shape
-        spread = self.xp.broadcast_to(share[:, :, :, None, None, :], (N, OH, OW, *window, C))
-        return self.fold(spread, shape, stride, padding)
+        spread = self.xp.broadcast_to(share[:, :, :, None, None, :], (N, OH, OW, *window.size, C))
+        return self.fold(spread, shape, window)
 
-    def _window_sizes(self, like: Array, shape: Shape, window: Pair, stride: Pair, padding: Padding) -> Array:
+    def _window_sizes(self, like: Array, shape: Shape, window: Window) -> Array:
         """How many real pixels each window holds: (1, OH, OW, 1)."""
         ones = self.xp.ones((1, shape[1], shape[2], 1), dtype=like.dtype)
-        return self.windows(ones, window, stride, padding).sum(axis=(3, 4))
+        return self.windows(ones, window).sum(axis=(3, 4))
 
     # --- normalisation and regularisation ---------------------------------------------------------------
 
@@ -370,12 +358,3 @@ def neighbour(xp: Any, place: Array, size: int, number: Any) -> tuple[Array, Arr
     of one; and how many 256ths beyond that pixel, (N, H, W, 1)."""
     at = xp.clip((place + 128) >> 8, -256, 256 * size)
     return (at >> 8) + 1, (at & 255)[..., None].astype(number)
-
-
-def output_size(shape: Shape, window: Pair, stride: Pair, padding: Padding) -> Pair:
-    """(OH, OW) of a window sliding over `shape` (N, H, W, C)."""
-    (H, W), (vertical, horizontal) = shape[1:3], padding
-    return (
-        (H + sum(vertical) - window[0]) // stride[0] + 1,
-        (W + sum(horizontal) - window[1]) // stride[1] + 1,
-    )

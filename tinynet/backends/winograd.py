@@ -8,55 +8,66 @@ from typing import Any
 import numpy as np
 
 from tinynet import threads
-from tinynet.backends.base import Padding, Pair
-from tinynet.backends.convolution import Direct, lines
+from tinynet.backends.convolution import Convolution, lines
+from tinynet.backends.direct import Direct
+from tinynet.backends.workspace import Memory
+from tinynet.geometry import Pair, Window
 from tinynet.kernels.cpu import brgemm, winograd
 from tinynet.types import Array, Shape
 
-CACHED = 1 << 18
+TRANSFORMED_PER_THREAD = 1 << 18
 """Transformed values that a thread works on at a time: half of a second-level cache of 2 MiB."""
-LEAST_TILES = 64
+MIN_TILES = 64
 """Tiles that a thread works on at a time, at least: for each such block it reads all transformed kernels."""
-LEAST_CHANNELS = 1 << 11
-"""Channels × filters that pay for the transformations."""
-GRADIENT = 1 << 21
+MIN_CHANNEL_PAIRS = 1 << 11
+"""Channels × filters below which the transformations cost more than they save."""
+TRANSFORMED_PER_SUM = 1 << 21
 """Transformed values out of which the kernel gradient is added up at a time."""
 PAD = 80
-"""Values between one place and the next: five cache lines."""
+"""Values between one place and the next: five cache lines, so that places do not share cache sets."""
 
 
-class Winograd(Direct):
-    """The same by fewer multiplications. What it applies to: see `applies`."""
+class Winograd(Convolution):
+    """3 × 3 kernels with stride 1, by fewer multiplications; `applies` says to what."""
 
     @staticmethod
-    def applies(W: Shape, stride: Pair) -> bool:
+    def applies(W: Shape, window: Window) -> bool:
         """Whether kernels are 3 × 3, the stride is 1, and channels and filters fill whole vectors."""
         return (
-            W[:2] == (winograd.KERNEL, winograd.KERNEL)
-            and stride == (1, 1)
+            window.size == (winograd.KERNEL, winograd.KERNEL)
+            and window.stride == (1, 1)
             and W[2] % winograd.CHANNELS == W[3] % winograd.CHANNELS == 0
         )
 
     @staticmethod
-    def wins(W: Shape, images: int, output: Pair) -> bool:
+    def is_faster(x: Shape, W: Shape, window: Window) -> bool:
         """Whether it is faster than `Direct`: enough tiles to pay for the transformed kernels (measured)."""
-        rows, columns = _grid(output)
-        return W[2] * W[3] >= LEAST_CHANNELS and images * rows * columns >= LEAST_TILES
+        rows, columns = _grid(window.output(x[1:]))
+        return W[2] * W[3] >= MIN_CHANNEL_PAIRS and x[0] * rows * columns >= MIN_TILES
+
+    def __init__(self, x: Shape, W: Shape, window: Window, memory: Memory) -> None:
+        super().__init__(x, W, window, memory)
+        (top, bottom), (left, right) = window.padding
+        far = winograd.KERNEL - 1  # from one end of the kernel to the other
+        padding = (far - top, far - bottom), (far - left, far - right)
+        self.backward_window = Window(window.size, padding=padding)  # slides over dy and gives dx
+        is_possible = min(padding[0] + padding[1]) >= 0
+        self.direct = None if is_possible else Direct(x, W, window, memory)
 
     def forward(self, x: Array, W: Array, b: Array, floor: float, y: Array) -> None:
-        self._by_tiles(x, W, self.padding, b, floor, y)
+        self._by_tiles(x, W, self.window, b, floor, y)
 
     def kernel_gradient(self, x: Array, dy: Array, dW: Array) -> None:
         C, F, dtype = self.channels, self.filters, x.dtype
         grid = _grid(self.output)
         per_image = grid[0] * grid[1]
-        block = max(1, min(self.images, GRADIENT // (winograd.PLACES * per_image * (C + F))))
+        block = max(1, min(self.images, TRANSFORMED_PER_SUM // (winograd.PLACES * per_image * (C + F))))
         V = self._places("V", (), block * per_image, C, dtype)
         D = self._places("D", (), block * per_image, F, dtype)
         dU = self._spread("dU", C * F, dtype)
         padded = self._scratch_images("x", grid, 2, C, dtype)
         padded_dy = self._scratch_images("dy", grid, 0, F, dtype)
-        corner = (self.padding[0][0], self.padding[1][0] * C)
+        corner = (self.window.corner[0], self.window.corner[1] * C)
         lanes = brgemm.lanes_for(x.itemsize)
         tile = brgemm.tile_for(winograd.CHANNELS, F, x.itemsize)
         for first in range(0, self.images, block):
@@ -68,21 +79,18 @@ class Winograd(Direct):
         threads.over(winograd.transform_kernel_gradient, C, dU, dW, lanes)
 
     def input_gradient(self, dy: Array, W: Array, dx: Array) -> None:
-        (top, bottom), (left, right) = self.padding
-        far = winograd.KERNEL - 1  # from one end of the kernel to the other
-        padding = (far - top, far - bottom), (far - left, far - right)
-        if min(padding[0] + padding[1]) < 0:
-            super().input_gradient(dy, W, dx)
+        if self.direct is not None:
+            self.direct.input_gradient(dy, W, dx)
             return
         turned = self.memory.scratch("winograd turned", (*W.shape[:2], W.shape[3], W.shape[2]), W.dtype)
         threads.over(winograd.turn, self.filters, W, turned)
-        self._by_tiles(dy, turned, padding, np.empty(0, dy.dtype), -math.inf, dx)
+        self._by_tiles(dy, turned, self.backward_window, np.empty(0, dy.dtype), -math.inf, dx)
 
-    def _by_tiles(self, x: Array, W: Array, padding: Padding, bias: Array, floor: float, y: Array) -> None:
+    def _by_tiles(self, x: Array, W: Array, window: Window, bias: Array, floor: float, y: Array) -> None:
         C, F, dtype = x.shape[3], y.shape[3], x.dtype
         grid = _grid(y.shape[1:3])
         per_image = grid[0] * grid[1]
-        fitting = max(LEAST_TILES, CACHED // (winograd.PLACES * (C + F)))
+        fitting = max(MIN_TILES, TRANSFORMED_PER_THREAD // (winograd.PLACES * (C + F)))
         block = max(1, min(-(-len(x) // threads.size()), fitting // per_image))
         tile = brgemm.tile_for(block * per_image, F, x.itemsize)
         lanes, width = brgemm.lanes_for(x.itemsize), brgemm.width_of(tile)
@@ -93,26 +101,13 @@ class Winograd(Direct):
         M = self._places("M", each, block * per_image, F, dtype)
         padded = self._scratch_images("x", grid, 2, C, dtype)
         out = self._scratch_images("out", grid, 0, F, dtype)[:, 0]
-        corner = (padding[0][0], padding[1][0] * C)
-        arguments = (
-            V,
-            M,
-            padded,
-            out,
-            lines(x),
-            corner,
-            U,
-            width,
-            bias,
-            dtype.type(floor),
-            lines(y),
-            tile,
-            lanes,
-        )
+        corner = (window.corner[0], window.corner[1] * C)
+        images = (V, M, padded, out, lines(x), corner)
+        arguments = (*images, U, width, bias, dtype.type(floor), lines(y), tile, lanes)
         threads.over(winograd.forward, len(x), *arguments, align=block, slots=len(V))
 
     def _spread(self, role: str, size: int, dtype: Any) -> Array:
-        """(36, `size` or more), with places at distances that do not share cache sets."""
+        """(36, `size` or more), one row a place."""
         return self.memory.scratch(f"winograd {role}", (winograd.PLACES, size + PAD), dtype)
 
     def _places(self, role: str, leading: Shape, tiles: int, depth: int, dtype: Any) -> Array:

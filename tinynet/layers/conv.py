@@ -3,8 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinynet.backends.base import Padding, Pair
-from tinynet.geometry import PaddingSetting, Size, as_pair, output_shape, resolve_padding
+from tinynet.geometry import PaddingSetting, Size, Window, as_pair
 from tinynet.layers.base import Layer
 from tinynet.layers.checks import check_count, check_setting
 from tinynet.rng import Key
@@ -39,30 +38,28 @@ class Conv2D(Layer):
     padding: PaddingSetting = "valid"
     init: str = "glorot_uniform"
     l2: float = 0.0
-    _stride: Pair = field(default=(1, 1), init=False, repr=False)
-    _padding: Padding = field(default=((0, 0), (0, 0)), init=False, repr=False)
+    geometry: Window = field(init=False, repr=False)
 
     def build(self, input_shape: Shape) -> Shape:
         check_count(self, "filters")
         check_setting(self.l2 >= 0, self, "l2", "0 or more")
         self.expect_input_rank(input_shape, "(H, W, C)", "images are height, width, channels; see Reshape")
-        kernel, self._stride = as_pair(self.kernel, self, "kernel"), as_pair(self.stride, self, "stride")
-        self._padding = resolve_padding(self.padding, (input_shape[0], input_shape[1]), kernel, self._stride)
+        kernel, stride = as_pair(self.kernel, self, "kernel"), as_pair(self.stride, self, "stride")
+        self.geometry = Window.resolve(input_shape, kernel, stride, self.padding, label=self.label)
         self.add_param("W", (*kernel, input_shape[2], self.filters), self.init, weight_decay=True, l2=self.l2)
         self.add_param("b", (self.filters,), "zeros")
-        return (*output_shape(self, input_shape, kernel, self._stride, self._padding), self.filters)
+        return (*self.geometry.output(input_shape), self.filters)
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:
-        return self.ops.conv2d(x, self.params.W, self.params.b, self._stride, self._padding)
+        return self.ops.conv2d(x, self.params.W, self.params.b, self.geometry)
 
     def backward(self, dy: Array, cache: Any) -> Array | None:
         p, g = self.params, self.grads
-        return self.ops.conv2d_backward(dy, cache, p.W, g.W, g.b, self._stride, self._padding, self.needs_dx)
+        return self.ops.conv2d_backward(dy, cache, p.W, g.W, g.b, self.geometry, self.needs_dx)
 
     def multiply_adds(self) -> int:
         OH, OW, F = self.output_shape
         return OH * OW * F * self.param_specs[0].size // F
 
     def algorithm(self, images: int) -> str:
-        OH, OW, _ = self.output_shape
-        return self.ops.algorithm_for(images, self.param_specs[0].shape, (OH, OW), self._stride)
+        return self.ops.algorithm_for((images, *self.input_shape), self.param_specs[0].shape, self.geometry)

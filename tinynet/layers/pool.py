@@ -3,9 +3,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinynet.backends.base import Padding, Pair
 from tinynet.errors import ConfigError
-from tinynet.geometry import PaddingSetting, Size, as_pair, output_shape, resolve_padding
+from tinynet.geometry import PaddingSetting, Size, Window, as_pair
 from tinynet.layers.base import Layer
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
@@ -22,27 +21,21 @@ class Pool2D(Layer):
     window: Size = 2
     stride: Size | None = None
     padding: PaddingSetting = "valid"
-    _window: Pair = field(default=(2, 2), init=False, repr=False)
-    _stride: Pair = field(default=(2, 2), init=False, repr=False)
-    _padding: Padding = field(default=((0, 0), (0, 0)), init=False, repr=False)
+    geometry: Window = field(init=False, repr=False)
 
     def build(self, input_shape: Shape) -> Shape:
         self.expect_input_rank(input_shape, "(H, W, C)", "pooling works on images; see Reshape")
-        self._window = as_pair(self.window, self, "window")
-        self._stride = self._window if self.stride is None else as_pair(self.stride, self, "stride")
-        size = (input_shape[0], input_shape[1])
-        self._padding = resolve_padding(self.padding, size, self._window, self._stride)
-        for pads, extent in zip(self._padding, self._window, strict=True):
+        size = as_pair(self.window, self, "window")
+        stride = size if self.stride is None else as_pair(self.stride, self, "stride")
+        self.geometry = Window.resolve(input_shape, size, stride, self.padding, label=self.label)
+        for pads, extent in zip(self.geometry.padding, size, strict=True):
             if max(pads) >= extent:
                 raise ConfigError(
                     f"{self.label}: a window could lie wholly in the padding",
                     expected="padding smaller than the window on every side",
                     received=f"window={self.window!r}, padding={self.padding!r}",
                 )
-        return (
-            *output_shape(self, input_shape, self._window, self._stride, self._padding),
-            input_shape[2],
-        )
+        return (*self.geometry.output(input_shape), input_shape[2])
 
 
 @dataclass(eq=False)
@@ -57,10 +50,10 @@ class MaxPool2D(Pool2D):
     """
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:
-        return self.ops.maxpool(x, self._window, self._stride, self._padding)
+        return self.ops.maxpool(x, self.geometry)
 
     def backward(self, dy: Array, cache: Any) -> Array | None:
-        return self.ops.maxpool_backward(dy, cache, self._window, self._stride, self._padding)
+        return self.ops.maxpool_backward(dy, cache, self.geometry)
 
 
 @dataclass(eq=False)
@@ -75,10 +68,10 @@ class AvgPool2D(Pool2D):
     """
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Shape]:
-        return self.ops.avgpool(x, self._window, self._stride, self._padding), x.shape
+        return self.ops.avgpool(x, self.geometry), x.shape
 
     def backward(self, dy: Array, cache: Shape) -> Array | None:
-        return self.ops.avgpool_backward(dy, cache, self._window, self._stride, self._padding)
+        return self.ops.avgpool_backward(dy, cache, self.geometry)
 
 
 @dataclass(eq=False)
