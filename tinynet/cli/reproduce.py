@@ -148,7 +148,7 @@ def _beside_the_classical(
             **settings,
         )
         folders.append(folder / name)
-        reproduce.train_once(folders[-1], asked, split, listen, thread_budget.size())
+        reproduce.train_with_submission(folders[-1], asked, split, listen, thread_budget.size())
     click.get_current_context().invoke(
         report,
         kaggle=None,

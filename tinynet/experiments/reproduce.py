@@ -22,6 +22,7 @@ from tinynet.io.atomic import write_atomic
 from tinynet.io.markdown import write_json
 from tinynet.runs import recipe, report
 from tinynet.runs.predictions import read_predictions
+from tinynet.runs.run import train_once
 from tinynet.runs.settings import Settings
 from tinynet.training import Callback
 
@@ -140,7 +141,7 @@ def run_entry(
             seed=seed,
             **settings,
         )
-        reports.append(train_once(place, asked, dataset, listen, threads))
+        reports.append(train_with_submission(place, asked, dataset, listen, threads))
     return Outcome(
         entry,
         [each["test"]["accuracy"] for each in reports],
@@ -150,16 +151,16 @@ def run_entry(
     )
 
 
-def train_once(
+def train_with_submission(
     place: Path,
     asked: Settings,
     dataset: Dataset,
     listen: Callable[[str], Callback],
     threads: int,
 ) -> dict[str, Any]:
-    """The report of the run in `place` as `runs.train_once` makes it, with the hash of its log.
+    """`train_once` in the folder `place`, and beside its report a submission for Kaggle.
 
-    Beside it a submission as Kaggle takes them.
+    Returns the run's report, with the hash of its log.
     """
     found = train_once(place, asked, dataset, listen=partial(listen, place.name), threads=threads)
     submission, log = place / "submission.csv", place / "log.jsonl"
