@@ -20,12 +20,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tinynet import threads
+from tinynet import machine, threads
 from tinynet.backends.base import Backend
 from tinynet.backends.numba_ import NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.backends.workspace import Workspace
-from tinynet.benchmark.harness import machine
 from tinynet.data.augmentation import Augmentation, gaussian
 from tinynet.geometry import Window
 from tinynet.rng import Key
@@ -200,7 +199,7 @@ def as_markdown(results: dict[int, list[Row]]) -> str:
     lines = [
         "# The numba backend beside the reference",
         "",
-        f"`python bench/backends.py --markdown` on {machine()}.",
+        f"`python bench/backends.py --markdown` on {machine.summary()}.",
         f"Batch {BATCH}, float32. Milliseconds: median ± half the interquartile range, the two in turn.",
     ]
     for count, rows in results.items():

@@ -29,7 +29,7 @@ sys.path.insert(0, str(HERE))
 import tables  # noqa: E402
 from pairs import Comparison, compare, disagreement  # noqa: E402
 
-from tinynet import data, threads  # noqa: E402
+from tinynet import data, machine, threads  # noqa: E402
 from tinynet.benchmark.harness import (  # noqa: E402
     OURS,
     Contender,
@@ -37,7 +37,6 @@ from tinynet.benchmark.harness import (  # noqa: E402
     Process,
     Settings,
     about,
-    machine,
     ready,
     write_data,
     write_net,
@@ -232,7 +231,7 @@ def main(
         versions = {c.file.stem.strip("_"): about(c, plan[0].net, settings) for c in (ours, *contenders)}
         report = {
             "date": date,
-            "machine": machine(),
+            "machine": machine.summary(),
             "threads": count,
             "samples": len(train),
             "most_lost": lost,

@@ -36,7 +36,7 @@ from gpu_report import Check, Measured, Race, Report, Roofs, in_markdown  # noqa
 from pairs import disagreement  # noqa: E402
 from roofline import make_trainer, seconds_of_steps, tasks  # noqa: E402
 
-from tinynet import backends, data, threads  # noqa: E402
+from tinynet import backends, data, machine, threads  # noqa: E402
 from tinynet.backends import cuda_status  # noqa: E402
 from tinynet.backends.base import Backend  # noqa: E402
 from tinynet.benchmark.harness import (  # noqa: E402
@@ -46,7 +46,6 @@ from tinynet.benchmark.harness import (  # noqa: E402
     Process,
     Settings,
     about,
-    machine,
     write_data,
     write_net,
 )
@@ -367,7 +366,7 @@ def main(
         versions = versions_of(contenders, nets[0], settings)
         here = {
             "device": backends.status(backend).detail,
-            "machine": machine(),
+            "machine": machine.summary(),
             "threads": settings.threads,
             "dataset": images.name,
             "samples": len(images.train),

@@ -28,8 +28,8 @@ sys.path.insert(0, str(HERE))
 from compare import LOSS_TOLERANCES, chosen_peers, first_losses, limit_cores, ours_in  # noqa: E402
 from pairs import Comparison, compare, disagreement  # noqa: E402
 
-from tinynet import data, threads  # noqa: E402
-from tinynet.benchmark.harness import Contender, Process, Settings, about, machine, write_data, write_net  # noqa: E402
+from tinynet import data, machine, threads  # noqa: E402
+from tinynet.benchmark.harness import Contender, Process, Settings, about, write_data, write_net  # noqa: E402
 from tinynet.benchmark.turns import CpuTimes, Turn, figure  # noqa: E402
 from tinynet.experiments.race import mean  # noqa: E402
 from tinynet.io import tables  # noqa: E402
@@ -189,7 +189,7 @@ def main(
         check_agreement(contenders, "seed-0", training.batch_size, settings)
         report = {
             "date": date,
-            "machine": machine(),
+            "machine": machine.summary(),
             "threads": count,
             "recipe": plan.as_table(),
             "epochs": training.epochs_on(len(images.train)),

@@ -34,8 +34,7 @@ from numba import types
 from numba.extending import intrinsic
 from rich.console import Console
 
-from tinynet import Sequential, Trainer, backends, threads
-from tinynet.benchmark.harness import machine
+from tinynet import Sequential, Trainer, backends, machine, threads
 from tinynet.benchmark.rows import BATCH
 from tinynet.io import tables
 from tinynet.kernels.cpu import brgemm
@@ -565,7 +564,7 @@ def main(nets: str, count: int, seconds: float, number: int | None, out: Path, d
     with threads.limit(number):
         steps = [measure_step(net, BATCH[net], count) for net in nets.split(",")]
         inferences = [measure_inference(net, n, count) for net in nets.split(",") for n in (1, 256)]
-    report = {"date": date, "machine": machine(), "threads": number, "measured_steps": count}
+    report = {"date": date, "machine": machine.summary(), "threads": number, "measured_steps": count}
     write(out, report, roofs, steps, inferences)
     console = Console(highlight=False)
     for step in steps:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import platform
 import re
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,8 @@ import pytest
 from PIL import Image
 from sklearn import metrics as sk
 
-import tinynet
 from tinynet.errors import DataError, ShapeError
-from tinynet.runs.report import machine_facts, versions, write_report
+from tinynet.runs.report import write_report
 
 CLASSES = ["zero", "one", "two|three", "never"]
 HISTORY: list[dict[str, Any]] = [
@@ -217,14 +215,3 @@ def test_a_full_disk_keeps_the_old_report(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         _write(tmp_path / "nowhere")
-
-
-def test_machine_and_versions() -> None:
-    machine = machine_facts()
-    assert machine["cpu"]
-    assert 1 <= machine["cores"] <= (os.cpu_count() or 1)
-    assert machine["memory_gib"] is None or machine["memory_gib"] > 0
-    assert platform.system() in machine["os"]
-    assert versions()["python"] == platform.python_version()
-    assert versions()["numpy"] == np.__version__
-    assert versions()["tinynet"] == tinynet.__version__

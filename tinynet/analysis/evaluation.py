@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import metrics, plots
-from tinynet.io.atomic import write_atomic
-from tinynet.io.markdown import count, percent, table, write_json
+from tinynet.io.markdown import count, percent, table, write_json, write_page
 from tinynet.types import Array
 
 FIRST = 5
@@ -119,7 +118,7 @@ def write_evaluation(
         pictures["Mistakes"] = "mistakes.png"
         draw_mistakes(images, labels, probabilities, classes, folder / "mistakes.png")
     written: dict[str, Any] = write_json(folder / "evaluation.json", found)
-    write_atomic(folder / "evaluation.md", _markdown(found, pictures).encode())
+    write_page(folder / "evaluation.md", _blocks(found, pictures))
     return written
 
 
@@ -156,10 +155,10 @@ def _figure(value: float) -> str:
     return "not defined" if np.isnan(value) else f"{value:.4f}"
 
 
-def _markdown(found: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
+def _blocks(found: Mapping[str, Any], pictures: Mapping[str, str]) -> list[str]:
     low, high = found["interval"]
     calibration = found["calibration"]
-    blocks = [
+    return [
         f"# {percent(found['accuracy'])} of {count(found['samples'])} images right",
         f"{found['model']} on {found['data']}: {count(found['errors'])} errors. The 95 % interval of the"
         f" accuracy (Wilson) is {percent(low)} to {percent(high)}. The expected calibration error is"
@@ -176,4 +175,3 @@ def _markdown(found: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         ),
         *(f"![{name}]({file})" for name, file in pictures.items()),
     ]
-    return "\n\n".join(blocks) + "\n"

@@ -19,8 +19,7 @@ import numpy as np
 
 from tinynet import plots
 from tinynet.errors import ConfigError, ShapeError
-from tinynet.io.atomic import write_atomic
-from tinynet.io.markdown import percent, table, write_json
+from tinynet.io.markdown import percent, table, write_json, write_page
 from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Rescale, Sigmoid, Softmax
 from tinynet.layers.activation import Activation
 from tinynet.layers.pool import Pool2D
@@ -367,7 +366,7 @@ def write_explanation(
         ),
         *(f"![{file.removesuffix('.png')}]({file})" for file in draw),
     ]
-    write_atomic(folder / "explanation.md", ("\n\n".join(page) + "\n").encode())
+    write_page(folder / "explanation.md", page)
     return written
 
 

@@ -14,8 +14,7 @@ from tinynet import plots
 from tinynet.data import overlap
 from tinynet.data.datasets import Dataset, Split
 from tinynet.errors import DataError
-from tinynet.io.atomic import write_atomic
-from tinynet.io.markdown import count, percent, table, write_json
+from tinynet.io.markdown import count, percent, table, write_json, write_page
 from tinynet.rng import Key, Stream, permutation
 from tinynet.types import Array
 
@@ -164,7 +163,7 @@ def write_exploration(folder: Path, exploration: Exploration, *, seed: int = 0) 
     for name, picture in draw.items():
         picture(folder / name)
     written: dict[str, Any] = write_json(folder / "exploration.json", exploration.figures)
-    write_atomic(folder / "exploration.md", _markdown(exploration.figures, list(draw)).encode())
+    write_page(folder / "exploration.md", _blocks(exploration.figures, list(draw)))
     return written
 
 
@@ -266,9 +265,9 @@ def _distinct(rows: Array) -> set[bytes]:
     return {row.tobytes() for row in rows}
 
 
-def _markdown(found: Mapping[str, Any], pictures: list[str]) -> str:
+def _blocks(found: Mapping[str, Any], pictures: list[str]) -> list[str]:
     splits = list(found["splits"])
-    blocks = [
+    return [
         f"# A first look at {found['name']}",
         f"{found['source']} (sha256 {found['sha256']}).",
         *conclusions(found),
@@ -279,4 +278,3 @@ def _markdown(found: Mapping[str, Any], pictures: list[str]) -> str:
         "## Pictures, of the training images",
         *(f"![{name.removesuffix('.png')}]({name})" for name in pictures),
     ]
-    return "\n\n".join(blocks) + "\n"

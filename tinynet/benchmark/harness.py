@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -239,14 +237,3 @@ def about(contender: Contender, net: str, settings: Settings) -> list[str]:
     """The versions in a contender's environment."""
     with Process(contender, net, 1, settings) as process:
         return [" ".join(item) for item in process.ask("about").items()]
-
-
-def machine() -> str:
-    """The processor, the cores and the versions, in a line."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    libraries = (f"{name} {metadata.version(name.lower())}" for name in ("NumPy", "Numba"))
-    return f"{model}, {threads.budget()} cores; Python {platform.python_version()}, {', '.join(libraries)}"

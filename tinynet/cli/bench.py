@@ -46,7 +46,7 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from tinynet import backends
+    from tinynet import backends, machine
     from tinynet import threads as thread_budget
     from tinynet.benchmark import harness
     from tinynet.benchmark.rows import chosen
@@ -64,7 +64,7 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
             harness.write_net(settings.folder, net, recipe.load(net, reference=True))
         report = {
             "date": str(datetime.date.today()),
-            "machine": harness.machine(),
+            "machine": machine.summary(),
             "versions": harness.about(contender, plan[0].net, settings),
             "backend": contender.mode,
             "threads": count,

@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import TypeAlias
 
@@ -65,13 +64,13 @@ def command() -> None:
 
 def installed_rows() -> Iterator[Row]:
     """Python, tinynet and the libraries it stands on."""
-    from tinynet import extras
+    from tinynet import extras, machine
     from tinynet.version import VERSION
 
     yield "Python", True, f"{platform.python_version()} on {platform.platform()}", ""
     yield "tinynet", True, f"{extras.DISTRIBUTION} {VERSION} in {Path(__file__).resolve().parent.parent}", ""
     for package in PACKAGES:
-        version = _version(package)
+        version = machine.version_of(package)
         yield package, bool(version), version or "missing", "" if version else extras.install()
 
 
@@ -94,11 +93,9 @@ def thread_rows() -> Iterator[Row]:
     import numpy  # noqa: F401 (loads the BLAS that threadpoolctl then sees)
     from threadpoolctl import threadpool_info
 
-    from tinynet import threads
+    from tinynet import machine, threads
 
-    has_affinity = hasattr(os, "sched_getaffinity")
-    allowed = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
-    yield "cores", True, f"{os.cpu_count()} in this machine, {allowed} for this process", ""
+    yield "cores", True, f"{os.cpu_count()} in this machine, {machine.cores()} for this process", ""
     how = "TINYNET_THREADS" if os.environ.get("TINYNET_THREADS") else "by itself"
     yield "tinynet", True, f"{threads.budget()} threads, chosen {how}", ""
     for library in threadpool_info():
@@ -121,19 +118,12 @@ def folder_rows() -> Iterator[Row]:
 
 def extra_rows() -> Iterator[Row]:
     """What can be installed on top."""
-    from tinynet import extras
+    from tinynet import extras, machine
 
     for extra, (package, use) in EXTRAS.items():
-        version = _version(package)
+        version = machine.version_of(package)
         fix = "" if version else f"to {use}: {extras.install(extra)}"
         yield extra, bool(version), f"{package} {version or 'is not installed'}", fix
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def _try(backend: str) -> str:

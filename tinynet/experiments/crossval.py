@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,17 +21,26 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import plots
+from tinynet import machine, plots
 from tinynet.analysis.evaluation import class_figures
 from tinynet.data.datasets import Dataset, Split
 from tinynet.errors import ConfigError, RunError
 from tinynet.io.atomic import write_atomic
-from tinynet.io.markdown import duration, figure, percent, plain, table
+from tinynet.io.markdown import (
+    duration,
+    figure,
+    percent,
+    plain,
+    run_section,
+    table,
+    warning,
+    write_json,
+    write_page,
+)
 from tinynet.rng import Key, Stream, permutation
 from tinynet.runs import recipe
 from tinynet.runs.predictions import read_predictions
 from tinynet.runs.recipe import Recipe
-from tinynet.runs.report import machine_facts, versions
 from tinynet.runs.run import train_once
 from tinynet.runs.settings import Settings
 from tinynet.training import Callback
@@ -166,15 +174,15 @@ def write_report(
             "all": class_figures(train.labels[indices], predicted, classes),
             "recipe": plan.as_table(),
             "facts": facts,
-            "machine": machine_facts(),
-            "versions": versions(),
+            "machine": machine.facts(),
+            "versions": machine.versions(),
         }
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "predictions.csv", _predictions(train.labels, results).encode())
     plots.confusion_matrix(np.array(report["all"]["confusion"]), classes, folder / "confusion-matrix.png")
-    write_atomic(folder / "report.json", (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
-    write_atomic(folder / "report.md", _markdown(report).encode())
+    write_json(folder / "report.json", report)
+    write_page(folder / "report.md", _blocks(report))
     return report
 
 
@@ -193,10 +201,10 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         f"{row['trained_on']:,}",
         f"{row['judged_by']:,}",
         str(row["epochs"]),
-        percent(row["accuracy"]) or "",
+        percent(row["accuracy"]),
         str(row["errors"]),
-        figure(row["macro_f1"]) or "",
-        duration(row["seconds"]) or "",
+        figure(row["macro_f1"]),
+        duration(row["seconds"]),
     )
 
 
@@ -227,14 +235,14 @@ def _predictions(labels: Array, results: Sequence[Fold]) -> str:
     return "\n".join(["index,fold,label,predicted,confidence", *(lines[i] for i in sorted(lines))]) + "\n"
 
 
-def _markdown(report: Mapping[str, Any]) -> str:
-    rows, whole, facts, machine = report["folds"], report["all"], report["facts"], report["machine"]
+def _blocks(report: Mapping[str, Any]) -> list[str]:
+    """The page, block by block."""
+    rows, whole, facts = report["folds"], report["all"], report["facts"]
     lowest, highest = (pick(row["accuracy"] for row in rows) for pick in (min, max))
     validated = f", {rows[0]['validated_by']:,} more validate" if rows[0]["validated_by"] else ""
-    blocks = [f"# {report['name']}: {summary(report)} over {len(rows)} folds"]
-    if facts.get("notice"):
-        blocks.append("> **WARNING: " + " ".join(facts["notice"].split()) + "**")
-    blocks += [
+    return [
+        f"# {report['name']}: {summary(report)} over {len(rows)} folds",
+        *warning(facts.get("notice")),
         "Accuracy, mean and standard deviation over folds of the training set; the lowest is"
         f" {percent(lowest)}, the highest {percent(highest)}. Each fold holds the same share of every class,"
         f" and its model was trained without it ({rows[0]['trained_on']:,} images to learn from{validated})."
@@ -244,21 +252,14 @@ def _markdown(report: Mapping[str, Any]) -> str:
         f" {figure(whole['macro_f1'])}. predictions.csv has each image with the prediction of the model that"
         " did not see it.",
         "![Confusion matrix](confusion-matrix.png)",
-        "## Run",
-        table(
-            ("", ""),
+        "## Recipe",
+        f"```toml\n{recipe.to_toml(recipe.from_table(report['recipe']))}```",
+        *run_section(
             [
                 ("data set", facts.get("dataset")),
                 ("hash of the data", facts.get("data_sha256")),
                 *((key, facts.get(key)) for key in ("seed", "backend", "threads")),
-                ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
-                ("system", machine["os"]),
-                ("versions", ", ".join(f"{name} {version}" for name, version in report["versions"].items())),
             ],
+            report,
         ),
-        "## Recipe",
-        f"```toml\n{recipe.to_toml(recipe.from_table(report['recipe']))}```",
     ]
-    if facts.get("command"):
-        blocks += ["## Reproduce", f"```sh\n{facts['command']}\n```"]
-    return "\n\n".join(blocks) + "\n"

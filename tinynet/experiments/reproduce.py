@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tinynet import machine
 from tinynet.data import kaggle
 from tinynet.data.datasets import Dataset
-from tinynet.io.atomic import write_atomic
-from tinynet.io.markdown import write_json
-from tinynet.runs import recipe, report
+from tinynet.io.markdown import run_section, table, warning, write_json, write_page
+from tinynet.runs import recipe
 from tinynet.runs.predictions import read_predictions
 from tinynet.runs.run import train_once
 from tinynet.runs.settings import Settings
@@ -174,32 +174,30 @@ def write_report(
 ) -> None:
     """report.md and report.json in `folder`; `facts` as for a run's report."""
     system = SYSTEMS[name]
-    about = {"machine": report.machine_facts(), "versions": report.versions(), **facts}
-    table = {
+    report = {
         "system": name,
         "theirs": system.theirs,
         "dataset": {"name": dataset.name, "source": dataset.source, "hash": dataset.sha256},
         "outcomes": [asdict(each) | {"mean": each.mean, "deviation": each.deviation} for each in outcomes],
-        **about,
+        "facts": facts,
+        "machine": machine.facts(),
+        "versions": machine.versions(),
     }
-    write_json(folder / "report.json", table)
-    rows = [COLUMNS, ["---", "---:", "---:", "---", "---:"], *(each.cells() for each in outcomes)]
-    machine = about["machine"]
-    lines = [
+    write_json(folder / "report.json", report)
+    blocks = [
         f"# {name}: {system.title}",
-        "",
-        f"`{facts['command']}`, {facts['date']}, on {machine['cpu']}, "
-        f"{facts['threads']} thread{'s' if facts['threads'] > 1 else ''}, "
-        f"{facts['backend']} backend.",
-        "",
+        *warning(facts.get("notice")),
         f"Theirs: {system.theirs}.",
-        "",
         f"Ours, on {dataset.name} ({len(dataset.test):,} test images):",
-        "",
-        *(f"| {' | '.join(row)} |" for row in rows),
-        "",
+        table(COLUMNS, [each.cells() for each in outcomes]),
         "SHA-256 of the runs' logs, seed by seed:",
-        "",
-        *(f"- {each.entry.name}: {', '.join(log[:16] for log in each.logs)}" for each in outcomes),
+        "\n".join(f"- {each.entry.name}: {', '.join(log[:16] for log in each.logs)}" for each in outcomes),
+        *run_section(
+            [
+                ("hash of the data", dataset.sha256),
+                *((key, facts.get(key)) for key in ("date", "backend", "threads")),
+            ],
+            report,
+        ),
     ]
-    write_atomic(folder / "report.md", ("\n".join(lines) + "\n").encode())
+    write_page(folder / "report.md", blocks)

@@ -1,4 +1,4 @@
-"""What all the pages we write share: Markdown tables, figures for a person, values for JSON."""
+"""What all our reports share: Markdown blocks, figures as text, values for JSON."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import numpy as np
 
 from tinynet.io.atomic import write_atomic
 
+NOT_RECORDED = "not recorded"
+
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table: first column to the left, the others to the right if there are several."""
@@ -21,27 +23,60 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _cell(value: Any) -> str:
     if value is None:
-        return "not recorded"
+        return NOT_RECORDED
     return " ".join(str(value).replace("|", "\\|").split())
 
 
-def count(value: int | None) -> str | None:
-    return None if value is None else f"{value:,}"
+def warning(notice: str | None) -> list[str]:
+    """The block on top of a page that warns of `notice`; no block where there is none."""
+    return ["> **WARNING: " + " ".join(notice.split()) + "**"] if notice else []
 
 
-def figure(value: float | None) -> str | None:
+def run_section(
+    rows: Sequence[tuple[str, Any]], report: Mapping[str, Any], heading: str = "Run"
+) -> list[str]:
+    """The blocks at a page's end: a table of how its figures came about, and the command that repeats it.
+
+    rows: (name, value) pairs   report: with `machine`, `versions` and, in its `facts`, perhaps `command`
+    """
+    machine, command = report["machine"], report["facts"].get("command")
+    software = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    processor = ("processor", f"{machine['cpu']}, {machine['cores']} cores")
+    made = table(("", ""), [*rows, processor, ("system", machine["os"]), ("versions", software)])
+    again = ["## Reproduce", f"```sh\n{command}\n```"] if command else []
+    return [f"## {heading}", made, *again]
+
+
+def write_page(path: Path, blocks: Sequence[str]) -> None:
+    """Write the page that `page` makes of these blocks."""
+    write_atomic(path, page(blocks).encode())
+
+
+def page(blocks: Sequence[str]) -> str:
+    """Markdown blocks, one after another."""
+    return "\n\n".join(blocks) + "\n"
+
+
+def count(value: int | None) -> str:
+    """12345 as "12,345"."""
+    return NOT_RECORDED if value is None else f"{value:,}"
+
+
+def figure(value: float | None) -> str:
     """A share or a loss in four decimals."""
-    return None if value is None else f"{value:.4f}"
+    return NOT_RECORDED if value is None else f"{value:.4f}"
 
 
-def percent(share: float | None) -> str | None:
+def percent(share: float | None) -> str:
     """0.98765 as "98.77 %"."""
-    return None if share is None else f"{100 * share:.2f} %"
+    return NOT_RECORDED if share is None else f"{100 * share:.2f} %"
 
 
-def duration(value: float | None) -> str | None:
+def duration(seconds: float | None) -> str:
     """Seconds in three digits, whole from 100 on."""
-    return None if value is None else f"{value:.3g} s" if value < 100 else f"{value:,.0f} s"
+    if seconds is None:
+        return NOT_RECORDED
+    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:,.0f} s"
 
 
 def plain(value: Any) -> Any:

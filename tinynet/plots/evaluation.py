@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinynet.errors import DataError, ShapeError
-from tinynet.plots.style import BLUE, INK, ORANGE, RED, figure_at, percent
+from tinynet.io.markdown import percent
+from tinynet.plots.style import BLUE, INK, ORANGE, RED, figure_at
 from tinynet.types import Array
 
 if TYPE_CHECKING:

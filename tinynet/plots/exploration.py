@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinynet.plots.style import BLUE, INK, ORANGE, RED, figure_at, percent
+from tinynet.io.markdown import percent
+from tinynet.plots.style import BLUE, INK, ORANGE, RED, figure_at
 from tinynet.types import Array, Shape
 
 

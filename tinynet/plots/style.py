@@ -45,10 +45,6 @@ def figure_at(path: str | Path, width: float, height: float) -> Iterator[Figure]
     write_atomic(path, buffer.getvalue())
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
-
-
 def _style() -> dict[str, Any]:
     """The look of every plot: matplotlib's defaults, and these."""
     return {

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinynet.errors import DataError
-from tinynet.plots.style import BLUE, GREEN, ORANGE, figure_at, percent
+from tinynet.io.markdown import percent
+from tinynet.plots.style import BLUE, GREEN, ORANGE, figure_at
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
-import os
-import platform
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tinynet import plots
+from tinynet import machine, plots
 from tinynet.analysis.evaluation import class_figures
 from tinynet.errors import ShapeError
 from tinynet.io.atomic import write_atomic
-from tinynet.io.markdown import count, duration, figure, percent, table, write_json
+from tinynet.io.markdown import (
+    count,
+    duration,
+    figure,
+    page,
+    percent,
+    run_section,
+    table,
+    warning,
+    write_json,
+)
 from tinynet.types import Array
-from tinynet.version import VERSION
 
 SOMETIMES = (
     ("processes", "processes"),
@@ -66,8 +72,8 @@ def write_report(
         "test": class_figures(labels, predicted, classes),
         "training": summarise(history),
         "facts": facts,
-        "machine": machine_facts(),
-        "versions": versions(),
+        "machine": machine.facts(),
+        "versions": machine.versions(),
         "config": config,
         "history": history,
     }
@@ -77,26 +83,6 @@ def write_report(
     written: dict[str, Any] = write_json(folder / "report.json", report)
     write_atomic(folder / "report.md", markdown(report).encode())
     return written
-
-
-def machine_facts() -> dict[str, Any]:
-    """The processor's name, the cores this process may use, the memory in GiB (None: unknown), the system."""
-    return {
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": _memory_gib(),
-        "os": f"{platform.system()} {platform.release()}",
-    }
-
-
-def versions() -> dict[str, str | None]:
-    """The versions of Python, tinynet and the two libraries that compute; None for one not installed."""
-    return {
-        "python": platform.python_version(),
-        "tinynet": VERSION,
-        "numpy": _version("numpy"),
-        "numba": _version("numba"),
-    }
 
 
 def summarise(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -125,12 +111,11 @@ def _last(history: Sequence[Mapping[str, Any]], key: str) -> Any:
 def markdown(report: Mapping[str, Any]) -> str:
     """The page of a report."""
     test, training, facts = report["test"], report["training"], report["facts"]
-    data, machine, installed = facts.get("data") or {}, report["machine"], report["versions"]
+    data = facts.get("data") or {}
     low, high = test["interval"]
-    blocks = [f"# {percent(test['accuracy'])} of {test['samples']:,} test samples right"]
-    if facts.get("notice"):
-        blocks.append("> **WARNING: " + " ".join(facts["notice"].split()) + "**")
-    blocks += [
+    blocks = [
+        f"# {percent(test['accuracy'])} of {test['samples']:,} test samples right",
+        *warning(facts.get("notice")),
         f"{test['errors']:,} errors. The 95 % interval of the accuracy (Wilson) is {percent(low)} to"
         f" {percent(high)}; it covers the choice of test samples, not of the seed."
         f" Macro F1 is {figure(test['macro_f1'])}.",
@@ -160,9 +145,7 @@ def markdown(report: Mapping[str, Any]) -> str:
                 for c in test["classes"]
             ],
         ),
-        "## Run",
-        table(
-            ("", ""),
+        *run_section(
             [
                 ("data set", data.get("name")),
                 ("source", data.get("source")),
@@ -170,35 +153,8 @@ def markdown(report: Mapping[str, Any]) -> str:
                 ("parameters", count(facts.get("parameters"))),
                 *((label, facts[key]) for label, key in SOMETIMES if facts.get(key)),
                 *((key, facts.get(key)) for key in ("seed", "backend", "threads", "dtype")),
-                ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
-                ("system", machine["os"]),
-                ("versions", ", ".join(f"{name} {version}" for name, version in installed.items())),
             ],
+            report,
         ),
     ]
-    if facts.get("command"):
-        blocks += ["## Reproduce", f"```sh\n{facts['command']}\n```"]
-    return "\n\n".join(blocks) + "\n"
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _memory_gib() -> float | None:
-    names = getattr(os, "sysconf_names", {})
-    if not {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= set(names):
-        return None
-    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+    return page(blocks)

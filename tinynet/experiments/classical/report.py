@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import extras, plots
+from tinynet import extras, machine, plots
 from tinynet.analysis.evaluation import class_figures
 from tinynet.data import overlap
 from tinynet.data.kaggle import write_submission
 from tinynet.experiments.classical.models import ClusterClassifier, Components, Scored
 from tinynet.experiments.classical.rows import Rows
 from tinynet.io.atomic import write_atomic
-from tinynet.io.markdown import duration, figure, percent, table, write_json
-from tinynet.runs.report import machine_facts, versions
+from tinynet.io.markdown import duration, figure, percent, run_section, table, warning, write_json, write_page
 from tinynet.types import Array
 
 CENTRES_DRAWN = 48
@@ -55,8 +54,8 @@ def write_report(
         "pca": vars(components),
         "models": [_judge(rows, result) for result in results],
         "facts": facts,
-        "machine": machine_facts(),
-        "versions": versions() | {"scikit-learn": extras.load("classical").__version__},
+        "machine": machine.facts(),
+        "versions": machine.versions() | {"scikit-learn": extras.load("classical").__version__},
     }
     marks = {"95 %": components.kept}
     plots.explained_variance(components.shares, components.elbow, marks, folder / "explained-variance.png")
@@ -69,7 +68,7 @@ def write_report(
             write_submission(folder / f"submission-{model['slug']}.csv", result.test_predicted)
     write_atomic(folder / "predictions.csv", _predictions(rows, results).encode())
     written: dict[str, Any] = write_json(folder / "report.json", report)
-    write_atomic(folder / "report.md", _markdown(report).encode())
+    write_page(folder / "report.md", _blocks(report))
     return written
 
 
@@ -138,16 +137,14 @@ def _predictions(rows: Rows, results: Sequence[Scored]) -> str:
     return text.getvalue()
 
 
-def _markdown(report: Mapping[str, Any]) -> str:
-    rows, facts, machine = report["rows"], report["facts"], report["machine"]
+def _blocks(report: Mapping[str, Any]) -> list[str]:
+    """The page, block by block."""
+    rows, facts = report["rows"], report["facts"]
     best = max(report["models"], key=lambda model: model["validation"]["accuracy"])
     share = percent(best["validation"]["accuracy"])
-    blocks = [
-        f"# Best of {len(report['models'])}: {best['name']}, {share} of {rows['validation']:,} rows right"
-    ]
-    if rows["notice"]:
-        blocks.append("> **WARNING: " + " ".join(rows["notice"].split()) + "**")
-    blocks += [
+    return [
+        f"# Best of {len(report['models'])}: {best['name']}, {share} of {rows['validation']:,} rows right",
+        *warning(rows["notice"]),
         rows["source"],
         overview(report),
         "Intervals are Wilson's; they cover the choice of rows, not of the seed. Times are wall-clock on this"
@@ -159,13 +156,15 @@ def _markdown(report: Mapping[str, Any]) -> str:
         "## Principal components",
         "![Explained variance](explained-variance.png)",
         _components(report["pca"]),
+        *(block for model in report["models"] for block in _model_blocks(model)),
+        *run_section(
+            [
+                ("hash of the data", rows["sha256"]),
+                *((key, facts.get(key)) for key in ("seed", "threads", "backend")),
+            ],
+            report,
+        ),
     ]
-    for model in report["models"]:
-        blocks += _model_blocks(model)
-    blocks += ["## Run", _run_table(rows, facts, machine, report["versions"])]
-    if facts.get("command"):
-        blocks += ["## Reproduce", f"```sh\n{facts['command']}\n```"]
-    return "\n\n".join(blocks) + "\n"
 
 
 def _overview_row(model: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -220,21 +219,3 @@ def _model_blocks(model: Mapping[str, Any]) -> list[str]:
         for c in (*found["classes"], averages)
     ]
     return [*blocks, table(("class", "precision", "recall", "F1", "support"), lines)]
-
-
-def _run_table(
-    rows: Mapping[str, Any],
-    facts: Mapping[str, Any],
-    machine: Mapping[str, Any],
-    installed: Mapping[str, Any],
-) -> str:
-    return table(
-        ("", ""),
-        [
-            ("hash of the data", rows["sha256"]),
-            *((key, facts.get(key)) for key in ("seed", "threads", "backend")),
-            ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
-            ("system", machine["os"]),
-            ("versions", ", ".join(f"{name} {version}" for name, version in installed.items())),
-        ],
-    )

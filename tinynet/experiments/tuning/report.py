@@ -11,16 +11,15 @@ import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from tinynet import metrics, plots
+from tinynet import machine, metrics, plots
 from tinynet.errors import RunError
 from tinynet.experiments.tuning import study as studies
 from tinynet.experiments.tuning.search import WHY, Search, best
 from tinynet.experiments.tuning.space import Choices
 from tinynet.io import toml
 from tinynet.io.atomic import write_atomic
-from tinynet.io.markdown import duration, percent, plain, table
+from tinynet.io.markdown import duration, percent, plain, run_section, table, warning, write_json, write_page
 from tinynet.runs import recipe
-from tinynet.runs.report import machine_facts, versions
 
 REPORT = "report.json"
 JOURNAL = "study.journal"
@@ -67,15 +66,15 @@ def write(folder: Path, name: str, search: Search, study: Study, facts: Mapping[
             "states": {state.name.lower(): sum(t.state == state for t in found) for state in TrialState},
             "trials": [row(search, t) for t in found if t.state in studies.FINISHED],
             "facts": facts,
-            "machine": machine_facts(),
-            "versions": {**versions(), "optuna": optuna.__version__},
+            "machine": machine.facts(),
+            "versions": {**machine.versions(), "optuna": optuna.__version__},
         }
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / report["recipe_file"], _recipe_file(search, chosen, report).encode())
     _draw(folder, search, report["trials"], judges)
-    write_atomic(folder / REPORT, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
-    write_atomic(folder / "report.md", _markdown(report).encode())
+    write_json(folder / REPORT, report)
+    write_page(folder / "report.md", _blocks(report))
     return report
 
 
@@ -107,7 +106,7 @@ def columns(report: Mapping[str, Any]) -> tuple[str, ...]:
 
 def cells(trial: Mapping[str, Any]) -> tuple[str, ...]:
     """A row of that table."""
-    figures = (str(trial["number"]), percent(trial["accuracy"]) or "", duration(trial["seconds"]) or "")
+    figures = (str(trial["number"]), percent(trial["accuracy"]), duration(trial["seconds"]))
     return (*figures, *map(shown, trial["settings"].values()))
 
 
@@ -153,14 +152,14 @@ def _recipe_file(search: Search, trial: FrozenTrial, report: Mapping[str, Any]) 
     )
 
 
-def _markdown(report: Mapping[str, Any]) -> str:
-    chosen, states, facts, machine = report["best"], report["states"], report["facts"], report["machine"]
+def _blocks(report: Mapping[str, Any]) -> list[str]:
+    """The page, block by block."""
+    chosen, states, facts = report["best"], report["states"], report["facts"]
     low, high = report["interval"]
     done = ranked(report)
-    blocks = [f"# Best of {len(report['trials'])} trials: {percent(chosen['accuracy'])}"]
-    if facts.get("notice"):
-        blocks.append("> **WARNING: " + " ".join(facts["notice"].split()) + "**")
-    blocks += [
+    return [
+        f"# Best of {len(report['trials'])} trials: {percent(chosen['accuracy'])}",
+        *warning(facts.get("notice")),
         f"Trial {chosen['number']}, by {report['judged_by']:,} validation images; trained on"
         f" {report['trained_on']:,} others, both from the training set. Test images were not used. The 95 %"
         f" interval (Wilson) is {percent(low)} to {percent(high)}: trials within it can hardly be told apart,"
@@ -171,9 +170,7 @@ def _markdown(report: Mapping[str, Any]) -> str:
         "![Settings](settings.png)",
         f"## The best {min(SHOWN, len(done))}",
         table(columns(report), [cells(trial) for trial in done[:SHOWN]]),
-        "## Search",
-        table(
-            ("", ""),
+        *run_section(
             [
                 ("trained to the end", states["complete"]),
                 ("given up early, or impossible", states["pruned"]),
@@ -184,12 +181,8 @@ def _markdown(report: Mapping[str, Any]) -> str:
                 ("seed", report["search"]["seed"]),
                 ("threads", facts.get("threads")),
                 ("backend", facts.get("backend")),
-                ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
-                ("system", machine["os"]),
-                ("versions", ", ".join(f"{name} {version}" for name, version in report["versions"].items())),
             ],
+            report,
+            heading="Search",
         ),
     ]
-    if facts.get("command"):
-        blocks += ["## Reproduce", f"```sh\n{facts['command']}\n```"]
-    return "\n\n".join(blocks) + "\n"
