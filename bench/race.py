@@ -34,7 +34,6 @@ from tinynet.benchmark.turns import CpuTimes, Turn, figure  # noqa: E402
 from tinynet.experiments.race import mean  # noqa: E402
 from tinynet.io import tables  # noqa: E402
 from tinynet.runs import recipe  # noqa: E402
-from tinynet.schedules import SCHEDULES  # noqa: E402
 
 console = Console(highlight=False)
 
@@ -55,17 +54,17 @@ class Heat(NamedTuple):
 
 def check_comparable(training: recipe.Training) -> None:
     """Refuse a recipe with what `bench/peers` does not know."""
-    adam = {key: value for key, value in training.optimizer.items() if key != "learning_rate"}
-    if adam != {"type": "Adam"} or training.loss != {"type": "SoftmaxCrossEntropy"}:
+    adam = tables.to_table(training.optimizer)
+    adam.pop("learning_rate", None)
+    if adam != {"type": "Adam"} or tables.to_table(training.loss) != {"type": "SoftmaxCrossEntropy"}:
         raise click.UsageError("only Adam as it comes and SoftmaxCrossEntropy without smoothing are compared")
 
 
 def learning_rates(training: recipe.Training, samples: int) -> list[float]:
     """Of each step, first to last."""
     steps, epochs = -(-samples // training.batch_size), training.epochs_on(samples)
-    schedule = tables.from_table(SCHEDULES, training.schedule, "schedule")
-    base = training.optimizer.get("learning_rate", 1e-3)
-    return [base * schedule(step / steps, epochs) for step in range(epochs * steps)]
+    base = training.optimizer.learning_rate
+    return [base * training.schedule(step / steps, epochs) for step in range(epochs * steps)]
 
 
 def check_agreement(contenders: list[Contender], net: str, batch: int, settings: Settings) -> None:
@@ -191,7 +190,7 @@ def main(
             "date": date,
             "machine": machine.summary(),
             "threads": count,
-            "recipe": plan.as_table(),
+            "recipe": tables.to_arguments(plan),
             "epochs": training.epochs_on(len(images.train)),
             "batch": training.batch_size,
             "samples": len(images.train),

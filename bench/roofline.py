@@ -15,6 +15,7 @@ those of the direct method, also where it is computed with fewer (Winograd). (Wi
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import math
@@ -34,13 +35,11 @@ from numba import types
 from numba.extending import intrinsic
 from rich.console import Console
 
-from tinynet import Sequential, Trainer, backends, machine, threads
+from tinynet import Trainer, backends, machine, threads
 from tinynet.benchmark.rows import BATCH
-from tinynet.io import tables
 from tinynet.kernels.cpu import brgemm
 from tinynet.kernels.cpu.numba_private import cgutils
 from tinynet.layers import Dropout, Layer
-from tinynet.losses import LOSSES
 from tinynet.runs import recipe
 from tinynet.training import StepEnd
 
@@ -269,7 +268,7 @@ class Inference(NamedTuple):
 
 def measure_inference(net: str, batch: int, times: int) -> Inference:
     """The median over `times` predictions of one batch of noise."""
-    model = Sequential.from_config(recipe.load(net, reference=True).as_table(), backend="numba")
+    model = recipe.load(net, reference=True).build_model(backend="numba")
     images = np.random.default_rng(0).integers(0, 256, (batch, *model.input_shape), np.uint8)
     model.pack()
     taken = []
@@ -311,11 +310,11 @@ def make_trainer(net: str, batch: int, steps: int, record: bool, on: str = "numb
     plan = recipe.load(net, reference=True)
     backend = backends.get(on)
     backend.recorded_phases = backend.recorded_phases if record else ()
-    model = Sequential.from_config(plan.as_table(), backend=backend)
+    model = plan.build_model(backend=backend)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (steps * batch, *model.input_shape), np.uint8)
     labels = random.integers(0, 10, steps * batch)
-    loss = tables.from_table(LOSSES, plan.training.loss, "loss")
+    loss = dataclasses.replace(plan.training.loss)
     return Trainer(model, (images, labels), loss=loss, epochs=1, batch_size=batch)
 
 

@@ -12,14 +12,13 @@ from tinynet import out_of_memory
 from tinynet.backends import cuda_status
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.errors import OutOfMemoryError
-from tinynet.model import Sequential
 from tinynet.runs import recipe
 from tinynet.training import Trainer
 from tinynet.types import Array
 
 
 def trainer(net: str, batch: int, backend: Any = "numpy") -> Trainer:
-    model = Sequential.from_config(recipe.load(net).as_table(), backend=backend)
+    model = recipe.load(net).build_model(backend=backend)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (2 * batch, *model.input_shape), np.uint8)
     return Trainer(model, (images, random.integers(0, 10, 2 * batch)), epochs=1, batch_size=batch)

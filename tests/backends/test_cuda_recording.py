@@ -120,7 +120,7 @@ def test_steps_are_those_of_the_reference(name: str) -> None:
     images, labels = RANDOM.integers(0, 256, (4, 28, 28, 1), np.uint8), np.arange(4)
     results = []
     for ops in (HostBackend(), NumpyBackend()):
-        model = tn.Sequential.from_config(recipe.load(name).as_table(), backend=ops, dtype="float64")
+        model = recipe.load(name).build_model(backend=ops, dtype="float64")
         run = tn.Trainer(model, (images, labels), epochs=3, batch_size=2)
         losses = [float(event.loss) for event in run.events() if isinstance(event, StepEnd)]
         results.append((losses, np.array(model.store.values.flat), np.array(model.store.state.flat)))

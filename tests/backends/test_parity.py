@@ -591,7 +591,7 @@ def test_a_steady_step_allocates_no_array_memory(name: str) -> None:
         layers = [Rescale(), *strided, Flatten(), Dense(10)]
         model = Sequential(layers, (28, 28, 1), backend=NumbaBackend())
     else:
-        model = Sequential.from_config(recipe.load(name).as_table(), backend=NumbaBackend())
+        model = recipe.load(name).build_model(backend=NumbaBackend())
     images = np.random.default_rng(0).integers(0, 256, (256, 28, 28, 1), np.uint8)
     trainer = Trainer(model, (images, np.arange(256) % 10), epochs=4, batch_size=64)
     steps = (event for event in trainer.events() if isinstance(event, StepEnd))

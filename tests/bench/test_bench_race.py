@@ -14,27 +14,24 @@ from tinynet import backends
 from tinynet.benchmark import harness
 from tinynet.data import Split, load
 from tinynet.experiments.race import heats
+from tinynet.layers import Dense, Dropout, Flatten, ReLU, Rescale
+from tinynet.losses import SoftmaxCrossEntropy
+from tinynet.optim import SGD, Adam
 from tinynet.runs import recipe
 from tinynet.runs.recipe import Recipe, Training
+from tinynet.schedules import Constant, OneCycle
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
 import race
 
 PLAN = Recipe(
-    layers=[
-        {"type": "Rescale"},
-        {"type": "Flatten"},
-        {"type": "Dense", "units": 16},
-        {"type": "ReLU"},
-        {"type": "Dropout", "rate": 0.5},
-        {"type": "Dense", "units": 10},
-    ],
+    layers=[Rescale(), Flatten(), Dense(16), ReLU(), Dropout(0.5), Dense(10)],
     training=Training(
         epochs=2,
         batch_size=32,
-        optimizer={"type": "Adam", "learning_rate": 0.01},
-        schedule={"type": "OneCycle"},
+        optimizer=Adam(0.01),
+        schedule=OneCycle(),
     ),
 )
 READABLE = harness.OURS._replace(mode="numpy")
@@ -61,13 +58,13 @@ def test_rates_follow_the_schedule() -> None:
     assert rates[0] == pytest.approx(0.04 * 0.01)
     assert max(rates) == pytest.approx(0.01, rel=0.01)
     assert rates.index(max(rates)) in (9, 10)
-    plain = dataclasses.replace(PLAN.training, schedule={"type": "Constant"}, optimizer={"type": "Adam"})
+    plain = dataclasses.replace(PLAN.training, schedule=Constant(), optimizer=Adam())
     assert race.learning_rates(plain, 64) == [1e-3] * 4
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"optimizer": {"type": "SGD"}}, {"loss": {"type": "SoftmaxCrossEntropy", "smoothing": 0.1}}],
+    [{"optimizer": SGD()}, {"loss": SoftmaxCrossEntropy(smoothing=0.1)}],
 )
 def test_what_cannot_be_compared_is_refused(change: dict[str, object]) -> None:
     race.check_comparable(recipe.load("race").training)

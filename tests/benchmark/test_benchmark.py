@@ -16,6 +16,7 @@ from tinynet.benchmark.harness import Contender, ContenderError, Process, Settin
 from tinynet.benchmark.rows import ROWS, Row, chosen
 from tinynet.benchmark.turns import CpuTimes, Summary, Turn
 from tinynet.errors import ConfigError
+from tinynet.layers import Dropout
 from tinynet.losses import SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import Adam
@@ -44,7 +45,7 @@ def settings(tmp_path: Path) -> Settings:
         images = rng.integers(0, 256, (count, 28, 28, 1), np.uint8)
         harness.write_data(tmp_path, images, rng.integers(0, 10, count), prefix)
     plan = recipe.load("mlp")
-    layers = [*plan.layers[:4], {"type": "Dropout", "rate": 0.5}, plan.layers[4]]
+    layers = [*plan.layers[:4], Dropout(0.5), plan.layers[4]]
     harness.write_net(tmp_path, "mlp", recipe.Recipe(layers=layers), seed=3)
     return Settings(tmp_path, rounds=2, seconds=0.001, most_lost=1.0, threads=1)
 

@@ -12,6 +12,7 @@ from tinynet import checkpoint
 from tinynet.data import load, write_csv
 from tinynet.errors import CheckpointError, ConfigError, RunError
 from tinynet.runs import audit, provenance
+from tinynet.runs.recipe import Recipe
 from tinynet.runs.run import Run
 from tinynet.runs.settings import read_settings
 
@@ -54,9 +55,7 @@ def weights(folder):
 def start_settings(folder, path, **changes):
     """Settings of a run that starts from `path`, like those of the run in `folder`."""
     found = provenance.find(path)
-    return dataclasses.replace(
-        read_settings(folder), recipe=found.recipe.as_table(), parent=found.parent, **changes
-    )
+    return dataclasses.replace(read_settings(folder), recipe=found.recipe, parent=found.parent, **changes)
 
 
 def test_a_run_goes_on_from_another_and_says_so(tinynet, body, tmp_path):
@@ -242,7 +241,7 @@ def test_weights_of_unknown_training_are_refused_where_it_matters(tinynet, body,
     tinynet("train", "--from", alone, *SOURCE, "--epochs", 1, "--out", tmp_path / "run")
     settings = read_settings(tmp_path / "run")
     assert settings.name == "alone"
-    assert settings.recipe["layers"] == read_settings(body).recipe["layers"]
+    assert Recipe(settings.recipe.layers) == Recipe(read_settings(body).recipe.layers)
     complaint = "started from weights of which nobody knows what they have seen"
     assert complaint in tinynet("audit", tmp_path / "run", code=1)
     assert complaint in tinynet("classical", "--dataset", "sample", "--run", tmp_path / "run", code=1)

@@ -11,6 +11,7 @@ from tinynet.callbacks.log import read_log
 from tinynet.cli.console import TrainingProgress
 from tinynet.experiments.tuning import space
 from tinynet.runs import recipe
+from tinynet.schedules import Cosine
 
 SPACE = """[search]
 "training.optimizer.learning_rate" = { low = 1e-4, high = 0.1, log = true }
@@ -71,7 +72,7 @@ def test_the_recipe_found_is_what_was_tried(tune, tinynet, tmp_path):
     tune("--trials", 4, "--seed", 3)
     best, file = report(tmp_path / "found")["best"], tmp_path / "found" / "tiny-tuned.toml"
     plan = recipe.load(str(file)).training
-    assert plan.optimizer["learning_rate"] == best["settings"]["training.optimizer.learning_rate"]
+    assert plan.optimizer.learning_rate == best["settings"]["training.optimizer.learning_rate"]
     assert plan.batch_size == best["settings"]["training.batch_size"]
     options = ("--dataset", "sample", "--backend", "numpy", "--seed", 3, "--out", tmp_path / "run")
     tinynet("train", file, *options)
@@ -131,8 +132,8 @@ def test_choices_of_any_kind(tune, tmp_path):
     said = tune("--sampler", "grid")
     assert "schedule Cosine, warmup 0.5, layers.*.init zeros" in said
     plan = recipe.load(str(tmp_path / "found" / "tiny-tuned.toml"))
-    assert plan.training.schedule == {"type": "Cosine", "warmup": 0.5}
-    assert plan.layers[2]["init"] == "zeros"
+    assert plan.training.schedule == Cosine(warmup=0.5)
+    assert plan.layers[2].init == "zeros"
 
 
 def test_several_processes_share_a_storage(common, tmp_path):

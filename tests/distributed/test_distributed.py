@@ -291,7 +291,7 @@ def test_a_batch_with_no_sample_for_some_process() -> None:
 
 
 def test_processes_that_begin_with_other_data_are_refused(tmp_path: Path) -> None:
-    plan = recipe.from_table(tomllib.loads(LONGER)).as_table()
+    plan = recipe.from_table(tomllib.loads(LONGER))
 
     def begin(group: Group) -> None:
         settings = Settings("x", plan, "sample", None, "", 0, "numpy", "float32", "")

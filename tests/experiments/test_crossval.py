@@ -38,7 +38,7 @@ def digits() -> Dataset:
 def settings(digits: Dataset, plan: recipe.Recipe = PLAN, seed: int = 0) -> Settings:
     return Settings(
         name="mine",
-        recipe=plan.as_table(),
+        recipe=plan,
         dataset=digits.name,
         data_dir=None,
         data_sha256=digits.sha256,

@@ -8,19 +8,23 @@ import math
 import pytest
 
 from tinynet import backends
+from tinynet.callbacks import EarlyStopping, ReduceOnPlateau
 from tinynet.data import Dataset, Split, load
 from tinynet.errors import ConfigError, TinynetError
 from tinynet.experiments import race
+from tinynet.layers import Dense, Flatten, Rescale
+from tinynet.optim import Adam
 from tinynet.runs import recipe
 from tinynet.runs.recipe import Recipe, Training
+from tinynet.schedules import OneCycle
 
 PLAN = Recipe(
-    layers=[{"type": "Rescale"}, {"type": "Flatten"}, {"type": "Dense", "units": 10}],
+    layers=[Rescale(), Flatten(), Dense(10)],
     training=Training(
         epochs=3,
         batch_size=64,
-        schedule={"type": "OneCycle"},
-        optimizer={"type": "Adam", "learning_rate": 0.02},
+        schedule=OneCycle(),
+        optimizer=Adam(0.02),
     ),
 )
 
@@ -66,7 +70,13 @@ def test_the_goal() -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", [{"validation": 0.1}, {"samples": 100}, {"early_stopping": {}}, {"reduce_on_plateau": {}}]
+    "setting",
+    [
+        {"validation": 0.1},
+        {"samples": 100},
+        {"early_stopping": EarlyStopping()},
+        {"reduce_on_plateau": ReduceOnPlateau()},
+    ],
 )
 def test_what_a_race_refuses(digits: Dataset, setting: dict[str, object]) -> None:
     plan = dataclasses.replace(PLAN, training=dataclasses.replace(PLAN.training, **setting))

@@ -10,9 +10,14 @@ from typing import Any
 import pytest
 
 from tinynet import data
+from tinynet.callbacks.monitors import EarlyStopping, ReduceOnPlateau
 from tinynet.errors import RunError
 from tinynet.experiments import reproduce
 from tinynet.experiments.reproduce import Entry, Outcome, System
+from tinynet.io import tables
+from tinynet.layers import Dense, Flatten, Rescale, Sigmoid
+from tinynet.losses import CrossEntropy
+from tinynet.optim import Adam
 from tinynet.runs import recipe
 from tinynet.training import Callback, EpochEnd, Trainer
 
@@ -53,24 +58,25 @@ def run(entry: Entry, digits: data.Dataset, folder: Path, listener: Callback | N
 
 def test_the_reference_settings_are_those_of_the_systems() -> None:
     linear, mlp, cnn = (recipe.load(name, reference=True) for name in ("linear", "mlp", "kaggle-cnn"))
-    adam = {"type": "Adam", "learning_rate": 1e-3}
     assert [each.training.epochs for each in (linear, mlp, cnn)] == [20] * 3
-    assert [each.training.optimizer for each in (linear, mlp, cnn)] == [adam] * 3
-    assert [layer["type"] for layer in linear.layers] == ["Rescale", "Flatten", "Dense", "Sigmoid"]
-    assert linear.training.loss == {"type": "CrossEntropy"}
+    for each in (linear, mlp, cnn):
+        assert (type(each.training.optimizer), each.training.optimizer.learning_rate) == (Adam, 1e-3)
+    assert [type(layer) for layer in linear.layers] == [Rescale, Flatten, Dense, Sigmoid]
+    assert isinstance(linear.training.loss, CrossEntropy)
     assert mlp.training.cut(60_000) == (48_000, 12_000)
     assert mlp.training.batch_size == 64
     assert cnn.training.cut(60_000) == cnn.training.cut(42_000) == (27_000, 13_000)
     assert cnn.training.batch_size == 32
-    assert cnn.training.early_stopping == {"patience": 10, "min_delta": 1e-6}
-    assert cnn.training.reduce_on_plateau == {"patience": 5, "min_delta": 1e-6, "factor": 0.2}
+    assert cnn.training.early_stopping == EarlyStopping(patience=10, min_delta=1e-6)
+    assert cnn.training.reduce_on_plateau == ReduceOnPlateau(patience=5, min_delta=1e-6, factor=0.2)
     assert cnn.training.monitor == "val_loss"
 
 
 @pytest.mark.parametrize("name", recipe.names(reference=True))
 def test_our_recipe_is_for_the_same_net(name: str) -> None:
     def without_penalties(found: recipe.Recipe) -> list[dict[str, Any]]:
-        return [{key: layer[key] for key in layer if key != "l2"} for layer in found.layers]
+        tables_of_layers = map(tables.to_table, found.layers)
+        return [{key: table[key] for key in table if key != "l2"} for table in tables_of_layers]
 
     ours, theirs = recipe.load(name), recipe.load(name, reference=True)
     assert without_penalties(ours) == without_penalties(theirs)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -162,3 +163,57 @@ def test_whole_numbers_pass_for_numbers_and_nothing_where_allowed() -> None:
     )
     assert adam.learning_rate == 1
     assert adam.clip is None
+
+
+@dataclass
+class Small:
+    rate: float = 0.5
+
+
+@dataclass
+class Whole:
+    """One field of each kind that holds another dataclass."""
+
+    layers: Sequence[L.Layer]
+    optimizer: optim.Optimizer = field(default_factory=optim.Adam)
+    small: Small | None = None
+
+
+FAMILIES = {L.Layer: L.LAYERS, optim.Optimizer: optim.OPTIMIZERS}
+NESTED = {
+    "layers": [{"type": "Dense", "units": 3}, {"type": "ReLU"}],
+    "optimizer": {"type": "Adam", "learning_rate": 0.25},
+    "small": {"rate": 0.125},
+}
+
+
+def test_a_table_in_a_table_is_an_object_in_an_object() -> None:
+    whole = tables.from_arguments(Whole, NESTED, "the whole", FAMILIES)
+    assert [type(layer) for layer in whole.layers] == [L.Dense, L.ReLU]
+    assert (whole.optimizer.learning_rate, whole.small) == (0.25, Small(0.125))
+    assert tables.to_arguments(whole) == NESTED
+    assert tables.to_arguments(Whole([], optim.Adam())) == {"layers": []}
+
+
+def test_objects_may_stand_where_tables_may() -> None:
+    dense, adam = L.Dense(3), optim.Adam()
+    whole = tables.from_arguments(Whole, {"layers": [dense], "optimizer": adam}, "the whole", FAMILIES)
+    assert whole.layers == (dense,)
+    assert whole.optimizer is adam
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layers": [3]}, "a layer is described by a table with a type"),
+        ({"layers": 3}, "wrong value for 'layers' of the whole\n  expected: a list, each a table"),
+        ({"optimizer": {"type": "Adan"}}, "unknown optimizer\n"),
+        ({"optimizer": {"type": "Adam", "rate": 1}}, "unknown key 'rate' for optimizer Adam"),
+        ({"small": {"rat": 1}}, "unknown key 'rat' for small\n  expected: rate"),
+        ({"small": 3}, "wrong value for 'small' of the whole\n  expected: a table or nothing"),
+    ],
+)
+def test_a_mistake_in_a_table_in_a_table(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        tables.from_arguments(Whole, NESTED | change, "the whole", FAMILIES)
+    assert message in str(caught.value)

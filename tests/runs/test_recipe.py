@@ -7,7 +7,10 @@ import pytest
 
 from tinynet.data.augmentation import Augmentation
 from tinynet.errors import ConfigError
-from tinynet.model import Sequential
+from tinynet.io import tables
+from tinynet.layers import Dense, Dropout
+from tinynet.losses import MeanSquaredError
+from tinynet.optim import SGD
 from tinynet.runs import recipe
 from tinynet.runs.recipe import Training
 from tinynet.runs.trainers import build_trainer
@@ -27,9 +30,9 @@ def toml(tmp_path):
 @pytest.mark.parametrize("name", recipe.names())
 def test_every_named_recipe_builds_and_survives_a_round_trip(name):
     found = recipe.load(name)
-    model = Sequential.from_config(found.as_table(), backend="numpy")
+    model = found.build_model(backend="numpy")
     assert model.output_shape == (10,)
-    assert recipe.from_table(found.as_table()) == found
+    assert recipe.from_table(tables.to_arguments(found)) == found
     assert model.store.count + model.store.state_count == SIZES.get(
         name, model.store.count + model.store.state_count
     )
@@ -45,7 +48,7 @@ def test_a_recipe_written_as_a_file_is_read_as_equal(name, toml):
 
 def test_what_is_at_its_default_is_not_written():
     text = recipe.to_toml(recipe.load("lenet"))
-    assert '  { type = "Conv2D", filters = 32, kernel = 3 },' in text
+    assert '  { type = "Conv2D", filters = 32 },' in text
     assert "epochs = 12" in text
     assert "monitor" not in text
     assert "input_shape" not in text
@@ -76,7 +79,7 @@ def test_a_file_of_ones_own(toml):
         ("layers = []\nlayer = 1", r"unknown key 'layer' for the recipe\n  expected: layers, input_shape"),
         (
             "layers = []\n[training]\nepoch = 1",
-            r"unknown key 'epoch' for \[training\]\n  expected: epochs, ",
+            r"unknown key 'epoch' for training\n  expected: epochs, ",
         ),
         (
             'layers = [ { type = "Dense", unit = 1 } ]',
@@ -85,7 +88,10 @@ def test_a_file_of_ones_own(toml):
         ('layers = [ { type = "Dens" } ]', r"unknown layer\n  expected: .*Dense.*\n  received: 'Dens'"),
         ("layers = [ 3 ]", "a layer is described by a table with a type"),
         ("layers = 3", r"wrong value for 'layers'.*\n  expected: a list, each a table\n"),
-        ("training = 3\nlayers = []", "training is a table"),
+        (
+            "training = 3\nlayers = []",
+            r"wrong value for 'training' of the recipe\n  expected: a table",
+        ),
         ("layers = []\n[training]\nepochs = 1.5", r"wrong value for 'epochs'.*\n  expected: a whole number"),
         (
             "layers = []\n[training]\nepochs = -1",
@@ -96,13 +102,13 @@ def test_a_file_of_ones_own(toml):
         ('layers = []\n[training]\nschedule = { type = "Step", evry = 1 }', "unknown key 'evry'"),
         (
             "layers = []\n[training]\nearly_stopping = { patienc = 1 }",
-            "unknown key 'patienc' for EarlyStopping",
+            "unknown key 'patienc' for early_stopping",
         ),
         (
             "layers = []\n[training.augmentation]\nflip = 1",
-            r"unknown key 'flip' for Augmentation\n  expected: rotation, shift, scale, shear, elastic, ",
+            r"unknown key 'flip' for augmentation\n  expected: rotation, shift, scale, shear, elastic, ",
         ),
-        ('layers = []\n[training]\naugmentation = { shift = "far" }', "wrong value for 'shift' of Augm"),
+        ('layers = []\n[training]\naugmentation = { shift = "far" }', "wrong value for 'shift' of augm"),
         (
             "layers = []\n[training]\naugmentation = { shift = 8 }",
             "shift of the augmentation is out of range",
@@ -121,12 +127,36 @@ def test_a_mistake_is_explained_with_the_file(toml, text, message):
 def test_an_augmentation_reaches_the_trainer(toml):
     text = 'layers = [ { type = "Flatten" } ]\n[training.augmentation]\nrotation = 10\nelastic = 1.5'
     plan = recipe.load(toml(text))
-    assert recipe.from_table(plan.as_table()) == plan
-    model = Sequential.from_config(plan.as_table(), backend="numpy")
+    assert recipe.from_table(tables.to_arguments(plan)) == plan
+    model = plan.build_model(backend="numpy")
     samples = np.zeros((4, 28, 28, 1), np.uint8), np.zeros(4, np.int64)
     assert build_trainer(plan.training, model, samples).train.augmentation == Augmentation(10, elastic=1.5)
     plain = recipe.load("cnn")
     assert build_trainer(plain.training, model, samples).train.augmentation is None
+
+
+def test_each_model_and_each_trainer_gets_objects_of_its_own():
+    plan = recipe.Recipe([Dense(10)], (4,), Training(optimizer=SGD(0.5)))
+    samples = np.zeros((4, 4)), np.zeros(4, np.int64)
+    one, other = (build_trainer(plan.training, plan.build_model(backend="numpy"), samples) for _ in "ab")
+    assert one.optimizer is not other.optimizer
+    assert one.loss is not other.loss
+    assert one.model.layers[0] is not other.model.layers[0]
+    assert plan.layers[0].name == ""
+    assert not plan.training.optimizer.state
+    assert one.optimizer.learning_rate == other.optimizer.learning_rate == 0.5
+
+
+def test_recipes_are_equal_by_what_they_say():
+    plan, same = (recipe.Recipe([Dense(10), Dropout(0.5)]) for _ in "ab")
+    assert plan == same
+    for other in (
+        recipe.Recipe([Dense(11), Dropout(0.5)]),
+        recipe.Recipe([Dense(10), Dropout(0.5)], (4,)),
+        recipe.Recipe(plan.layers, training=Training(optimizer=SGD())),
+        recipe.Recipe(plan.layers, training=Training(loss=MeanSquaredError())),
+    ):
+        assert plan != other
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -20,7 +20,6 @@ from tinynet.benchmark.turns import Summary, TakeTurn, Turn, clean, play, summar
 from tinynet.data.datasets import load
 from tinynet.errors import TinynetError
 from tinynet.io import tables
-from tinynet.model import Sequential
 from tinynet.runs.recipe import Recipe
 from tinynet.types import Array
 
@@ -147,11 +146,11 @@ class Process:
 
 def write_net(folder: Path, name: str, plan: Recipe, seed: int = 0) -> None:
     """A net's layers and initial weights, for net.py to read."""
-    model = Sequential.from_config(plan.as_table(), backend="numpy", seed=seed)
+    model = plan.build_model(backend="numpy", seed=seed)
     table = {
         "layers": [tables.to_table(layer) for layer in model.layers],
         "input_shapes": [layer.input_shape for layer in model.layers],
-        "loss": plan.training.loss["type"],
+        "loss": type(plan.training.loss).__name__,
         "seed": seed,
     }
     weights: dict[str, Array] = {

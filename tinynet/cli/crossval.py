@@ -84,7 +84,7 @@ def command(
     }
     asked = Settings(
         name=name,
-        recipe=plan.as_table(),
+        recipe=plan,
         dataset=data.name,
         data_dir=None,
         data_sha256=data.sha256,

@@ -161,22 +161,22 @@ def show(
 
 def _distortions(architecture: str | None, given: dict[str, float]) -> Any:
     """What --recipe says, or mild ones where neither it nor an option does; options come last."""
+    import dataclasses
+
     from tinynet.data.augmentation import Augmentation
     from tinynet.errors import ConfigError
-    from tinynet.io import tables
     from tinynet.runs import recipe
 
-    table: dict[str, Any] = {} if given else MILD
-    if architecture is not None:
-        found = recipe.load(architecture).training.augmentation
-        if found is None:
-            raise ConfigError(
-                f"the recipe {architecture} does not augment",
-                expected="a table [training.augmentation]",
-                fix="add one, or leave --recipe out",
-            )
-        table = found
-    return tables.from_arguments(Augmentation, {**table, **given}, "Augmentation")
+    if architecture is None:
+        return Augmentation(**(given or MILD))
+    found = recipe.load(architecture).training.augmentation
+    if found is None:
+        raise ConfigError(
+            f"the recipe {architecture} does not augment",
+            expected="a table [training.augmentation]",
+            fix="add one, or leave --recipe out",
+        )
+    return dataclasses.replace(found, **given)
 
 
 def _beside_distorted(images: Any, settings: Any, seed: int) -> Any:

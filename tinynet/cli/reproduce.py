@@ -141,7 +141,7 @@ def _beside_the_classical(
     for name in ("mlp", "cnn"):
         asked = Settings(
             name=name,
-            recipe=recipe.load(name).as_table(),
+            recipe=recipe.load(name),
             dataset=str(rows.resolve()),
             data_sha256=split.sha256,
             seed=0,

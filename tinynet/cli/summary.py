@@ -47,12 +47,11 @@ def command(what: str, batch: int, out: Path | None, backend: str, convolution: 
 
     from tinynet import backends, checkpoint, plots
     from tinynet.cli.console import console
-    from tinynet.model import Sequential
     from tinynet.runs import recipe
 
     ops = backends.get(backend, convolution=convolution)
     if what in recipe.names() or what.endswith(".toml"):
-        model = Sequential.from_config(recipe.load(what).as_table(), backend=ops)
+        model = recipe.load(what).build_model(backend=ops)
     else:
         model = checkpoint.load_model(Path(what), backend=ops).model
     table = Table(title=f"{what}: input {model.input_shape}")

@@ -186,7 +186,7 @@ def _started(architecture: str | None, group: Any, **asked: Any) -> Any:
     dataset = load_dataset(asked["dataset"], asked["data_dir"])
     settings = Settings(
         name=name,
-        recipe=chosen.as_table(),
+        recipe=chosen,
         dataset=_from_anywhere(asked["dataset"], dataset.name),
         data_dir=str(asked["data_dir"].resolve()) if asked["data_dir"] else None,
         data_sha256=dataset.sha256,
@@ -235,18 +235,22 @@ def _refuse_changes(context: click.Context) -> None:
 
 def _with_options(chosen: Any, asked: dict[str, Any]) -> Any:
     """The recipe with what the command line says instead; a new optimiser or schedule starts as it comes."""
+    from tinynet.io import tables
+    from tinynet.optim import OPTIMIZERS
+    from tinynet.schedules import SCHEDULES
+
     training = chosen.training
     changes = {
         name: asked[name] for name in ("epochs", "batch_size", "validation") if asked[name] is not None
     }
     if "epochs" in changes:
         changes["min_steps"] = 0
-    for name in ("optimizer", "schedule"):
-        if asked[name] and asked[name] != getattr(training, name)["type"]:
-            changes[name] = {"type": asked[name]}
+    for name, kinds in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        if asked[name] and asked[name] != type(getattr(training, name)).__name__:
+            changes[name] = tables.from_table(kinds, {"type": asked[name]}, name)
     if asked["learning_rate"] is not None:
         optimizer = changes.get("optimizer", training.optimizer)
-        changes["optimizer"] = {**optimizer, "learning_rate": asked["learning_rate"]}
+        changes["optimizer"] = dataclasses.replace(optimizer, learning_rate=asked["learning_rate"])
     return dataclasses.replace(chosen, training=dataclasses.replace(training, **changes))
 
 

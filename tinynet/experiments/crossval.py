@@ -115,7 +115,7 @@ def run(
     each training. Every model begins with the same weights: those of the seed. Raises RunError where a fold
     is there with other settings. Ctrl-C raises KeyboardInterrupt.
     """
-    plan, fold = recipe.from_table(asked.recipe).training, assign(data.train.labels, folds, asked.seed)
+    plan, fold = asked.recipe.training, assign(data.train.labels, folds, asked.seed)
     for k in range(folds):
         part = _part(data, fold == k, f"fold {k + 1} of {folds}")
         own = dataclasses.replace(asked, dataset=part.name, data_sha256=part.sha256)
@@ -172,7 +172,7 @@ def write_report(
             "deviation": statistics.stdev(row["accuracy"] for row in rows),
             "folds": rows,
             "all": class_figures(train.labels[indices], predicted, classes),
-            "recipe": plan.as_table(),
+            "recipe": recipe.to_toml(plan),
             "facts": facts,
             "machine": machine.facts(),
             "versions": machine.versions(),
@@ -253,7 +253,7 @@ def _blocks(report: Mapping[str, Any]) -> list[str]:
         " did not see it.",
         "![Confusion matrix](confusion-matrix.png)",
         "## Recipe",
-        f"```toml\n{recipe.to_toml(recipe.from_table(report['recipe']))}```",
+        f"```toml\n{report['recipe']}```",
         *run_section(
             [
                 ("data set", facts.get("dataset")),

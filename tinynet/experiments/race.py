@@ -106,7 +106,7 @@ def _trainer(plan: Recipe, train: Split, seed: int, backend: Backend, epochs: in
             expected="a recipe without validation, samples, early_stopping and reduce_on_plateau",
             fix="remove them from [training]",
         )
-    model = Sequential.from_config(plan.as_table(), backend=backend, seed=seed)
+    model = plan.build_model(backend=backend, seed=seed)
     return build_trainer(training, model, (train.images, train.labels), epochs=epochs)
 
 

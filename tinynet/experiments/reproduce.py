@@ -135,7 +135,7 @@ def run_entry(
         place = folder / f"{entry.architecture}-{kind}-{seed}"
         asked = Settings(
             name=entry.architecture,
-            recipe=recipe.load(entry.architecture, reference=entry.reference).as_table(),
+            recipe=recipe.load(entry.architecture, reference=entry.reference),
             dataset=dataset.name,
             data_sha256=dataset.sha256,
             seed=seed,

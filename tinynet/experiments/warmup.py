@@ -31,7 +31,7 @@ DATA_SETS = ((60_000, 10_000), (4_000, 1_000))
 def steps(recipe: Recipe, backend: Backend, dtype: str = "float32") -> list[Step]:
     """A training step for each batch size of a run, and a prediction for each, and for a single image."""
     learned, predicted = batch_sizes(recipe.training)
-    model = Sequential.from_config(recipe.as_table(), backend=backend, dtype=dtype)
+    model = recipe.build_model(backend=backend, dtype=dtype)
     images, labels = _random_samples(model, max(learned + predicted))
     samples = [(images[:n], labels[:n]) for n in learned]
     trainers = [build_trainer(recipe.training, model, some, epochs=1) for some in samples]

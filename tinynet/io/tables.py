@@ -1,7 +1,8 @@
 """From a table of plain values (TOML, JSON) to an object and back, with every key and type checked.
 
-Layers, losses, optimisers and schedules are dataclasses, so their fields are the whole description:
-`{"type": "Dense", "units": 10}` is `Dense(units=10)`.
+Layers, losses, optimisers, schedules, recipes and settings are dataclasses, so their fields are the whole
+description: `{"type": "Dense", "units": 10}` is `Dense(units=10)`. A field that holds another such object is
+a table in the table.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 from tinynet.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
 
+Families: TypeAlias = Mapping[type, Mapping[str, type]]
+"""For a base class, such as Layer, the classes that a table may name by its key `type`."""
+NONE: Families = types.MappingProxyType({})
 
-def from_table(kinds: Mapping[str, type[T]], table: object, what: str) -> T:
+
+def from_table(kinds: Mapping[str, type[T]], table: object, what: str, families: Families = NONE) -> T:
     """The object that `table` describes.
 
     `kinds` maps the value of the key `type` to a dataclass, `what` says in errors what is being built
@@ -35,14 +40,18 @@ def from_table(kinds: Mapping[str, type[T]], table: object, what: str) -> T:
             f"unknown {what}", expected=", ".join(kinds), received=repr(name), fix=did_you_mean(name, kinds)
         )
     arguments = {key: value for key, value in table.items() if key != "type"}
-    return from_arguments(kinds[name], arguments, f"{what} {name}")
+    return from_arguments(kinds[name], arguments, f"{what} {name}", families)
 
 
-def from_arguments(kind: type[T], arguments: Mapping[str, Any], what: str) -> T:
-    """`kind(**arguments)` after checking each argument against the fields of the dataclass `kind`."""
+def from_arguments(kind: type[T], arguments: Mapping[str, Any], what: str, families: Families = NONE) -> T:
+    """`kind(**arguments)` after checking each argument against the fields of the dataclass `kind`.
+
+    Where a field holds a dataclass, its argument may be a table: of a class in `families` with the key
+    `type`, of any other without. Raises ConfigError as `from_table` does.
+    """
     fields = {f.name: f for f in dataclasses.fields(kind) if f.init}  # type: ignore[arg-type]
     hints = typing.get_type_hints(kind)
-    for key, value in arguments.items():
+    for key in arguments:
         if key not in fields:
             raise ConfigError(
                 f"unknown key {key!r} for {what}",
@@ -50,28 +59,69 @@ def from_arguments(kind: type[T], arguments: Mapping[str, Any], what: str) -> T:
                 received=repr(key),
                 fix=did_you_mean(key, fields),
             )
-        if not _fits(value, hints[key]):
-            raise ConfigError(
-                f"wrong value for {key!r} of {what}",
-                expected=_plain(hints[key]),
-                received=f"{value!r} ({type(value).__name__})",
-            )
     missing = [n for n, f in fields.items() if _is_required(f) and n not in arguments]
     if missing:
         raise ConfigError(f"{what} lacks {', '.join(missing)}", expected=", ".join(fields))
-    return kind(**{key: _as_hinted(value, hints[key]) for key, value in arguments.items()})
+    return kind(**{key: _read(value, hints[key], key, what, families) for key, value in arguments.items()})
+
+
+def _read(value: Any, hint: Any, key: str, what: str, families: Families) -> Any:
+    """The argument `key` of `what` as its field takes it."""
+    if typing.get_origin(hint) is Sequence and isinstance(value, list | tuple):
+        return tuple(_read(each, typing.get_args(hint)[0], key, what, families) for each in value)
+    kind = _dataclass_in(hint)
+    if kind in families and not _fits(value, hint):
+        return from_table(families[kind], value, kind.__name__.lower(), families)
+    if kind and isinstance(value, Mapping):
+        return from_arguments(kind, value, key, families)
+    if not _fits(value, hint):
+        raise ConfigError(
+            f"wrong value for {key!r} of {what}",
+            expected=_plain(hint),
+            received=f"{value!r} ({type(value).__name__})",
+        )
+    return _as_hinted(value, hint)
 
 
 def to_table(thing: object) -> dict[str, Any]:
     """The table that `from_table` turns back into an equal object; fields at their default are left out."""
-    table: dict[str, Any] = {"type": type(thing).__name__}
-    for field in dataclasses.fields(thing):  # type: ignore[arg-type]
-        if not field.init:
-            continue
-        value = getattr(thing, field.name)
-        if _is_required(field) or value != field.default:
-            table[field.name] = list(value) if isinstance(value, tuple) else value
-    return table
+    return {"type": type(thing).__name__, **to_arguments(thing)}
+
+
+def to_arguments(thing: object) -> dict[str, Any]:
+    """The plain values from which `from_arguments` makes an equal object; defaults are left out."""
+    hints = typing.get_type_hints(type(thing))
+    return {
+        field.name: _write(getattr(thing, field.name), hints[field.name])
+        for field in dataclasses.fields(thing)  # type: ignore[arg-type]
+        if field.init and not _is_default(field, getattr(thing, field.name))
+    }
+
+
+def _write(value: Any, hint: Any) -> Any:
+    """A field's value in plain types: a table says its type only where the hint does not."""
+    if dataclasses.is_dataclass(value):
+        return to_arguments(value) if _dataclass_in(hint) is type(value) else to_table(value)
+    if isinstance(value, list | tuple):
+        return [_write(each, Any) for each in value]
+    return value
+
+
+def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:
+    if field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+        return bool(_write(value, Any) == _write(default, Any))
+    return bool(value == field.default)
+
+
+def _dataclass_in(hint: Any) -> Any:
+    """The dataclass that a hint such as Augmentation or Augmentation | None names; None for other hints."""
+    options = typing.get_args(hint) if _is_union(hint) else (hint,)
+    return next((option for option in options if dataclasses.is_dataclass(option)), None)
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:
@@ -80,7 +130,7 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
 
 def _fits(value: object, hint: Any) -> bool:
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
+    if _is_union(hint):
         return any(_fits(value, option) for option in inner)
     if origin is tuple:
         if not isinstance(value, list | tuple):
@@ -88,6 +138,8 @@ def _fits(value: object, hint: Any) -> bool:
         if len(inner) == 2 and inner[1] is Ellipsis:
             return all(_fits(item, inner[0]) for item in value)
         return len(value) == len(inner) and all(map(_fits, value, inner))
+    if origin is Sequence:
+        return isinstance(value, list | tuple)
     if origin in (dict, list):
         return isinstance(value, origin)
     if hint is Any:
@@ -109,12 +161,12 @@ def _as_hinted(value: Any, hint: Any) -> Any:
 def _plain(hint: Any) -> str:
     """A type in words for people who write TOML."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
+    if _is_union(hint):
         return " or ".join(map(_plain, inner))
-    if origin in (list, tuple):
+    if origin in (list, tuple, Sequence):
         count = f" of {len(inner)}" if origin is tuple and Ellipsis not in inner else ""
         return f"a list{count}, each {_plain(inner[0])}"
-    if origin is dict:
+    if origin is dict or dataclasses.is_dataclass(hint):
         return "a table"
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
     return names.get(hint, "nothing")

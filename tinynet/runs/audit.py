@@ -24,7 +24,7 @@ from tinynet.data import overlap
 from tinynet.data.datasets import Dataset, Split
 from tinynet.errors import RunError
 from tinynet.io.markdown import plain
-from tinynet.runs import provenance, recipe, report
+from tinynet.runs import provenance, report
 from tinynet.runs.predictions import predict, read_predictions
 from tinynet.runs.settings import Settings, origin, read_settings
 from tinynet.runs.trainers import build_trainer, split_train_validation
@@ -56,7 +56,7 @@ def learned_and_held_out(settings: Settings, dataset: Dataset) -> tuple[Split, S
             received=dataset.sha256,
             fix="name the folder with the original data: --data-dir",
         )
-    return split_train_validation(recipe.from_table(settings.recipe).training, dataset.train)
+    return split_train_validation(settings.recipe.training, dataset.train)
 
 
 def generations(
@@ -268,7 +268,7 @@ def _judge_best(
     backend: str | Backend | None,
 ) -> list[str]:
     """Whether best.safetensors has, on the validation images, the figures of the log's best epoch."""
-    plan = recipe.from_table(settings.recipe).training
+    plan = settings.recipe.training
     sign = -1 if plan.monitor.endswith("accuracy") else 1
     judged = [record for record in history if {"val_loss", plan.monitor} <= set(record)]
     if not judged:

@@ -10,7 +10,7 @@ from tinynet import checkpoint
 from tinynet.data import datasets
 from tinynet.data.datasets import Dataset
 from tinynet.errors import RunError
-from tinynet.runs import recipe
+from tinynet.runs.recipe import Recipe
 from tinynet.runs.settings import Parent, Settings, final_model, read_settings
 
 Load = Callable[[Settings], Dataset]
@@ -21,7 +21,7 @@ class Origin(NamedTuple):
     """What a run can start from, with the recipe to go by where no other is named, and its name."""
 
     parent: Parent
-    recipe: recipe.Recipe
+    recipe: Recipe
     name: str
 
 
@@ -36,8 +36,8 @@ def find(path: Path) -> Origin:
     settings = _made_by(file, about)
     parent = Parent(str(path.resolve()), checkpoint.weights_sha256(model), settings)
     if settings is not None:
-        return Origin(parent, recipe.from_table(settings.recipe), settings.name)
-    return Origin(parent, recipe.from_table(model.config()), path.stem)
+        return Origin(parent, settings.recipe, settings.name)
+    return Origin(parent, Recipe(model.layers, model.input_shape), path.stem)
 
 
 def _made_by(file: Path, about: dict[str, Any]) -> Settings | None:

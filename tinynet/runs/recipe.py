@@ -15,35 +15,51 @@
     shift = 0.08
 
 The named ones lie in `tinynet/zoo`; in `zoo/reference` the same nets with the settings of the systems they
-come from. Every key is checked; an unknown one is an error that lists the known.
+come from. Every key is checked once, when the file is read; an unknown one is an error that lists the known.
+
+In memory a recipe holds the objects that the tables describe: layers, a loss, an optimiser, a schedule. Each
+model and each trainer copies them, since a layer in use has weights and an optimiser in use has averages.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from tinynet.averaging import check_decay
+from tinynet.backends.base import Backend
 from tinynet.callbacks.monitors import EarlyStopping, ReduceOnPlateau
 from tinynet.data.augmentation import Augmentation
 from tinynet.errors import ConfigError, did_you_mean
 from tinynet.io import tables, toml
-from tinynet.layers import LAYERS
-from tinynet.losses import LOSSES
-from tinynet.optim import OPTIMIZERS
-from tinynet.schedules import SCHEDULES
+from tinynet.layers import LAYERS, Layer
+from tinynet.losses import LOSSES, Loss, SoftmaxCrossEntropy
+from tinynet.model import Sequential
+from tinynet.optim import OPTIMIZERS, Adam, Optimizer
+from tinynet.schedules import SCHEDULES, Constant, Schedule
 
-Table: TypeAlias = dict[str, Any]
+FAMILIES: tables.Families = {Layer: LAYERS, Loss: LOSSES, Optimizer: OPTIMIZERS, Schedule: SCHEDULES}
+"""What the tables of a recipe may name by their `type`."""
 
 
-@dataclass(frozen=True)
-class Training:
+class Description:
+    """A dataclass that equals every other of the same values, though its layers and losses are compared by
+    identity."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and tables.to_arguments(self) == tables.to_arguments(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, eq=False)
+class Training(Description):
     """How a model is trained. `validation` samples are the last ones: a share if below 1, else a count."""
 
     epochs: int = 10
@@ -53,18 +69,18 @@ class Training:
     samples: int | None = None
     """Use the first so many training samples, validation included; all of them when not given."""
     validation: float = 0.0
-    loss: Table = field(default_factory=lambda: {"type": "SoftmaxCrossEntropy"})
-    optimizer: Table = field(default_factory=lambda: {"type": "Adam"})
-    schedule: Table = field(default_factory=lambda: {"type": "Constant"})
-    augmentation: Table | None = None
+    loss: Loss = field(default_factory=SoftmaxCrossEntropy)
+    optimizer: Optimizer = field(default_factory=Adam)
+    schedule: Schedule = field(default_factory=Constant)
+    augmentation: Augmentation | None = None
     """How training images are distorted; not at all when not given."""
     ema_decay: float | None = None
     """The decay of a moving average of the weights, such as 0.999: see `averaging`. Validation,
     best checkpoint and final model go by it; a step's own loss and accuracy by the weights as they are."""
     monitor: str = "val_loss"
     """What the best checkpoint goes by."""
-    early_stopping: Table | None = None
-    reduce_on_plateau: Table | None = None
+    early_stopping: EarlyStopping | None = None
+    reduce_on_plateau: ReduceOnPlateau | None = None
 
     def __post_init__(self) -> None:
         smallest = {"epochs": 1, "min_steps": 0, "batch_size": 1, "validation": 0, "samples": 1}
@@ -74,16 +90,6 @@ class Training:
                 raise ConfigError(f"{name} is too small", expected=f"at least {least}", received=value)
         if self.ema_decay is not None:
             check_decay(self.ema_decay)
-        tables.from_table(LOSSES, self.loss, "loss")
-        tables.from_table(OPTIMIZERS, self.optimizer, "optimizer")
-        tables.from_table(SCHEDULES, self.schedule, "schedule")
-        for kind, table in (
-            (Augmentation, self.augmentation),
-            (EarlyStopping, self.early_stopping),
-            (ReduceOnPlateau, self.reduce_on_plateau),
-        ):
-            if table is not None:
-                tables.from_arguments(kind, table, kind.__name__)
 
     def epochs_on(self, samples: int) -> int:
         """The epochs to train on so many samples."""
@@ -104,27 +110,31 @@ class Training:
         return samples - held_out, held_out
 
 
-@dataclass(frozen=True)
-class Recipe:
+@dataclass(frozen=True, eq=False)
+class Recipe(Description):
     """An architecture for samples of `input_shape`, and its training."""
 
-    layers: list[Table]
+    layers: Sequence[Layer]
     input_shape: tuple[int, ...] = (28, 28, 1)
     training: Training = field(default_factory=Training)
 
-    def __post_init__(self) -> None:
-        for layer in self.layers:
-            tables.from_table(LAYERS, layer, "layer")
+    def build_model(
+        self,
+        *,
+        backend: str | Backend | None = None,
+        dtype: str = "float32",
+        seed: int = 0,
+        freeze: Sequence[str] = (),
+    ) -> Sequential:
+        """A new model of this architecture; arguments as for `Sequential`."""
+        layers = [dataclasses.replace(layer) for layer in self.layers]
+        return Sequential(layers, self.input_shape, backend=backend, dtype=dtype, seed=seed, freeze=freeze)
 
     def with_epochs(self, epochs: int) -> Recipe:
         """The same, trained for exactly so many epochs."""
         return dataclasses.replace(
             self, training=dataclasses.replace(self.training, epochs=epochs, min_steps=0)
         )
-
-    def as_table(self) -> Table:
-        """Plain values, from which `from_table` makes an equal recipe."""
-        return dataclasses.asdict(self)
 
 
 def names(*, reference: bool = False) -> list[str]:
@@ -159,25 +169,16 @@ def load(name: str, *, reference: bool = False) -> Recipe:
 
 
 def from_table(table: Mapping[str, Any]) -> Recipe:
-    """The recipe that plain values describe."""
-    training = table.get("training", {})
-    if not isinstance(training, Mapping):
-        raise ConfigError("training is a table", expected="[training]", received=repr(training))
-    rest = {key: value for key, value in table.items() if key != "training"}
-    recipe = tables.from_arguments(Recipe, rest, "the recipe")
-    return dataclasses.replace(recipe, training=tables.from_arguments(Training, training, "[training]"))
+    """The recipe that the content of a TOML file describes."""
+    return tables.from_arguments(Recipe, table, "the recipe", FAMILIES)
 
 
 def to_toml(recipe: Recipe) -> str:
     """The text of a file from which `load` reads an equal recipe; what is at its default is left out."""
-    shape = [] if recipe.input_shape == (28, 28, 1) else [f"input_shape = {toml.inline(recipe.input_shape)}"]
-    layers = [f"  {toml.inline(layer)}," for layer in recipe.layers]
-    default = dataclasses.asdict(Training())
-    training = [
-        f"{name} = {toml.inline(value)}"
-        for name, value in dataclasses.asdict(recipe.training).items()
-        if value != default[name]
-    ]
+    table = tables.to_arguments(recipe)
+    shape = [f"input_shape = {toml.inline(table['input_shape'])}"] if "input_shape" in table else []
+    layers = [f"  {toml.inline(layer)}," for layer in table["layers"]]
+    training = [f"{name} = {toml.inline(value)}" for name, value in table.get("training", {}).items()]
     return "\n".join([*shape, "layers = [", *layers, "]", "", "[training]", *training]) + "\n"
 
 

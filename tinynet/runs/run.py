@@ -29,10 +29,10 @@ from tinynet.data.datasets import Dataset
 from tinynet.distributed.group import ALONE, Group
 from tinynet.errors import ConfigError, RunError
 from tinynet.io.atomic import write_atomic
-from tinynet.runs import recipe
 from tinynet.runs.predictions import predict, write_predictions
+from tinynet.runs.recipe import Training
 from tinynet.runs.settings import Settings, final_model, origin, read_settings
-from tinynet.runs.trainers import monitors, trainer_from_recipe
+from tinynet.runs.trainers import build_monitors, trainer_from_recipe
 from tinynet.training import Callback
 
 MAX_LISTED_DIFFERENCES = 5
@@ -48,11 +48,10 @@ class Run:
 
     def __init__(self, folder: Path, settings: Settings, dataset: Dataset, group: Group = ALONE) -> None:
         self.folder, self.settings, self.dataset, self.group = folder, settings, dataset, group
-        self.recipe = recipe.from_table(settings.recipe)
         group.choose_device(settings.backend)
         self.trainer = trainer_from_recipe(
             dataset.train,
-            self.recipe,
+            settings.recipe,
             backend=backends.get(
                 settings.backend, convolution=settings.convolution, precision=settings.precision
             ),
@@ -67,7 +66,7 @@ class Run:
             "dataset": dataset.name,
             "data_sha256": dataset.sha256,
         }
-        self.listeners = self._listeners(self.recipe.training)
+        self.listeners = self._listeners(settings.recipe.training)
         for listener in self.listeners:
             listener.check(self.trainer)
 
@@ -90,7 +89,7 @@ class Run:
                 f"the folder {folder} is not empty",
                 fix=f"choose another --out, or go on with that run: tinynet train --resume {folder}",
             )
-        text = json.dumps(dataclasses.asdict(run.settings), indent=1)
+        text = json.dumps(run.settings.as_table(), indent=1)
         write_atomic(folder / "config.json", text.encode())
         return run
 
@@ -149,7 +148,7 @@ class Run:
         if self.group.rank > 0:
             self.trainer.run([each for each in self.listeners if not isinstance(each, BestCheckpoint)])
             return self._is_complete()
-        opening = {"settings": dataclasses.asdict(self.settings), "notice": self.dataset.notice}
+        opening = {"settings": self.settings.as_table(), "notice": self.dataset.notice}
         logs: list[Callback] = [JsonLog(self.folder / "log.jsonl", opening)]
         events = self.folder / "tensorboard"
         if tensorboard or events.exists():
@@ -170,7 +169,7 @@ class Run:
         write_predictions(self.folder / "predictions.csv", self.dataset.test, predictions)
         return write_report(
             self.folder,
-            config=dataclasses.asdict(self.settings),
+            config=self.settings.as_table(),
             history=self.trainer.state.history,
             labels=self.dataset.test.labels,
             predicted=predictions.classes,
@@ -214,11 +213,11 @@ class Run:
     def _is_complete(self) -> bool:
         return not self.group.any(self.trainer.state.stopped == "interrupted")
 
-    def _listeners(self, plan: recipe.Training) -> list[Monitor]:
+    def _listeners(self, plan: Training) -> list[Monitor]:
         if self.trainer.validation is None:
-            return monitors(plan)
+            return build_monitors(plan)
         best = self.folder / "best.safetensors"
-        return [BestCheckpoint(path=best, about=self.about, monitor=plan.monitor), *monitors(plan)]
+        return [BestCheckpoint(path=best, about=self.about, monitor=plan.monitor), *build_monitors(plan)]
 
 
 def train_once(
@@ -253,7 +252,7 @@ def train_once(
 
 def _check_same(folder: Path, asked: Settings) -> None:
     """Raise RunError unless the run in `folder` has the settings asked for, wherever its data lie."""
-    found, wanted = (dict(_leaves(dataclasses.asdict(s))) for s in (read_settings(folder), asked))
+    found, wanted = (dict(_leaves(s.as_table())) for s in (read_settings(folder), asked))
     names = [name for name in wanted | found if name not in ("command", "data_dir")]
     different = [name for name in names if found.get(name) != wanted.get(name)]
     if different:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tinynet.errors import RunError
-from tinynet.runs import recipe
+from tinynet.io import tables
+from tinynet.runs.recipe import FAMILIES, Recipe
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Settings:
     """All that decides how a run goes; config.json holds it."""
 
     name: str
-    recipe: recipe.Table
+    recipe: Recipe
     dataset: str
     data_dir: str | None
     data_sha256: str
@@ -29,6 +30,10 @@ class Settings:
     parent: Parent | None = None
     freeze: list[str] = field(default_factory=list)
     """Patterns of layers and parameters that keep their weights."""
+
+    def as_table(self) -> dict[str, Any]:
+        """What config.json holds: plain values; what is at its default is left out."""
+        return tables.to_arguments(self)
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ def read_settings(folder: Path) -> Settings:
     """What config.json in a run's folder says. Raises RunError where there is none, or it is damaged."""
     path = folder / "config.json"
     try:
-        return _settings(json.loads(path.read_text("utf-8")))
+        table = json.loads(path.read_text("utf-8"))
+        return tables.from_arguments(Settings, table, "config.json", FAMILIES)
     except FileNotFoundError as error:
         raise RunError(
             f"{folder} is not the folder of a run",
@@ -65,15 +71,6 @@ def read_settings(folder: Path) -> Settings:
         ) from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(f"{path} is damaged", received=error, fix="start the run again") from error
-
-
-def _settings(table: dict[str, Any]) -> Settings:
-    parent = table.get("parent")
-    if parent is None:
-        return Settings(**table)
-    before = parent["settings"]
-    parent = Parent(**{**parent, "settings": None if before is None else _settings(before)})
-    return Settings(**{**table, "parent": parent})
 
 
 def origin(settings: Settings) -> dict[str, str | None]:

@@ -53,7 +53,7 @@ def test_a_trial_repeats_exactly(wanted: Any, opened: Any) -> None:
     plan = found.recipe_of(trial)
     history = found.trainer(plan).run()
     assert [row["val_accuracy"] for row in history] == list(trial.intermediate_values.values())
-    rate = plan.training.optimizer["learning_rate"]
+    rate = plan.training.optimizer.learning_rate
     assert rate == float(f"{trial.params['training.optimizer.learning_rate']:.4g}")
 
 

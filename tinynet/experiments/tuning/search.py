@@ -10,6 +10,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.study import Study
@@ -21,8 +22,8 @@ from tinynet.errors import ConfigError, NonFiniteError, RunError, ShapeError
 from tinynet.experiments.tuning import study as studies
 from tinynet.experiments.tuning.space import Space
 from tinynet.runs import recipe
-from tinynet.runs.recipe import Recipe, Table
-from tinynet.runs.trainers import monitors, trainer_from_recipe
+from tinynet.runs.recipe import Recipe
+from tinynet.runs.trainers import build_monitors, trainer_from_recipe
 from tinynet.training import Callback, EpochEnd, Trainer
 
 HELD_OUT = 0.1
@@ -43,7 +44,7 @@ class Search:
     backend: Backend
     dtype: str = "float32"
 
-    def about(self) -> Table:
+    def about(self) -> dict[str, Any]:
         """All that must be the same in processes that share a study."""
         return {
             "recipe": recipe.to_toml(self.plan),
@@ -57,12 +58,12 @@ class Search:
         """Raise, before anything is trained, what the recipe or the space would raise in every trial."""
         self.space.check(self.plan)
         trainer = self.trainer(self.plan)
-        for monitor in monitors(self.plan.training):
+        for monitor in build_monitors(self.plan.training):
             monitor.check(trainer)
 
     def recipe_of(self, trial: FrozenTrial | optuna.Trial) -> Recipe:
         """The recipe that the trial trains."""
-        return recipe.from_table(self.space.applied(self.space.values(trial.params), self.plan.as_table()))
+        return self.space.applied(self.space.values(trial.params), self.plan)
 
     def trainer(self, plan: Recipe) -> Trainer:
         """A training by `plan` on the first images, validated by the last."""
@@ -126,7 +127,7 @@ def _train(search: Search, trial: optuna.Trial, listener: Callback) -> float | N
     """The validation accuracy of the weights that training ended with; None for a trial given up early."""
     plan = search.recipe_of(trial)
     trainer = search.trainer(plan)
-    trainer.run([*monitors(plan.training), Pruning(trial), listener])
+    trainer.run([*build_monitors(plan.training), Pruning(trial), listener])
     if trainer.state.stopped == "interrupted":
         raise KeyboardInterrupt
     if trainer.state.stopped == Pruning.REASON:

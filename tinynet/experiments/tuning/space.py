@@ -16,23 +16,23 @@ grid takes.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from tinynet.errors import ConfigError
 from tinynet.io import tables, toml
-from tinynet.layers import LAYERS
-from tinynet.runs import recipe
-from tinynet.runs.recipe import Recipe, Table
+from tinynet.layers import Layer
+from tinynet.runs.recipe import FAMILIES, Recipe
+
+Table: TypeAlias = dict[str, Any]
 
 WIDTH = "width"
 SIZES = ("units", "filters")
@@ -78,8 +78,7 @@ class Range:
 
     def as_plain(self) -> Table:
         """The table in the file; what is at its default is left out."""
-        table = tables.to_table(self)
-        return {name: value for name, value in table.items() if name != "type"}
+        return tables.to_arguments(self)
 
 
 @dataclass(frozen=True)
@@ -125,14 +124,15 @@ class Space:
         """What is tried for what was drawn."""
         return {path: setting.value(drawn[path]) for path, setting in self.settings.items()}
 
-    def applied(self, values: Mapping[str, Any], table: Table) -> Table:
-        """The recipe `table` with these values in it. Raises ConfigError for a path that leads nowhere."""
-        changed = copy.deepcopy(table)
-        for path in sorted(
-            values, key=lambda path: (path.count("."), "*" not in path)
-        ):  # a whole table first
-            _put(changed, path, values[path])
-        return changed
+    def applied(self, values: Mapping[str, Any], plan: Recipe) -> Recipe:
+        """The recipe with these values in it.
+
+        Raises ConfigError for a path that leads nowhere, or a value that cannot stand there.
+        """
+        shallow_first = sorted(values, key=lambda path: (path.count("."), "*" not in path))
+        for path in shallow_first:  # a whole table comes before its parts
+            plan = _changed_recipe(plan, path, values[path])
+        return plan
 
     def check(self, plan: Recipe) -> None:
         """Raise ConfigError unless each value, or each end of a range, alone makes `plan` a valid recipe."""
@@ -174,7 +174,7 @@ class Space:
 
     def _check_value(self, plan: Recipe, path: str, value: Any) -> None:
         try:
-            recipe.from_table(self.applied({path: value}, plan.as_table()))
+            self.applied({path: value}, plan)
         except ConfigError as error:
             raise ConfigError(
                 f"the recipe cannot take {value!r} for {path!r}",
@@ -225,47 +225,61 @@ def _setting(path: str, plain: Any) -> Setting:
     )
 
 
-def _put(table: Table, path: str, value: Any) -> None:
-    """Set what `path` names in a recipe's table."""
+def _changed_recipe(plan: Recipe, path: str, value: Any) -> Recipe:
+    """The recipe with `value` where `path` leads."""
     first, *rest = path.split(".")
     if path == WIDTH:
-        _scale(table["layers"], value)
-    elif first == "layers" and rest:
-        _put_in_layers(table["layers"], rest, value)
+        return dataclasses.replace(plan, layers=_scaled(plan.layers, value))
+    if first == "layers" and rest:
+        return dataclasses.replace(plan, layers=_changed_layers(plan.layers, rest, value))
+    return _changed(plan, path.split("."), value, "the recipe")
+
+
+def _changed(thing: Any, path: list[str], value: Any, what: str) -> Any:
+    """A copy of a dataclass with `value` where `path` leads, checked as if it came from a file."""
+    name, *rest = path
+    inner = getattr(thing, name, None)
+    if rest and dataclasses.is_dataclass(inner):
+        value = _changed(inner, rest, value, name)
     else:
-        *parents, last = path.split(".")
-        for name in parents:
-            if table.get(name) is None:
-                table[name] = {}
-            table = table[name]
-            if not isinstance(table, dict):
-                raise ConfigError("there is no such setting", expected="a table", received=repr(table))
-        table[last] = value
+        for key in reversed(rest):
+            value = {key: value}
+    now = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing) if f.init}
+    return tables.from_arguments(type(thing), now | {name: value}, what, FAMILIES)
 
 
-def _put_in_layers(layers: list[Table], rest: list[str], value: Any) -> None:
-    place, *key = rest
-    known = "*" if place == "*" else f"0 to {len(layers) - 1}"
+def _changed_layers(layers: Sequence[Layer], path: list[str], value: Any) -> list[Layer]:
+    place, *key = path
     chosen = [i for i in range(len(layers)) if place in ("*", str(i))]
     if key:
-        chosen = [i for i in chosen if key[0] in _fields(layers[i]["type"])]
+        chosen = [i for i in chosen if key[0] in _settings_of(layers[i])]
     if not chosen or len(key) > 1:
-        wanted = f"layers.{'.'.join(rest)}"
+        known = "*" if place == "*" else f"0 to {len(layers) - 1}"
+        wanted = f"layers.{'.'.join(path)}"
         raise ConfigError("no layer has this setting", expected=f"layers {known}", received=wanted)
+    changed = list(layers)
     for i in chosen:
-        layers[i] = {**layers[i], key[0]: value} if key else value
+        kind = type(layers[i]).__name__
+        changed[i] = (
+            _changed(layers[i], key, value, f"layer {kind}")
+            if key
+            else tables.from_table(FAMILIES[Layer], value, "layer")
+        )
+    return changed
 
 
-def _fields(layer: str) -> set[str]:
-    return {field.name for field in dataclasses.fields(LAYERS[layer]) if field.init}
+def _settings_of(layer: Layer) -> set[str]:
+    return {field.name for field in dataclasses.fields(layer) if field.init}
 
 
-def _scale(layers: list[Table], factor: float) -> None:
-    """Multiply units and filters, to whole numbers of at least 1; not the last layer's that has any."""
+def _scaled(layers: Sequence[Layer], factor: float) -> list[Layer]:
+    """Units and filters times `factor`, as whole numbers of at least 1; not the last layer's that has any."""
     if isinstance(factor, bool) or not isinstance(factor, int | float) or factor <= 0:
         raise ConfigError("the width of a net is scaled", expected="a factor above 0", received=repr(factor))
-    sized = [(layer, name) for layer in layers for name in SIZES if name in layer][:-1]
+    sized = [(i, name) for i, layer in enumerate(layers) for name in SIZES if hasattr(layer, name)][:-1]
     if not sized:
         raise ConfigError("no layer before the output has units or filters", expected="one or more")
-    for layer, name in sized:
-        layer[name] = max(1, round(layer[name] * factor))
+    scaled: list[Any] = list(layers)
+    for i, name in sized:
+        scaled[i] = dataclasses.replace(scaled[i], **{name: max(1, round(getattr(scaled[i], name) * factor))})
+    return scaled

@@ -17,7 +17,7 @@ import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -32,7 +32,8 @@ from tinynet.errors import ConfigError, RunError
 from tinynet.experiments.tuning.space import Range, Setting, Space
 from tinynet.io import toml
 from tinynet.rng import Key, Stream, permutation, philox_bits
-from tinynet.runs.recipe import Table
+
+Table: TypeAlias = dict[str, Any]
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 LIVE = (*FINISHED, TrialState.RUNNING)
