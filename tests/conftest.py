@@ -11,7 +11,6 @@ import os
 from pathlib import Path
 
 import pytest
-from device import DeviceBackend
 
 from tinynet import backends
 from tinynet.errors import TinynetError
@@ -22,10 +21,7 @@ MNIST = os.environ.get("TINYNET_DATA")
 
 
 if "device" in NAMED:
-    real = backends.get
-    backends.get = lambda name=None, **settings: (
-        DeviceBackend() if name == "device" else real(name, **settings)
-    )
+    backends.BACKENDS["device"] = "device:DeviceBackend"
 
 
 def _why_not(name: str) -> str | None:

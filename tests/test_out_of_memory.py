@@ -10,6 +10,7 @@ import pytest
 
 from tinynet import out_of_memory
 from tinynet.backends import cuda_status
+from tinynet.backends.cupy_ import CupyBackend
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.errors import OutOfMemoryError
 from tinynet.runs import recipe
@@ -53,7 +54,7 @@ class SmallBackend(NumpyBackend):
 def test_a_batch_that_fits_is_named(room: int, fits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     run = trainer("mlp", 1000, SmallBackend())
     each = out_of_memory.of_a_sample(run.model)
-    monkeypatch.setattr(out_of_memory, "available", lambda backend: room * each)
+    monkeypatch.setattr(SmallBackend, "free_bytes", lambda self: room * each)
     with pytest.raises(OutOfMemoryError) as caught:
         run.run()
     said = str(caught.value)
@@ -65,10 +66,10 @@ def test_a_batch_that_fits_is_named(room: int, fits: int, monkeypatch: pytest.Mo
 
 def test_where_nothing_fits_or_nobody_says(monkeypatch: pytest.MonkeyPatch) -> None:
     run = trainer("mlp", 1000)
-    monkeypatch.setattr(out_of_memory, "available", lambda backend: 0)
-    assert "not even one sample fits" in str(out_of_memory.shortage(run, MemoryError()))
-    monkeypatch.setattr(out_of_memory, "available", lambda backend: None)
-    said = str(out_of_memory.shortage(run, MemoryError()))
+    monkeypatch.setattr(run.model.backend, "free_bytes", lambda: 0)
+    assert "not even one sample fits" in str(out_of_memory.shortage(run.model, 1000, 0, MemoryError()))
+    monkeypatch.setattr(run.model.backend, "free_bytes", lambda: None)
+    said = str(out_of_memory.shortage(run.model, 1000, 0, MemoryError()))
     assert "received: a MemoryError\n" in said
     assert "a batch of 512 fits" in said
 
@@ -77,16 +78,14 @@ def test_what_the_device_says_and_does_not_say(monkeypatch: pytest.MonkeyPatch) 
     def refuse() -> int:
         raise RuntimeError("cudaErrorStreamCaptureUnsupported")
 
-    ops = NumpyBackend()
-    monkeypatch.setattr(ops, "name", "cupy", raising=False)
     monkeypatch.setattr(cuda_status, "free_bytes", lambda: 123)
-    assert out_of_memory.available(ops) == 123
+    assert CupyBackend.free_bytes() == 123
     monkeypatch.setattr(cuda_status, "free_bytes", refuse)
-    assert out_of_memory.available(ops) is None
+    assert CupyBackend.free_bytes() is None
 
 
 def test_this_machine_has_memory() -> None:
-    free = out_of_memory.available(NumpyBackend())
+    free = NumpyBackend.free_bytes()
     assert free is None or 2**20 < free < 2**50
 
 

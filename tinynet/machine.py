@@ -36,6 +36,15 @@ def memory_gib() -> float | None:
     return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
 
 
+def free_bytes() -> int | None:
+    """Main memory that programs can still have, in bytes; None where the system does not say."""
+    info = Path("/proc/meminfo")
+    if not info.exists():
+        return None
+    line = next(line for line in info.read_text().splitlines() if line.startswith("MemAvailable"))
+    return int(line.split()[1]) << 10  # from KiB
+
+
 def facts() -> dict[str, Any]:
     """`cpu`, `cores`, `memory_gib` (None: unknown) and `os`, for a report."""
     return {

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 
-from tinynet.backends.base import Backend
 from tinynet.errors import OutOfMemoryError
 from tinynet.layers import Conv2D
 from tinynet.model import Sequential
@@ -30,25 +28,9 @@ def of_a_sample(model: Sequential) -> int:
     return (2 * outputs + sum(windows) + max(windows, default=0)) * np.dtype(model.dtype).itemsize
 
 
-def available(backend: Backend) -> int | None:
-    """Bytes that this process can still have where the backend computes; None where nobody says."""
-    if backend.name == "cupy":
-        from tinynet.backends import cuda_status
-
-        try:
-            return cuda_status.free_bytes()
-        except RuntimeError:  # CUDA does not answer while a step is being recorded
-            return None
-    info = Path("/proc/meminfo")
-    if not info.exists():
-        return None
-    line = next(line for line in info.read_text().splitlines() if line.startswith("MemAvailable"))
-    return int(line.split()[1]) << 10
-
-
 def shortage(model: Sequential, batch: int, step: int, error: MemoryError) -> OutOfMemoryError:
     """What to tell a person whose training step number `step`, on a `batch` of samples, ended in `error`."""
-    each, free = of_a_sample(model), available(model.backend)
+    each, free = of_a_sample(model), model.backend.free_bytes()
     fits = batch - 1
     if free is not None:
         fits = min(fits, (free + model.workspace.nbytes) // each)

@@ -155,7 +155,7 @@ def test_float32_products_are_rounded_to_tf32_only_if_asked_for(tf32: bool, mode
 @pytest.mark.parametrize(
     ("name", "precision", "message"),
     [
-        ("numpy", "tf32", "the numpy backend has no products in tf32"),
+        ("numpy", "tf32", "the numpy backend has no precision 'tf32'"),
         ("cupy", "float16", "unknown precision\n  expected: float32, tf32\n  received: 'float16'"),
     ],
 )

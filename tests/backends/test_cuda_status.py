@@ -17,6 +17,7 @@ import pytest
 from tinynet import backends, extras
 from tinynet.backends import cuda_status
 from tinynet.backends.cuda_status import Facts
+from tinynet.backends.cupy_ import CupyBackend
 from tinynet.errors import BackendError
 
 GOOD = Facts(("cupy-cuda12x",), 12_040, None, "14.2.0", "", 12_090, 1, "", "NVIDIA H100", "")
@@ -126,9 +127,9 @@ def test_what_works_is_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_extras_exist() -> None:
-    extras = metadata.metadata("tinynet").get_all("Provides-Extra")
-    assert extras is not None
-    assert {cuda_status._extra(cuda) for cuda in (0, 12_090, 13_000)} <= set(extras)
+    offered = metadata.metadata(extras.DISTRIBUTION).get_all("Provides-Extra")
+    assert offered is not None
+    assert {cuda_status._extra(cuda) for cuda in (0, 12_090, 13_000)} <= set(offered)
 
 
 # --- looking ----------------------------------------------------------------------------------------------
@@ -247,3 +248,17 @@ def test_this_machine() -> None:
     assert said.returncode == 0, said.stderr
     assert f"works={cuda_status.diagnose(facts) is None}" in said.stdout
     assert ("no NVIDIA driver" in said.stdout) == (facts.driver == 0 and len(facts.packages) < 2)
+
+
+def test_processes_have_a_device_each_where_there_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    runtime = SimpleNamespace(getDeviceCount=lambda: 2)
+    cuda = SimpleNamespace(runtime=runtime, Device=lambda n: SimpleNamespace(use=lambda: used.append(n)))
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=cuda))
+    monkeypatch.setattr(cuda_status, "read", lambda: GOOD)
+    assert CupyBackend.use_device(1, 2)
+    assert not CupyBackend.use_device(2, 3)
+    assert used == [1, 0]
+    monkeypatch.setattr(cuda_status, "read", Facts)
+    assert not CupyBackend.use_device(0, 1)
+    assert len(used) == 2

@@ -148,6 +148,6 @@ def test_a_convolution_is_made_once_for_each_shape(monkeypatch: pytest.MonkeyPat
     for images in (2, 3, 2, 3):
         both_ways(ops, numbers((images, 6, 6, 4), "float32"), W, window)
     assert made == [(2, 6, 6, 4), (3, 6, 6, 4)]
-    for images in range(1, MAX_CONVOLUTIONS + 2):  # the oldest are forgotten, and made again when needed
+    for images in range(1, MAX_CONVOLUTIONS + 2):  # no more are kept
         both_ways(ops, numbers((images, 3, 3, 4), "float32"), W, window)
     assert len(ops._convolutions) <= MAX_CONVOLUTIONS

@@ -22,7 +22,7 @@ def test_how_the_backend_computes_each_layer(tinynet):
     assert tinynet("summary", "kaggle-cnn", "--backend", "numba", "--conv", "im2col").count("im2col") == 5
     assert tinynet("summary", "kaggle-cnn", "--backend", "numpy").count("im2col") == 5
     said = tinynet("summary", "kaggle-cnn", "--backend", "numpy", "--conv", "winograd", code=1)
-    assert "the numpy backend has no winograd convolution" in said
+    assert "the numpy backend has no convolution 'winograd'" in said
 
 
 def test_a_file_a_run_and_its_model(tinynet, tiny, trained):

@@ -97,7 +97,7 @@ def test_an_architecture_with_a_mistake(train, tmp_path, toml, complaint):
         (["--optimizer", "Sgd"], "expected: SGD, Adam, AdamW received: 'Sgd'"),
         (["--schedule", "cosine"], "unknown schedule"),
         (["--backend", "tpu"], "expected: auto, numpy, numba, cupy received: 'tpu'"),
-        (["--backend", "numpy", "--precision", "tf32"], "the numpy backend has no products in tf32"),
+        (["--backend", "numpy", "--precision", "tf32"], "the numpy backend has no precision 'tf32'"),
         (["--dataset", "nosuch"], "there is no data set 'nosuch'"),
         (["--validation", "400000"], "too small for this recipe"),
     ],

@@ -64,6 +64,9 @@ class Member(MpiGroup):
     def __init__(self, rank: int, size: int, meeting: Meeting) -> None:
         self.rank, self.size, self.meeting = rank, size, meeting
 
+    def choose_device(self, use_device: Any) -> None:
+        """Threads share the device of their process."""
+
     def _add_up(self, *arrays: Any) -> None:
         self.meeting.brought[self.rank] = [array.copy() for array in arrays]
         self.meeting.everyone.wait()

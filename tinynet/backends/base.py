@@ -14,16 +14,33 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
+from tinynet import machine
 from tinynet.backends.workspace import Workspace
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import DeviceError
 from tinynet.geometry import Window
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
+
+CONVOLUTIONS = ("auto", "im2col", "direct", "winograd")
+"""How convolutions are computed: the fastest for each layer, or one of the three wherever it applies."""
+PRECISIONS = ("float32", "tf32")
+"""Of products of float32 matrices: as they are, or of factors rounded to 10 bits, on a GPU."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether a backend can run here; where not, why, and the fix."""
+
+    name: str
+    works: bool
+    detail: str
+    fix: str = ""
 
 
 class Backend(ABC):
@@ -35,10 +52,41 @@ class Backend(ABC):
     recorded_phases: tuple[str, ...] = ()
     """What `record` is worth using for: see `backends.recording`. With "step" the numbers of a
     step that vary (a key's step, a rate) are 0-d float64 arrays on the device, read anew at each repeat."""
+    settings: ClassVar[dict[str, tuple[str, ...]]] = {
+        "convolution": ("auto", "im2col"),
+        "precision": ("float32",),
+    }
+    """Which of `CONVOLUTIONS` and `PRECISIONS` it takes."""
     max_recorded_bytes: float = 1 << 18
     """Larger batches run unrecorded: copying them costs more than the recording saves."""
     loss_check_every = 1
     """Steps between two looks at the loss by the training loop (each costs a synchronisation on a GPU)."""
+
+    def __init__(self, convolution: str = "auto", precision: str = "float32") -> None:
+        """Both as `settings` allow: `tinynet.backends.get` checks that."""
+        self.convolution, self.precision = convolution, precision
+
+    # --- the machine --------------------------------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def status(cls) -> Status:
+        """Whether it can run on this machine."""
+
+    @staticmethod
+    def free_bytes() -> int | None:
+        """Memory that this process can still have where the backend computes; None where nobody says."""
+        return machine.free_bytes()
+
+    @classmethod
+    def use_device(cls, rank: int, size: int) -> bool:
+        """Give process number `rank` of the `size` on this machine a device; whether no other process has it.
+
+        To be called before anything is computed. By default there is nothing to choose.
+        """
+        return False
+
+    # --- fusion and recording -----------------------------------------------------------------------------
 
     def bound_to(self, workspace: Workspace, owner: str) -> Backend:
         """This backend, taking its output buffers from `workspace` under the name `owner`.

@@ -40,7 +40,8 @@ class CompiledBackend(NumpyBackend):
     memory: Memory
     fusion: Fusion
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, convolution: str, precision: str, memory: Memory) -> None:
+        super().__init__(convolution, precision)
         self.memory, self.fusion = memory, Fusion()
 
     def bound_to(self, workspace: Workspace, owner: str) -> Self:

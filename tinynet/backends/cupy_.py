@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from tinynet.backends import cuda_status
+from tinynet.backends.base import PRECISIONS, Backend, Status
 from tinynet.backends.compiled import CompiledBackend
 from tinynet.backends.workspace import Memory
 from tinynet.distributed.group import WHOLE, Shard
@@ -42,14 +44,42 @@ class CupyBackend(CompiledBackend):
 
     name = "cupy"
     recorded_phases = ("evaluate", "gradients", "step")
+    settings: ClassVar[dict[str, tuple[str, ...]]] = Backend.settings | {"precision": PRECISIONS}
     max_recorded_bytes = math.inf
     loss_check_every = 50
 
-    def __init__(self, *, tf32: bool = False, device: Device | None = None) -> None:
-        """`tf32`: float32 products of factors rounded to 10 bits, on tensor cores."""
-        self.device = device or CudaDevice(tf32=tf32, failure=BackendError)
+    def __init__(
+        self, convolution: str = "auto", precision: str = "float32", *, device: Device | None = None
+    ) -> None:
+        """`precision`: with "tf32", float32 products are of factors rounded to 10 bits, on tensor cores."""
+        self.device = device or CudaDevice(tf32=precision == "tf32", failure=BackendError)
         self.xp = self.device.xp
-        super().__init__(Memory(allocate=self.device.empty))
+        super().__init__(convolution, precision, Memory(allocate=self.device.empty))
+
+    @classmethod
+    def status(cls) -> Status:
+        facts = cuda_status.read()
+        problem = cuda_status.diagnose(facts)
+        if problem:
+            return Status(cls.name, False, *problem)
+        return Status(cls.name, True, cuda_status.summary(facts))
+
+    @staticmethod
+    def free_bytes() -> int | None:
+        try:
+            return cuda_status.free_bytes()
+        except RuntimeError:  # CUDA does not answer while a step is being recorded
+            return None
+
+    @classmethod
+    def use_device(cls, rank: int, size: int) -> bool:
+        if not cls.status().works:
+            return False
+        import cupy
+
+        devices: int = cupy.cuda.runtime.getDeviceCount()
+        cupy.cuda.Device(rank % devices).use()
+        return devices >= size
 
     def announce_compiling(self, announce: Callable[[], None] | None) -> None:
         """Nothing is announced: a file of kernels compiles in some tenths of a second."""

@@ -15,11 +15,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+import numba
 import numpy as np
 
 from tinynet import threads
+from tinynet.backends.base import CONVOLUTIONS, Backend, Status
 from tinynet.backends.compiled import CompiledBackend
 from tinynet.backends.convolution import MIN_MULTIPLY_ADDS_PER_PART, Convolution, packed
 from tinynet.backends.direct import Direct
@@ -71,17 +73,20 @@ class NumbaBackend(CompiledBackend):
 
     name = "numba"
     recorded_phases = ("evaluate", "gradients")
+    settings: ClassVar[dict[str, tuple[str, ...]]] = Backend.settings | {"convolution": CONVOLUTIONS}
 
-    def __init__(self, convolution: str = "auto") -> None:
-        """`convolution`: one of `ALGORITHMS`, wherever it applies, or "auto": the fastest for each layer."""
-        super().__init__(Memory())
-        self.convolution = convolution
+    def __init__(self, convolution: str = "auto", precision: str = "float32") -> None:
+        super().__init__(convolution, precision, Memory())
         self._convolutions: dict[tuple[Shape, Shape, Window], Convolution] = {}
 
     def bound_to(self, workspace: Workspace, owner: str) -> Self:
         bound = super().bound_to(workspace, owner)
         bound._convolutions = {}
         return bound
+
+    @classmethod
+    def status(cls) -> Status:
+        return Status(cls.name, True, f"numba {numba.__version__}")
 
     def announce_compiling(self, announce: Callable[[], None] | None) -> None:
         jit.announce = announce

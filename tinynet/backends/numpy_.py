@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.backends.base import Backend
+from tinynet.backends.base import Backend, Status
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.geometry import Window
 from tinynet.rng import Key, drop_threshold, philox_bits
@@ -23,6 +23,10 @@ class NumpyBackend(Backend):
 
     name = "numpy"
     xp: Any = np
+
+    @classmethod
+    def status(cls) -> Status:
+        return Status(cls.name, True, f"numpy {np.__version__}")
 
     def announce_compiling(self, announce: Callable[[], None] | None) -> None:
         """Nothing is compiled here."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -49,8 +49,8 @@ class Group:
         """This process' share of the machine's threads; None: all that it may use."""
         return None
 
-    def choose_device(self, backend: str) -> None:
-        """Have the backend of that name, not used yet, compute on a device of this process' own if it can."""
+    def choose_device(self, use_device: Callable[[int, int], bool]) -> None:
+        """Give this process a device of its own, if it can have one: see `Backend.use_device`."""
 
     def watch(self, advice: str) -> None:
         """Should a process be lost from now on, say so, with that advice."""

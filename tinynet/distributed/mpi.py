@@ -21,7 +21,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -114,16 +114,8 @@ class MpiGroup(Group):
         share = float((1 / users[own]).mean())
         return max(1, int(threads.budget() * share + 1e-9))
 
-    def choose_device(self, backend: str) -> None:
-        from tinynet import backends
-
-        if backend != "cupy" or not backends.status(backend).works:
-            return
-        import cupy
-
-        devices = cupy.cuda.runtime.getDeviceCount()
-        cupy.cuda.Device(self._machine.rank % devices).use()
-        self._has_own_gpu = devices >= self._machine.size
+    def choose_device(self, use_device: Callable[[int, int], bool]) -> None:
+        self._has_own_gpu = use_device(self._machine.rank, self._machine.size)
 
     def watch(self, advice: str) -> None:
         self._advice = advice

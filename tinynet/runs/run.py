@@ -48,7 +48,7 @@ class Run:
 
     def __init__(self, folder: Path, settings: Settings, dataset: Dataset, group: Group = ALONE) -> None:
         self.folder, self.settings, self.dataset, self.group = folder, settings, dataset, group
-        group.choose_device(settings.backend)
+        group.choose_device(backends.find(settings.backend).use_device)
         self.trainer = trainer_from_recipe(
             dataset.train,
             settings.recipe,
