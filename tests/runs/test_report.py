@@ -15,7 +15,7 @@ from PIL import Image
 from sklearn import metrics as sk
 
 from tinynet.errors import DataError, ShapeError
-from tinynet.runs.report import write_report
+from tinynet.runs.report import Report, write_report
 
 CLASSES = ["zero", "one", "two|three", "never"]
 HISTORY: list[dict[str, Any]] = [
@@ -63,7 +63,7 @@ LABELS = _rng.integers(0, 3, 500)
 PREDICTED = np.where(_rng.random(500) < 0.2, _rng.integers(0, 3, 500), LABELS)
 
 
-def _write(folder: Path, **changes: Any) -> tuple[dict[str, Any], str]:
+def _write(folder: Path, **changes: Any) -> tuple[Report, str]:
     given: dict[str, Any] = {
         "config": {"epochs": 3, "folder": folder, "shape": (28, 28, 1), "rate": np.float64(0.5)},
         "history": HISTORY,
@@ -215,3 +215,21 @@ def test_a_full_disk_keeps_the_old_report(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         _write(tmp_path / "nowhere")
+
+
+def test_a_notebook_shows_the_main_figures(tmp_path: Path) -> None:
+    report, _ = _write(tmp_path, facts={**FACTS, "backend": "<b>numba</b>"})
+    shown = report._repr_html_()
+    test = report["test"]
+    assert f"<caption>{100 * test['accuracy']:.2f} % of 500 test samples right</caption>" in shown
+    assert "<tr><td>best validation accuracy</td><td>85.00 %</td></tr>" in shown
+    assert "&lt;b&gt;numba&lt;/b&gt;" in shown
+    assert "<b>" not in shown
+    assert list(report) == list(json.loads((tmp_path / "report.json").read_text()))
+    assert len(report) == 7
+    assert "test samples right; keys test, training" in repr(report)
+
+
+def test_a_notebook_shows_a_bare_report(tmp_path: Path) -> None:
+    report, _ = _write(tmp_path, history=[{"epoch": 1, "loss": 0.5}], facts={})
+    assert "<tr><td>seed</td><td>not recorded</td></tr>" in report._repr_html_()

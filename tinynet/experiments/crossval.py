@@ -41,6 +41,7 @@ from tinynet.rng import Key, Stream, permutation
 from tinynet.runs import recipe
 from tinynet.runs.predictions import read_predictions
 from tinynet.runs.recipe import Recipe
+from tinynet.runs.report import Report
 from tinynet.runs.run import train_once
 from tinynet.runs.settings import Settings
 from tinynet.training import Callback
@@ -60,7 +61,7 @@ class Fold:
     """The class (F,) of each, as the model sees it, …"""
     confidence: Array
     """… and the probability (F,) of that."""
-    report: dict[str, Any]
+    report: Report
     """Of the run."""
 
 

@@ -1,4 +1,4 @@
-"""Tables for a notebook: HTML without style or script, every text escaped."""
+"""Tables for a notebook: HTML without scripts or styles, every value escaped."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> str:
-    """An HTML table; what is None shows as an empty cell."""
+    """An HTML table; no head where all columns are without a name. What is None is an empty cell."""
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    body = "".join(_row("td", row) for row in rows)
-    return f"<table>{title}<thead>{_row('th', head)}</thead><tbody>{body}</tbody></table>"
+    names = f"<thead>{_row(head, 'th')}</thead>" if any(head) else ""
+    return f"<table>{title}{names}<tbody>{''.join(_row(row, 'td') for row in rows)}</tbody></table>"
 
 
-def _row(tag: str, cells: Sequence[Any]) -> str:
+def _row(cells: Sequence[Any], tag: str) -> str:
     texts = ("" if cell is None else escape(str(cell)) for cell in cells)
     return "<tr>" + "".join(f"<{tag}>{text}</{tag}>" for text in texts) + "</tr>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 from tinynet import machine, plots
 from tinynet.analysis.evaluation import class_figures
 from tinynet.errors import ShapeError
+from tinynet.io import html
 from tinynet.io.atomic import write_atomic
 from tinynet.io.markdown import (
+    NOT_RECORDED,
     count,
     duration,
     figure,
@@ -35,6 +37,40 @@ SOMETIMES = (
 """Rows of the page for a run of several processes, or one that did not start from random weights."""
 
 
+class Report(Mapping[str, Any]):
+    """What a run's report.json holds, by key: `test`, `training`, `facts`, `history`, …
+
+    A notebook shows the main figures as a table.
+    """
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self.content = content
+
+    def __getitem__(self, key: str) -> Any:
+        return self.content[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.content)
+
+    def __len__(self) -> int:
+        return len(self.content)
+
+    def __repr__(self) -> str:
+        return f"<{headline(self)}; keys {', '.join(self)}>"
+
+    def _repr_html_(self) -> str:
+        facts = self["facts"]
+        low, high = self["test"]["interval"]
+        rows = [
+            ("test accuracy", percent(self["test"]["accuracy"])),
+            ("95 % interval (Wilson)", f"{percent(low)} to {percent(high)}"),
+            ("macro F1", figure(self["test"]["macro_f1"])),
+            *training_rows(self["training"]),
+            *((key, facts.get(key, NOT_RECORDED)) for key in ("parameters", "seed", "backend", "threads")),
+        ]
+        return html.table(("", ""), rows, caption=headline(self))
+
+
 def write_report(
     folder: Path,
     *,
@@ -44,7 +80,7 @@ def write_report(
     predicted: Array,
     classes: Sequence[str],
     facts: Mapping[str, Any],
-) -> dict[str, Any]:
+) -> Report:
     """Write report.md, report.json, learning-curve.png and confusion-matrix.png into `folder`.
 
     history    as for `plots.learning_curve`, with `seconds`, the time each epoch took
@@ -80,7 +116,7 @@ def write_report(
     folder = Path(folder)
     plots.learning_curve(history, folder / "learning-curve.png")
     plots.confusion_matrix(report["test"]["confusion"], classes, folder / "confusion-matrix.png")
-    written: dict[str, Any] = write_json(folder / "report.json", report)
+    written = Report(write_json(folder / "report.json", report))
     write_atomic(folder / "report.md", markdown(report).encode())
     return written
 
@@ -108,13 +144,34 @@ def _last(history: Sequence[Mapping[str, Any]], key: str) -> Any:
     return next((row[key] for row in reversed(history) if row.get(key) is not None), None)
 
 
+def headline(report: Mapping[str, Any]) -> str:
+    """The result in one line."""
+    test = report["test"]
+    return f"{percent(test['accuracy'])} of {test['samples']:,} test samples right"
+
+
+def training_rows(training: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """(name, figure) for each figure of a training, as `summarise` gives them."""
+    return [
+        ("epochs", training["epochs"]),
+        ("best validation epoch", training["best_epoch"]),
+        ("best validation accuracy", percent(training["best_val_accuracy"])),
+        ("final validation accuracy", percent(training["final_val_accuracy"])),
+        ("final validation loss", figure(training["final_val_loss"])),
+        ("final training accuracy", percent(training["final_accuracy"])),
+        ("final training loss", figure(training["final_loss"])),
+        ("time per epoch, median", duration(training["seconds_per_epoch"])),
+        ("time of all epochs", duration(training["seconds_total"])),
+    ]
+
+
 def markdown(report: Mapping[str, Any]) -> str:
     """The page of a report."""
     test, training, facts = report["test"], report["training"], report["facts"]
     data = facts.get("data") or {}
     low, high = test["interval"]
     blocks = [
-        f"# {percent(test['accuracy'])} of {test['samples']:,} test samples right",
+        f"# {headline(report)}",
         *warning(facts.get("notice")),
         f"{test['errors']:,} errors. The 95 % interval of the accuracy (Wilson) is {percent(low)} to"
         f" {percent(high)}; it covers the choice of test samples, not of the seed."
@@ -125,15 +182,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         table(
             ("", ""),
             [
-                ("epochs", training["epochs"]),
-                ("best validation epoch", training["best_epoch"]),
-                ("best validation accuracy", percent(training["best_val_accuracy"])),
-                ("final validation accuracy", percent(training["final_val_accuracy"])),
-                ("final validation loss", figure(training["final_val_loss"])),
-                ("final training accuracy", percent(training["final_accuracy"])),
-                ("final training loss", figure(training["final_loss"])),
-                ("time per epoch, median", duration(training["seconds_per_epoch"])),
-                ("time of all epochs", duration(training["seconds_total"])),
+                *training_rows(training),
                 ("time of the evaluation", duration(facts.get("evaluation_seconds"))),
             ],
         ),

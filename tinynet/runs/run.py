@@ -31,6 +31,7 @@ from tinynet.errors import ConfigError, RunError
 from tinynet.io.atomic import write_atomic
 from tinynet.runs.predictions import predict, write_predictions
 from tinynet.runs.recipe import Training
+from tinynet.runs.report import Report, write_report
 from tinynet.runs.settings import Settings, final_model, origin, read_settings
 from tinynet.runs.trainers import build_monitors, trainer_from_recipe
 from tinynet.training import Callback
@@ -157,10 +158,8 @@ class Run:
         self.trainer.run([*self.listeners, *logs, last, *callbacks])
         return self._is_complete()
 
-    def finish(self, *, threads: int | None = None) -> dict[str, Any]:
+    def finish(self, *, threads: int | None = None) -> Report:
         """Save the model, predict the test images, write predictions and report; return the report."""
-        from tinynet.runs.report import write_report
-
         model, loss = self.trainer.model, self.trainer.loss
         checkpoint.save_model(self.folder / "model.safetensors", model, loss, self.about)
         began = time.perf_counter()
@@ -227,7 +226,7 @@ def train_once(
     *,
     listen: Callable[[], Callback] = Callback,
     threads: int | None = None,
-) -> dict[str, Any]:
+) -> Report:
     """The report of the run in `folder`: one that is there and finished, that goes on, or that begins.
 
     `listen()` makes a listener for the training, if any is left to do. Raises RunError if what is there had
@@ -242,12 +241,11 @@ def train_once(
             raise KeyboardInterrupt
         run.finish(threads=threads)
     try:
-        report: dict[str, Any] = json.loads((folder / "report.json").read_text("utf-8"))
+        return Report(json.loads((folder / "report.json").read_text("utf-8")))
     except ValueError as error:
         raise RunError(
             f"the report in {folder} is damaged", received=error, fix="delete that folder and train again"
         ) from error
-    return report
 
 
 def _check_same(folder: Path, asked: Settings) -> None:
