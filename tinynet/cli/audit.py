@@ -34,9 +34,7 @@ SHOWN = 5
     "--backend", envvar="TINYNET_BACKEND", help="Predict with this one.  [default: that of the training]"
 )
 @options.together(options.threads)
-def command(
-    run: Path, tables: tuple[Path, ...], data_dir: Path | None, backend: str | None, threads: int | None
-) -> None:
+def command(run: Path, tables: tuple[Path, ...], data_dir: Path | None, backend: str | None) -> None:
     """Compute again each figure in the report of RUN, a finished run's folder, and name what does not follow.
 
     The training's figures come from the log, the test's from predictions.csv, and the predictions from the
@@ -54,13 +52,10 @@ def command(
     from rich.markup import escape
 
     from tinynet import backends
-    from tinynet import threads as thread_budget
     from tinynet.cli.console import console, load_dataset
     from tinynet.data import read_csv
     from tinynet.runs import audit
     from tinynet.runs.settings import read_settings
-
-    click.get_current_context().with_resource(thread_budget.limit(threads))
 
     def load(settings: Settings) -> Dataset:
         return load_dataset(settings.dataset, data_dir or settings.data_dir)

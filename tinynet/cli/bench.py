@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Clean rounds wanted of a row.",
 )
-@options.together(options.backend, options.threads)
+@options.together(options.backend, options.thread_count)
 @click.option("--json", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write all turns here.")
 def command(rows: str, rounds: int, backend: str, threads: int | None, file: Path | None) -> None:
     """Measure training steps, an epoch, inference, start-up and memory of tinynet.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +9,11 @@ import click
 from click.core import ParameterSource
 
 from tinynet.cli import options
+from tinynet.cli.comparing import write_comparison
+from tinynet.cli.process import command_line
 
 if TYPE_CHECKING:
     from tinynet.data import Dataset
-    from tinynet.experiments.classical import Rows, Scored
     from tinynet.runs.settings import Settings
 
 
@@ -66,7 +65,6 @@ def command(
     rows_folder: Path | None,
     seed: int,
     backend: str,
-    threads: int | None,
     out: Path | None,
 ) -> None:
     """Fit what came before deep nets, on 80 % of the rows, and judge it by the other 20 %.
@@ -87,7 +85,6 @@ def command(
       tinynet classical --run runs/beside
     """
     from tinynet import backends
-    from tinynet import threads as thread_budget
     from tinynet.cli.console import console, load_dataset
     from tinynet.errors import RunError
     from tinynet.experiments import classical
@@ -96,7 +93,6 @@ def command(
     context = click.get_current_context()
     if kaggle and context.get_parameter_source("dataset") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--kaggle and --dataset do not go together.")
-    context.with_resource(thread_budget.limit(threads))
     folder = out or next_folder("classical")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(f"the folder {folder} is not empty", fix="choose another --out")
@@ -114,42 +110,4 @@ def command(
     def load(settings: Settings) -> Dataset:
         return load_dataset(settings.dataset, data_dir or settings.data_dir)
 
-    nets = list(classical.score_runs(folders, rows, load, backend=ops))
-    with console.status("") as status:
-
-        def announce(name: str) -> None:
-            status.update(f"fitting {name} …")
-            if not console.is_terminal:
-                console.print(f"fitting {name} …")
-
-        announce("principal components")
-        components = classical.principal_components(rows, seed=seed)
-        console.print(f"PCA: {components.kept} components keep 95 % of the variance")
-        results = []
-        for result in classical.compare(rows, seed=seed, threads=thread_budget.size(), announce=announce):
-            _say(result, rows)
-            results.append(result)
-    for net in nets:
-        _say(net, rows)
-    folder.mkdir(parents=True, exist_ok=True)
-    facts = {
-        "command": shlex.join(["tinynet", *sys.argv[1:]]),
-        "seed": seed,
-        "threads": thread_budget.size(),
-        "backend": ops.name if ops else None,
-    }
-    classical.write_report(folder, rows, components, [*results, *nets], facts)
-    console.print(f"Report: {folder / 'report.md'}", style="bold green")
-
-
-def _say(result: Scored, rows: Rows) -> None:
-    from tinynet import metrics
-    from tinynet.cli.console import console
-    from tinynet.io.markdown import duration, percent
-
-    accuracy = metrics.accuracy(rows.validation.labels, result.predicted)
-    console.print(
-        f"{result.name}: {percent(accuracy)} of {len(result.predicted):,} validation rows, "
-        f"fit {duration(result.fit_seconds) or 'not recorded'}, predict {duration(result.predict_seconds)}",
-        soft_wrap=True,
-    )
+    write_comparison(folder, rows, folders, load, seed=seed, backend=ops, command=command_line())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinynet.cli import options
-from tinynet.cli.train import INTERRUPTED
+from tinynet.cli.process import INTERRUPTED, command_line
 
 if TYPE_CHECKING:
     from tinynet.training import Callback
@@ -38,7 +38,6 @@ def command(
     data_dir: Path | None,
     seed: int,
     backend: str,
-    threads: int | None,
     out: Path | None,
 ) -> None:
     """Cross-validate ARCHITECTURE: a name or a TOML file; cnn by default.
@@ -64,7 +63,6 @@ def command(
     from tinynet.runs.settings import Settings, next_folder
 
     context = click.get_current_context()
-    context.with_resource(thread_budget.limit(threads))
     name = Path(architecture).stem
     folder = out or next_folder(f"{name}-crossval")
     crossval.check_folder(folder)
@@ -72,9 +70,8 @@ def command(
     if epochs is not None:
         plan = plan.with_epochs(epochs)
     ops, data = backends.get(backend), load_dataset(dataset, data_dir)
-    said = ["tinynet", *sys.argv[1:]]
     facts = {
-        "command": shlex.join(said),
+        "command": command_line(),
         "notice": data.notice,
         "dataset": data.name,
         "data_sha256": data.sha256,
@@ -91,7 +88,7 @@ def command(
         seed=seed,
         backend=ops.name,
         dtype="float32",
-        command=shlex.join(said),
+        command=command_line(),
     )
     console.print(
         f"{name}: {folds} folds of {len(data.train):,} training images, {ops.name} backend, "
@@ -110,7 +107,7 @@ def command(
             _say(crossval.figures(fold), folds)
             results.append(fold)
     except KeyboardInterrupt:
-        again = shlex.join(said if out else [*said, "--out", str(folder)])
+        again = command_line() + ("" if out else f" --out {shlex.quote(str(folder))}")
         console.print(f"Interrupted after {len(results)} of {folds} folds; all is kept. Go on with: {again}")
         sys.exit(INTERRUPTED)
     report = crossval.write_report(folder, name, plan, data.train, data.classes, results, facts)

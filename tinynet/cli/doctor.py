@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 import click
 
+from tinynet.cli.folders import KERNEL_CACHE_FIX, kernel_cache_contents, writable
+
 Row: TypeAlias = tuple[str, bool, str, str]
 """What was looked at, whether all is well, what was found, and the fix if there is one."""
 
@@ -171,29 +173,4 @@ def _kernel_cache() -> tuple[bool, str, str]:
     if not jit.HAS_CACHE:
         return True, "Numba's own: this release of Numba has no room for ours", ""
     good, found, fix = writable(jit.cache_folder(), KERNEL_CACHE_FIX)
-    return good, f"{found}; {contents()}", fix
-
-
-KERNEL_CACHE_FIX = (
-    "name a folder that can be written in NUMBA_CACHE_DIR, or kernels are compiled at every start"
-)
-
-
-def contents() -> str:
-    """How much the kernel cache of this version holds."""
-    from tinynet.kernels.cpu import jit
-
-    kernels, size = jit.cache_contents()
-    return f"{kernels} compiled kernels, {size / 1e6:.1f} MB"
-
-
-def writable(folder: Path, fix: str) -> tuple[bool, str, str]:
-    """Whether a file can be made in `folder`, or in the nearest folder above it that exists."""
-    import tempfile
-
-    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    try:
-        with tempfile.TemporaryFile(dir=nearest):
-            return True, f"{folder}{'' if nearest == folder else ' (made when needed)'}, can be written", ""
-    except OSError as error:
-        return False, f"{folder} cannot be written: {error.strerror}", fix
+    return good, f"{found}; {kernel_cache_contents()}", fix

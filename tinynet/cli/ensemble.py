@@ -23,7 +23,6 @@ def command(
     dataset: str,
     data_dir: Path | None,
     backend: str,
-    threads: int | None,
 ) -> None:
     """Average the probabilities that the nets of RUNS give each test image, and evaluate that.
 
@@ -41,14 +40,12 @@ def command(
     from rich.table import Table
 
     from tinynet import metrics
-    from tinynet import threads as thread_budget
     from tinynet.analysis import evaluation
     from tinynet.cli.console import console, load_dataset, say_other_data
-    from tinynet.cli.predict import class_names
     from tinynet.experiments import ensemble
     from tinynet.losses import check_label_range
+    from tinynet.runs.predictions import class_names
 
-    click.get_current_context().with_resource(thread_budget.limit(threads))
     members = ensemble.load(runs, backend=backend)
     data = load_dataset(dataset, data_dir)
     images, labels = data.test.images, data.test.labels

@@ -34,7 +34,6 @@ def command(
     dataset: str,
     data_dir: Path | None,
     backend: str,
-    threads: int | None,
 ) -> None:
     """Evaluate RUN, a run's folder or a safetensors file: how good is it, and where is it wrong?
 
@@ -52,14 +51,11 @@ def command(
     from rich.table import Table
 
     from tinynet import checkpoint
-    from tinynet import threads as thread_budget
     from tinynet.analysis import evaluation
     from tinynet.cli.console import console, load_dataset, say_other_data
-    from tinynet.cli.predict import class_names
     from tinynet.losses import check_label_range
-    from tinynet.runs.predictions import predict
+    from tinynet.runs.predictions import class_names, predict
 
-    click.get_current_context().with_resource(thread_budget.limit(threads))
     model, loss, about = checkpoint.load_model(run, backend=backend)
     data = load_dataset(dataset, data_dir)
     images, labels = (part := getattr(data, split)).images, part.labels

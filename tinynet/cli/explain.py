@@ -59,7 +59,6 @@ def command(
     seed: int,
     out: Path,
     backend: str,
-    threads: int | None,
 ) -> None:
     """Explain what RUN, a run's folder or a safetensors file, sees in IMAGE: any file that predict takes.
 
@@ -75,17 +74,16 @@ def command(
     from rich.markup import escape
 
     from tinynet import checkpoint
-    from tinynet import threads as thread_budget
     from tinynet.analysis import explain
     from tinynet.cli.console import console
-    from tinynet.cli.predict import class_names, read_images
+    from tinynet.cli.predict import read_images
     from tinynet.errors import DataError
+    from tinynet.runs.predictions import class_names
 
     def say_compiling() -> None:
         model.backend.announce_compiling(None)  # once is enough
         console.print("compiling kernels for this processor: some seconds, only the first time …")
 
-    click.get_current_context().with_resource(thread_budget.limit(threads))
     model, loss, about = checkpoint.load_model(run, backend=backend)
     classes = class_names(about.get("classes", []), model.output_shape[-1])
     images, fitted = read_images(image, model.input_shape)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from tinynet.backends import CONVOLUTIONS
+from tinynet.threads.budget import VARIABLE, limit
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -35,12 +37,25 @@ precision = click.option(
     show_default=True,
     help="Of matrix products on a GPU: tf32 rounds their factors to 10 bits, for tensor cores.",
 )
-threads = click.option(
+
+
+def _limit_threads(context: click.Context, parameter: click.Parameter, count: int | None) -> None:
+    """Let the command compute with so many threads until it ends."""
+    if not context.resilient_parsing:  # else a shell asks for completions
+        context.with_resource(limit(count))
+
+
+_threads = partial(
+    click.option,
     "--threads",
     type=click.IntRange(min=1),
-    envvar="TINYNET_THREADS",
+    envvar=VARIABLE,
     help="Threads to compute with.  [default: the cores this process may use]",
 )
+thread_count = _threads()
+"""Hands the command the number of threads, for it to set the limit."""
+threads = _threads(callback=_limit_threads, expose_value=False)
+"""Sets the limit before the command begins."""
 dtype = click.option(
     "--dtype",
     type=click.Choice(["float32", "float64"]),

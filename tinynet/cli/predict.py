@@ -37,7 +37,6 @@ def command(
     submission: Path | None,
     top: int,
     backend: str,
-    threads: int | None,
 ) -> None:
     """Say what RUN, a run's folder or a safetensors file, sees in FILES.
 
@@ -53,16 +52,14 @@ def command(
     import numpy as np
 
     from tinynet import checkpoint
-    from tinynet import threads as thread_budget
     from tinynet.cli.console import console
     from tinynet.data import write_submission
     from tinynet.data.files import atomic_write
     from tinynet.errors import ConfigError
-    from tinynet.runs.predictions import predict
+    from tinynet.runs.predictions import class_names, predict
 
     if submission and submission == out:
         raise click.UsageError("--out and --submission name the same file.")
-    click.get_current_context().with_resource(thread_budget.limit(threads))
     model, loss, about = checkpoint.load_model(run, backend=backend)
     names = class_names(about.get("classes", []), model.output_shape[-1])
     if submission and names != DIGITS:
@@ -95,11 +92,6 @@ def command(
             "Kaggle's images are MNIST's: a net trained on all of MNIST has seen them, and its score means "
             "nothing. `tinynet audit RUN --test test.csv` counts those that a run was trained on."
         )
-
-
-def class_names(known: Sequence[str], count: int) -> list[str]:
-    """A name for each of the model's outputs: its number where the checkpoint has none."""
-    return [*known, *map(str, range(len(known), count))][:count]
 
 
 def read_images(file: Path, shape: Shape) -> tuple[Array, str | None]:

@@ -29,7 +29,6 @@ def command(
     dataset: str,
     data_dir: Path | None,
     backend: str,
-    threads: int | None,
 ) -> None:
     """Train a recipe once for each seed and time it: `race`, made to be quick, or one of your own.
 
@@ -50,7 +49,6 @@ def command(
     from tinynet.experiments import race
     from tinynet.runs import recipe
 
-    click.get_current_context().with_resource(thread_budget.limit(threads))
     plan, ops = recipe.load(architecture), backends.get(backend)
     began = time.perf_counter()
     data = load_dataset(dataset, data_dir)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinynet.cli import options
-from tinynet.cli.train import INTERRUPTED
+from tinynet.cli.comparing import write_comparison
+from tinynet.cli.process import INTERRUPTED, command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tinynet.backends.base import Backend
     from tinynet.data.datasets import Dataset
+    from tinynet.experiments.reproduce import Outcome
     from tinynet.training import Callback
 
 
@@ -41,7 +43,6 @@ def command(
     dataset: str,
     data_dir: Path | None,
     backend: str,
-    threads: int | None,
     out: Path | None,
 ) -> None:
     """Train the net of SYSTEM by its own settings and by ours, and set the figures beside each other.
@@ -73,16 +74,14 @@ def command(
         raise click.UsageError("--seeds and --recipe are for nets alone: R1, R2, R3 and best.")
     if system == "best" and which == "reference":
         raise click.UsageError("best is a net of our own: there are no other settings.")
-    context.with_resource(thread_budget.limit(threads))
     folder = out or Path("runs") / system
     ops = backends.get(backend)
     data = load_dataset(dataset, data_dir)
-    command = shlex.join(["tinynet", *sys.argv[1:]])
     settings = {
         "backend": ops.name,
         "dtype": "float32",
         "data_dir": str(data_dir.resolve()) if data_dir else None,
-        "command": command,
+        "command": command_line(),
     }
 
     def listen(title: str) -> Callback:
@@ -94,7 +93,7 @@ def command(
     outcomes = []
     try:
         if system == "R4":
-            _beside_the_classical(folder, data, settings, listen)
+            _beside_the_classical(folder, data, ops, settings, listen)
             return
         for entry in reproduce.SYSTEMS[system].entries:
             if which in ("both", "reference" if entry.reference else "ours"):
@@ -109,7 +108,7 @@ def command(
         console.print(f"Interrupted and saved. The same command goes on with what is in {folder}.")
         sys.exit(INTERRUPTED)
     facts = {
-        "command": command,
+        "command": command_line(),
         "date": str(datetime.date.today()),
         "backend": ops.name,
         "threads": thread_budget.size(),
@@ -123,47 +122,29 @@ def command(
 
 
 def _beside_the_classical(
-    folder: Path, data: Dataset, settings: dict[str, Any], listen: Callable[[str], Callback]
+    folder: Path, data: Dataset, ops: Backend, settings: dict[str, Any], listen: Callable[[str], Callback]
 ) -> None:
     """Train our mlp and cnn on the rows of the classical report, then write it."""
     from tinynet import threads as thread_budget
-    from tinynet.cli.classical import command as report
-    from tinynet.cli.console import load_dataset
     from tinynet.experiments import classical, reproduce
-    from tinynet.runs import recipe
-    from tinynet.runs.settings import Settings, next_folder
+    from tinynet.runs import provenance
+    from tinynet.runs.settings import next_folder
 
-    rows = folder / "rows"
-    if not rows.exists():
-        classical.write_rows(rows, classical.from_dataset(data, seed=42))
-    split = load_dataset(str(rows.resolve()), None)
-    folders = []
-    for name in ("mlp", "cnn"):
-        asked = Settings(
-            name=name,
-            recipe=recipe.load(name),
-            dataset=str(rows.resolve()),
-            data_sha256=split.sha256,
-            seed=0,
-            **settings,
-        )
-        folders.append(folder / name)
-        reproduce.train_with_submission(folders[-1], asked, split, listen, thread_budget.size())
-    click.get_current_context().invoke(
-        report,
-        kaggle=None,
-        dataset=data.name,
-        data_dir=Path(settings["data_dir"]) if settings["data_dir"] else None,
-        folders=tuple(folders),
-        rows_folder=None,
-        seed=42,
-        backend=settings["backend"],
-        threads=thread_budget.size(),
-        out=next_folder("report", folder),
+    runs = reproduce.run_beside_classical(
+        data, folder, settings=settings, listen=listen, threads=thread_budget.size()
+    )
+    write_comparison(
+        next_folder("report", folder),
+        classical.from_dataset(data),
+        runs,
+        provenance.load_data,
+        seed=classical.SEED,
+        backend=ops,
+        command=settings["command"],
     )
 
 
-def _show(system: str, outcomes: list) -> None:  # type: ignore[type-arg]
+def _show(system: str, outcomes: list[Outcome]) -> None:
     from rich.table import Table
 
     from tinynet.cli.console import console

@@ -5,15 +5,43 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinynet.cli import options
+from tinynet.cli.process import INTERRUPTED, command_line
 
-INTERRUPTED = 130
-"""The exit code of a program ended by Ctrl-C, by the shell's convention."""
+if TYPE_CHECKING:
+    from tinynet.distributed.group import Group
+    from tinynet.runs.recipe import Recipe
+    from tinynet.runs.report import Report
+    from tinynet.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options that a new run is started with."""
+
+    variant: str
+    parent: Path | None
+    freeze: tuple[str, ...]
+    epochs: int | None
+    batch_size: int | None
+    optimizer: str | None
+    learning_rate: float | None
+    schedule: str | None
+    validation: float | None
+    dataset: str
+    data_dir: Path | None
+    seed: int
+    backend: str
+    convolution: str
+    precision: str
+    dtype: str
+    out: Path | None
 
 
 @click.command(short_help="Train a net; leave a folder with its weights and a report.")
@@ -56,7 +84,7 @@ INTERRUPTED = 130
     options.backend,
     options.convolution,
     options.precision,
-    options.threads,
+    options.thread_count,
 )
 @options.dtype
 @click.option(
@@ -120,14 +148,14 @@ def command(
             if resume:
                 run = _resumed(resume, asked["data_dir"], group)
             else:
-                run = _started(architecture, group, **asked)
+                run = _started(architecture, Asked(**asked), group)
         group.watch(f"go on with: {_how_to_resume(run)}")
-        complete = _train(run, save_every=save_every, tensorboard=tensorboard)
+        complete = _train(run, save_every, tensorboard)
     if not complete:
         sys.exit(INTERRUPTED)
 
 
-def _train(run: Any, **how: Any) -> bool:
+def _train(run: Run, save_every: float, tensorboard: bool) -> bool:
     """Train and report; False when it was interrupted. Of several processes only the first reports."""
     from tinynet import threads as thread_budget
     from tinynet.cli.console import TrainingProgress, console
@@ -143,7 +171,7 @@ def _train(run: Any, **how: Any) -> bool:
     _say_origin(run)
     progress = TrainingProgress()
     try:
-        complete = run.train([progress], **how)
+        complete = run.train([progress], save_every=save_every, tensorboard=tensorboard)
     except OutOfMemoryError:
         _say_kept(run)
         raise
@@ -162,43 +190,43 @@ def _train(run: Any, **how: Any) -> bool:
     return True
 
 
-def _started(architecture: str | None, group: Any, **asked: Any) -> Any:
+def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
     from tinynet import backends
     from tinynet.cli.console import load_dataset
     from tinynet.runs import provenance, recipe
     from tinynet.runs.run import Run
     from tinynet.runs.settings import Settings, next_folder
 
-    if asked["freeze"] and not asked["parent"]:
+    if asked.freeze and not asked.parent:
         raise click.UsageError("--freeze goes with --from: what is frozen keeps the weights of another run.")
-    reference = asked["variant"] == "reference"
-    if reference and asked["parent"] and not architecture:
+    reference = asked.variant == "reference"
+    if reference and asked.parent and not architecture:
         raise click.UsageError("--recipe goes with an ARCHITECTURE; without one, that of --from is kept.")
-    found = provenance.find(asked["parent"]) if asked["parent"] else None
+    found = provenance.find(asked.parent) if asked.parent else None
     if found and not architecture:
         plan, name = found.recipe, found.name
     else:
         architecture = architecture or "cnn"
         plan, name = recipe.load(architecture, reference=reference), Path(architecture).stem
-    chosen = _with_options(plan, asked)
-    choices = {name: asked[name] for name in ("convolution", "precision")}
-    backend = backends.get(asked["backend"], **choices).name
-    dataset = load_dataset(asked["dataset"], asked["data_dir"])
+    plan = _with_options(plan, asked)
+    backend = backends.get(asked.backend, convolution=asked.convolution, precision=asked.precision)
+    dataset = load_dataset(asked.dataset, asked.data_dir)
     settings = Settings(
         name=name,
-        recipe=chosen,
-        dataset=_from_anywhere(asked["dataset"], dataset.name),
-        data_dir=str(asked["data_dir"].resolve()) if asked["data_dir"] else None,
+        recipe=plan,
+        dataset=_from_anywhere(asked.dataset, dataset.name),
+        data_dir=str(asked.data_dir.resolve()) if asked.data_dir else None,
         data_sha256=dataset.sha256,
-        seed=asked["seed"],
-        backend=backend,
-        dtype=asked["dtype"],
-        command=shlex.join([*group.launcher, "tinynet", *sys.argv[1:]]),
-        **choices,
+        seed=asked.seed,
+        backend=backend.name,
+        dtype=asked.dtype,
+        command=command_line(group.launcher),
+        convolution=asked.convolution,
+        precision=asked.precision,
         parent=found.parent if found else None,
-        freeze=list(asked["freeze"]),
+        freeze=list(asked.freeze),
     )
-    return Run.start(asked["out"] or next_folder(name), settings, dataset, group)
+    return Run.start(asked.out or next_folder(name), settings, dataset, group)
 
 
 def _from_anywhere(asked: str, found: str) -> str:
@@ -208,7 +236,7 @@ def _from_anywhere(asked: str, found: str) -> str:
     return str(Path(asked).resolve()) if Path(asked).exists() else asked
 
 
-def _resumed(folder: Path, data_dir: Path | None, group: Any) -> Any:
+def _resumed(folder: Path, data_dir: Path | None, group: Group) -> Run:
     from tinynet import backends
     from tinynet.cli.console import load_dataset
     from tinynet.runs.run import Run
@@ -233,28 +261,33 @@ def _refuse_changes(context: click.Context) -> None:
             raise click.UsageError(f"{parameter.get_error_hint(context)} does not go with --resume.")
 
 
-def _with_options(chosen: Any, asked: dict[str, Any]) -> Any:
-    """The recipe with what the command line says instead; a new optimiser or schedule starts as it comes."""
+def _with_options(plan: Recipe, asked: Asked) -> Recipe:
+    """The recipe with what the command line says instead; a new optimiser or schedule has its defaults."""
     from tinynet.io import tables
     from tinynet.optim import OPTIMIZERS
     from tinynet.schedules import SCHEDULES
 
-    training = chosen.training
-    changes = {
-        name: asked[name] for name in ("epochs", "batch_size", "validation") if asked[name] is not None
-    }
-    if "epochs" in changes:
-        changes["min_steps"] = 0
-    for name, kinds in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
-        if asked[name] and asked[name] != type(getattr(training, name)).__name__:
-            changes[name] = tables.from_table(kinds, {"type": asked[name]}, name)
-    if asked["learning_rate"] is not None:
-        optimizer = changes.get("optimizer", training.optimizer)
-        changes["optimizer"] = dataclasses.replace(optimizer, learning_rate=asked["learning_rate"])
-    return dataclasses.replace(chosen, training=dataclasses.replace(training, **changes))
+    if asked.epochs is not None:
+        plan = plan.with_epochs(asked.epochs)
+    training = plan.training
+    optimizer, schedule = training.optimizer, training.schedule
+    if asked.optimizer and asked.optimizer != type(optimizer).__name__:
+        optimizer = tables.from_table(OPTIMIZERS, {"type": asked.optimizer}, "optimizer")
+    if asked.learning_rate is not None:
+        optimizer = dataclasses.replace(optimizer, learning_rate=asked.learning_rate)
+    if asked.schedule and asked.schedule != type(schedule).__name__:
+        schedule = tables.from_table(SCHEDULES, {"type": asked.schedule}, "schedule")
+    training = dataclasses.replace(
+        training,
+        batch_size=training.batch_size if asked.batch_size is None else asked.batch_size,
+        validation=training.validation if asked.validation is None else asked.validation,
+        optimizer=optimizer,
+        schedule=schedule,
+    )
+    return dataclasses.replace(plan, training=training)
 
 
-def _say_origin(run: Any) -> None:
+def _say_origin(run: Run) -> None:
     """From which weights the run started, and which of them stay."""
     from tinynet.cli.console import console
 
@@ -266,26 +299,26 @@ def _say_origin(run: Any) -> None:
         console.print(f"Frozen: {', '.join(run.settings.freeze)}; {store.learning_count:,} parameters learn.")
 
 
-def _say_interrupted(run: Any) -> bool:
+def _say_interrupted(run: Run) -> bool:
     from tinynet.cli.console import console
 
     console.print(f"Interrupted and saved. Go on with: {_how_to_resume(run)}", soft_wrap=True)
     return False
 
 
-def _how_to_resume(run: Any) -> str:
+def _how_to_resume(run: Run) -> str:
     several = ["--distributed"] if run.group.size > 1 else []
     return shlex.join([*run.group.launcher, "tinynet", "train", *several, "--resume", str(run.folder)])
 
 
-def _say_kept(run: Any) -> None:
+def _say_kept(run: Run) -> None:
     from tinynet.cli.console import console
 
     if (run.folder / "last.safetensors").exists():
         console.print(f"The last checkpoint is kept. With more memory: {_how_to_resume(run)}", soft_wrap=True)
 
 
-def _say_result(run: Any, report: dict[str, Any]) -> None:
+def _say_result(run: Run, report: Report) -> None:
     from tinynet.cli.console import console
 
     test = report["test"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinynet.cli import options
-from tinynet.cli.train import INTERRUPTED
+from tinynet.cli.process import INTERRUPTED, command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +90,6 @@ def command(architecture: str, show_space: bool, **asked: Any) -> None:
       tinynet tune cnn --storage common/cnn.journal
     """
     from tinynet import extras
-    from tinynet import threads as thread_budget
     from tinynet.experiments.tuning import space
     from tinynet.runs import recipe
 
@@ -101,7 +99,6 @@ def command(architecture: str, show_space: bool, **asked: Any) -> None:
         click.echo(asked["space"].to_toml(), nl=False)
         return
     extras.load("tune")
-    click.get_current_context().with_resource(thread_budget.limit(asked["threads"]))
     _search(Path(architecture).stem, plan, asked)
 
 
@@ -124,7 +121,7 @@ def _search(name: str, plan: Recipe, asked: dict[str, Any]) -> None:
     storage = asked["storage"] or folder / report.JOURNAL
     shared = study.open_study(storage, wanted.about(), sampler, pruner)
     facts = {
-        "command": shlex.join(["tinynet", *sys.argv[1:]]),
+        "command": command_line(),
         "notice": dataset.notice,
         "dataset": dataset.name,
         "sampler": asked["sampler"],

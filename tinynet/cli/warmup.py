@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tinynet.cli import options
+from tinynet.cli.folders import KERNEL_CACHE_FIX, kernel_cache_contents, writable
 
 if TYPE_CHECKING:
     from tinynet.backends.base import Backend
@@ -32,7 +33,6 @@ def command(architectures: tuple[str, ...], dtype: str, backend: str) -> None:
       tinynet warmup my.toml --dtype float64
     """
     from tinynet import backends
-    from tinynet.cli import doctor
     from tinynet.cli.console import console
     from tinynet.errors import BackendError
     from tinynet.experiments import warmup
@@ -46,8 +46,8 @@ def command(architectures: tuple[str, ...], dtype: str, backend: str) -> None:
 
     from tinynet.kernels.cpu import jit
 
-    writable, found, fix = doctor.writable(jit.cache_folder(), doctor.KERNEL_CACHE_FIX)
-    if not writable:
+    works, found, fix = writable(jit.cache_folder(), KERNEL_CACHE_FIX)
+    if not works:
         raise BackendError("compiled kernels cannot be kept", received=found, fix=fix)
     began = time.perf_counter()
     compiled = _compile({name: warmup.steps(chosen, ops, dtype) for name, chosen in recipes.items()}, ops)
@@ -56,7 +56,7 @@ def command(architectures: tuple[str, ...], dtype: str, backend: str) -> None:
         f"{_kernels(compiled)} compiled in {seconds:.1f} s." if compiled else "Nothing was left to compile.",
         style="bold green",
     )
-    console.print(f"Kernel cache: {jit.cache_folder()}, {doctor.contents()}.", soft_wrap=True)
+    console.print(f"Kernel cache: {jit.cache_folder()}, {kernel_cache_contents()}.", soft_wrap=True)
 
 
 def _why_nothing(ops: Backend) -> str:

@@ -18,7 +18,8 @@ from typing import Any
 
 from tinynet import machine
 from tinynet.data import kaggle
-from tinynet.data.datasets import Dataset
+from tinynet.data.datasets import Dataset, load
+from tinynet.experiments import classical
 from tinynet.io.markdown import run_section, table, warning, write_json, write_page
 from tinynet.runs import recipe
 from tinynet.runs.predictions import read_predictions
@@ -73,6 +74,10 @@ SYSTEMS = {
         (Entry("best", False, 5, 0.9965),),
     ),
 }
+
+
+BESIDE_CLASSICAL = ("mlp", "cnn")
+"""Our nets in the report of R4."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,35 @@ def run_entry(
     )
 
 
+def run_beside_classical(
+    dataset: Dataset,
+    folder: Path,
+    *,
+    settings: dict[str, Any],
+    listen: Callable[[str], Callback],
+    threads: int,
+) -> list[Path]:
+    """R4: train our mlp and cnn on the rows that the classical models are fitted on; return their folders.
+
+    Arguments as for `run_entry`. The rows are kept in `folder`/rows.
+    """
+    rows = folder.resolve() / "rows"
+    if not rows.exists():
+        classical.write_rows(rows, classical.from_dataset(dataset))
+    cut = load(str(rows))
+    for name in BESIDE_CLASSICAL:
+        asked = Settings(
+            name=name,
+            recipe=recipe.load(name),
+            dataset=str(rows),
+            data_sha256=cut.sha256,
+            seed=0,
+            **settings,
+        )
+        train_with_submission(folder / name, asked, cut, listen, threads)
+    return [folder / name for name in BESIDE_CLASSICAL]
+
+
 def train_with_submission(
     place: Path,
     asked: Settings,
@@ -166,7 +200,7 @@ def train_with_submission(
     submission, log = place / "submission.csv", place / "log.jsonl"
     if not submission.exists():
         kaggle.write_submission(submission, read_predictions(place)[1])
-    return found | {"log_sha256": hashlib.sha256(log.read_bytes()).hexdigest()}
+    return {**found, "log_sha256": hashlib.sha256(log.read_bytes()).hexdigest()}
 
 
 def write_report(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,11 @@ def predict(model: Sequential, loss: Any, images: Array) -> Predictions:
         )
     outputs = model.backend.asarray(model.predict(images))
     return Predictions(model.backend.to_host(loss.probabilities(outputs)))
+
+
+def class_names(known: Sequence[str], count: int) -> list[str]:
+    """A name for each of the model's outputs: its number where the checkpoint has none."""
+    return [*known, *map(str, range(len(known), count))][:count]
 
 
 def write_predictions(path: Path, split: Split, predictions: Predictions) -> None:

@@ -6,9 +6,10 @@ scikit-learn fits them (extra `classical`); nets of finished runs stand in the s
 from tinynet.experiments.classical.models import Components, Scored, compare, principal_components
 from tinynet.experiments.classical.nets import score_runs
 from tinynet.experiments.classical.report import write_report
-from tinynet.experiments.classical.rows import Rows, from_dataset, from_kaggle, write_rows
+from tinynet.experiments.classical.rows import SEED, Rows, from_dataset, from_kaggle, write_rows
 
 __all__ = [
+    "SEED",
     "Components",
     "Rows",
     "Scored",
