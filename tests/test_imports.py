@@ -64,7 +64,8 @@ MAY_IMPORT = {
     "tinynet": "callbacks checkpoint data layers losses model optim schedules training version",
     "benchmark": f"{GROUND} data io losses machine model optim runs schedules threads tinynet training",
     "cli": f"{GROUND} analysis backends benchmark checkpoint data distributed experiments extras gradcheck"
-    " history io kernels layers losses machine metrics model plots rng runs summary threads training version",
+    " history io kernels layers losses machine metrics model optim plots rng runs schedules summary threads"
+    " training version",
     "zoo": "",
     "__main__": "cli",
 }
