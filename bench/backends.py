@@ -37,7 +37,7 @@ PAUSE = 0.03
 Operation = Callable[[Backend], Any]
 
 
-class Row(NamedTuple):
+class Timing(NamedTuple):
     operation: str
     reference: float
     reference_spread: float
@@ -171,7 +171,7 @@ def classifier() -> dict[str, Operation]:
     }
 
 
-def measure(name: str, operation: Operation, seconds: float) -> Row:
+def measure(name: str, operation: Operation, seconds: float) -> Timing:
     """Both backends in turn, for about `seconds` in all; ours with buffers of its own, as in a model."""
     contenders = [NumpyBackend(), NumbaBackend().bound_to(Workspace(), "bench")]
     times: list[list[float]] = [[], []]
@@ -187,7 +187,7 @@ def measure(name: str, operation: Operation, seconds: float) -> Row:
                 operation(ops)
                 taken.append(1e3 * (time.perf_counter() - start))
     (r, r_spread), (o, o_spread) = map(summary, times)
-    return Row(name, r, r_spread, o, o_spread)
+    return Timing(name, r, r_spread, o, o_spread)
 
 
 def summary(times: list[float]) -> tuple[float, float]:
@@ -195,7 +195,7 @@ def summary(times: list[float]) -> tuple[float, float]:
     return median, (third - first) / 2
 
 
-def as_markdown(results: dict[int, list[Row]]) -> str:
+def as_markdown(results: dict[int, list[Timing]]) -> str:
     lines = [
         "# The numba backend beside the reference",
         "",
@@ -214,7 +214,7 @@ def as_markdown(results: dict[int, list[Row]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_table(count: int, rows: list[Row]) -> Table:
+def as_table(count: int, rows: list[Timing]) -> Table:
     table = Table(title=heading(count))
     table.add_column("operation")
     for column in ("numpy ms", "numba ms", "ratio"):

@@ -11,7 +11,7 @@ import click
 
 from tinynet.experiments.classical.report import overview
 from tinynet.io.atomic import write_atomic
-from tinynet.io.markdown import percent, table
+from tinynet.io.markdown import markdown_table, percent
 
 RESULTS = Path(__file__).parent / "results" / "classical.md"
 COMMANDS = """\
@@ -53,7 +53,7 @@ def as_markdown(report: dict[str, Any]) -> str:
         "## Beside the reference report (R4)",
         "The same models and the same split, but of Kaggle's 42,000 rows, drawn otherwise from the same"
         " 70,000 images. Kaggle's score is of its 28,000 test rows, ours of the 10,000 test images.",
-        table(
+        markdown_table(
             ("model", "validation", "theirs", "test", "theirs (Kaggle)"),
             [
                 (
@@ -67,7 +67,7 @@ def as_markdown(report: dict[str, Any]) -> str:
                 if model["name"] in REFERENCE
             ],
         ),
-        table(
+        markdown_table(
             ("PCA, 95 % of the variance", "ours", "theirs"),
             [
                 ("components", report["pca"]["kept"], 153),

@@ -32,10 +32,10 @@ from pairs import Comparison, compare, disagreement  # noqa: E402
 from tinynet import data, machine, threads  # noqa: E402
 from tinynet.benchmark.harness import (  # noqa: E402
     OURS,
+    Conditions,
     Contender,
     ContenderError,
     Process,
-    Settings,
     about,
     ready,
     write_data,
@@ -82,15 +82,15 @@ def peers_in(folder: Path) -> list[Contender]:
 
 
 def measure(
-    row: Row, ours: Contender, peers: list[Contender], settings: Settings, on_round: Callable[[], None]
+    row: Row, ours: Contender, peers: list[Contender], conditions: Conditions, on_round: Callable[[], None]
 ) -> list[Result]:
     """Ours beside each of the peers."""
-    played, refused = take_turns(row, ours, peers, settings, on_round)
-    return [outcome(row, peer, played, refused, settings.most_lost_in(row)) for peer in peers]
+    played, refused = take_turns(row, ours, peers, conditions, on_round)
+    return [outcome(row, peer, played, refused, conditions.most_lost_in(row)) for peer in peers]
 
 
 def take_turns(
-    row: Row, ours: Contender, peers: list[Contender], settings: Settings, on_round: Callable[[], None]
+    row: Row, ours: Contender, peers: list[Contender], conditions: Conditions, on_round: Callable[[], None]
 ) -> tuple[dict[str, list[Turn]], dict[str, str]]:
     """The turns of each contender that computes the same as ours; of the others, why they had none."""
     with ExitStack() as stack:
@@ -99,19 +99,19 @@ def take_turns(
         expected: list[float] = []
         for contender in (ours, *peers):
             try:
-                process = stack.enter_context(Process(contender, row.net, row.batch, settings))
+                process = stack.enter_context(Process(contender, row.net, row.batch, conditions))
                 answer = check(process, row)
                 expected = expected or answer
                 if problem := disagreement(expected, answer, tolerances(row, len(expected))):
                     refused[contender.name] = f"not timed: {problem}"
                 else:
-                    turns[contender.name] = ready(contender, process, row, settings)
+                    turns[contender.name] = ready(contender, process, row, conditions)
             except ContenderError as error:
                 if contender == ours:
                     raise
                 refused[contender.name] = f"failed: {error}"
-        rounds = min(settings.rounds, row.most_rounds)
-        return play(turns, rounds, settings.most_lost_in(row), on_round), refused
+        rounds = min(conditions.rounds, row.most_rounds)
+        return play(turns, rounds, conditions.most_lost_in(row), on_round), refused
 
 
 def check(process: Process, row: Row) -> list[float]:
@@ -224,11 +224,11 @@ def main(
     limit_cores(count)
     train = data.load(dataset).train
     with tempfile.TemporaryDirectory() as name:
-        settings = Settings(Path(name), rounds, seconds, lost, count)
-        write_data(settings.folder, train.images, train.labels)
+        conditions = Conditions(Path(name), rounds, seconds, lost, count)
+        write_data(conditions.folder, train.images, train.labels)
         for net in {row.net for row in plan}:
-            write_net(settings.folder, net, recipe.load(net, reference=True))
-        versions = {c.file.stem.strip("_"): about(c, plan[0].net, settings) for c in (ours, *contenders)}
+            write_net(conditions.folder, net, recipe.load(net, reference=True))
+        versions = {c.file.stem.strip("_"): about(c, plan[0].net, conditions) for c in (ours, *contenders)}
         report = {
             "date": date,
             "machine": machine.summary(),
@@ -243,7 +243,9 @@ def main(
             for row in plan:
                 task = progress.add_task(row.name, total=min(rounds, row.most_rounds))
                 taking_part = [peer for peer in contenders if row.kind in peer.kinds]
-                results += measure(row, ours, taking_part, settings, lambda task=task: progress.advance(task))
+                results += measure(
+                    row, ours, taking_part, conditions, lambda task=task: progress.advance(task)
+                )
                 write(out, report, results)
     for result in results:
         console.print("  ".join(tables.cells(result)), highlight=False)

@@ -32,7 +32,7 @@ sys.path.insert(0, str(HERE))
 
 import race  # noqa: E402
 from compare import LOSS_TOLERANCES, OUTPUT_TOLERANCE, first_losses, outcome, take_turns  # noqa: E402
-from gpu_report import Check, Measured, Race, Report, Roofs, in_markdown  # noqa: E402
+from gpu_report import GpuCheck, Measured, Race, Report, Roofs, in_markdown  # noqa: E402
 from pairs import disagreement  # noqa: E402
 from roofline import make_trainer, seconds_of_steps, tasks  # noqa: E402
 
@@ -41,10 +41,10 @@ from tinynet.backends import cuda_status  # noqa: E402
 from tinynet.backends.base import Backend  # noqa: E402
 from tinynet.benchmark.harness import (  # noqa: E402
     OURS,
+    Conditions,
     Contender,
     ContenderError,
     Process,
-    Settings,
     about,
     write_data,
     write_net,
@@ -106,12 +106,12 @@ def python_with(module: str, folder: Path) -> Path | None:
     return Path(sys.executable) if importlib.util.find_spec(module) else None
 
 
-def versions_of(contenders: list[Contender], net: str, settings: Settings) -> dict[str, list[str]]:
+def versions_of(contenders: list[Contender], net: str, conditions: Conditions) -> dict[str, list[str]]:
     """The versions in the environments of those that can be loaded; says why others cannot."""
     found = {}
     for each in contenders:
         try:
-            found[each.name] = about(each, net, settings)
+            found[each.name] = about(each, net, conditions)
         except ContenderError as error:
             if each.name == OURS.name:
                 raise click.ClickException(str(error)) from error
@@ -130,16 +130,16 @@ def install(folder: Path) -> None:
 # --- is it right? -----------------------------------------------------------------------------------------
 
 
-def checks(ops: Backend, nets: list[str], settings: Settings, with_tests: bool) -> Iterator[Check]:
+def checks(ops: Backend, nets: list[str], conditions: Conditions, with_tests: bool) -> Iterator[GpuCheck]:
     """Gradients, then nets beside the reference, then the tests."""
     yield gradients(ops)
     for net in nets:
-        yield beside_the_reference(OURS._replace(mode=ops.name), net, settings)
+        yield beside_the_reference(OURS._replace(mode=ops.name), net, conditions)
     if with_tests:
         yield tests(ops.name)
 
 
-def gradients(ops: Backend) -> Check:
+def gradients(ops: Backend) -> GpuCheck:
     """Of every layer and loss, against central differences in float64."""
     errors, wrong = [0.0], []
     for name in cases.NAMES:
@@ -153,26 +153,26 @@ def gradients(ops: Backend) -> Check:
         errors += [check.error for check in found]
         wrong += [str(check) for check in found if not check.passed]
     summed_up = f"{len(errors) - 1}, worst error {max(errors):.1e}"
-    return Check("gradients, float64", not wrong, "; ".join([summed_up, *wrong[:5]]))
+    return GpuCheck("gradients, float64", not wrong, "; ".join([summed_up, *wrong[:5]]))
 
 
-def beside_the_reference(ours: Contender, net: str, settings: Settings) -> Check:
+def beside_the_reference(ours: Contender, net: str, conditions: Conditions) -> GpuCheck:
     """The first losses in training, and the outputs before it, of ours and of the numpy backend."""
     what, answers = f"{net} beside numpy", []
     for contender in (ours._replace(mode="numpy"), ours):
         try:
-            with Process(contender, net, 32, settings) as process:
+            with Process(contender, net, 32, conditions) as process:
                 answers.append((process.ask("outputs"), first_losses(process)))
         except ContenderError as error:
-            return Check(what, False, str(error))
+            return GpuCheck(what, False, str(error))
     (outputs, losses), (our_outputs, our_losses) = answers
     problem = disagreement(outputs, our_outputs, [OUTPUT_TOLERANCE] * len(outputs))
     problem = problem or disagreement(losses, our_losses, LOSS_TOLERANCES)
     apart = max(abs(a - b) for a, b in zip(outputs, our_outputs, strict=True))
-    return Check(what, not problem, problem or f"outputs differ by {apart:.1e} at most")
+    return GpuCheck(what, not problem, problem or f"outputs differ by {apart:.1e} at most")
 
 
-def tests(backend: str) -> Check:
+def tests(backend: str) -> GpuCheck:
     """All that are run for each backend."""
     options = ["-q", "-k", backend, "--ignore", "tests/bench", "--continue-on-collection-errors"]
     command = [sys.executable, "-m", "pytest", *options, "tests"]
@@ -182,10 +182,10 @@ def tests(backend: str) -> Check:
             command, cwd=HERE.parent, env=environment, capture_output=True, text=True, timeout=TEST_SECONDS
         )
     except subprocess.TimeoutExpired:
-        return Check("tests", False, f"not done after {TEST_SECONDS} s")
+        return GpuCheck("tests", False, f"not done after {TEST_SECONDS} s")
     lines = (done.stdout or done.stderr).strip().splitlines() or ["no answer"]
     failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
-    return Check("tests", done.returncode == 0, "; ".join([lines[-1], *failed[:5]]))
+    return GpuCheck("tests", done.returncode == 0, "; ".join([lines[-1], *failed[:5]]))
 
 
 # --- what can the card do? --------------------------------------------------------------------------------
@@ -231,11 +231,11 @@ def floors(rows: list[Row], roofs: Roofs, samples: int) -> dict[str, float]:
 
 
 def measure(
-    row: Row, floor: float, ours: Contender, contenders: list[Contender], settings: Settings
+    row: Row, floor: float, ours: Contender, contenders: list[Contender], conditions: Conditions
 ) -> Measured:
     peers = [peer for peer in contenders if row.kind in peer.kinds]
-    played, refused = take_turns(row, ours, peers, settings, lambda: None)
-    most_lost = settings.most_lost
+    played, refused = take_turns(row, ours, peers, conditions, lambda: None)
+    most_lost = conditions.most_lost
     turns = played[ours.name]
     values = [turn.value for turn in turns if clean(turn, most_lost=most_lost)]
     results = [outcome(row, peer, played, refused, most_lost) for peer in peers]
@@ -243,20 +243,20 @@ def measure(
 
 
 def run_race(
-    name: str, seeds: int, images: data.Dataset, contenders: list[Contender], settings: Settings
+    name: str, seeds: int, images: data.Dataset, contenders: list[Contender], conditions: Conditions
 ) -> Race:
     """Ours and those peers that train the same net, seed by seed."""
     plan = recipe.load(name)
     race.check_comparable(plan.training)
-    write_data(settings.folder, images.test.images, images.test.labels, "test-")
+    write_data(conditions.folder, images.test.images, images.test.labels, "test-")
     for seed in range(seeds):
-        write_net(settings.folder, f"seed-{seed}", plan, seed)
+        write_net(conditions.folder, f"seed-{seed}", plan, seed)
     batch, rates = plan.training.batch_size, race.learning_rates(plan.training, len(images.train))
     ours, *peers = contenders
     found = Race({ours.name: []}, {})
     for peer in peers:
         try:
-            race.check_agreement([ours, peer], "seed-0", batch, settings)
+            race.check_agreement([ours, peer], "seed-0", batch, conditions)
             found.heats[peer.name] = []
         except (ContenderError, click.ClickException) as error:
             found.refused[peer.name] = str(error)
@@ -264,7 +264,7 @@ def run_race(
         for contender in contenders:
             if contender.name in found.heats:
                 found.heats[contender.name].append(
-                    race.run(contender, f"seed-{seed}", batch, rates, settings)
+                    race.run(contender, f"seed-{seed}", batch, rates, conditions)
                 )
     return found
 
@@ -286,19 +286,19 @@ def parts(
     plan: list[Row],
     contenders: list[Contender],
     images: data.Dataset,
-    settings: Settings,
+    conditions: Conditions,
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     """What is to be measured, the most telling first: steps, the race, epochs."""
     ours, *peers = contenders
     least = floors(plan, report.roofs, len(images.train))
 
     def add(row: Row) -> None:
-        report.rows.append(measure(row, least[row.name], ours, peers, settings))
+        report.rows.append(measure(row, least[row.name], ours, peers, conditions))
         console.print(in_markdown(report.rows[-1], [peer.name for peer in peers]))
 
     def race_them() -> None:
         racing = [ours, *(peer for peer in peers if "race" in peer.kinds)]
-        report.race = run_race(report.about["race"], report.about["seeds"], images, racing, settings)
+        report.race = run_race(report.about["race"], report.about["seeds"], images, racing, conditions)
 
     yield from ((row.name, partial(add, row)) for row in plan if row.kind == "step")
     if report.about["race"]:
@@ -357,36 +357,36 @@ def main(
     contenders = contenders_for(ops, peers, environments)
     images = data.load(dataset)
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(Path(folder), rounds, seconds, lost, count or threads.budget())
-        write_data(settings.folder, images.train.images, images.train.labels)
+        conditions = Conditions(Path(folder), rounds, seconds, lost, count or threads.budget())
+        write_data(conditions.folder, images.train.images, images.train.labels)
         nets = list(dict.fromkeys(row.net for row in plan))
         for net in nets:
-            write_net(settings.folder, net, recipe.load(net, reference=True))
+            write_net(conditions.folder, net, recipe.load(net, reference=True))
         asked = {"date": date, "backend": backend, "race": name, "goal": goal, "seeds": seeds}
-        versions = versions_of(contenders, nets[0], settings)
+        versions = versions_of(contenders, nets[0], conditions)
         here = {
             "device": backends.status(backend).detail,
             "machine": machine.summary(),
-            "threads": settings.threads,
+            "threads": conditions.threads,
             "dataset": images.name,
             "samples": len(images.train),
             "versions": versions,
         }
         report = Report(out, asked | here)
-        for check in checks(ops, nets, settings, tests):
+        for check in checks(ops, nets, conditions, tests):
             console.print(f"{'holds' if check.passed else 'does not hold'}  {check.what}: {check.found}")
             report.checks.append(check)
             report.write()
         report.roofs = measure_roofs(ops, seconds)
         contenders = [each for each in contenders if each.name in versions]
-        for part, run in parts(report, plan, contenders, images, settings):
+        for part, run in parts(report, plan, contenders, images, conditions):
             if time.monotonic() > until:
                 report.left_out.append(part)
             else:
                 try:
                     run()
                 except TinynetError as error:
-                    report.checks.append(Check(part, False, str(error)))
+                    report.checks.append(GpuCheck(part, False, str(error)))
             report.write()
     console.print(f"written to {out / 'gpu.md'}")
     if not all(check.passed for check in report.checks):

@@ -17,7 +17,7 @@ from tinynet.benchmark.turns import SCALES, Summary, Turn, figure
 from tinynet.experiments.race import mean
 
 
-class Check(NamedTuple):
+class GpuCheck(NamedTuple):
     what: str
     passed: bool
     found: str
@@ -60,7 +60,7 @@ class Report:
 
     def __init__(self, out: Path, about: dict[str, Any]) -> None:
         self.out, self.about = out, about
-        self.checks: list[Check] = []
+        self.checks: list[GpuCheck] = []
         self.roofs = Roofs(0.0, 0.0)
         self.rows: list[Measured] = []
         self.race: Race | None = None

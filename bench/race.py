@@ -29,7 +29,7 @@ from compare import LOSS_TOLERANCES, chosen_peers, first_losses, limit_cores, ou
 from pairs import Comparison, compare, disagreement  # noqa: E402
 
 from tinynet import data, machine, threads  # noqa: E402
-from tinynet.benchmark.harness import Contender, Process, Settings, about, write_data, write_net  # noqa: E402
+from tinynet.benchmark.harness import Conditions, Contender, Process, about, write_data, write_net  # noqa: E402
 from tinynet.benchmark.turns import CpuTimes, Turn, figure  # noqa: E402
 from tinynet.experiments.race import mean  # noqa: E402
 from tinynet.io import tables  # noqa: E402
@@ -67,19 +67,19 @@ def learning_rates(training: recipe.Training, samples: int) -> list[float]:
     return [base * training.schedule(step / steps, epochs) for step in range(epochs * steps)]
 
 
-def check_agreement(contenders: list[Contender], net: str, batch: int, settings: Settings) -> None:
+def check_agreement(contenders: list[Contender], net: str, batch: int, conditions: Conditions) -> None:
     """Raise ClickException unless the losses of the first steps, without dropout, are the same."""
     found = []
     for contender in contenders:
-        with Process(contender, net, batch, settings) as process:
+        with Process(contender, net, batch, conditions) as process:
             found.append(first_losses(process))
     for contender, losses in zip(contenders, found, strict=True):
         if problem := disagreement(found[0], losses, LOSS_TOLERANCES):
             raise click.ClickException(f"{contender.name} does not train the same net: {problem}")
 
 
-def run(contender: Contender, net: str, batch: int, rates: list[float], settings: Settings) -> Heat:
-    with Process(contender, net, batch, settings) as process:
+def run(contender: Contender, net: str, batch: int, rates: list[float], conditions: Conditions) -> Heat:
+    with Process(contender, net, batch, conditions) as process:
         process.ask("about")  # it has started now
         before = CpuTimes.now()
         answer, own = process.timed("race", rates=rates)
@@ -180,12 +180,12 @@ def main(
     images = data.load(dataset)
     rates = learning_rates(training, len(images.train))
     with tempfile.TemporaryDirectory() as name:
-        settings = Settings(Path(name), seeds, 0.0, lost, count)
-        write_data(settings.folder, images.train.images, images.train.labels)
-        write_data(settings.folder, images.test.images, images.test.labels, "test-")
+        conditions = Conditions(Path(name), seeds, 0.0, lost, count)
+        write_data(conditions.folder, images.train.images, images.train.labels)
+        write_data(conditions.folder, images.test.images, images.test.labels, "test-")
         for seed in range(seeds):
-            write_net(settings.folder, f"seed-{seed}", plan, seed)
-        check_agreement(contenders, "seed-0", training.batch_size, settings)
+            write_net(conditions.folder, f"seed-{seed}", plan, seed)
+        check_agreement(contenders, "seed-0", training.batch_size, conditions)
         report = {
             "date": date,
             "machine": machine.summary(),
@@ -196,12 +196,12 @@ def main(
             "samples": len(images.train),
             "test_samples": len(images.test),
             "most_lost": lost,
-            "versions": {contender.name: about(contender, "seed-0", settings) for contender in contenders},
+            "versions": {contender.name: about(contender, "seed-0", conditions) for contender in contenders},
         }
         found: dict[str, list[Heat]] = {contender.name: [] for contender in contenders}
         for seed in range(seeds):
             for contender in contenders:
-                heat = run(contender, f"seed-{seed}", training.batch_size, rates, settings)
+                heat = run(contender, f"seed-{seed}", training.batch_size, rates, conditions)
                 found[contender.name].append(heat)
                 console.print(
                     f"seed {seed}  {contender.name:<8} {100 * heat.accuracy:.2f} %  {heat.train:.2f} s"

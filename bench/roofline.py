@@ -250,7 +250,7 @@ class Operation(NamedTuple):
     seconds: float
 
 
-class Step(NamedTuple):
+class MeasuredStep(NamedTuple):
     net: str
     batch: int
     seconds: float
@@ -280,7 +280,7 @@ def measure_inference(net: str, batch: int, times: int) -> Inference:
     return Inference(net, batch, work, statistics.median(taken[SKIPPED:]))
 
 
-def measure_step(net: str, batch: int, steps: int) -> Step:
+def measure_step(net: str, batch: int, steps: int) -> MeasuredStep:
     """The operations of a net's training step, each the median over `steps`."""
     trainer = make_trainer(net, batch, SKIPPED + steps, record=False)
     taken: dict[tuple[Any, str], list[float]] = defaultdict(list)
@@ -292,7 +292,7 @@ def measure_step(net: str, batch: int, steps: int) -> Step:
     seconds_of_steps(trainer)
     medians = {place: statistics.median(times[SKIPPED:]) for place, times in taken.items() if times}
     whole = seconds_of_steps(make_trainer(net, batch, SKIPPED + steps, record=True))
-    return Step(net, batch, statistics.median(whole[SKIPPED:]), operations(trainer, batch, medians))
+    return MeasuredStep(net, batch, statistics.median(whole[SKIPPED:]), operations(trainer, batch, medians))
 
 
 def seconds_of_steps(trainer: Trainer) -> list[float]:
@@ -400,7 +400,7 @@ def kind_of(operation: Operation) -> str:
 
 
 def as_markdown(
-    report: dict[str, Any], roofs: list[Roofs], steps: list[Step], inferences: list[Inference]
+    report: dict[str, Any], roofs: list[Roofs], steps: list[MeasuredStep], inferences: list[Inference]
 ) -> str:
     top = roofs[-1]
     lines = [
@@ -466,7 +466,7 @@ def roof_row(title: str, rates: list[float]) -> str:
     return f"| {title} | {' | '.join(f'{rate / 1e9:.0f}' for rate in rates)} |"
 
 
-def totals(step: Step, roofs: Roofs) -> tuple[float, float]:
+def totals(step: MeasuredStep, roofs: Roofs) -> tuple[float, float]:
     """Seconds of all operations: the least possible, and as measured."""
     least = sum(roofs.attainable(operation.work) for operation in step.operations)
     return least, sum(operation.seconds for operation in step.operations)
@@ -487,7 +487,7 @@ def cells(operation: Operation, roofs: Roofs) -> tuple[str, ...]:
     )
 
 
-def draw(path: Path, roofs: Roofs, steps: list[Step]) -> None:
+def draw(path: Path, roofs: Roofs, steps: list[MeasuredStep]) -> None:
     """A panel for each net: GFLOP/s over FLOPs a byte, under the roofs."""
     import matplotlib
 
@@ -522,7 +522,11 @@ def draw(path: Path, roofs: Roofs, steps: list[Step]) -> None:
 
 
 def write(
-    out: Path, report: dict[str, Any], roofs: list[Roofs], steps: list[Step], inferences: list[Inference]
+    out: Path,
+    report: dict[str, Any],
+    roofs: list[Roofs],
+    steps: list[MeasuredStep],
+    inferences: list[Inference],
 ) -> None:
     """roofline.json, .md and .png."""
     out.mkdir(parents=True, exist_ok=True)

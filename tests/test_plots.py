@@ -19,7 +19,7 @@ from PIL import Image
 
 from tinynet import metrics, plots
 from tinynet.errors import ConfigError, DataError, ShapeError
-from tinynet.plots.architecture import Block
+from tinynet.plots.architecture import DrawnBlock
 
 HISTORY: list[dict[str, Any]] = [
     {
@@ -45,9 +45,9 @@ SHARES = np.array([0.5, 0.3, 0.15, 0.05])
 CALIBRATION = metrics.calibration(LABELS, BELIEFS)
 
 BLOCKS = [
-    Block(["input"], "other", (8, 8, 1), 0),
-    Block(["conv2d_1", "relu_1"], "convolution", (6, 6, 40), 400),
-    Block(["dense_1"], "dense", (1234,), 5678),
+    DrawnBlock(["input"], "other", (8, 8, 1), 0),
+    DrawnBlock(["conv2d_1", "relu_1"], "convolution", (6, 6, 40), 400),
+    DrawnBlock(["dense_1"], "dense", (1234,), 5678),
 ]
 DRAW: dict[str, Callable[[Path], None]] = {
     "learning_curve": lambda path: plots.learning_curve(HISTORY, path),

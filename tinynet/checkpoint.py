@@ -155,10 +155,10 @@ def load_training(path: str | Path, trainer: Trainer, callbacks: Sequence[Callba
 
 
 class WarmStart(NamedTuple):
-    """What a model started from: the hash of the file's weights, and the layer that took none of them."""
+    """What a model started from: the hash of the file's weights, and the layer that was re-initialised."""
 
     weights_sha256: str
-    anew: str | None
+    reinitialised: str | None
 
 
 def start_from(path: Path, model: Sequential, classes: Sequence[str] = ()) -> WarmStart:
@@ -172,11 +172,11 @@ def start_from(path: Path, model: Sequential, classes: Sequence[str] = ()) -> Wa
     kept = {name: tensor for name, tensor in tensors.items() if name.startswith(("values/", "state/"))}
     own = {f"values/{name}": view for name, view in model.store.values.views.items()}
     own |= {f"state/{name}": view for name, view in model.store.state.views.items()}
-    anew = _new_head(model, kept, list(classes), header["about"].get("classes"))
+    reinitialised = _new_head(model, kept, list(classes), header["about"].get("classes"))
     taken = {
         name: _tensor(path, kept, name, view)
         for name, view in own.items()
-        if anew is None or not name.startswith(f"values/{anew}.")
+        if reinitialised is None or not name.startswith(f"values/{reinitialised}.")
     }
     if more := sorted(kept.keys() - own.keys()):
         raise CheckpointError(
@@ -187,7 +187,7 @@ def start_from(path: Path, model: Sequential, classes: Sequence[str] = ()) -> Wa
         )
     for name, tensor in taken.items():
         own[name][...] = model.backend.asarray(tensor)
-    return WarmStart(_digest(kept), anew)
+    return WarmStart(_digest(kept), reinitialised)
 
 
 def _new_head(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet.io import html
+from tinynet.io.html import html_table
 
 DIGITS = 4
 
@@ -14,7 +14,7 @@ class History(list[dict[str, Any]]):
 
     def _repr_html_(self) -> str:
         head = list(dict.fromkeys(name for record in self for name in record))
-        return html.table(head, [[_short(record.get(name)) for name in head] for record in self])
+        return html_table(head, [[_short(record.get(name)) for name in head] for record in self])
 
 
 def _short(value: Any) -> Any:

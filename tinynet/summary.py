@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinynet.io import html
+from tinynet.io.html import html_table
 from tinynet.layers.base import Layer
 from tinynet.types import Shape
 
@@ -67,7 +67,7 @@ class Summary(tuple[LayerSummary, ...]):
 
     def as_html(self) -> str:
         """The table for a notebook."""
-        return html.table(HEAD, self._cells(), self.title)
+        return html_table(HEAD, self._cells(), self.title)
 
     _repr_html_ = as_html
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from tinynet import backends
-from tinynet.benchmark.harness import OURS, ContenderError, Settings, write_data, write_net
+from tinynet.benchmark.harness import OURS, Conditions, ContenderError, write_data, write_net
 from tinynet.benchmark.turns import Summary, Turn
 from tinynet.gradcheck import cases
 from tinynet.runs import recipe
@@ -76,7 +76,7 @@ def test_all_of_it_on_a_processor(small: None, monkeypatch: pytest.MonkeyPatch, 
 def test_what_there_is_no_time_for_is_named_and_a_check_that_fails_shows_in_the_exit_code(
     holds: bool, small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    check = gpu.Check("mlp beside numpy", holds, "number 1 of 3 is 1 for us, 2 for them")
+    check = gpu.GpuCheck("mlp beside numpy", holds, "number 1 of 3 is 1 for us, 2 for them")
     monkeypatch.setattr(gpu, "checks", lambda *arguments: [check])
     monkeypatch.setattr(gpu, "versions_of", lambda contenders, *rest: {"tinynet": ["tinynet 0"]})
     done = call(*TINY, "--minutes", 0, "--out", tmp_path)
@@ -91,7 +91,9 @@ def test_parity_is_that_of_two_processes(mode: str, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     write_data(tmp_path, random.integers(0, 256, (96, 28, 28, 1), np.uint8), random.integers(0, 10, 96))
     write_net(tmp_path, "linear", recipe.load("linear"))
-    found = gpu.beside_the_reference(OURS._replace(mode=mode), "linear", Settings(tmp_path, 1, 0.001, 1.0, 1))
+    found = gpu.beside_the_reference(
+        OURS._replace(mode=mode), "linear", Conditions(tmp_path, 1, 0.001, 1.0, 1)
+    )
     assert found.passed == (mode == "numpy")
     assert ("outputs differ by 0.0e+00 at most" in found.found) == found.passed
     assert ("unknown backend" in found.found) != found.passed
@@ -114,8 +116,8 @@ def test_a_row_that_does_not_exist() -> None:
 
 def test_a_peer_that_cannot_be_loaded_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = OURS._replace(name="torch", file=tmp_path / "nothing_there_.py")
-    settings = Settings(tmp_path, 1, 0.001, 1.0, 1)
-    assert gpu.versions_of([broken], "mlp", settings) == {}
+    conditions = Conditions(tmp_path, 1, 0.001, 1.0, 1)
+    assert gpu.versions_of([broken], "mlp", conditions) == {}
 
 
 def test_a_row_that_fails_does_not_end_the_rest(
@@ -195,7 +197,7 @@ def test_the_page(tmp_path: Path) -> None:
     report.rows = [gpu_report.Measured(row, Summary(0.002, 0.001, 0.003), 0.0005, turns[0], results)]
     heats = [Heat(0.99, 2.0, 0.1, 0.0, 3.0, 0.5), Heat(0.992, 2.0, 0.1, 0.0, 3.0, 0.5)]
     report.race = gpu_report.Race({"tinynet": heats}, {"jax": "no race"})
-    report.checks = [gpu_report.Check("gradients", False, "Dense dW: error 1")]
+    report.checks = [gpu_report.GpuCheck("gradients", False, "Dense dW: error 1")]
     report.write()
     text = (tmp_path / "gpu.md").read_text("utf-8")
     assert "| mlp-step-64 | 2.00 ± 1.00 ms | 0.5 ms | 25% | 2.00 ± 0.00 (1.00) |  |" in text

@@ -43,10 +43,10 @@ def test_the_race_with_ourselves_is_tinynet_race(tmp_path: Path) -> None:
     harness.write_data(tmp_path, data.train.images, data.train.labels)
     harness.write_data(tmp_path, data.test.images, data.test.labels, "test-")
     harness.write_net(tmp_path, "seed-5", PLAN, seed=5)
-    settings = harness.Settings(tmp_path, 1, 0.0, 1.0, 1)
-    race.check_agreement([READABLE, READABLE._replace(name="twin")], "seed-5", 32, settings)
+    conditions = harness.Conditions(tmp_path, 1, 0.0, 1.0, 1)
+    race.check_agreement([READABLE, READABLE._replace(name="twin")], "seed-5", 32, conditions)
     rates = race.learning_rates(PLAN.training, 500)
-    found = race.run(READABLE, "seed-5", 32, rates, settings)
+    found = race.run(READABLE, "seed-5", 32, rates, conditions)
     [expected] = heats(PLAN, data, [5], backends.get("numpy"))
     assert found.accuracy == expected.accuracy
     assert found.train > 0

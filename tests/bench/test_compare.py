@@ -76,16 +76,16 @@ ROW = Row("mlp-step", "step", "mlp", 4)
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> harness.Settings:
+def conditions(tmp_path: Path) -> harness.Conditions:
     """Random images, enough for a worker's batches."""
     rng = np.random.default_rng(0)
     harness.write_data(tmp_path, rng.integers(0, 256, (64, 28, 28, 1), np.uint8), rng.integers(0, 10, 64))
     harness.write_net(tmp_path, "mlp", recipe.load("mlp"))
-    return harness.Settings(tmp_path, rounds=2, seconds=0.001, most_lost=1.0, threads=1)
+    return harness.Conditions(tmp_path, rounds=2, seconds=0.001, most_lost=1.0, threads=1)
 
 
-def test_a_row_with_ourselves_as_the_peer(settings: harness.Settings) -> None:
-    [found] = compare.measure(ROW, READABLE, [TWIN], settings, lambda: None)
+def test_a_row_with_ourselves_as_the_peer(conditions: harness.Conditions) -> None:
+    [found] = compare.measure(ROW, READABLE, [TWIN], conditions, lambda: None)
     assert not found.refused
     assert found.comparison is not None
     assert found.comparison.kept == 2
@@ -93,10 +93,10 @@ def test_a_row_with_ourselves_as_the_peer(settings: harness.Settings) -> None:
 
 
 def test_a_peer_that_computes_something_else_is_not_timed(
-    settings: harness.Settings, monkeypatch: pytest.MonkeyPatch
+    conditions: harness.Conditions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compare, "check", lambda process, row: [1.0 + (process.name == "twin"), 1.0, 1.0])
-    [found] = compare.measure(ROW, READABLE, [TWIN], settings, lambda: None)
+    [found] = compare.measure(ROW, READABLE, [TWIN], conditions, lambda: None)
     assert found.comparison is None
     assert found.refused == "not timed: number 1 of 3 is 1 for us, 2 for them"
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tinynet.benchmark import harness, net, tinynet_, turns
-from tinynet.benchmark.harness import Contender, ContenderError, Process, Settings
+from tinynet.benchmark.harness import Conditions, Contender, ContenderError, Process
 from tinynet.benchmark.rows import ROWS, Row, chosen
 from tinynet.benchmark.turns import CpuTimes, Summary, Turn
 from tinynet.errors import ConfigError
@@ -38,7 +38,7 @@ class Peer:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def conditions(tmp_path: Path) -> Conditions:
     """64 random images, an mlp with dropout and a folder for both."""
     rng = np.random.default_rng(0)
     for prefix, count in (("", 64), ("test-", 20)):
@@ -47,12 +47,12 @@ def settings(tmp_path: Path) -> Settings:
     plan = recipe.load("mlp")
     layers = [*plan.layers[:4], Dropout(0.5), plan.layers[4]]
     harness.write_net(tmp_path, "mlp", recipe.Recipe(layers=layers), seed=3)
-    return Settings(tmp_path, rounds=2, seconds=0.001, most_lost=1.0, threads=1)
+    return Conditions(tmp_path, rounds=2, seconds=0.001, most_lost=1.0, threads=1)
 
 
 @pytest.fixture
-def data(settings: Settings) -> tuple[np.ndarray, np.ndarray]:
-    return np.load(settings.folder / "images.npy"), np.load(settings.folder / "labels.npy")
+def data(conditions: Conditions) -> tuple[np.ndarray, np.ndarray]:
+    return np.load(conditions.folder / "images.npy"), np.load(conditions.folder / "labels.npy")
 
 
 # --- statistics -------------------------------------------------------------------------------------------
@@ -115,8 +115,8 @@ def test_disturbed_rounds_are_played_again(monkeypatch: pytest.MonkeyPatch) -> N
     assert play(monkeypatch, lambda turn: 0.5)[0] == "abab" * 2  # gives up
 
 
-def test_a_result_is_of_the_clean_turns(settings: Settings) -> None:
-    strict = settings._replace(most_lost=MOST_LOST)
+def test_a_result_is_of_the_clean_turns(conditions: Conditions) -> None:
+    strict = conditions._replace(most_lost=MOST_LOST)
     taken = [Turn(0.01), Turn(9.0, lost=0.5), Turn(0.01)]
     found = harness.result(Row("x", "step", "mlp", 50), taken, strict, samples=600)
     assert (found.kept, found.discarded) == (2, 1)
@@ -141,31 +141,33 @@ def test_rows_by_pattern() -> None:
 # --- contenders -------------------------------------------------------------------------------------------
 
 
-def test_a_worker_needs_no_tinynet(settings: Settings, tmp_path: Path) -> None:
+def test_a_worker_needs_no_tinynet(conditions: Conditions, tmp_path: Path) -> None:
     file = tmp_path / "stranger_.py"
     file.write_text(STRANGER)
     stranger = Contender("stranger", Path(sys.executable), file, "whole")
-    with Process(stranger, "mlp", 4, settings) as process:
+    with Process(stranger, "mlp", 4, conditions) as process:
         assert process.ask("losses", steps=2) == [0.0, 0.0]
         assert "numpy" in process.ask("about")
     with (
-        Process(stranger._replace(mode="broken"), "mlp", 4, settings) as process,
+        Process(stranger._replace(mode="broken"), "mlp", 4, conditions) as process,
         pytest.raises(ContenderError, match="stranger: ValueError: out of order"),
     ):
         process.ask("losses", steps=1)
 
 
-def test_a_contender_that_cannot_start_says_why(settings: Settings, tmp_path: Path) -> None:
+def test_a_contender_that_cannot_start_says_why(conditions: Conditions, tmp_path: Path) -> None:
     missing = READABLE._replace(file=tmp_path / "nobody_.py")
     with (
-        Process(missing, "mlp", 4, settings) as process,
+        Process(missing, "mlp", 4, conditions) as process,
         pytest.raises(ContenderError, match=r"tinynet: ModuleNotFoundError.*nobody_"),
     ):
         process.ask("about")
 
 
-def test_our_step_is_that_of_the_textbook(settings: Settings, data: tuple[np.ndarray, np.ndarray]) -> None:
-    quiet = net.read(settings.folder, "mlp").without_dropout()
+def test_our_step_is_that_of_the_textbook(
+    conditions: Conditions, data: tuple[np.ndarray, np.ndarray]
+) -> None:
+    quiet = net.read(conditions.folder, "mlp").without_dropout()
     peer = tinynet_.Peer(quiet, "numpy")
     layers = [{"type": layer.kind, **layer.settings} for layer in quiet.layers]
     model = Sequential.from_config({"layers": layers, "input_shape": (28, 28, 1)}, backend="numpy", seed=3)
@@ -192,20 +194,20 @@ def test_training_takes_the_listed_rates(data: tuple[np.ndarray, np.ndarray]) ->
     assert steps == rates
 
 
-def test_a_race_follows_its_rates_and_tests_at_the_end(settings: Settings) -> None:
-    with Process(READABLE, "mlp", 16, settings) as process:
+def test_a_race_follows_its_rates_and_tests_at_the_end(conditions: Conditions) -> None:
+    with Process(READABLE, "mlp", 16, conditions) as process:
         idle = process.ask("race", rates=[0.0] * 4)
         trained = process.ask("race", rates=[1e-3] * 40)
         again = process.ask("race", rates=[1e-3] * 40)
-    peer = tinynet_.Peer(net.read(settings.folder, "mlp"), "numpy")
-    labels = np.load(settings.folder / "test-labels.npy")
-    guesses = peer.infer(np.load(settings.folder / "test-images.npy")).argmax(axis=1)
+    peer = tinynet_.Peer(net.read(conditions.folder, "mlp"), "numpy")
+    labels = np.load(conditions.folder / "test-labels.npy")
+    guesses = peer.infer(np.load(conditions.folder / "test-images.npy")).argmax(axis=1)
     assert idle["accuracy"] == np.mean(guesses == labels)
     assert again["accuracy"] == trained["accuracy"]
     assert trained["train"] > 0
 
 
-def test_each_kind_of_row_can_be_measured(settings: Settings) -> None:
+def test_each_kind_of_row_can_be_measured(conditions: Conditions) -> None:
     for row in (
         Row("step", "step", "mlp", 4),
         Row("epoch", "epoch", "mlp", 16, most_rounds=1),
@@ -213,7 +215,7 @@ def test_each_kind_of_row_can_be_measured(settings: Settings) -> None:
         Row("start-up", "start-up", "mlp", 4, most_rounds=1, cold=True),
         *[Row("memory", "memory", "mlp", 16, most_rounds=1)] * (sys.platform != "win32"),
     ):
-        taken = harness.measure(row, READABLE, settings, lambda: None)
+        taken = harness.measure(row, READABLE, conditions, lambda: None)
         assert len(taken) == min(row.most_rounds, 2)
         assert all(turn.value > 0 for turn in taken)
         if row.kind == "memory":

@@ -55,7 +55,7 @@ def weights(folder):
 def start_settings(folder, path, **changes):
     """Settings of a run that starts from `path`, like those of the run in `folder`."""
     found = provenance.find(path)
-    return dataclasses.replace(read_settings(folder), recipe=found.recipe, parent=found.parent, **changes)
+    return dataclasses.replace(read_settings(folder), recipe=found.recipe, start=found.start, **changes)
 
 
 def test_a_run_goes_on_from_another_and_says_so(tinynet, body, tmp_path):
@@ -63,16 +63,16 @@ def test_a_run_goes_on_from_another_and_says_so(tinynet, body, tmp_path):
                    "--seed", 3, "--out", tmp_path / "run")  # fmt: skip
     digest = report(body)["facts"]["weights_sha256"]
     assert f"Started from {body} (weights {digest[:16]})." in said
-    assert "Frozen: conv2d_*, batch*; 1,930 parameters learn." in said
+    assert "Frozen: conv2d_*, batch*; 1,930 trainable parameters." in said
     settings = read_settings(tmp_path / "run")
     assert settings.recipe == read_settings(body).recipe
     assert settings.freeze == ["conv2d_*", "batch*"]
-    assert settings.parent.settings == read_settings(body)
+    assert settings.start.settings == read_settings(body)
     page = (tmp_path / "run" / "report.md").read_text()
     assert f"| started from | {body} |" in page
     assert f"| hash of those weights | {digest} |" in page
     assert "| frozen | conv2d_*, batch* |" in page
-    assert "anew" not in page
+    assert "re-initialised" not in page
     assert "All 15 checks hold" in tinynet("audit", tmp_path / "run")
     before, after = weights(body), weights(tmp_path / "run")
     assert before.keys() == after.keys()
@@ -114,8 +114,8 @@ def test_other_classes_begin_with_a_new_last_layer(tinynet, body, tmp_path):
     said = tinynet("train", recipe_file(tmp_path, units=5, samples=300), "--from", body,
                    "--freeze", "[bc]*", "--dataset", tmp_path / "few", "--backend", "numpy",
                    "--out", tmp_path / "run")  # fmt: skip
-    assert "dense_1 begins anew, for other classes" in said
-    assert "| initialised anew | dense_1 |" in (tmp_path / "run" / "report.md").read_text()
+    assert "dense_1 re-initialised for other classes" in said
+    assert "| re-initialised | dense_1 |" in (tmp_path / "run" / "report.md").read_text()
     before, after = weights(body), weights(tmp_path / "run")
     assert after["values/dense_1.W"].shape[1] == 5
     for name in before.keys() - {"values/dense_1.W", "values/dense_1.b"}:
@@ -129,7 +129,10 @@ def test_classes_of_other_names_are_other_classes(body, tmp_path):
         Run.start(tmp_path / name, settings, data)
         for name, data in (("same", load("sample")), ("other", clothes))
     )
-    assert (same.settings.parent.anew, other.settings.parent.anew) == (None, "dense_1")
+    assert (same.settings.start.reinitialised, other.settings.start.reinitialised) == (
+        None,
+        "dense_1",
+    )
     trained = checkpoint.load_model(body / "model.safetensors", backend="numpy").model.store.values.views
     for run, equal in ((same, True), (other, False)):
         views = run.trainer.model.store.values.views
@@ -242,7 +245,7 @@ def test_weights_of_unknown_training_are_refused_where_it_matters(tinynet, body,
     settings = read_settings(tmp_path / "run")
     assert settings.name == "alone"
     assert Recipe(settings.recipe.layers) == Recipe(read_settings(body).recipe.layers)
-    complaint = "started from weights of which nobody knows what they have seen"
+    complaint = "started from weights whose training data are unknown"
     assert complaint in tinynet("audit", tmp_path / "run", code=1)
     assert complaint in tinynet("classical", "--dataset", "sample", "--run", tmp_path / "run", code=1)
     with pytest.raises(RunError, match=complaint):
@@ -250,9 +253,9 @@ def test_weights_of_unknown_training_are_refused_where_it_matters(tinynet, body,
 
 
 def test_a_file_in_a_run_s_folder_is_that_run_s(body, trained, tmp_path):
-    assert provenance.find(body / "best.safetensors").parent.settings == read_settings(body)
+    assert provenance.find(body / "best.safetensors").start.settings == read_settings(body)
     folder = shutil.copytree(trained.folder, tmp_path / "mixed")
     shutil.copy(body / "model.safetensors", folder / "foreign.safetensors")
-    assert provenance.find(folder / "foreign.safetensors").parent.settings is None
+    assert provenance.find(folder / "foreign.safetensors").start.settings is None
     with pytest.raises(CheckpointError, match="is damaged, or no safetensors file"):
         provenance.find(body / "config.json")

@@ -27,7 +27,7 @@ def read(text: str) -> Reader:
 
 
 def test_a_table() -> None:
-    found = read(html.table(("name", "value"), [("rate", 0.5), ("epochs", 3)], caption="a run"))
+    found = read(html.html_table(("name", "value"), [("rate", 0.5), ("epochs", 3)], caption="a run"))
     assert found.texts == ["a run", "name", "value", "rate", "0.5", "epochs", "3"]
     assert found.tags.count("tr") == 3
     assert found.tags.count("th") == 2
@@ -35,10 +35,10 @@ def test_a_table() -> None:
 
 def test_nothing_in_a_table_becomes_a_tag() -> None:
     text = "<script>alert('x')</script> & more"
-    found = read(html.table((text,), [(text,)], caption=text))
+    found = read(html.html_table((text,), [(text,)], caption=text))
     assert found.texts == [text] * 3
     assert "script" not in found.tags
 
 
 def test_columns_without_names_have_no_head() -> None:
-    assert "thead" not in read(html.table(("", ""), [("a", 1)])).tags
+    assert "thead" not in read(html.html_table(("", ""), [("a", 1)])).tags

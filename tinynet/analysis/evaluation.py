@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import metrics, plots
-from tinynet.io.markdown import count, percent, table, write_json, write_page
+from tinynet.io.markdown import count, markdown_table, percent, write_json, write_page
 from tinynet.types import Array
 
 FIRST = 5
@@ -165,11 +165,11 @@ def _blocks(found: Mapping[str, Any], pictures: Mapping[str, str]) -> list[str]:
         f" {percent(calibration['expected_calibration_error'])} over {calibration['bins']} bins: a mean"
         f" confidence of {percent(calibration['mean_confidence'])}.",
         "## Classes",
-        table(CLASS_COLUMNS, class_table(found)),
+        markdown_table(CLASS_COLUMNS, class_table(found)),
         "ROC-AUC and average precision are of each class against the rest. Macro means count classes alike,"
         " weighted means by their images; a class without a curve is left out of the mean.",
         "## First predictions",
-        table(
+        markdown_table(
             ("image", "label", "predicted", "confidence"),
             [(p["index"], p["label"], p["predicted"], percent(p["confidence"])) for p in found["first"]],
         ),

@@ -19,7 +19,7 @@ import numpy as np
 
 from tinynet import plots
 from tinynet.errors import ConfigError, ShapeError
-from tinynet.io.markdown import percent, table, write_json, write_page
+from tinynet.io.markdown import markdown_table, percent, write_json, write_page
 from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Rescale, Sigmoid, Softmax
 from tinynet.layers.activation import Activation
 from tinynet.layers.pool import Pool2D
@@ -360,7 +360,7 @@ def write_explanation(
         f"# Why {about['model']} sees {written['first']} in {about['image']}",
         *([f"The picture was {about['fitted']}."] if about["fitted"] else []),
         *conclusions(found, classes),
-        table(
+        markdown_table(
             ("class", "logit", "probability"),
             [(c["name"], f"{c['logit']:.3f}", percent(c["probability"])) for c in written["classes"]],
         ),

@@ -14,7 +14,7 @@ from tinynet import plots
 from tinynet.data import overlap
 from tinynet.data.datasets import Dataset, Split
 from tinynet.errors import DataError
-from tinynet.io.markdown import count, percent, table, write_json, write_page
+from tinynet.io.markdown import count, markdown_table, percent, write_json, write_page
 from tinynet.rng import Key, Stream, permutation
 from tinynet.types import Array
 
@@ -272,9 +272,9 @@ def _blocks(found: Mapping[str, Any], pictures: list[str]) -> list[str]:
         f"{found['source']} (sha256 {found['sha256']}).",
         *conclusions(found),
         "## Splits",
-        table(("", *splits), split_facts(found)),
+        markdown_table(("", *splits), split_facts(found)),
         "## Labels",
-        table(("class", *splits), label_counts(found)),
+        markdown_table(("class", *splits), label_counts(found)),
         "## Pictures, of the training images",
         *(f"![{name.removesuffix('.png')}]({name})" for name in pictures),
     ]

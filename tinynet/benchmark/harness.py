@@ -48,7 +48,7 @@ class Contender(NamedTuple):
 OURS = Contender("tinynet", Path(sys.executable), HERE / "tinynet_.py", "auto")
 
 
-class Settings(NamedTuple):
+class Conditions(NamedTuple):
     folder: Path
     """Where nets, weights and data lie for all contenders."""
     rounds: int
@@ -89,9 +89,9 @@ class Process:
     """A contender at work. It computes between a request and its answer, at no other time."""
 
     def __init__(
-        self, contender: Contender, net: str, batch: int, settings: Settings, **environment: str
+        self, contender: Contender, net: str, batch: int, conditions: Conditions, **environment: str
     ) -> None:
-        what = [contender.file, contender.mode, settings.folder, net, batch]
+        what = [contender.file, contender.mode, conditions.folder, net, batch]
         self.name = contender.name
         self.cpu = 0.0  # seconds of processor time it has used
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
@@ -101,7 +101,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
-            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(settings.threads)) | environment,
+            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(conditions.threads)) | environment,
         )
 
     def ask(self, do: str, **arguments: Any) -> Any:
@@ -177,32 +177,34 @@ def write_digits(folder: Path, count: int = 60_000) -> int:
 # --- turns ------------------------------------------------------------------------------------------------
 
 
-def measure(row: Row, contender: Contender, settings: Settings, on_round: Callable[[], None]) -> list[Turn]:
+def measure(
+    row: Row, contender: Contender, conditions: Conditions, on_round: Callable[[], None]
+) -> list[Turn]:
     """The turns of one contender that has the machine to itself."""
-    with Process(contender, row.net, row.batch, settings) as process:
-        turns = {contender.name: ready(contender, process, row, settings)}
-        rounds = min(settings.rounds, row.most_rounds)
-        return play(turns, rounds, settings.most_lost_in(row), on_round)[contender.name]
+    with Process(contender, row.net, row.batch, conditions) as process:
+        turns = {contender.name: ready(contender, process, row, conditions)}
+        rounds = min(conditions.rounds, row.most_rounds)
+        return play(turns, rounds, conditions.most_lost_in(row), on_round)[contender.name]
 
 
-def result(row: Row, turns: list[Turn], settings: Settings, samples: int) -> Result:
+def result(row: Row, turns: list[Turn], conditions: Conditions, samples: int) -> Result:
     """Over the clean turns, with `samples` training images."""
-    values = [turn.value for turn in turns if clean(turn, most_lost=settings.most_lost_in(row))]
+    values = [turn.value for turn in turns if clean(turn, most_lost=conditions.most_lost_in(row))]
     found = summary(values) if values else None
     images = {"step": row.batch, "infer": row.batch, "epoch": samples}.get(row.kind)
     speed = images / found.median if images and found else None
     return Result(row, found, speed, len(values), len(turns) - len(values), turns)
 
 
-def ready(contender: Contender, process: Process, row: Row, settings: Settings) -> TakeTurn:
+def ready(contender: Contender, process: Process, row: Row, conditions: Conditions) -> TakeTurn:
     """What a turn of this contender is, with all that comes before the first one done."""
     if row.kind in ("step", "epoch", "infer"):
-        process.ask("warm", what=row.kind, seconds=settings.seconds)
+        process.ask("warm", what=row.kind, seconds=conditions.seconds)
         return lambda: process.timed("turn")
     measure_fresh = {"start-up": start_up, "memory": memory}[row.kind]
     if row.kind == "start-up" and not row.cold:
-        start_up(contender, row, settings)  # fills the caches
-    return lambda: fresh_turn(lambda: measure_fresh(contender, row, settings))
+        start_up(contender, row, conditions)  # fills the caches
+    return lambda: fresh_turn(lambda: measure_fresh(contender, row, conditions))
 
 
 def fresh_turn(run: Callable[[], float]) -> tuple[float, float]:
@@ -212,19 +214,19 @@ def fresh_turn(run: Callable[[], float]) -> tuple[float, float]:
     return value, sum(list(used)[:4])  # of user and system time, ours and that of children that ended
 
 
-def start_up(contender: Contender, row: Row, settings: Settings) -> float:
+def start_up(contender: Contender, row: Row, conditions: Conditions) -> float:
     """Seconds from nothing to the loss of the first step."""
     with tempfile.TemporaryDirectory() as empty:
-        cache = empty if row.cold else str(settings.folder / "kernels")
+        cache = empty if row.cold else str(conditions.folder / "kernels")
         began = time.perf_counter()
-        with Process(contender, row.net, row.batch, settings, NUMBA_CACHE_DIR=cache) as process:
+        with Process(contender, row.net, row.batch, conditions, NUMBA_CACHE_DIR=cache) as process:
             process.ask("losses", steps=1)
             return time.perf_counter() - began
 
 
-def memory(contender: Contender, row: Row, settings: Settings) -> float:
+def memory(contender: Contender, row: Row, conditions: Conditions) -> float:
     """The most memory (MiB) that a process training for an epoch holds."""
-    with Process(contender, row.net, row.batch, settings) as process:
+    with Process(contender, row.net, row.batch, conditions) as process:
         most: float = process.ask("memory")
         return most
 
@@ -232,7 +234,7 @@ def memory(contender: Contender, row: Row, settings: Settings) -> float:
 # --- where it was measured --------------------------------------------------------------------------------
 
 
-def about(contender: Contender, net: str, settings: Settings) -> list[str]:
+def about(contender: Contender, net: str, conditions: Conditions) -> list[str]:
     """The versions in a contender's environment."""
-    with Process(contender, net, 1, settings) as process:
+    with Process(contender, net, 1, conditions) as process:
         return [" ".join(item) for item in process.ask("about").items()]

@@ -13,7 +13,7 @@ from tinynet.cli import options
 
 if TYPE_CHECKING:
     from tinynet.data.datasets import Dataset, Split
-    from tinynet.runs.provenance import Load
+    from tinynet.runs.provenance import FindData
     from tinynet.runs.settings import Settings
 
 SHOWN = 5
@@ -84,7 +84,7 @@ def command(run: Path, tables: tuple[Path, ...], data_dir: Path | None, backend:
     console.print(f"All {done} checks hold.", style="bold green")
 
 
-def _learned_from(settings: Settings, dataset: Dataset, load: Load) -> Iterator[tuple[str, Split]]:
+def _learned_from(settings: Settings, dataset: Dataset, load: FindData) -> Iterator[tuple[str, Split]]:
     """What to say after "training images", and the images: of a run, and of the runs it started from."""
     from tinynet.runs import audit
 

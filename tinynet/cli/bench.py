@@ -58,25 +58,25 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as name:
         count = threads or thread_budget.budget()
-        settings = harness.Settings(Path(name), rounds, seconds=0.3, most_lost=0.05, threads=count)
-        samples = harness.write_digits(settings.folder)
+        conditions = harness.Conditions(Path(name), rounds, seconds=0.3, most_lost=0.05, threads=count)
+        samples = harness.write_digits(conditions.folder)
         for net in {row.net for row in plan}:
-            harness.write_net(settings.folder, net, recipe.load(net, reference=True))
+            harness.write_net(conditions.folder, net, recipe.load(net, reference=True))
         report = {
             "date": str(datetime.date.today()),
             "machine": machine.summary(),
-            "versions": harness.about(contender, plan[0].net, settings),
+            "versions": harness.about(contender, plan[0].net, conditions),
             "backend": contender.mode,
             "threads": count,
             "samples": samples,
-            "most_lost": settings.most_lost,
+            "most_lost": conditions.most_lost,
         }
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             for row in plan:
                 task = progress.add_task(row.name, total=min(rounds, row.most_rounds))
-                turns = harness.measure(row, contender, settings, partial(progress.advance, task))
-                results.append(harness.result(row, turns, settings, samples))
+                turns = harness.measure(row, contender, conditions, partial(progress.advance, task))
+                results.append(harness.result(row, turns, conditions, samples))
     console.print(_table(report, results))
     if any(result.found is None for result in results):
         console.print("No clean round: close other programs, and measure again.", style="yellow")

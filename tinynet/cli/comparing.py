@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tinynet.backends.base import Backend
     from tinynet.experiments.classical import Rows, Scored
-    from tinynet.runs.provenance import Load
+    from tinynet.runs.provenance import FindData
 
 
 def write_comparison(
     folder: Path,
     rows: Rows,
     runs: Sequence[Path],
-    load: Load,
+    load: FindData,
     *,
     seed: int,
     backend: Backend | None,

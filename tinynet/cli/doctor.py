@@ -13,7 +13,7 @@ import click
 
 from tinynet.cli.folders import KERNEL_CACHE_FIX, kernel_cache_contents, writable
 
-Row: TypeAlias = tuple[str, bool, str, str]
+Finding: TypeAlias = tuple[str, bool, str, str]
 """What was looked at, whether all is well, what was found, and the fix if there is one."""
 
 PACKAGES = ("numpy", "numba", "llvmlite", "matplotlib", "Pillow", "safetensors", "threadpoolctl")
@@ -64,7 +64,7 @@ def command() -> None:
     console.print("All is well: the CPU backends work.", style="bold green")
 
 
-def installed_rows() -> Iterator[Row]:
+def installed_rows() -> Iterator[Finding]:
     """Python, tinynet and the libraries it stands on."""
     from tinynet import extras, machine
     from tinynet.version import VERSION
@@ -76,7 +76,7 @@ def installed_rows() -> Iterator[Row]:
         yield package, bool(version), version or "missing", "" if version else extras.install()
 
 
-def backend_rows() -> Iterator[Row]:
+def backend_rows() -> Iterator[Finding]:
     """Each backend, put to work where it can be loaded."""
     from tinynet import backends, extras
 
@@ -90,7 +90,7 @@ def backend_rows() -> Iterator[Row]:
             yield name, found.works, found.detail + ", computes rightly" * found.works, found.fix
 
 
-def thread_rows() -> Iterator[Row]:
+def thread_rows() -> Iterator[Finding]:
     """The cores, tinynet's share of them, and what BLAS (NumPy's matrix products) is set to."""
     import numpy  # noqa: F401 (loads the BLAS that threadpoolctl then sees)
     from threadpoolctl import threadpool_info
@@ -107,7 +107,7 @@ def thread_rows() -> Iterator[Row]:
             yield "BLAS", True, f"{kind} {version} ({owner}), {count} threads", ""
 
 
-def folder_rows() -> Iterator[Row]:
+def folder_rows() -> Iterator[Finding]:
     """Where downloads and compiled kernels are kept, and which data sets are there."""
     from tinynet.data.download import PAYLOAD_SHA256, cache_dir
 
@@ -118,7 +118,7 @@ def folder_rows() -> Iterator[Row]:
     yield "kernel cache", *_kernel_cache()
 
 
-def extra_rows() -> Iterator[Row]:
+def extra_rows() -> Iterator[Finding]:
     """What can be installed on top."""
     from tinynet import extras, machine
 

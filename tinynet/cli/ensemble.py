@@ -46,7 +46,7 @@ def command(
     from tinynet.losses import check_label_range
     from tinynet.runs.predictions import class_names
 
-    members = ensemble.load(runs, backend=backend)
+    members = ensemble.load_members(runs, backend=backend)
     data = load_dataset(dataset, data_dir)
     images, labels = data.test.images, data.test.labels
     check_label_range(labels, members[0].model.output_shape[-1])

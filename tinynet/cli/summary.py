@@ -11,7 +11,7 @@ from tinynet.cli import options
 
 if TYPE_CHECKING:
     from tinynet.model import Sequential
-    from tinynet.plots.architecture import Block
+    from tinynet.plots.architecture import DrawnBlock
     from tinynet.summary import Summary
 
 KINDS = {
@@ -83,15 +83,15 @@ def command(what: str, batch: int, out: Path | None, backend: str, convolution: 
         console.print(f"Drawn in {out}")
 
 
-def _blocks(model: Sequential, rows: Summary) -> list[Block]:
+def _blocks(model: Sequential, rows: Summary) -> list[DrawnBlock]:
     """The input and the blocks of `model`, as they are drawn; `rows`: of its layers."""
     from tinynet.analysis.explain import blocks
-    from tinynet.plots.architecture import Block
+    from tinynet.plots.architecture import DrawnBlock
 
-    drawn = [Block(["input"], "other", model.input_shape, 0)]
+    drawn = [DrawnBlock(["input"], "other", model.input_shape, 0)]
     for block in blocks(model):
         own = rows[block.start : block.stop]
         parameters = sum(row.parameters + row.state for row in own)
         kind = KINDS.get(own[0].kind, "other")
-        drawn.append(Block([row.name for row in own], kind, own[-1].output_shape, parameters))
+        drawn.append(DrawnBlock([row.name for row in own], kind, own[-1].output_shape, parameters))
     return drawn

@@ -26,7 +26,7 @@ class Asked:
     """The options that a new run is started with."""
 
     variant: str
-    parent: Path | None
+    start: Path | None
     freeze: tuple[str, ...]
     epochs: int | None
     batch_size: int | None
@@ -56,7 +56,7 @@ class Asked:
 )
 @click.option(
     "--from",
-    "parent",
+    "start",
     type=click.Path(path_type=Path),
     help="Start from the weights of this finished run, or of a safetensors file.",
 )
@@ -197,12 +197,12 @@ def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
     from tinynet.runs.run import Run
     from tinynet.runs.settings import Settings, next_folder
 
-    if asked.freeze and not asked.parent:
+    if asked.freeze and not asked.start:
         raise click.UsageError("--freeze goes with --from: what is frozen keeps the weights of another run.")
     reference = asked.variant == "reference"
-    if reference and asked.parent and not architecture:
+    if reference and asked.start and not architecture:
         raise click.UsageError("--recipe goes with an ARCHITECTURE; without one, that of --from is kept.")
-    found = provenance.find(asked.parent) if asked.parent else None
+    found = provenance.find(asked.start) if asked.start else None
     if found and not architecture:
         plan, name = found.recipe, found.name
     else:
@@ -223,7 +223,7 @@ def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
         command=command_line(group.launcher),
         convolution=asked.convolution,
         precision=asked.precision,
-        parent=found.parent if found else None,
+        start=found.start if found else None,
         freeze=list(asked.freeze),
     )
     return Run.start(asked.out or next_folder(name), settings, dataset, group)
@@ -288,15 +288,17 @@ def _with_options(plan: Recipe, asked: Asked) -> Recipe:
 
 
 def _say_origin(run: Run) -> None:
-    """From which weights the run started, and which of them stay."""
+    """Say which weights the run started from, and which of them are frozen."""
     from tinynet.cli.console import console
 
-    parent, store = run.settings.parent, run.trainer.model.store
-    if parent:
-        anew = f"; {parent.anew} begins anew, for other classes" if parent.anew else ""
-        console.print(f"Started from {parent.path} (weights {parent.weights_sha256[:16]}){anew}.")
+    start, store = run.settings.start, run.trainer.model.store
+    if start:
+        new = f"; {start.reinitialised} re-initialised for other classes" if start.reinitialised else ""
+        console.print(f"Started from {start.path} (weights {start.weights_sha256[:16]}){new}.")
     if store.frozen:
-        console.print(f"Frozen: {', '.join(run.settings.freeze)}; {store.learning_count:,} parameters learn.")
+        console.print(
+            f"Frozen: {', '.join(run.settings.freeze)}; {store.learning_count:,} trainable parameters."
+        )
 
 
 def _say_interrupted(run: Run) -> bool:

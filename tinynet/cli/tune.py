@@ -94,7 +94,7 @@ def command(architecture: str, show_space: bool, **asked: Any) -> None:
     from tinynet.runs import recipe
 
     plan = recipe.load(architecture)
-    asked["space"] = space.load(asked["space_file"]) if asked["space_file"] else space.default(plan)
+    asked["space"] = space.read(asked["space_file"]) if asked["space_file"] else space.default(plan)
     if show_space:
         click.echo(asked["space"].to_toml(), nl=False)
         return

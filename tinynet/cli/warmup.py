@@ -12,7 +12,7 @@ from tinynet.cli.folders import KERNEL_CACHE_FIX, kernel_cache_contents, writabl
 
 if TYPE_CHECKING:
     from tinynet.backends.base import Backend
-    from tinynet.experiments.warmup import Step
+    from tinynet.experiments.warmup import Job
 
 
 @click.command(short_help="Compile kernels ahead of the first training.")
@@ -70,7 +70,7 @@ def _why_nothing(ops: Backend) -> str:
     return "NUMBA_DISABLE_JIT is set" if jit.is_disabled() else ""
 
 
-def _compile(plan: dict[str, list[Step]], ops: Backend) -> int:
+def _compile(plan: dict[str, list[Job]], ops: Backend) -> int:
     """Do all steps of all recipes behind a progress bar, with a line for each recipe; count the kernels."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 

@@ -29,10 +29,10 @@ from tinynet.io.atomic import write_atomic
 from tinynet.io.markdown import (
     duration,
     figure,
+    markdown_table,
     percent,
     plain,
     run_section,
-    table,
     warning,
     write_json,
     write_page,
@@ -248,7 +248,7 @@ def _blocks(report: Mapping[str, Any]) -> list[str]:
         f" {percent(lowest)}, the highest {percent(highest)}. Each fold holds the same share of every class,"
         f" and its model was trained without it ({rows[0]['trained_on']:,} images to learn from{validated})."
         " Test images were not used.",
-        table(COLUMNS, [cells(row) for row in rows]),
+        markdown_table(COLUMNS, [cells(row) for row in rows]),
         f"All folds together: {whole['errors']:,} of {whole['samples']:,} wrong, macro F1"
         f" {figure(whole['macro_f1'])}. predictions.csv has each image with the prediction of the model that"
         " did not see it.",

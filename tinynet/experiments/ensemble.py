@@ -14,7 +14,7 @@ from tinynet.runs import predictions
 from tinynet.types import Array
 
 
-def load(paths: Sequence[Path], *, backend: str | None = None) -> list[Loaded]:
+def load_members(paths: Sequence[Path], *, backend: str | None = None) -> list[Loaded]:
     """The models of these runs or safetensors files, all for the same images and classes.
 
     Raises RunError for fewer than two, for one named twice, and where they do not go together.

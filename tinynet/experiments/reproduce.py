@@ -20,7 +20,7 @@ from tinynet import machine
 from tinynet.data import kaggle
 from tinynet.data.datasets import Dataset, load
 from tinynet.experiments import classical
-from tinynet.io.markdown import run_section, table, warning, write_json, write_page
+from tinynet.io.markdown import markdown_table, run_section, warning, write_json, write_page
 from tinynet.runs import recipe
 from tinynet.runs.predictions import read_predictions
 from tinynet.runs.run import train_once
@@ -223,7 +223,7 @@ def write_report(
         *warning(facts.get("notice")),
         f"Theirs: {system.theirs}.",
         f"Ours, on {dataset.name} ({len(dataset.test):,} test images):",
-        table(COLUMNS, [each.cells() for each in outcomes]),
+        markdown_table(COLUMNS, [each.cells() for each in outcomes]),
         "SHA-256 of the runs' logs, seed by seed:",
         "\n".join(f"- {each.entry.name}: {', '.join(log[:16] for log in each.logs)}" for each in outcomes),
         *run_section(

@@ -21,14 +21,14 @@ from tinynet.runs.trainers import build_trainer
 from tinynet.training import Trainer
 from tinynet.types import Array
 
-Step: TypeAlias = tuple[str, Callable[[], object]]
+Job: TypeAlias = tuple[str, Callable[[], object]]
 """What is done, and the call that does it."""
 
 DATA_SETS = ((60_000, 10_000), (4_000, 1_000))
 """Training and test images of MNIST (and Fashion-MNIST), and of the sample."""
 
 
-def steps(recipe: Recipe, backend: Backend, dtype: str = "float32") -> list[Step]:
+def steps(recipe: Recipe, backend: Backend, dtype: str = "float32") -> list[Job]:
     """A training step for each batch size of a run, and a prediction for each, and for a single image."""
     learned, predicted = batch_sizes(recipe.training)
     model = recipe.build_model(backend=backend, dtype=dtype)

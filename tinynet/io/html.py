@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> str:
+def html_table(head: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> str:
     """An HTML table; no head where all columns are without a name. What is None is an empty cell."""
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     names = f"<thead>{_row(head, 'th')}</thead>" if any(head) else ""

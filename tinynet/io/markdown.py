@@ -15,7 +15,7 @@ from tinynet.io.atomic import write_atomic
 NOT_RECORDED = "not recorded"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table: first column to the left, the others to the right if there are several."""
     align = ["---"] + ["---" if len(head) == 2 else "--:"] * (len(head) - 1)
     return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in (head, align, *rows))
@@ -42,7 +42,7 @@ def run_section(
     machine, command = report["machine"], report["facts"].get("command")
     software = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     processor = ("processor", f"{machine['cpu']}, {machine['cores']} cores")
-    made = table(("", ""), [*rows, processor, ("system", machine["os"]), ("versions", software)])
+    made = markdown_table(("", ""), [*rows, processor, ("system", machine["os"]), ("versions", software)])
     again = ["## Reproduce", f"```sh\n{command}\n```"] if command else []
     return [f"## {heading}", made, *again]
 

@@ -18,7 +18,7 @@ PITCH, IMAGE, BAR, SHIFT = 1.35, 0.8, 1.2, 0.035
 """Inches from one block to the next, of the largest image and bar, and between two sheets of a stack."""
 
 
-class Block(NamedTuple):
+class DrawnBlock(NamedTuple):
     """Layers that are drawn as one: their names, one of COLOURS, the output's shape, their parameters."""
 
     names: Sequence[str]
@@ -27,7 +27,7 @@ class Block(NamedTuple):
     parameters: int
 
 
-def architecture(blocks: Sequence[Block], path: str | Path, *, title: str) -> None:
+def architecture(blocks: Sequence[DrawnBlock], path: str | Path, *, title: str) -> None:
     """Draw the outputs of a net's blocks from left to right: images as stacks, vectors as bars.
 
     The sides of images are to scale; sheets of a stack and heights of bars go by the logarithm of their
@@ -57,7 +57,7 @@ def architecture(blocks: Sequence[Block], path: str | Path, *, title: str) -> No
         axes.legend(handles=handles, loc="lower left", ncols=len(kinds))
 
 
-def _draw_stack(axes: Axes, x: float, block: Block, scale: float) -> None:
+def _draw_stack(axes: Axes, x: float, block: DrawnBlock, scale: float) -> None:
     """Sheets of the image's size, one for each time its channels double, the last in front."""
     height, width, channels = block.shape
     count = 1 + round(math.log2(channels))
@@ -74,7 +74,7 @@ def _draw_sheet(axes: Axes, x: float, y: float, width: float, height: float, kin
     axes.add_patch(Rectangle(corner, width, height, facecolor=COLOURS[kind], edgecolor="white", lw=0.7))
 
 
-def _write(axes: Axes, x: float, block: Block) -> None:
+def _write(axes: Axes, x: float, block: DrawnBlock) -> None:
     """Under a block its layers, the shape of what comes out, and how many parameters there are."""
     shape = " × ".join(map(str, block.shape))
     parameters = f"{block.parameters:,} parameters" if block.parameters else ""

@@ -37,7 +37,7 @@ MAX_FLIPS = 2
 
 
 @dataclass(frozen=True)
-class Check:
+class Claim:
     """One thing that must follow, and where it does not: a line for each figure."""
 
     name: str
@@ -60,7 +60,7 @@ def learned_and_held_out(settings: Settings, dataset: Dataset) -> tuple[Split, S
 
 
 def generations(
-    settings: Settings, dataset: Dataset, load: provenance.Load = provenance.load_data
+    settings: Settings, dataset: Dataset, load: provenance.FindData = provenance.load_data
 ) -> Iterator[tuple[Settings, Split, Split]]:
     """A run with its `parts`, then each of the runs whose weights it started from, found by `load`.
 
@@ -75,9 +75,9 @@ def audit(
     folder: Path,
     dataset: Dataset,
     *,
-    load: provenance.Load = provenance.load_data,
+    load: provenance.FindData = provenance.load_data,
     backend: str | Backend | None = None,
-) -> Iterator[Check]:
+) -> Iterator[Claim]:
     """Compute again all that the report of the finished run in `folder` says, one check after the other.
 
     dataset   the run's own   load   finds those of the runs it started from
@@ -92,24 +92,24 @@ def audit(
     reported, page = _read_report(folder)
     history, log_faults = _history(folder, reported)
     labels, predicted, confidence = read_predictions(folder)
-    yield Check("configuration and log", log_faults)
+    yield Claim("configuration and log", log_faults)
     again = reported | {
         "history": history,
         "training": plain(report.summarise(history)),
         "test": plain(class_figures(labels, predicted, dataset.classes)),
     }
     for key, source in (("history", "log"), ("training", "log"), ("test", "predictions")):
-        yield Check(f"report.json: {key}, from the {source}", [*differences(reported[key], again[key], key)])
-    yield Check("report.md, from all of these", _different_lines(page, _page(folder, again)))
-    yield Check("labels of the predictions, from the data", _count_different(labels, dataset.test.labels))
+        yield Claim(f"report.json: {key}, from the {source}", [*differences(reported[key], again[key], key)])
+    yield Claim("report.md, from all of these", _different_lines(page, _page(folder, again)))
+    yield Claim("labels of the predictions, from the data", _count_different(labels, dataset.test.labels))
     loaded = checkpoint.load_model(folder, backend=backend or settings.backend)
-    yield Check("facts, from the saved weights", _facts(reported["facts"], settings, dataset, loaded))
+    yield Claim("facts, from the saved weights", _facts(reported["facts"], settings, dataset, loaded))
     found = predict(loaded.model, loaded.loss, dataset.test.images).probabilities
-    yield Check("predictions, from the saved weights", _judge_predictions(found, predicted, confidence))
+    yield Claim("predictions, from the saved weights", _judge_predictions(found, predicted, confidence))
     yield unseen(dataset.test.images, trained.images, "no test image among the training images")
     if len(held_out):
         best = _judge_best(folder, settings, held_out, history, backend)
-        yield Check("best epoch, from its saved weights", best)
+        yield Claim("best epoch, from its saved weights", best)
         yield unseen(dataset.test.images, held_out.images, "no test image among the validation images")
         yield unseen(held_out.images, trained.images, "no validation image among the training images")
     for ancestor, learned, chosen_by in islice(generations(settings, dataset, load), 1, None):
@@ -121,10 +121,10 @@ def audit(
             yield unseen(held_out.images, learned.images, f"no validation image among the training {of}")
 
 
-def unseen(images: Array, others: Array, name: str) -> Check:
+def unseen(images: Array, others: Array, name: str) -> Claim:
     """That none of the images (N, …) occurs among the others (M, …), pixel for pixel."""
     count = int(overlap(images, others).sum())
-    return Check(name, [f"{count:,} of {len(images):,} occur there"] if count else [])
+    return Claim(name, [f"{count:,} of {len(images):,} occur there"] if count else [])
 
 
 def differences(reported: Any, again: Any, place: str = "") -> Iterator[str]:

@@ -11,16 +11,16 @@ from tinynet.data import datasets
 from tinynet.data.datasets import Dataset
 from tinynet.errors import RunError
 from tinynet.runs.recipe import Recipe
-from tinynet.runs.settings import Parent, Settings, final_model, read_settings
+from tinynet.runs.settings import Settings, StartingPoint, final_model, read_settings
 
-Load = Callable[[Settings], Dataset]
+FindData = Callable[[Settings], Dataset]
 """Finds the data set of a run."""
 
 
 class Origin(NamedTuple):
     """What a run can start from, with the recipe to go by where no other is named, and its name."""
 
-    parent: Parent
+    start: StartingPoint
     recipe: Recipe
     name: str
 
@@ -34,10 +34,10 @@ def find(path: Path) -> Origin:
     file = final_model(path)
     model, _, about = checkpoint.load_model(file, backend="numpy")
     settings = _made_by(file, about)
-    parent = Parent(str(path.resolve()), checkpoint.weights_sha256(model), settings)
+    start = StartingPoint(str(path.resolve()), checkpoint.weights_sha256(model), settings)
     if settings is not None:
-        return Origin(parent, settings.recipe, settings.name)
-    return Origin(parent, Recipe(model.layers, model.input_shape), path.stem)
+        return Origin(start, settings.recipe, settings.name)
+    return Origin(start, Recipe(model.layers, model.input_shape), path.stem)
 
 
 def _made_by(file: Path, about: dict[str, Any]) -> Settings | None:
@@ -51,15 +51,15 @@ def _made_by(file: Path, about: dict[str, Any]) -> Settings | None:
 
 def ancestors(settings: Settings) -> Iterator[Settings]:
     """The runs whose weights a run started from, the nearest first. RunError where one cannot be told."""
-    while settings.parent is not None:
-        if settings.parent.settings is None:
+    while settings.start is not None:
+        if settings.start.settings is None:
             raise RunError(
-                f"the run {settings.name} started from weights of which nobody knows what they have seen",
+                f"the run {settings.name} started from weights whose training data are unknown",
                 expected="weights in the folder of the run that made them",
-                received=settings.parent.path,
+                received=settings.start.path,
                 fix="train again from that run's folder: tinynet train --from FOLDER",
             )
-        settings = settings.parent.settings
+        settings = settings.start.settings
         yield settings
 
 

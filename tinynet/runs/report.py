@@ -18,10 +18,10 @@ from tinynet.io.markdown import (
     count,
     duration,
     figure,
+    markdown_table,
     page,
     percent,
     run_section,
-    table,
     warning,
     write_json,
 )
@@ -31,7 +31,7 @@ SOMETIMES = (
     ("processes", "processes"),
     ("started from", "started_from"),
     ("hash of those weights", "started_from_sha256"),
-    ("initialised anew", "initialised_anew"),
+    ("re-initialised", "reinitialised"),
     ("frozen", "frozen"),
 )
 """Rows of the page for a run of several processes, or one that did not start from random weights."""
@@ -68,7 +68,7 @@ class Report(Mapping[str, Any]):
             *training_rows(self["training"]),
             *((key, facts.get(key, NOT_RECORDED)) for key in ("parameters", "seed", "backend", "threads")),
         ]
-        return html.table(("", ""), rows, caption=headline(self))
+        return html.html_table(("", ""), rows, caption=headline(self))
 
 
 def write_report(
@@ -179,7 +179,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         "![Learning curve](learning-curve.png)",
         "![Confusion matrix](confusion-matrix.png)",
         "## Training",
-        table(
+        markdown_table(
             ("", ""),
             [
                 *training_rows(training),
@@ -187,7 +187,7 @@ def markdown(report: Mapping[str, Any]) -> str:
             ],
         ),
         "## Classes",
-        table(
+        markdown_table(
             ("class", "precision", "recall", "F1", "support"),
             [
                 (c["name"], *(figure(c[key]) for key in ("precision", "recall", "f1")), count(c["support"]))

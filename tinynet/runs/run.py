@@ -115,26 +115,27 @@ class Run:
         return run
 
     def _take_weights(self) -> None:
-        """Start from the parent's weights, if there is a parent."""
-        parent, model = self.settings.parent, self.trainer.model
-        if parent is None:
+        """Load the weights to start from, if the settings name some."""
+        wanted, model = self.settings.start, self.trainer.model
+        if wanted is None:
             return
-        start = checkpoint.start_from(final_model(Path(parent.path)), model, self.dataset.classes)
-        if start.weights_sha256 != parent.weights_sha256:
+        start = checkpoint.start_from(final_model(Path(wanted.path)), model, self.dataset.classes)
+        if start.weights_sha256 != wanted.weights_sha256:
             raise RunError(
-                f"the weights in {parent.path} are not those that this run started from",
-                expected=parent.weights_sha256,
+                f"the weights in {wanted.path} are not those that this run started from",
+                expected=wanted.weights_sha256,
                 received=start.weights_sha256,
                 fix="start a new run from them",
             )
-        if start.anew and any(name.startswith(f"{start.anew}.") for name in model.store.frozen):
+        layer = start.reinitialised
+        if layer and any(name.startswith(f"{layer}.") for name in model.store.frozen):
             raise ConfigError(
-                f"{start.anew} starts from random weights, as its classes are others: it must learn",
+                f"{layer} starts from random weights, since its classes are others, so it must be trained",
                 expected="patterns that do not freeze it",
                 received=", ".join(self.settings.freeze),
             )
         self.settings = dataclasses.replace(
-            self.settings, parent=dataclasses.replace(parent, anew=start.anew)
+            self.settings, start=dataclasses.replace(wanted, reinitialised=start.reinitialised)
         )
 
     def train(

@@ -27,7 +27,7 @@ class Settings:
     command: str
     convolution: str = "auto"
     precision: str = "float32"
-    parent: Parent | None = None
+    start: StartingPoint | None = None
     freeze: list[str] = field(default_factory=list)
     """Patterns of layers and parameters that keep their weights."""
 
@@ -37,16 +37,16 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Parent:
-    """What a run started from instead of random weights."""
+class StartingPoint:
+    """The weights that a run started from instead of random ones."""
 
     path: str
     """The folder of a finished run, or a safetensors file."""
     weights_sha256: str
     settings: Settings | None
-    """Of the run that made the weights; None where that is not known."""
-    anew: str | None = None
-    """The layer that kept its random weights, as it is for other classes."""
+    """Those of the run that trained the weights; None where it is not known."""
+    reinitialised: str | None = None
+    """The layer that starts from random weights, since its classes are others."""
 
 
 def next_folder(name: str, parent: Path = Path("runs")) -> Path:
@@ -74,13 +74,12 @@ def read_settings(folder: Path) -> Settings:
 
 
 def origin(settings: Settings) -> dict[str, str | None]:
-    """What a report says of the weights that a run started from; nothing of random ones."""
-    parent = settings.parent
-    path, sha256, anew = (parent.path, parent.weights_sha256, parent.anew) if parent else (None, None, None)
+    """A report's facts about the weights that a run started from; None where they were random."""
+    start = settings.start
     return {
-        "started_from": path,
-        "started_from_sha256": sha256,
-        "initialised_anew": anew,
+        "started_from": start.path if start else None,
+        "started_from_sha256": start.weights_sha256 if start else None,
+        "reinitialised": start.reinitialised if start else None,
         "frozen": ", ".join(settings.freeze) or None,
     }
 

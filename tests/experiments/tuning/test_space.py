@@ -110,7 +110,7 @@ def test_a_file_and_back(tmp_path: Path) -> None:
         width={"low": 0.5, "high": 2.0, "log": True},
     )
     (tmp_path / "space.toml").write_text(settings.to_toml())
-    assert space.load(tmp_path / "space.toml") == settings
+    assert space.read(tmp_path / "space.toml") == settings
     settings.check(CNN)
 
 
@@ -152,13 +152,13 @@ def test_the_default_space_leaves_out_what_a_recipe_lacks() -> None:
 def test_a_mistake_is_explained_with_the_file(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(ConfigError, match=message) as caught:
-        space.load(tmp_path / "mine.toml")
+        space.read(tmp_path / "mine.toml")
     assert "mine.toml" in str(caught.value)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
-        space.load(tmp_path / "no.toml")
+        space.read(tmp_path / "no.toml")
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ from tinynet.experiments.classical.rows import Rows
 from tinynet.model import EVALUATION_BATCH
 from tinynet.runs import audit
 from tinynet.runs.predictions import predict
-from tinynet.runs.provenance import Load
+from tinynet.runs.provenance import FindData
 from tinynet.runs.settings import final_model, read_settings
 
 
-def check_unseen(folder: Path, rows: Rows, load: Load) -> Split:
+def check_unseen(folder: Path, rows: Rows, load: FindData) -> Split:
     """The images that the run in `folder` learned from, once none of them is among what it is judged by.
 
     They are found in the run's own data set (`load`), cut as its recipe says, and compared by their pixels;
@@ -55,7 +55,7 @@ def _check_none_of(rows: Rows, seen: Split, leak: str) -> None:
 
 
 def score_runs(
-    folders: Sequence[Path], rows: Rows, load: Load, *, backend: str | Backend | None = None
+    folders: Sequence[Path], rows: Rows, load: FindData, *, backend: str | Backend | None = None
 ) -> Iterator[Scored]:
     """Judge the nets of finished runs on the rows: those that `check_unseen` passes, else its RunError.
 

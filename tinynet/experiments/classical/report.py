@@ -18,7 +18,16 @@ from tinynet.data.kaggle import write_submission
 from tinynet.experiments.classical.models import ClusterClassifier, Components, Scored
 from tinynet.experiments.classical.rows import Rows
 from tinynet.io.atomic import write_atomic
-from tinynet.io.markdown import duration, figure, percent, run_section, table, warning, write_json, write_page
+from tinynet.io.markdown import (
+    duration,
+    figure,
+    markdown_table,
+    percent,
+    run_section,
+    warning,
+    write_json,
+    write_page,
+)
 from tinynet.types import Array
 
 CENTRES_DRAWN = 48
@@ -77,7 +86,7 @@ def overview(report: Mapping[str, Any]) -> str:
     count = f"{report['rows']['validation']:,}"
     quality = ("model", "validation accuracy", "95 % interval", "macro F1", "test accuracy")
     head = (*quality, "learned from", "fit", f"predict {count}", "size")
-    return table(head, [_overview_row(model) for model in report["models"]])
+    return markdown_table(head, [_overview_row(model) for model in report["models"]])
 
 
 def _judge(rows: Rows, result: Scored) -> dict[str, Any]:
@@ -183,7 +192,7 @@ def _overview_row(model: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _components(pca: Mapping[str, Any]) -> str:
-    return table(
+    return markdown_table(
         ("", ""),
         [
             ("components kept", f"{pca['kept']} of {len(pca['shares'])}"),
@@ -218,4 +227,4 @@ def _model_blocks(model: Mapping[str, Any]) -> list[str]:
         (c["name"], figure(c["precision"]), figure(c["recall"]), figure(c["f1"]), f"{c['support']:,}")
         for c in (*found["classes"], averages)
     ]
-    return [*blocks, table(("class", "precision", "recall", "F1", "support"), lines)]
+    return [*blocks, markdown_table(("class", "precision", "recall", "F1", "support"), lines)]

@@ -18,7 +18,16 @@ from tinynet.experiments.tuning.search import WHY, Search, best
 from tinynet.experiments.tuning.space import Choices
 from tinynet.io import toml
 from tinynet.io.atomic import write_atomic
-from tinynet.io.markdown import duration, percent, plain, run_section, table, warning, write_json, write_page
+from tinynet.io.markdown import (
+    duration,
+    markdown_table,
+    percent,
+    plain,
+    run_section,
+    warning,
+    write_json,
+    write_page,
+)
 from tinynet.runs import recipe
 
 REPORT = "report.json"
@@ -169,7 +178,7 @@ def _blocks(report: Mapping[str, Any]) -> list[str]:
         "![History](history.png)",
         "![Settings](settings.png)",
         f"## The best {min(SHOWN, len(done))}",
-        table(columns(report), [cells(trial) for trial in done[:SHOWN]]),
+        markdown_table(columns(report), [cells(trial) for trial in done[:SHOWN]]),
         *run_section(
             [
                 ("trained to the end", states["complete"]),

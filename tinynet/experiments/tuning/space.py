@@ -168,7 +168,7 @@ class Space:
         return {path: setting.as_plain() for path, setting in self.settings.items()}
 
     def to_toml(self) -> str:
-        """The text of a file that `load` reads."""
+        """The text of a file that `read` reads."""
         lines = [f"{toml.key(path)} = {toml.inline(plain)}" for path, plain in self.as_table().items()]
         return "\n".join(["[search]", *lines]) + "\n"
 
@@ -183,7 +183,7 @@ class Space:
             ) from error
 
 
-def load(path: str | Path) -> Space:
+def read(path: str | Path) -> Space:
     """The space in a TOML file. Raises ConfigError for a file or a table that makes no sense."""
     try:
         table = tomllib.loads(Path(path).read_text("utf-8"))
