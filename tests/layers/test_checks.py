@@ -6,13 +6,12 @@ import re
 
 import numpy as np
 import pytest
+from one_layer import MAKE
 
-from tinynet import Sequential
+from tinynet import Dense, ReLU, Sequential
 from tinynet.errors import DTypeError, ShapeError
-from tinynet.gradcheck.cases import LAYER_CASES
-
-MAKE = {name: (cases[0][1], cases[0][2]) for name, cases in LAYER_CASES.items()}
-"""One of each layer, and a shape it takes."""
+from tinynet.rng import Key
+from tinynet.types import Array
 
 
 def model(name: str) -> Sequential:
@@ -58,10 +57,8 @@ def test_a_gradient_that_does_not_match_the_output_is_refused(name: str) -> None
 
 
 def test_what_one_layer_returns_is_checked_before_the_next_gets_it() -> None:
-    from tinynet import Dense, ReLU
-
     class TooWide(ReLU):
-        def forward(self, x, *, train, key):  # type: ignore[no-untyped-def]
+        def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, None]:
             return np.concatenate([x, x], axis=1), None
 
     net = Sequential([Dense(3), TooWide(), Dense(2)], (4,), backend="numpy")
