@@ -162,7 +162,7 @@ class Trainer:
         self.epochs = epochs
         self.group = group
         self.state = TrainingState()
-        self._interrupt = Interrupt()
+        self.interrupt = Interrupt()
         for inputs, targets in filter(None, (train, validation)):
             self._check(inputs, targets)
         self.classifies = self._are_labels(train[1])
@@ -213,7 +213,7 @@ class Trainer:
         Ctrl-C (SIGINT) or SIGTERM stops after the step under way, so callbacks can still save; a second one
         stops at once.
         """
-        with self._interrupt.heard():
+        with self.interrupt.heard():
             for callback in callbacks:
                 callback.on_start(self)
             for event in self.events():
@@ -224,7 +224,7 @@ class Trainer:
                         callback.on_epoch(self, event)
             for callback in callbacks:
                 callback.on_end(self)
-            if self._interrupt.is_set:  # as late as that
+            if self.interrupt.is_set:  # as late as that
                 self.stop("interrupted")
         return self.state.history
 
@@ -283,7 +283,7 @@ class Trainer:
 
     def _is_stopped(self) -> bool:
         """Whether to stop. A signal counts from here on, for the whole group: all end after the same step."""
-        if self.group.any(self._interrupt.is_set):
+        if self.group.any(self.interrupt.is_set):
             self.stop("interrupted")
         return self.state.stopped is not None
 

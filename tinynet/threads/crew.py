@@ -203,9 +203,10 @@ class Worker(threading.Thread):
             self.is_asleep = False
 
 
-_crews: dict[int, Crew] = {}
+crews: dict[int, Crew] = {}
+"""The crew of each process, by its id: a forked child finds its parent's, and makes its own."""
 
 
 def _crew() -> Crew:
     """This process' crew: threads do not survive a fork."""
-    return _crews.get(os.getpid()) or _crews.setdefault(os.getpid(), Crew())
+    return crews.get(os.getpid()) or crews.setdefault(os.getpid(), Crew())

@@ -1,3 +1,5 @@
+"""The crew: its parts cover the range once, at the same time, whoever sleeps, calls or forks."""
+
 from __future__ import annotations
 
 import os
@@ -5,42 +7,16 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
 
 from tinynet import threads
-from tinynet.backends.numba_ import NumbaBackend
-from tinynet.errors import ConfigError
-from tinynet.geometry import Window
 from tinynet.kernels.cpu import crew
 from tinynet.kernels.cpu.jit import jit
-from tinynet.threads.budget import quota
 from tinynet.threads.crew import Worker
-
-
-def test_the_environment_sets_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TINYNET_THREADS", "3")
-    assert threads.budget() == 3
-    with threads.limit(None):
-        assert threads.size() == 3
-
-
-@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
-def test_a_budget_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setenv("TINYNET_THREADS", text)
-    with pytest.raises(ConfigError, match="TINYNET_THREADS"):
-        threads.budget()
-
-
-def test_the_budget_fits_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TINYNET_THREADS", raising=False)
-    assert 1 <= threads.budget() <= (os.cpu_count() or 1)
-
 
 needs_compiler = pytest.mark.skipif(
     bool(numba.config.DISABLE_JIT), reason="kernels that are not compiled run on one thread"
@@ -66,57 +42,6 @@ def meet(start: int, stop: int, present: Any, met: Any, expected: int, looks: in
                 met[i] = 1
                 break
             crew.pause()
-
-
-def write(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-
-
-@pytest.mark.parametrize(
-    ("membership", "files", "cores"),
-    [
-        ("0::/job/a\n", {"job/a/cpu.max": "max 100000\n", "job/cpu.max": "150000 100000\n"}, 2),
-        ("0::/job\n", {"job/cpu.max": "50000 100000\n", "cpu.max": "400000 100000\n"}, 1),
-        ("0::/\n", {"cpu.max": "max 100000\n"}, None),
-        ("0::/elsewhere\n", {"cpu.max": "300000 100000\n"}, 3),
-        ("3:cpu,cpuacct:/\n", {"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
-        ("3:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-        ("2:memory:/\n", {}, None),
-    ],
-)
-def test_quotas_of_both_versions(
-    tmp_path: Path, membership: str, files: dict[str, str], cores: int | None
-) -> None:
-    write(tmp_path, {"self": membership} | {f"cgroup/{name}": text for name, text in files.items()})
-    assert quota(tmp_path / "cgroup", tmp_path / "self") == cores
-
-
-def test_a_system_without_control_groups_has_no_quota(tmp_path: Path) -> None:
-    assert quota(tmp_path, tmp_path / "missing") is None
-
-
-def blas_threads() -> list[int]:
-    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
-
-
-def test_limit_holds_for_our_pool_and_blas_and_ends_with_its_block() -> None:
-    before, blas_before = threads.size(), blas_threads()
-    with threads.limit(1):
-        assert threads.size() == 1
-        assert set(blas_threads()) <= {1}
-    assert (threads.size(), blas_threads()) == (before, blas_before)
-
-
-def test_limit_of_none_is_the_budget() -> None:
-    with threads.limit(1), threads.limit(None):
-        assert threads.size() == threads.budget()
-
-
-def test_limit_refuses_nonsense() -> None:
-    with pytest.raises(ConfigError, match="threads"):
-        threads.limit(0)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
@@ -180,7 +105,7 @@ def test_jobs_are_done_whenever_workers_fall_asleep(monkeypatch: pytest.MonkeyPa
             time.sleep(pause)
 
     with threads.limit(3):
-        monkeypatch.setattr(threads, "_processes", {})  # workers made now, with the short watch
+        monkeypatch.setattr("tinynet.threads.crew.crews", {})  # workers made now, with the short watch
         wrong: list[int] = []
         others = [threading.Thread(target=many, args=(wrong,)) for _ in range(2)]
         for other in others:
@@ -189,54 +114,6 @@ def test_jobs_are_done_whenever_workers_fall_asleep(monkeypatch: pytest.MonkeyPa
             other.join(60)
     assert not any(other.is_alive() for other in others)
     assert wrong == []
-
-
-def test_calls_run_at_the_same_time() -> None:
-    barrier = threading.Barrier(3, timeout=10)
-    with threads.limit(3):
-        threads.together([barrier.wait] * 3)
-
-
-def test_nested_calls_finish() -> None:
-    done = []
-
-    def outer() -> None:
-        threads.together([lambda: time.sleep(0.001) or done.append(1)] * 5)
-
-    with threads.limit(3):
-        threads.together([outer] * 7)
-    assert len(done) == 35
-
-
-@pytest.mark.parametrize("size", [1, 2])
-def test_an_error_in_a_call_reaches_the_caller(size: int) -> None:
-    def fail() -> None:
-        raise ValueError("broken part")
-
-    with threads.limit(size), pytest.raises(ValueError, match="broken part"):
-        threads.together([lambda: time.sleep(0.01), fail])
-
-
-def test_callers_in_several_threads_do_not_disturb_each_other() -> None:
-    x = np.random.default_rng(0).standard_normal((64, 20, 20, 8), dtype=np.float32)
-    W, b = np.random.default_rng(1).standard_normal((3, 3, 8, 8), dtype=np.float32), np.ones(8, np.float32)
-    window = Window((3, 3))
-    expected = NumbaBackend().conv2d(x, W, b, window)[0]
-    results: list[bool] = []
-
-    def run() -> None:
-        ops = NumbaBackend()
-        results.extend(np.array_equal(ops.conv2d(x, W, b, window)[0], expected) for _ in range(5))
-
-    with threads.limit(2):
-        before = blas_threads()
-        callers = [threading.Thread(target=run) for _ in range(4)]
-        for caller in callers:
-            caller.start()
-        for caller in callers:
-            caller.join(60)
-        assert blas_threads() == before
-    assert results == [True] * 20
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

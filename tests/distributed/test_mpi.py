@@ -1,7 +1,4 @@
-"""Several processes train one model: the parts of a batch, the sums, and real processes under mpiexec.
-
-Most is shown with threads in the place of processes: all of the group's arithmetic but the sum itself.
-"""
+"""Several processes train one model: with threads in their place, and real ones under mpiexec."""
 
 from __future__ import annotations
 
@@ -14,165 +11,29 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import tomllib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from members import BATCH, IMAGES, LABELS, STRONG, in_each, linux, members
 
 import tinynet as tn
 from tinynet import checkpoint, extras
 from tinynet.callbacks.monitors import ReduceOnPlateau
 from tinynet.data import load
-from tinynet.data.augmentation import Augmentation
-from tinynet.data.batches import Batches
-from tinynet.distributed import watchdog
-from tinynet.distributed.group import ALONE, Group, Shard
+from tinynet.distributed.group import ALONE, Group
 from tinynet.distributed.mpi import MpiGroup
 from tinynet.errors import ConfigError, NonFiniteError, RunError
-from tinynet.rng import Key, Stream, uniform
 from tinynet.runs import recipe
 from tinynet.runs.run import Run
 from tinynet.runs.settings import Settings
 from tinynet.training import Callback, StepEnd, Trainer
 
-IMAGES = (uniform(Key(1, Stream.CHECK), (40, 7, 7, 1)) * 256).astype(np.uint8)
-LABELS = np.arange(40) * 7 % 10
-STRONG = Augmentation(rotation=20, shift=0.1, elastic=1.0, contrast=0.2, erase=0.1)
-BATCH = 13
-"""The fourth batch has one sample: fewer than there are processes."""
-
-
-class Meeting:
-    """Where threads bring what is to be added up."""
-
-    def __init__(self, size: int) -> None:
-        self.everyone = threading.Barrier(size, timeout=30)
-        self.brought: list[Any] = [None] * size
-
-
-class Member(MpiGroup):
-    """A thread in the place of a process."""
-
-    def __init__(self, rank: int, size: int, meeting: Meeting) -> None:
-        self.rank, self.size, self.meeting = rank, size, meeting
-
-    def choose_device(self, use_device: Any) -> None:
-        """Threads share the device of their process."""
-
-    def _add_up(self, *arrays: Any) -> None:
-        self.meeting.brought[self.rank] = [array.copy() for array in arrays]
-        self.meeting.everyone.wait()
-        for array, *terms in zip(arrays, *self.meeting.brought, strict=True):
-            array[...] = sum(terms)
-        self.meeting.everyone.wait()
-
-
-def members(size: int) -> list[Member]:
-    meeting = Meeting(size)
-    return [Member(rank, size, meeting) for rank in range(size)]
-
-
-def in_each(size: int, work: Callable[[Group], Any]) -> list[Any]:
-    """work(group) in each of `size` threads; the results, or what the first of them raised."""
-    with ThreadPoolExecutor(size) as pool:
-        return [future.result() for future in [pool.submit(work, member) for member in members(size)]]
-
-
-# --- parts of a batch ---------------------------------------------------------------------------------------
-
-
-@given(samples=st.integers(1, 300), size=st.integers(1, 40))
-def test_the_parts_are_the_batch_and_their_shares_add_up_to_one(samples: int, size: int) -> None:
-    shards = [member.shard(samples) for member in members(size)]
-    counted = [sample for shard in shards if shard.counts for sample in range(shard.first, shard.stop)]
-    assert counted == list(range(samples))
-    assert sum(shard.share for shard in shards) == pytest.approx(1)
-    assert all(shard.first < shard.stop for shard in shards)
-    assert max(shard.stop - shard.first for shard in shards) <= max(-(-samples // size), min(samples, size))
-
-
-def test_parts_of_a_batch_that_cannot_be_divided_evenly() -> None:
-    assert [(p.first, p.stop, p.share) for p in (m.shard(7) for m in members(2))] == [
-        (0, 3, 3 / 7),
-        (3, 7, 4 / 7),
-    ]
-
-
-def test_a_batch_of_fewer_samples_than_processes_counts_once() -> None:
-    assert [(p.first, p.stop, p.share) for p in (m.shard(2) for m in members(3))] == [
-        (0, 2, 1),
-        (0, 2, 0),
-        (0, 2, 0),
-    ]
-
-
-def test_one_process_alone_has_all_and_leaves_it_as_it_is() -> None:
-    shard, array = ALONE.shard(9), np.ones(3)
-    assert shard == Shard(0, 9, 9, ALONE)
-    assert shard.share == 1
-    assert shard.mean(array) is array
-    assert ALONE.all_reduce(shard, array, "loss", "correct") == ("loss", "correct")
-
-
-@pytest.mark.parametrize("augmentation", [None, STRONG])
-def test_the_parts_of_each_batch_are_that_batch(augmentation: Augmentation | None, backend: str) -> None:
-    """Distorted alike, too, even where 7 × 7 pixels before a part took half a random word."""
-
-    def batches(group: Group) -> list[Any]:
-        ops = tn.backends.get(backend)
-        made = Batches(IMAGES, LABELS, BATCH, ops, augmentation, group)
-        return [
-            (ops.to_host(x).copy(), ops.to_host(y).copy()) for x, y in made.epoch(seed=3, epoch=2, start=1)
-        ]
-
-    whole = batches(ALONE)[:-1]  # the last is smaller than the group
-    for number, (x, y) in enumerate(whole):
-        shards = [batches(member)[number] for member in members(4)]  # the second begins with sample 3
-        np.testing.assert_array_equal(np.concatenate([shard[0] for shard in shards]), x)
-        np.testing.assert_array_equal(np.concatenate([shard[1] for shard in shards]), y)
-        assert all(len(shard[1]) < len(y) for shard in shards)
-
-
-def test_in_order_each_process_has_samples_of_its_own() -> None:
-    def targets(group: Group) -> list[int]:
-        made = Batches(IMAGES, np.arange(40), 5, tn.backends.get("numpy"), group=group)
-        return [target for _, y in made.in_order() for target in y.tolist()]
-
-    assert targets(ALONE) == list(range(40))
-    assert sorted(target for member in members(3) for target in targets(member)) == list(range(40))
-
-
-@pytest.mark.parametrize("first", [1, 3, 4, 1024 * 5 + 2])
-def test_random_words_from_the_middle(first: int, backend: str) -> None:
-    ops, key = tn.backends.get(backend), Key(5, Stream.DROPOUT, layer=1, step=9)
-    words = ops.to_host(ops.random_bits(key, first + 5000))
-    np.testing.assert_array_equal(
-        ops.to_host(ops.random_bits(key._replace(first=first), 5000)), words[first:]
-    )
-
-
-@pytest.mark.parametrize("features", [8, 9])
-def test_dropout_falls_on_the_same_values_in_parts(features: int, backend: str) -> None:
-    net = tn.Sequential([tn.Dropout(0.5)], (features,), backend=backend, seed=4)
-    x = net.backend.asarray(np.ones((10, features), np.float32))
-    whole = net.backend.to_host(net.forward(x, train=True, step=6)[0]).copy()
-    for member in members(3):
-        shard = member.shard(10)
-        y, _ = net.forward(x[shard.first : shard.stop], train=True, step=6, shard=shard)
-        np.testing.assert_array_equal(net.backend.to_host(y), whole[shard.first : shard.stop])
-
 
 # --- training, with threads in the place of processes -------------------------------------------------------
-
-
 def layers(*, normalise: bool) -> list[Any]:
     middle = [tn.BatchNorm(momentum=0.5)] if normalise else []
     dropped = [tn.ReLU(), tn.Dropout(0.3), tn.Flatten()]
@@ -237,7 +98,7 @@ def test_recorded_steps() -> None:
 
 
 def test_frozen_weights_stay_and_the_others_learn() -> None:
-    def train(group: Group) -> Trainer:
+    def train(group: Group) -> tn.Sequential:
         net = tn.Sequential(layers(normalise=True), (7, 7, 1), backend="numpy", freeze=["conv2d_1"])
         Trainer(net, (IMAGES, LABELS), epochs=1, batch_size=BATCH, group=group).run()
         return net
@@ -257,7 +118,7 @@ class InterruptedIn(Callback):
 
     def on_step(self, trainer: Trainer, event: StepEnd) -> None:
         if (trainer.group.rank, event.step) == (self.rank, self.step):
-            trainer._interrupted = True
+            trainer.interrupt.is_set = True
 
 
 @pytest.mark.parametrize("step", [5, 8])
@@ -306,46 +167,7 @@ def test_processes_that_begin_with_other_data_are_refused(tmp_path: Path) -> Non
     in_each(2, begin)
 
 
-# --- the witness --------------------------------------------------------------------------------------------
-
-linux = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux tells when a process has ended")
-
-
-@linux
-def test_the_witness_says_who_was_lost(capfd: pytest.CaptureFixture[str]) -> None:
-    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    watching = watchdog.start({0: os.getpid(), 7: sleeper.pid}, "go on somehow")
-    sleeper.kill()
-    sleeper.wait()
-    assert watching is not None
-    assert watching.wait(30) == watchdog.LOST
-    watchdog.dismiss(watching)  # too late, which does no harm
-    assert f"Lost: process 7 (id {sleeper.pid}). That ends the run; go on somehow" in capfd.readouterr().err
-
-
-@linux
-def test_the_witness_knows_a_process_on_its_way_out() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-    assert not watchdog.is_ending(child.pid)
-    assert child.stdin is not None
-    child.stdin.close()
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert watchdog.is_ending(child.pid)  # not yet waited for
-    child.wait()
-    assert watchdog.is_ending(child.pid)  # gone
-
-
-@linux
-def test_a_dismissed_witness_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    watching = watchdog.start({0: os.getpid()}, "")
-    assert watching is not None
-    watchdog.dismiss(watching)
-    assert watching.returncode == 0
-    assert capfd.readouterr().err == ""
-
-
 # --- real processes -----------------------------------------------------------------------------------------
-
 RECIPE = """
 layers = [
   { type = "Rescale" },

@@ -18,6 +18,15 @@ MAKE: dict[str, tuple[Callable[[], Layer], Shape]] = {
     name: (cases[0][1], cases[0][2]) for name, cases in LAYER_CASES.items()
 }
 """One of each layer, and a shape it takes."""
+PARAMETERS = {
+    name: [
+        spec.name
+        for layer in Sequential([cases[0][1]()], cases[0][2], backend="numpy").layers
+        for spec in layer.param_specs
+    ]
+    for name, cases in LAYER_CASES.items()
+}
+"""The names of its parameters."""
 DTYPES = ("float32", "float64")
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from one_layer import PARAMETERS
 
 from tinynet import backends
 from tinynet import layers as L
-from tinynet.gradcheck import cases
-from tinynet.gradcheck.cases import LAYER_CASES, LOSS_CASES, NAMES
+from tinynet.gradcheck.cases import LAYER_CASES, LOSS_CASES
 from tinynet.gradcheck.check import Check, check_layer, check_loss, check_model, gradient_error, tie_free
 from tinynet.layers.base import Layer
 from tinynet.losses import SoftmaxCrossEntropy
@@ -22,52 +22,14 @@ from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
 CASES = [(name, *case) for name, cases in LAYER_CASES.items() for case in cases]
-PARAMETERS = {
-    name: [
-        spec.name
-        for layer in Sequential([cases[0][1]()], cases[0][2], backend="numpy").layers
-        for spec in layer.param_specs
-    ]
-    for name, cases in LAYER_CASES.items()
-}
 
 
-def _verdicts(checks: list[Check]) -> dict[str, bool]:
+def verdicts(checks: list[Check]) -> dict[str, bool]:
     return {check.quantity: check.passed for check in checks}
 
 
-# --- what is right passes -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_gradient_is_the_derivative_of_its_forward(name: str, backend: str) -> None:
-    checks = list(cases.run(name, backend))
-    assert checks
-    for check in checks:
-        assert check.passed, str(check)
-        assert check.error <= 1e-6
-
-
-@pytest.mark.parametrize("algorithm", ["im2col", "direct", "winograd"])
-@pytest.mark.parametrize("padding", ["valid", "same", ((0, 2), (1, 0))])
-def test_every_convolution_of_the_numba_backend(algorithm: str, padding: Any) -> None:
-    ops = backends.get("numba", convolution=algorithm)
-    checks = check_layer(L.Conv2D(16, 3, padding=padding), (6, 5, 16), batch=2, backend=ops)
-    assert len(checks) == 3
-    assert all(check.passed for check in checks), checks
-
-
-def test_every_layer_and_loss_is_checked_in_everything_it_learns() -> None:
-    assert set(LAYER_CASES) == set(L.LAYERS)
-    for name, make, *_ in [(name, *LAYER_CASES[name][0][1:]) for name in LAYER_CASES]:
-        checked = {check.quantity for check in cases.run(name, "numpy")}
-        assert checked == {"x", *PARAMETERS[type(make()).__name__]}
-
-
 # --- what is wrong fails ------------------------------------------------------------------------------------
-
-
-def _plant(layer: Layer, error: Callable[[Layer, Array], Array]) -> Layer:
+def plant(layer: Layer, error: Callable[[Layer, Array], Array]) -> Layer:
     """`layer` whose backward ends in `error`: (layer, dx) to a wrong dx, or it spoils the gradients."""
     right = layer.backward
 
@@ -80,7 +42,7 @@ def _plant(layer: Layer, error: Callable[[Layer, Array], Array]) -> Layer:
     return layer
 
 
-def _negative_of(quantity: str) -> Callable[[Layer, Array], Array]:
+def negative_of(quantity: str) -> Callable[[Layer, Array], Array]:
     def negate(layer: Layer, dx: Array) -> Array:
         if quantity == "x":
             return -dx
@@ -96,9 +58,9 @@ def test_a_sign_error_in_any_one_gradient_fails_that_check_alone(
 ) -> None:
     quantities = ["x", *PARAMETERS[name]]
     for planted in quantities:
-        layer = _plant(make(), _negative_of(planted))
-        verdicts = _verdicts(check_layer(layer, shape, train=train, backend=backend))
-        assert verdicts == {quantity: quantity != planted for quantity in quantities}
+        layer = plant(make(), negative_of(planted))
+        found = verdicts(check_layer(layer, shape, train=train, backend=backend))
+        assert found == {quantity: quantity != planted for quantity in quantities}
 
 
 @pytest.mark.parametrize("factor", [0.0, 1.001, math.nan, math.inf])
@@ -112,7 +74,7 @@ def test_so_does_a_gradient_that_is_a_little_off_or_not_a_number(
         with np.errstate(invalid="ignore"):
             return dx * factor
 
-    assert not _verdicts(check_layer(_plant(make(), scale), shape, train=train, backend=backend))["x"]
+    assert not verdicts(check_layer(plant(make(), scale), shape, train=train, backend=backend))["x"]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -124,7 +86,7 @@ def test_so_does_one_element_that_is_not_finite_wherever_it_stands(value: float,
             dx[0, place] = value
             return dx
 
-        checks = check_layer(_plant(L.Tanh(), poison), (5,), backend=backend)
+        checks = check_layer(plant(L.Tanh(), poison), (5,), backend=backend)
         assert not checks[0].passed, place
 
 
@@ -133,8 +95,8 @@ def test_one_wrong_element_of_a_large_tensor_is_found(backend: str) -> None:
         layer.grads.W[7, 3] *= -1
         return dx
 
-    verdicts = _verdicts(check_layer(_plant(L.Dense(24), poison), (40,), backend=backend))
-    assert verdicts == {"x": True, "W": False, "b": True}
+    found = verdicts(check_layer(plant(L.Dense(24), poison), (40,), backend=backend))
+    assert found == {"x": True, "W": False, "b": True}
 
 
 @dataclass(eq=False)
@@ -205,7 +167,7 @@ def test_a_missing_term_or_a_common_slip_is_found(
     make: Callable[[], Layer], shape: Shape, planted: str, backend: str
 ) -> None:
     checks = check_layer(make(), shape, backend=backend)
-    assert _verdicts(checks) == {check.quantity: check.quantity != planted for check in checks}
+    assert verdicts(checks) == {check.quantity: check.quantity != planted for check in checks}
 
 
 @pytest.mark.parametrize("factor", [-1.0, 0.5, 1.001, math.nan])
@@ -213,17 +175,17 @@ def test_a_missing_term_or_a_common_slip_is_found(
 def test_a_wrong_gradient_of_a_loss_is_found(name: str, factor: float, backend: str) -> None:
     for _, make, data in LOSS_CASES[name]:
         loss = make()
-        assert _verdicts(check_loss(loss, *data(), backend=backend)) == {"outputs": True}
+        assert verdicts(check_loss(loss, *data(), backend=backend)) == {"outputs": True}
         right = loss.backward
         loss.backward = lambda cache, right=right: right(cache) * factor  # type: ignore[method-assign, misc]
-        assert _verdicts(check_loss(loss, *data(), backend=backend)) == {"outputs": False}
+        assert verdicts(check_loss(loss, *data(), backend=backend)) == {"outputs": False}
 
 
 def test_a_wrong_layer_deep_in_a_model_spoils_what_lies_before_it(backend: str) -> None:
-    wrong = _plant(L.Tanh(), _negative_of("x"))
+    wrong = plant(L.Tanh(), negative_of("x"))
     stack = [L.Dense(4), wrong, L.Dense(3)]
-    verdicts = _verdicts(check_model(stack, (5,), SoftmaxCrossEntropy(), backend=backend))
-    assert verdicts == {
+    found = verdicts(check_model(stack, (5,), SoftmaxCrossEntropy(), backend=backend))
+    assert found == {
         "x": False,
         "dense_1.W": False,
         "dense_1.b": False,
@@ -233,15 +195,13 @@ def test_a_wrong_layer_deep_in_a_model_spoils_what_lies_before_it(backend: str) 
 
 
 def test_a_forgotten_l2_gradient_is_found(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert all(_verdicts(check_layer(L.Dense(3, l2=0.1), (4,), backend=backend)).values())
+    assert all(verdicts(check_layer(L.Dense(3, l2=0.1), (4,), backend=backend)).values())
     monkeypatch.setattr(Sequential, "regularize", Sequential.penalty)
-    verdicts = _verdicts(check_layer(L.Dense(3, l2=0.1), (4,), backend=backend))
-    assert verdicts == {"x": True, "W": False, "b": True}
+    found = verdicts(check_layer(L.Dense(3, l2=0.1), (4,), backend=backend))
+    assert found == {"x": True, "W": False, "b": True}
 
 
 # --- a user's own layer -------------------------------------------------------------------------------------
-
-
 @dataclass(eq=False)
 class Parabola(Layer):
     """y = a x²        ∂L/∂a = Σ dy x²        ∂L/∂x = 2 a x dy"""
@@ -262,9 +222,9 @@ class Parabola(Layer):
 
 def test_a_users_own_layer_is_checked_alike(backend: str) -> None:
     right = check_layer(Parabola(), (4,), backend=backend)
-    assert _verdicts(right) == {"x": True, "a": True}
+    assert verdicts(right) == {"x": True, "a": True}
     assert right[0].subject == "Parabola"
-    assert _verdicts(check_layer(Parabola(factor=1.0), (4,), backend=backend)) == {"x": False, "a": True}
+    assert verdicts(check_layer(Parabola(factor=1.0), (4,), backend=backend)) == {"x": False, "a": True}
 
 
 def test_a_verdict_is_one_line() -> None:
@@ -276,8 +236,6 @@ def test_a_verdict_is_one_line() -> None:
 
 
 # --- kinks and numbers --------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("slope", "right"), [(1.0, True), (0.9, False), (0.0, False), (-1.0, False)])
 def test_a_smaller_step_passes_a_kink_but_excuses_no_wrong_slope(slope: float, right: bool) -> None:
     """At 3e-6 the first step, 1e-5, straddles the kink of max(x, 0) and measures 0.65."""

@@ -1,0 +1,53 @@
+"""The learning curve: what its title says, and histories with gaps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from plots_drawn import HISTORY, svg_text
+
+from tinynet import plots
+from tinynet.errors import DataError
+
+
+def test_learning_curve_says_what_to_see(tmp_path: Path) -> None:
+    plots.learning_curve(HISTORY, tmp_path / "plot.svg")
+    text = svg_text(tmp_path / "plot.svg")
+    assert "Learning curve: validation accuracy 85.00 % after 3 epochs" in text
+    assert "best: 90.00 %, epoch 2" in text
+
+
+@pytest.mark.parametrize(
+    ("history", "title"),
+    [
+        ([{"epoch": 1, "loss": 0.5, "accuracy": 0.8}], "training accuracy 80.00 % after 1 epoch"),
+        ([{"epoch": 1, "loss": float("nan")}, {"epoch": 2, "loss": float("inf")}], "Learning curve"),
+        ([{"epoch": 1, "loss": 0.0, "learning_rate": 0.0, "val_accuracy": None}], "Learning curve"),
+        (
+            [
+                {
+                    "epoch": e,
+                    "loss": 1.0,
+                    "val_accuracy": 0.5 if e % 2 else None,
+                    "learning_rate": np.float32(0.1),
+                }
+                for e in range(1, 5)
+            ],
+            "validation accuracy 50.00 % after 3 epochs",
+        ),
+    ],
+)
+def test_learning_curve_of_an_incomplete_history(
+    history: list[dict[str, Any]], title: str, tmp_path: Path
+) -> None:
+    plots.learning_curve(history, tmp_path / "plot.svg")
+    assert title in svg_text(tmp_path / "plot.svg")
+
+
+@pytest.mark.parametrize("history", [[], [{"loss": 1.0}]])
+def test_learning_curve_of_no_epochs(history: list[dict[str, Any]], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no epochs"):
+        plots.learning_curve(history, tmp_path / "plot.png")
