@@ -1,9 +1,13 @@
 """tinynet.checkpoint: what is saved comes back bit for bit, and nothing damaged or foreign is loaded."""
 
+from __future__ import annotations
+
 import errno
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,15 +20,22 @@ from tinynet.io import atomic
 from tinynet.layers import LAYERS, BatchNorm, Dense, Flatten, ReLU, Rescale
 from tinynet.losses import SoftmaxCrossEntropy
 from tinynet.model import Sequential
-from tinynet.optim import SGD, Adam
-from tinynet.training import Trainer
+from tinynet.optim import SGD, Adam, Optimizer
+from tinynet.training import Callback, Trainer
 
 ABOUT = {"classes": ["a", "b", "c"], "dataset": "dots"}
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 1), dtype=np.uint8)
 LABELS = np.arange(60) % 3
 
 
-def make_trainer(units=8, *, seed=0, epochs=2, dtype="float32", optimizer=None):
+def make_trainer(
+    units: int = 8,
+    *,
+    seed: int = 0,
+    epochs: int = 2,
+    dtype: str = "float32",
+    optimizer: Optimizer | None = None,
+) -> Trainer:
     layers = [Rescale(), Flatten(), Dense(units), BatchNorm(), ReLU(), Dense(3)]
     model = Sequential(layers, (4, 4, 1), backend="numpy", seed=seed, dtype=dtype)
     data = (IMAGES, LABELS)
@@ -33,7 +44,7 @@ def make_trainer(units=8, *, seed=0, epochs=2, dtype="float32", optimizer=None):
 
 
 @pytest.fixture
-def trained():
+def trained() -> tuple[Trainer, list[Callback]]:
     """A trainer and its callback after two epochs."""
     trainer, callbacks = make_trainer(), [EarlyStopping()]
     trainer.run(callbacks)
@@ -41,18 +52,18 @@ def trained():
 
 
 @pytest.fixture
-def model_file(trained, tmp_path):
+def model_file(trained: tuple[Trainer, list[Callback]], tmp_path: Path) -> Path:
     save_model(tmp_path / "model.safetensors", trained[0].model, SoftmaxCrossEntropy(0.1), ABOUT)
     return tmp_path / "model.safetensors"
 
 
 @pytest.fixture
-def training_file(trained, tmp_path):
+def training_file(trained: tuple[Trainer, list[Callback]], tmp_path: Path) -> Path:
     save_training(tmp_path / "last.safetensors", *trained, ABOUT)
     return tmp_path / "last.safetensors"
 
 
-def test_paths_may_be_texts_and_the_loss_that_of_a_classifier(tmp_path):
+def test_paths_may_be_texts_and_the_loss_that_of_a_classifier(tmp_path: Path) -> None:
     model = make_trainer().model
     save_model(str(tmp_path / "m"), model)
     back = load_model(str(tmp_path / "m"))
@@ -62,7 +73,7 @@ def test_paths_may_be_texts_and_the_loss_that_of_a_classifier(tmp_path):
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "last.safetensors"])
-def test_the_folder_of_a_run_is_its_model(tmp_path, file):
+def test_the_folder_of_a_run_is_its_model(tmp_path: Path, file: str) -> None:
     model = make_trainer().model
     save_model(tmp_path / file, model)
     assert weights_sha256(load_model(tmp_path).model) == weights_sha256(model)
@@ -73,7 +84,9 @@ class Own(ReLU):
     pass
 
 
-def test_a_layer_of_ones_own_is_known_once_it_is_entered(tmp_path, monkeypatch):
+def test_a_layer_of_ones_own_is_known_once_it_is_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = Sequential([Dense(3), Own()], (4,), backend="numpy")
     save_model(tmp_path / "m", model)
     with pytest.raises(CheckpointError, match=r"unknown layer(.|\n)*'Own'(.|\n)*LAYERS"):
@@ -83,7 +96,7 @@ def test_a_layer_of_ones_own_is_known_once_it_is_entered(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_model_comes_back_bit_for_bit(tmp_path, dtype):
+def test_a_model_comes_back_bit_for_bit(tmp_path: Path, dtype: str) -> None:
     trainer = make_trainer(dtype=dtype)
     trainer.run()
     save_model(tmp_path / "m", trainer.model, SoftmaxCrossEntropy(0.1), ABOUT)
@@ -95,7 +108,7 @@ def test_a_model_comes_back_bit_for_bit(tmp_path, dtype):
     assert back.about == ABOUT
 
 
-def test_a_resumed_training_is_the_same_training(training_file):
+def test_a_resumed_training_is_the_same_training(training_file: Path) -> None:
     whole = make_trainer(epochs=5)
     whole_callbacks = [EarlyStopping()]
     whole.run(whole_callbacks)
@@ -106,19 +119,21 @@ def test_a_resumed_training_is_the_same_training(training_file):
     assert weights_sha256(resumed.model) == weights_sha256(whole.model)
     assert callbacks[0].state() == whole_callbacks[0].state()
 
-    def figures(trainer):
+    def figures(trainer: Trainer) -> list[dict[str, Any]]:
         return [{name: v for name, v in r.items() if name != "seconds"} for r in trainer.state.history]
 
     assert figures(resumed) == figures(whole)
 
 
-def test_a_training_file_is_also_a_model(training_file, trained):
+def test_a_training_file_is_also_a_model(
+    training_file: Path, trained: tuple[Trainer, list[Callback]]
+) -> None:
     assert weights_sha256(load_model(training_file, backend="numpy").model) == weights_sha256(
         trained[0].model
     )
 
 
-def test_no_cut_is_loaded(model_file):
+def test_no_cut_is_loaded(model_file: Path) -> None:
     whole = model_file.read_bytes()
     for length in [*range(0, len(whole), 37), len(whole) - 1]:
         model_file.write_bytes(whole[:length])
@@ -127,7 +142,9 @@ def test_no_cut_is_loaded(model_file):
 
 
 @pytest.mark.parametrize("bit", [0, 1, 5, 7])
-def test_no_flipped_bit_is_loaded(model_file, trained, bit):
+def test_no_flipped_bit_is_loaded(
+    model_file: Path, trained: tuple[Trainer, list[Callback]], bit: int
+) -> None:
     whole = model_file.read_bytes()
     for position in range(0, len(whole), 3):
         damaged = bytearray(whole)
@@ -137,7 +154,7 @@ def test_no_flipped_bit_is_loaded(model_file, trained, bit):
             load_model(model_file)
 
 
-def test_a_foreign_file(tmp_path):
+def test_a_foreign_file(tmp_path: Path) -> None:
     save_file({"x": np.zeros(3, np.float32)}, tmp_path / "foreign")
     with pytest.raises(CheckpointError, match=r"was not written by tinynet(.|\n)*no metadata"):
         load_model(tmp_path / "foreign")
@@ -150,22 +167,24 @@ def test_a_foreign_file(tmp_path):
         load_model(tmp_path)
 
 
-def test_a_model_file_given_to_resume(model_file):
+def test_a_model_file_given_to_resume(model_file: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no training state(.|\n)*last.safetensors"):
         load_training(model_file, make_trainer(), [EarlyStopping()])
 
 
-def test_another_architecture_is_named(training_file):
+def test_another_architecture_is_named(training_file: Path) -> None:
     with pytest.raises(CheckpointError, match=r"layer 3 differs(.|\n)*'units': 9(.|\n)*'units': 8"):
         load_training(training_file, make_trainer(9), [EarlyStopping()])
 
 
-def test_another_dtype_names_the_first_parameter(training_file):
+def test_another_dtype_names_the_first_parameter(training_file: Path) -> None:
     with pytest.raises(CheckpointError, match=r"values/dense_1\.W differs\n.*float64\n.*float32"):
         load_training(training_file, make_trainer(dtype="float64"), [EarlyStopping()])
 
 
-def test_another_optimizer_names_the_first_average(trained, tmp_path):
+def test_another_optimizer_names_the_first_average(
+    trained: tuple[Trainer, list[Callback]], tmp_path: Path
+) -> None:
     sgd = make_trainer(optimizer=SGD(0.1))
     sgd.run()
     save_training(tmp_path / "sgd", sgd, [EarlyStopping()], ABOUT)
@@ -173,12 +192,12 @@ def test_another_optimizer_names_the_first_average(trained, tmp_path):
         load_training(tmp_path / "sgd", make_trainer(), [EarlyStopping()])
 
 
-def test_other_callbacks(training_file):
+def test_other_callbacks(training_file: Path) -> None:
     with pytest.raises(CheckpointError, match="callbacks"):
         load_training(training_file, make_trainer(), [])
 
 
-def test_a_refused_file_leaves_the_trainer_as_it_was(training_file):
+def test_a_refused_file_leaves_the_trainer_as_it_was(training_file: Path) -> None:
     trainer = make_trainer(9)
     before = weights_sha256(trainer.model)
     with pytest.raises(CheckpointError):
@@ -187,8 +206,8 @@ def test_a_refused_file_leaves_the_trainer_as_it_was(training_file):
     assert trainer.state.epoch == 0
 
 
-def test_a_full_disk_keeps_the_old_file(model_file, monkeypatch):
-    def full(descriptor):
+def test_a_full_disk_keeps_the_old_file(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(atomic.os, "fsync", full)
@@ -202,12 +221,12 @@ def test_a_full_disk_keeps_the_old_file(model_file, monkeypatch):
         save_model(model_file.with_name("new"), model, SoftmaxCrossEntropy(), ABOUT)
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="could not be saved"):
         save_model(tmp_path / "no" / "m", make_trainer().model, SoftmaxCrossEntropy(), ABOUT)
 
 
-def test_no_pickle_and_readable_by_anyone(model_file):
+def test_no_pickle_and_readable_by_anyone(model_file: Path) -> None:
     raw = model_file.read_bytes()
     header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
     assert json.loads(header["__metadata__"]["tinynet"])["about"] == ABOUT

@@ -1,5 +1,7 @@
 """Every notebook in examples/ runs from top to bottom, and the README's program runs as it stands there."""
 
+from __future__ import annotations
+
 import inspect
 import json
 import re

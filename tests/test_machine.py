@@ -1,5 +1,7 @@
 """tinynet.machine: the facts of a report, against what the system says by other means."""
 
+from __future__ import annotations
+
 import os
 import platform
 
@@ -10,7 +12,7 @@ import tinynet
 from tinynet import machine
 
 
-def test_the_machine():
+def test_the_machine() -> None:
     facts = machine.facts()
     assert facts["cpu"]
     assert 1 <= facts["cores"] <= (os.cpu_count() or 1)
@@ -18,7 +20,7 @@ def test_the_machine():
     assert platform.system() in facts["os"]
 
 
-def test_the_versions():
+def test_the_versions() -> None:
     assert machine.versions() == {
         "python": platform.python_version(),
         "tinynet": tinynet.__version__,
@@ -28,7 +30,7 @@ def test_the_versions():
     assert machine.version_of("no-such-package") is None
 
 
-def test_the_summary():
+def test_the_summary() -> None:
     line = machine.summary()
     assert line.startswith(machine.processor())
     assert f"NumPy {np.__version__}, Numba {numba.__version__}" in line

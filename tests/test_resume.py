@@ -1,5 +1,7 @@
 """A run killed at any moment and resumed ends with the very weights of one that was left alone."""
 
+from __future__ import annotations
+
 import json
 import os
 import random
@@ -7,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -14,7 +17,7 @@ import tinynet as tn
 from tinynet.callbacks.checkpoints import LastCheckpoint
 from tinynet.checkpoint import load_training, weights_sha256
 from tinynet.rng import Key, Stream, uniform
-from tinynet.training import Callback, Trainer
+from tinynet.training import Callback, StepEnd, Trainer
 
 KILLS = int(os.environ.get("TINYNET_TEST_KILLS", "6"))
 """Runs killed for each backend. 20 were survived before a release; fewer keep the daily tests short."""
@@ -51,9 +54,13 @@ def weights_hash(folder: Path) -> str:
     return digest
 
 
+WholeRun: TypeAlias = tuple[str, list[str], Path, str, float]
+"""(backend, command, folder, weights hash, seconds) of a run."""
+
+
 @pytest.fixture(scope="module")
-def whole_run(backend, tmp_path_factory):
-    """(backend, recipe, weights hash, seconds) of a run nobody disturbed."""
+def whole_run(backend: str, tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
+    """A run nobody disturbed."""
     if backend == "device":
         pytest.skip("other processes do not know the make-believe device")
     folder = tmp_path_factory.mktemp(backend)
@@ -65,13 +72,13 @@ def whole_run(backend, tmp_path_factory):
     return backend, start, folder, weights_hash(folder / "whole"), time.monotonic() - began
 
 
-def test_the_same_command_gives_the_same_weights(whole_run):
+def test_the_same_command_gives_the_same_weights(whole_run: WholeRun) -> None:
     _, start, folder, expected, _ = whole_run
     subprocess.run([*start, "--out", str(folder / "again")], check=True, capture_output=True)
     assert weights_hash(folder / "again") == expected
 
 
-def test_killed_runs_resume_bit_for_bit(whole_run):
+def test_killed_runs_resume_bit_for_bit(whole_run: WholeRun) -> None:
     backend, start, folder, expected, seconds = whole_run
     moments = random.Random(backend)
     for attempt in range(KILLS):
@@ -98,7 +105,7 @@ class Crash(Callback):
     def __init__(self, step: int) -> None:
         self.step = step
 
-    def on_step(self, trainer, event):
+    def on_step(self, trainer: Trainer, event: StepEnd) -> None:
         if event.step == self.step:
             raise SystemExit("crash")
 

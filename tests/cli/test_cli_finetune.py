@@ -1,11 +1,16 @@
 """tinynet train --from: what is taken over, what stays, what is refused, and what the run then has seen."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from commands import Command, Trained
 from safetensors.numpy import load_file
 
 from tinynet import checkpoint
@@ -14,7 +19,8 @@ from tinynet.errors import CheckpointError, ConfigError, RunError
 from tinynet.runs import audit, provenance
 from tinynet.runs.recipe import Recipe
 from tinynet.runs.run import Run
-from tinynet.runs.settings import read_settings
+from tinynet.runs.settings import Settings, read_settings
+from tinynet.types import Array
 
 BODY = """
 layers = [ { type = "Rescale" }, { type = "Conv2D", filters = 3, kernel = 5, stride = 3 },
@@ -30,35 +36,35 @@ ema_decay = 0.9
 SOURCE = ("--dataset", "sample", "--backend", "numpy")
 
 
-def recipe_file(folder, units=10, samples=500):
+def recipe_file(folder: Path, units: int = 10, samples: int = 500) -> Path:
     path = folder / f"net-{units}.toml"
     path.write_text(BODY.replace("UNITS", str(units)).replace("SAMPLES", str(samples)))
     return path
 
 
 @pytest.fixture(scope="module")
-def body(tinynet, tmp_path_factory):
+def body(tinynet: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of a net with convolution and normalisation; look, do not touch."""
     folder = tmp_path_factory.mktemp("body")
     tinynet("train", recipe_file(folder), *SOURCE, "--out", folder / "run")
     return folder / "run"
 
 
-def report(folder):
+def report(folder: Path) -> Any:
     return json.loads((folder / "report.json").read_text())
 
 
-def weights(folder):
+def weights(folder: Path) -> dict[str, Array]:
     return load_file(folder / "model.safetensors")
 
 
-def start_settings(folder, path, **changes):
+def start_settings(folder: Path, path: Path, **changes: Any) -> Settings:
     """Settings of a run that starts from `path`, like those of the run in `folder`."""
     found = provenance.find(path)
     return dataclasses.replace(read_settings(folder), recipe=found.recipe, start=found.start, **changes)
 
 
-def test_a_run_goes_on_from_another_and_says_so(tinynet, body, tmp_path):
+def test_a_run_goes_on_from_another_and_says_so(tinynet: Command, body: Path, tmp_path: Path) -> None:
     said = tinynet("train", "--from", body, "--freeze", "conv2d_*", "--freeze", "batch*", *SOURCE,
                    "--seed", 3, "--out", tmp_path / "run")  # fmt: skip
     digest = report(body)["facts"]["weights_sha256"]
@@ -80,7 +86,7 @@ def test_a_run_goes_on_from_another_and_says_so(tinynet, body, tmp_path):
     assert moved == {"values/dense_1.W", "values/dense_1.b"}
 
 
-def test_a_fine_tuned_run_resumes_to_the_same_weights(tinynet, body, tmp_path):
+def test_a_fine_tuned_run_resumes_to_the_same_weights(tinynet: Command, body: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     tinynet("train", "--from", body, "--freeze", "conv2d_1", *SOURCE, "--out", run)
     expected = report(run)["facts"]
@@ -96,7 +102,9 @@ def test_a_fine_tuned_run_resumes_to_the_same_weights(tinynet, body, tmp_path):
         assert found["started_from_sha256"] == expected["started_from_sha256"]
 
 
-def test_weights_that_changed_are_not_what_the_run_started_from(tinynet, body, tmp_path):
+def test_weights_that_changed_are_not_what_the_run_started_from(
+    tinynet: Command, body: Path, tmp_path: Path
+) -> None:
     parent = shutil.copytree(body, tmp_path / "parent")
     Run.start(tmp_path / "run", start_settings(body, parent), load("sample"))
     model, loss, about = checkpoint.load_model(parent, backend="numpy")
@@ -106,7 +114,7 @@ def test_weights_that_changed_are_not_what_the_run_started_from(tinynet, body, t
     assert "are not those that this run started from" in said
 
 
-def test_other_classes_begin_with_a_new_last_layer(tinynet, body, tmp_path):
+def test_other_classes_begin_with_a_new_last_layer(tinynet: Command, body: Path, tmp_path: Path) -> None:
     data = load("sample").train
     few = data.labels < 5
     (tmp_path / "few").mkdir()
@@ -122,7 +130,7 @@ def test_other_classes_begin_with_a_new_last_layer(tinynet, body, tmp_path):
         np.testing.assert_array_equal(before[name], after[name])
 
 
-def test_classes_of_other_names_are_other_classes(body, tmp_path):
+def test_classes_of_other_names_are_other_classes(body: Path, tmp_path: Path) -> None:
     clothes = dataclasses.replace(load("sample"), classes=tuple("abcdefghij"))
     settings = start_settings(body, body)
     same, other = (
@@ -152,7 +160,9 @@ def test_classes_of_other_names_are_other_classes(body, tmp_path):
         ('{ type = "ReLU" },', '{ type = "BatchNorm" },', "values/batchnorm_2.gamma differs"),
     ],
 )  # fmt: skip
-def test_another_architecture_is_refused(tinynet, body, tmp_path, old, new, complaint):
+def test_another_architecture_is_refused(
+    tinynet: Command, body: Path, tmp_path: Path, old: str, new: str, complaint: str
+) -> None:
     path = recipe_file(tmp_path)
     path.write_text(path.read_text().replace(old, new))
     said = tinynet("train", path, "--from", body, *SOURCE, "--out", tmp_path / "run", code=1)
@@ -161,7 +171,7 @@ def test_another_architecture_is_refused(tinynet, body, tmp_path, old, new, comp
     assert not (tmp_path / "run").exists()
 
 
-def test_another_dtype_is_refused_with_the_fix(tinynet, body, tmp_path):
+def test_another_dtype_is_refused_with_the_fix(tinynet: Command, body: Path, tmp_path: Path) -> None:
     said = tinynet("train", "--from", body, *SOURCE, "--dtype", "float64", "--out", tmp_path / "run", code=1)
     assert "fix: ask for the file's dtype" in said
 
@@ -178,14 +188,16 @@ def test_another_dtype_is_refused_with_the_fix(tinynet, body, tmp_path):
         (["--resume", "BODY", "--freeze", "x"], 2, "'--freeze' does not go with --resume"),
     ],
 )
-def test_what_cannot_be_done_is_said(tinynet, body, tmp_path, options, code, complaint):
+def test_what_cannot_be_done_is_said(
+    tinynet: Command, body: Path, tmp_path: Path, options: Any, code: int, complaint: str
+) -> None:
     options = [body if option == "BODY" else option for option in options]
     source = () if "--resume" in options else (*SOURCE, "--out", tmp_path / "run")
     assert complaint in tinynet("train", *options, *source, code=code)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_is_not_finished_is_no_start(tinynet, body, tmp_path):
+def test_a_run_that_is_not_finished_is_no_start(tinynet: Command, body: Path, tmp_path: Path) -> None:
     parent = shutil.copytree(body, tmp_path / "parent")
     (parent / "model.safetensors").unlink()
     said = tinynet("train", "--from", parent, *SOURCE, "--out", tmp_path / "run", code=1)
@@ -196,7 +208,7 @@ def test_a_run_that_is_not_finished_is_no_start(tinynet, body, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def judged(tinynet, body, tmp_path_factory):
+def judged(tinynet: Command, body: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs that began with the body, which was trained on 10 of their 30 test images and validated by 20."""
     home = tmp_path_factory.mktemp("judged")
     data, folder = load("sample").train, home / "digits"
@@ -210,7 +222,7 @@ def judged(tinynet, body, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("name", "checks"), [("child", 15), ("grandchild", 18)])
-def test_audit_finds_what_ancestors_have_seen(tinynet, judged, name, checks):
+def test_audit_finds_what_ancestors_have_seen(tinynet: Command, judged: Path, name: str, checks: int) -> None:
     said = tinynet("audit", judged / name, code=1)
     start = "of net-10, which it started from"
     assert f"does not hold no test image among the training images {start} 10 of 30 occur there" in said
@@ -218,14 +230,16 @@ def test_audit_finds_what_ancestors_have_seen(tinynet, judged, name, checks):
     assert f"2 of {checks} checks do not hold" in said
 
 
-def test_audit_compares_other_tables_with_what_ancestors_have_seen(tinynet, body, judged, tmp_path):
+def test_audit_compares_other_tables_with_what_ancestors_have_seen(
+    tinynet: Command, body: Path, judged: Path, tmp_path: Path
+) -> None:
     write_csv(tmp_path / "table.csv", load("sample").train.images[395:405])
     said = tinynet("audit", judged / "child", "--test", tmp_path / "table.csv", code=1)
     assert "holds no image of" in said
     assert "among the training images of net-10, which it started from 5 of 10 occur there" in said
 
 
-def test_a_net_whose_ancestor_saw_the_rows_is_not_judged_by_them(tinynet, judged):
+def test_a_net_whose_ancestor_saw_the_rows_is_not_judged_by_them(tinynet: Command, judged: Path) -> None:
     said = tinynet("classical", "--kaggle", judged / "digits", "--run", judged / "grandchild", code=1)
     assert "was trained on images it would be judged by" in said  # its own, which come first
     rows = judged / "rows"
@@ -238,7 +252,9 @@ def test_a_net_whose_ancestor_saw_the_rows_is_not_judged_by_them(tinynet, judged
     assert "none of the 30 test table's rows among its 400 images received: 10 of them" in said
 
 
-def test_weights_of_unknown_training_are_refused_where_it_matters(tinynet, body, tmp_path):
+def test_weights_of_unknown_training_are_refused_where_it_matters(
+    tinynet: Command, body: Path, tmp_path: Path
+) -> None:
     alone = tmp_path / "alone.safetensors"
     shutil.copy(body / "model.safetensors", alone)
     tinynet("train", "--from", alone, *SOURCE, "--epochs", 1, "--out", tmp_path / "run")
@@ -252,7 +268,7 @@ def test_weights_of_unknown_training_are_refused_where_it_matters(tinynet, body,
         list(audit.generations(settings, load("sample")))
 
 
-def test_a_file_in_a_run_s_folder_is_that_run_s(body, trained, tmp_path):
+def test_a_file_in_a_run_s_folder_is_that_run_s(body: Path, trained: Trained, tmp_path: Path) -> None:
     assert provenance.find(body / "best.safetensors").start.settings == read_settings(body)
     folder = shutil.copytree(trained.folder, tmp_path / "mixed")
     shutil.copy(body / "model.safetensors", folder / "foreign.safetensors")

@@ -1,13 +1,17 @@
 """tinynet as a whole: help, versions, and mistakes that end in a message."""
 
+from __future__ import annotations
+
 import re
 import shlex
 import subprocess
 import sys
+from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
+from commands import Command
 
 import tinynet as package
 from tinynet.cli import COMMANDS, main
@@ -17,7 +21,7 @@ SUBCOMMANDS = [*([name] for name in COMMANDS), *(["data", name] for name in DATA
 
 
 @pytest.mark.parametrize("command", SUBCOMMANDS, ids=" ".join)
-def test_help_shows_an_example_and_what_each_option_is_for(tinynet, command):
+def test_help_shows_an_example_and_what_each_option_is_for(tinynet: Command, command: list[str]) -> None:
     said = tinynet(*command, "--help")
     assert f"Usage: main {' '.join(command)}" in said
     assert "Example" in said
@@ -26,7 +30,7 @@ def test_help_shows_an_example_and_what_each_option_is_for(tinynet, command):
     assert all(option.help for option in options)
 
 
-def resolve(*words):
+def resolve(*words: str) -> tuple[click.Command | None, list[str]]:
     """The command that the first words name, and the words after it."""
     command, rest = main, list(words)
     while rest and isinstance(command, click.Group):
@@ -35,7 +39,7 @@ def resolve(*words):
 
 
 @pytest.mark.parametrize("command", SUBCOMMANDS, ids=" ".join)
-def test_every_example_is_understood(command):
+def test_every_example_is_understood(command: list[str]) -> None:
     lines = [line.strip() for line in resolve(*command)[0].help.splitlines()]
     examples = [line.partition(" > ")[0] for line in lines if line.startswith("tinynet ")]
     assert examples
@@ -44,20 +48,20 @@ def test_every_example_is_understood(command):
         asked.make_parser(click.Context(asked)).parse_args(arguments)
 
 
-def test_no_line_of_the_overview_is_cut_short(tinynet):
+def test_no_line_of_the_overview_is_cut_short(tinynet: Command) -> None:
     assert not re.search(r"[^]]\.\.\.", tinynet("--help") + tinynet("data", "--help"))
 
 
-def test_help_lists_every_command(tinynet):
+def test_help_lists_every_command(tinynet: Command) -> None:
     said = tinynet("--help")
     assert all(f" {name} " in said for name in COMMANDS)
 
 
-def test_the_version(tinynet):
+def test_the_version(tinynet: Command) -> None:
     assert tinynet("--version") == f"tinynet, version {package.__version__}"
 
 
-def test_an_unknown_command(tinynet):
+def test_an_unknown_command(tinynet: Command) -> None:
     said = tinynet("trian", code=2)
     assert "No such command 'trian'." in said
     assert "fix: did you mean 'train'?" in said
@@ -78,7 +82,7 @@ def test_an_unknown_command(tinynet):
     ],
     ids=" ".join,
 )
-def test_a_mistake_ends_in_a_message(arguments):
+def test_a_mistake_ends_in_a_message(arguments: Any) -> None:
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1
     assert result.output.splitlines()[0].startswith("Error: ")
@@ -86,7 +90,7 @@ def test_a_mistake_ends_in_a_message(arguments):
     assert "Traceback" not in result.output
 
 
-def test_help_loads_nothing_heavy():
+def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys; from click.testing import CliRunner; from tinynet.cli import main;"
         "assert CliRunner().invoke(main, ['--help']).exit_code == 0;"

@@ -1,31 +1,38 @@
 """tinynet predict: pictures, IDX and CSV in; a table, a CSV or a submission out."""
 
+from __future__ import annotations
+
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Command, Trained
 from PIL import Image
 
 from tinynet import checkpoint
 from tinynet.data import load, write_csv, write_idx
+from tinynet.data.datasets import Split
 
 
 @pytest.fixture(scope="module")
-def digits():
+def digits() -> Split:
     return load("sample").test
 
 
 @pytest.fixture
-def predict(tinynet, trained):
+def predict(tinynet: Command, trained: Trained) -> Command:
     return lambda *arguments, code=0: tinynet("predict", trained.folder, *arguments, code=code)
 
 
-def rows(path):
+def rows(path: Path) -> list[dict[str, str]]:
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
 
 
-def test_every_kind_of_file_gives_the_predictions_of_the_run(predict, trained, digits, tmp_path):
+def test_every_kind_of_file_gives_the_predictions_of_the_run(
+    predict: Command, trained: Trained, digits: Split, tmp_path: Path
+) -> None:
     write_csv(tmp_path / "test.csv", digits.images[:30])
     write_csv(tmp_path / "train.csv.gz", digits.images[:30], digits.labels[:30])
     write_idx(tmp_path / "plain", digits.images[:30, ..., 0])
@@ -42,14 +49,16 @@ def test_every_kind_of_file_gives_the_predictions_of_the_run(predict, trained, d
     assert all(float(row["probability"]) >= float(row["probability_2"]) for row in found)
 
 
-def test_the_table_shows_twenty_rows_and_says_that_there_are_more(predict, digits, tmp_path):
+def test_the_table_shows_twenty_rows_and_says_that_there_are_more(
+    predict: Command, digits: Split, tmp_path: Path
+) -> None:
     write_idx(tmp_path / "many", digits.images[:25])
     said = predict(tmp_path / "many")
     assert said.count("many #") == 20
     assert "… and 5 more (use --out)" in said
 
 
-def test_a_picture_is_explained(predict, tmp_path):
+def test_a_picture_is_explained(predict: Command, tmp_path: Path) -> None:
     canvas = np.full((120, 90), 240, np.uint8)
     canvas[20:100, 40:50] = 10
     Image.fromarray(canvas).save(tmp_path / "one.png")
@@ -58,14 +67,14 @@ def test_a_picture_is_explained(predict, tmp_path):
     assert said.count("%)") == 2
 
 
-def test_top_is_limited_by_the_classes(predict, digits, tmp_path):
+def test_top_is_limited_by_the_classes(predict: Command, digits: Split, tmp_path: Path) -> None:
     write_idx(tmp_path / "one", digits.images[:1])
     predict(tmp_path / "one", "--top", 99, "--out", tmp_path / "out.csv")
     (row,) = rows(tmp_path / "out.csv")
     assert sum(float(p) for name, p in row.items() if name.startswith("prob")) == pytest.approx(1, abs=1e-4)
 
 
-def test_a_submission(predict, trained, digits, tmp_path):
+def test_a_submission(predict: Command, trained: Trained, digits: Split, tmp_path: Path) -> None:
     write_csv(tmp_path / "test.csv", digits.images[:12])
     said = predict(tmp_path / "test.csv", "--submission", tmp_path / "submission.csv")
     assert "12 labels for Kaggle" in said
@@ -75,7 +84,9 @@ def test_a_submission(predict, trained, digits, tmp_path):
     assert lines == ["ImageId,Label", *(f"{i},{label}" for i, label in enumerate(expected, 1))]
 
 
-def test_class_names_come_from_the_checkpoint(tinynet, trained, digits, tmp_path):
+def test_class_names_come_from_the_checkpoint(
+    tinynet: Command, trained: Trained, digits: Split, tmp_path: Path
+) -> None:
     model, loss, about = checkpoint.load_model(trained.folder / "model.safetensors", backend="numpy")
     checkpoint.save_model(tmp_path / "m.safetensors", model, loss, about | {"classes": list("ABCDEFGHIJ")})
     write_idx(tmp_path / "one", digits.images[:1])
@@ -89,7 +100,7 @@ def test_class_names_come_from_the_checkpoint(tinynet, trained, digits, tmp_path
     tinynet("predict", tmp_path / "m.safetensors", tmp_path / "one")
 
 
-def test_files_with_a_mistake(predict, tmp_path):
+def test_files_with_a_mistake(predict: Command, tmp_path: Path) -> None:
     assert "cannot be read" in predict(tmp_path / "missing.png", code=1)
     (tmp_path / "notes.txt").write_text("no picture")
     assert "is not a picture" in predict(tmp_path / "notes.txt", code=1)
@@ -102,7 +113,7 @@ def test_files_with_a_mistake(predict, tmp_path):
     assert "Missing argument 'FILES...'" in predict(code=2)
 
 
-def test_an_output_that_cannot_be_written(predict, digits, tmp_path):
+def test_an_output_that_cannot_be_written(predict: Command, digits: Split, tmp_path: Path) -> None:
     write_idx(tmp_path / "one", digits.images[:1])
     assert "cannot be written" in predict(tmp_path / "one", "--out", tmp_path / "no" / "out.csv", code=1)
     both = ("--out", tmp_path / "both.csv", "--submission", tmp_path / "both.csv")

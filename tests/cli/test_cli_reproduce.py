@@ -1,11 +1,17 @@
 """tinynet reproduce: our figures beside a reference system's, and the exit code where a goal is missed."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
+
+import pytest
+from commands import Command
 
 from tinynet.cli.console import TrainingProgress
 
 
-def test_a_system_on_the_sample_misses_the_goal_for_mnist(tinynet, tmp_path):
+def test_a_system_on_the_sample_misses_the_goal_for_mnist(tinynet: Command, tmp_path: Path) -> None:
     asked = ("reproduce", "R1", "--dataset", "sample", "--backend", "numpy", "--seeds", "2")
     said = tinynet(*asked, "--recipe", "ours", "--out", tmp_path, code=1)
     assert "linear, our recipe" in said
@@ -20,11 +26,11 @@ def test_a_system_on_the_sample_misses_the_goal_for_mnist(tinynet, tmp_path):
     assert found["mean"] == sum(each) / 2
 
 
-def test_an_unknown_system(tinynet):
+def test_an_unknown_system(tinynet: Command) -> None:
     assert "'R1', 'R2', 'R3', 'R4'" in tinynet("reproduce", "R5", code=2)
 
 
-def test_ctrl_c_and_on(tinynet, tmp_path, monkeypatch):
+def test_ctrl_c_and_on(tinynet: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = ("reproduce", "R1", "--dataset", "sample", "--backend", "numpy", "--seeds", "1")
     asked += ("--recipe", "reference", "--out", tmp_path)
     with monkeypatch.context() as patch:
@@ -40,6 +46,6 @@ def test_ctrl_c_and_on(tinynet, tmp_path, monkeypatch):
     assert rows == [f"{i},{label}" for i, label in enumerate(predicted, 1)]
 
 
-def test_options_that_mean_nothing_for_the_classical_models(tinynet):
+def test_options_that_mean_nothing_for_the_classical_models(tinynet: Command) -> None:
     for option in (("--seeds", 2), ("--recipe", "ours")):
         assert "for nets alone" in tinynet("reproduce", "R4", *option, code=2)

@@ -1,21 +1,26 @@
 """tinynet summary: what the layers are and what they cost."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import pytest
+from commands import Command, Trained
 
 from tinynet.runs import recipe
 
 
 @pytest.mark.parametrize("name", recipe.names())
-def test_every_named_architecture(tinynet, name):
+def test_every_named_architecture(tinynet: Command, name: str) -> None:
     assert "multiply-adds" in tinynet("summary", name)
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("kaggle-cnn", "2,686,858"), ("lenet", "1,199,882")])
-def test_the_published_sizes(tinynet, name, parameters):
+def test_the_published_sizes(tinynet: Command, name: str, parameters: str) -> None:
     assert f"{parameters} parameters" in tinynet("summary", name)
 
 
-def test_how_the_backend_computes_each_layer(tinynet):
+def test_how_the_backend_computes_each_layer(tinynet: Command) -> None:
     said = tinynet("summary", "kaggle-cnn", "--backend", "numba")
     assert (said.count("winograd"), said.count("direct"), said.count("fused")) == (4, 1, 5)
     assert tinynet("summary", "kaggle-cnn", "--backend", "numba", "--batch", "1").count("winograd") == 0
@@ -25,18 +30,18 @@ def test_how_the_backend_computes_each_layer(tinynet):
     assert "the numpy backend has no convolution 'winograd'" in said
 
 
-def test_a_file_a_run_and_its_model(tinynet, tiny, trained):
+def test_a_file_a_run_and_its_model(tinynet: Command, tiny: Path, trained: Trained) -> None:
     for what in (tiny, trained.folder, trained.folder / "best.safetensors"):
         assert "7,850 parameters (7,850 trainable), 7,840 multiply-adds" in tinynet("summary", what)
 
 
-def test_what_is_none_of_these(tinynet, tmp_path):
+def test_what_is_none_of_these(tinynet: Command, tmp_path: Path) -> None:
     assert "nosuch" in tinynet("summary", "nosuch", code=1)
     assert "is not the folder of a run" in tinynet("summary", tmp_path, code=1)
     assert "cannot be read" in tinynet("summary", tmp_path / "no.toml", code=1)
 
 
-def test_the_net_is_drawn(tinynet, tmp_path):
+def test_the_net_is_drawn(tinynet: Command, tmp_path: Path) -> None:
     said = tinynet("summary", "kaggle-cnn", "--backend", "numpy", "--out", tmp_path / "net.svg")
     assert f"Drawn in {tmp_path / 'net.svg'}" in said
     drawn = (tmp_path / "net.svg").read_text()

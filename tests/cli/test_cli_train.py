@@ -1,5 +1,7 @@
 """tinynet train: what a run leaves behind, how it goes on, and what it says when something is wrong."""
 
+from __future__ import annotations
+
 import errno
 import json
 import os
@@ -8,8 +10,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
+from commands import Command, Trained
 
 from tinynet import extras
 from tinynet.backends import cuda_status
@@ -29,11 +34,11 @@ LEFT = {
 }
 
 
-def weights(folder):
+def weights(folder: Path) -> str:
     return json.loads((folder / "report.json").read_text())["facts"]["weights_sha256"]
 
 
-def test_a_run_leaves_its_files(trained):
+def test_a_run_leaves_its_files(trained: Trained) -> None:
     names = {path.name for path in trained.folder.iterdir()}
     assert names >= LEFT
     assert {path.suffix for path in map(trained.folder.joinpath, names - LEFT)} <= {".png"}
@@ -43,7 +48,7 @@ def test_a_run_leaves_its_files(trained):
     assert "not on MNIST's 10,000" in trained.said
 
 
-def test_options_change_the_recipe(train, tmp_path):
+def test_options_change_the_recipe(train: Command, tmp_path: Path) -> None:
     options = ["--epochs", 1, "--batch", 100, "--optimizer", "SGD", "--lr", 0.5, "--schedule", "Cosine"]
     train(*options, "--validation", 0, "--seed", 7, "--dtype", "float64")
     settings = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -55,18 +60,18 @@ def test_options_change_the_recipe(train, tmp_path):
     assert not (tmp_path / "run" / "best.safetensors").exists()
 
 
-def test_the_same_command_gives_the_same_weights(train, tmp_path, trained):
+def test_the_same_command_gives_the_same_weights(train: Command, tmp_path: Path, trained: Trained) -> None:
     train()
     assert weights(tmp_path / "run") == weights(trained.folder)
 
 
-def test_a_folder_that_is_taken(train, trained):
+def test_a_folder_that_is_taken(train: Command, trained: Trained) -> None:
     said = train("--out", trained.folder, code=1)
     assert "is not empty" in said
     assert f"tinynet train --resume {trained.folder}" in said
 
 
-def test_a_folder_that_cannot_be_made(train, tmp_path):
+def test_a_folder_that_cannot_be_made(train: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     assert "cannot be used: Not a directory" in train("--out", tmp_path / "file" / "run", code=1)
 
@@ -84,7 +89,7 @@ def test_a_folder_that_cannot_be_made(train, tmp_path):
         ('layers = [ { type = "Dense", units = 10 } ]', "expected"),
     ],
 )
-def test_an_architecture_with_a_mistake(train, tmp_path, toml, complaint):
+def test_an_architecture_with_a_mistake(train: Command, tmp_path: Path, toml: str, complaint: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(toml)
     assert complaint in train(architecture=path, code=1)
@@ -102,7 +107,7 @@ def test_an_architecture_with_a_mistake(train, tmp_path, toml, complaint):
         (["--validation", "400000"], "too small for this recipe"),
     ],
 )
-def test_an_option_with_a_mistake(train, tmp_path, options, complaint):
+def test_an_option_with_a_mistake(train: Command, tmp_path: Path, options: Any, complaint: str) -> None:
     assert complaint in train(*options, code=1)
     assert not (tmp_path / "run").exists()
 
@@ -110,15 +115,15 @@ def test_an_option_with_a_mistake(train, tmp_path, options, complaint):
 @pytest.mark.parametrize(
     "options", [["--epochs", "-1"], ["--batch", "0"], ["--threads", "0"], ["--seed", "x"]]
 )
-def test_a_number_out_of_range(train, options):
+def test_a_number_out_of_range(train: Command, options: Any) -> None:
     assert f"Invalid value for '{options[0]}'" in train(*options, code=2)
 
 
 @pytest.fixture
-def no_gpu(monkeypatch):
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without a driver, on which no data set may be loaded."""
 
-    def loaded(*arguments, **settings):
+    def loaded(*arguments: object, **settings: object) -> None:
         raise AssertionError("the data were loaded")
 
     monkeypatch.setattr(cuda_status, "read", cuda_status.Facts)
@@ -144,7 +149,14 @@ def no_gpu(monkeypatch):
     ],
     ids=lambda command: command[0],
 )
-def test_without_a_gpu_cupy_is_refused_at_once(tinynet, trained, no_gpu, tmp_path, monkeypatch, command):
+def test_without_a_gpu_cupy_is_refused_at_once(
+    tinynet: Command,
+    trained: Trained,
+    no_gpu: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+) -> None:
     monkeypatch.chdir(tmp_path)
     command = [word.replace("RUN", str(trained.folder)) for word in command]
     said = tinynet(*command, "--backend", "cupy", code=1)
@@ -153,18 +165,20 @@ def test_without_a_gpu_cupy_is_refused_at_once(tinynet, trained, no_gpu, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_on_a_gpu_goes_on_on_a_gpu(train, trained, no_gpu, tmp_path):
+def test_a_run_on_a_gpu_goes_on_on_a_gpu(
+    train: Command, trained: Trained, no_gpu: None, tmp_path: Path
+) -> None:
     folder = shutil.copytree(trained.folder, tmp_path / "again")
     config = (folder / "config.json").read_text().replace('"backend": "numpy"', '"backend": "cupy"')
     (folder / "config.json").write_text(config)
     assert "the cupy backend cannot run here" in train("--resume", folder, code=1)
 
 
-def test_out_of_memory(train, tmp_path, monkeypatch):
+def test_out_of_memory(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the second epoch: the checkpoint of the first stays, and the run goes on from it."""
     real, room = NumpyBackend.dense, [12]
 
-    def dense(self, *arguments):
+    def dense(self: Any, *arguments: Any) -> Any:
         room[0] -= 1
         if not room[0]:
             raise MemoryError("Out of memory allocating 512 bytes")
@@ -181,31 +195,31 @@ def test_out_of_memory(train, tmp_path, monkeypatch):
     assert "Test accuracy" in train("--resume", folder)
 
 
-def test_no_memory_outside_of_training(tinynet, monkeypatch):
-    def load(*arguments, **settings):
+def test_no_memory_outside_of_training(tinynet: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*arguments: object, **settings: object) -> None:
         raise MemoryError("Unable to allocate 9. EiB")
 
     monkeypatch.setattr("tinynet.cli.console.load", load)
     assert "Error: out of memory: Unable to allocate 9. EiB" in tinynet("train", code=1)
 
 
-def test_a_finished_run_resumed_stays_what_it_is(train, trained, tmp_path):
+def test_a_finished_run_resumed_stays_what_it_is(train: Command, trained: Trained, tmp_path: Path) -> None:
     folder = shutil.copytree(trained.folder, tmp_path / "again")
     assert "Test accuracy" in train("--resume", folder)
     assert weights(folder) == weights(trained.folder)
 
 
-def test_resuming_what_is_no_run(train, tmp_path):
+def test_resuming_what_is_no_run(train: Command, tmp_path: Path) -> None:
     assert "is not the folder of a run" in train("--resume", tmp_path, code=1)
     (tmp_path / "config.json").write_text('{"name": ')
     assert "config.json is damaged" in train("--resume", tmp_path, code=1)
 
 
-def test_a_resumed_run_cannot_be_changed(train, trained):
+def test_a_resumed_run_cannot_be_changed(train: Command, trained: Trained) -> None:
     assert "'--epochs' does not go with --resume" in train("--resume", trained.folder, "--epochs", 9, code=2)
 
 
-def test_resuming_from_a_damaged_checkpoint(train, trained, tmp_path):
+def test_resuming_from_a_damaged_checkpoint(train: Command, trained: Trained, tmp_path: Path) -> None:
     folder = shutil.copytree(trained.folder, tmp_path / "damaged")
     whole = (folder / "last.safetensors").read_bytes()
     (folder / "last.safetensors").write_bytes(whole[:-100])
@@ -214,28 +228,32 @@ def test_resuming_from_a_damaged_checkpoint(train, trained, tmp_path):
     assert "fix:" in said
 
 
-def test_resuming_with_other_data(train, trained, tmp_path):
+def test_resuming_with_other_data(train: Command, trained: Trained, tmp_path: Path) -> None:
     folder = shutil.copytree(trained.folder, tmp_path / "other")
     settings = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(settings | {"data_sha256": "0" * 64}))
     assert "is not the one this run was started with" in train("--resume", folder, code=1)
 
 
-def test_auto_is_written_down_as_what_it_was(train, tmp_path, monkeypatch):
+def test_auto_is_written_down_as_what_it_was(
+    train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tinynet.data.download.MIRRORS", {"mnist": ()})
     train("--dataset", "auto")
     assert json.loads((tmp_path / "run" / "config.json").read_text())["dataset"] == "sample"
     train("--resume", tmp_path / "run")
 
 
-def test_a_full_disk_ends_in_a_message_and_keeps_the_old_checkpoint(train, tmp_path, monkeypatch):
+def test_a_full_disk_ends_in_a_message_and_keeps_the_old_checkpoint(
+    train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     last, kept = tmp_path / "run" / "last.safetensors", []
     save = checkpoints.save_training
 
-    def full(descriptor):
+    def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def save_until_full(path, *rest):
+    def save_until_full(path: Path, *rest: Any) -> None:
         if path.exists():  # the second time
             kept.append(path.read_bytes())
             monkeypatch.setattr(atomic.os, "fsync", full)
@@ -252,8 +270,10 @@ def test_a_full_disk_ends_in_a_message_and_keeps_the_old_checkpoint(train, tmp_p
     train("--resume", last.parent)
 
 
-def test_ctrl_c_while_the_report_is_written(train, tmp_path, monkeypatch):
-    def interrupt(*arguments, **options):
+def test_ctrl_c_while_the_report_is_written(
+    train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -264,7 +284,7 @@ def test_ctrl_c_while_the_report_is_written(train, tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
-def test_an_interrupted_run_goes_on_to_the_same_weights(train, tiny, tmp_path):
+def test_an_interrupted_run_goes_on_to_the_same_weights(train: Command, tiny: Path, tmp_path: Path) -> None:
     options = ["--epochs", "150", "--dataset", "sample", "--backend", "numpy"]
     command = [sys.executable, "-c", "from tinynet.cli import main; main()", "train", str(tiny), *options]
     folder = tmp_path / "cut"
@@ -284,7 +304,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(train, tiny, tmp_path):
     assert weights(folder) == weights(tmp_path / "whole")
 
 
-def test_a_log_for_tensorboard_is_written_and_kept_up(train, tmp_path):
+def test_a_log_for_tensorboard_is_written_and_kept_up(train: Command, tmp_path: Path) -> None:
     train("--tensorboard")
     events = tmp_path / "run" / "tensorboard"
     assert len(list(events.iterdir())) == 1
@@ -293,7 +313,9 @@ def test_a_log_for_tensorboard_is_written_and_kept_up(train, tmp_path):
     train("--resume", tmp_path / "run", "--tensorboard")
 
 
-def test_a_log_for_tensorboard_needs_its_extra(train, tmp_path, monkeypatch):
+def test_a_log_for_tensorboard_needs_its_extra(
+    train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     assert extras.install("tensorboard") in train("--tensorboard", code=1)
     assert not (tmp_path / "run").exists()

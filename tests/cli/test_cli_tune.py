@@ -1,10 +1,15 @@
 """tinynet tune: a search on the sample, alone and by several processes, and what is said about mistakes."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
+from commands import Command
 
 from tinynet import extras
 from tinynet.callbacks.log import read_log
@@ -12,6 +17,7 @@ from tinynet.cli.console import TrainingProgress
 from tinynet.experiments.tuning import space
 from tinynet.runs import recipe
 from tinynet.schedules import Cosine
+from tinynet.training import StepEnd, Trainer
 
 SPACE = """[search]
 "training.optimizer.learning_rate" = { low = 1e-4, high = 0.1, log = true }
@@ -20,25 +26,27 @@ SPACE = """[search]
 
 
 @pytest.fixture
-def common(tiny, tmp_path):
+def common(tiny: Path, tmp_path: Path) -> tuple[object, ...]:
     (tmp_path / "space.toml").write_text(SPACE)
     return (tiny, "--dataset", "sample", "--backend", "numpy", "--space", tmp_path / "space.toml")
 
 
 @pytest.fixture
-def tune(tinynet, common, tmp_path):
-    def run(*arguments, code=0):
+def tune(tinynet: Command, common: tuple[object, ...], tmp_path: Path) -> Command:
+    def run(*arguments: object, code: int = 0) -> str:
         out = () if "--out" in arguments else ("--out", tmp_path / "found")
         return tinynet("tune", *common, *out, *arguments, code=code)
 
     return run
 
 
-def report(folder):
+def report(folder: Path) -> Any:
     return json.loads((folder / "report.json").read_text())
 
 
-def test_a_search_without_a_look_at_the_test_images(tune, tmp_path, no_test_images):
+def test_a_search_without_a_look_at_the_test_images(
+    tune: Command, tmp_path: Path, no_test_images: None
+) -> None:
     said = tune("--trials", 6)
     found = report(tmp_path / "found")
     assert {path.name for path in (tmp_path / "found").iterdir()} == {
@@ -68,7 +76,7 @@ def test_a_search_without_a_look_at_the_test_images(tune, tmp_path, no_test_imag
     assert f"| {best['number']} | {100 * best['accuracy']:.2f} % |" in text
 
 
-def test_the_recipe_found_is_what_was_tried(tune, tinynet, tmp_path):
+def test_the_recipe_found_is_what_was_tried(tune: Command, tinynet: Command, tmp_path: Path) -> None:
     tune("--trials", 4, "--seed", 3)
     best, file = report(tmp_path / "found")["best"], tmp_path / "found" / "tiny-tuned.toml"
     plan = recipe.load(str(file)).training
@@ -80,7 +88,7 @@ def test_the_recipe_found_is_what_was_tried(tune, tinynet, tmp_path):
     assert [epoch["val_accuracy"] for epoch in epochs] == best["epochs"]
 
 
-def test_the_same_command_repeats_and_goes_on(tune, tmp_path):
+def test_the_same_command_repeats_and_goes_on(tune: Command, tmp_path: Path) -> None:
     tune("--trials", 5)
     tune("--trials", 3, "--out", tmp_path / "parts")
     said = tune("--trials", 5, "--out", tmp_path / "parts")
@@ -92,8 +100,8 @@ def test_the_same_command_repeats_and_goes_on(tune, tmp_path):
     assert whole == parts
 
 
-def test_ctrl_c_keeps_what_was_found(tune, tmp_path, monkeypatch):
-    def interrupt(self, trainer, event):
+def test_ctrl_c_keeps_what_was_found(tune: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: Any, trainer: Trainer, event: StepEnd) -> None:
         if self.title.startswith("trial 2"):
             trainer.stop("interrupted")
 
@@ -106,7 +114,9 @@ def test_ctrl_c_keeps_what_was_found(tune, tmp_path, monkeypatch):
     assert [t["number"] for t in report(tmp_path / "found")["trials"]] == [0, 1, 3, 4]
 
 
-def test_ctrl_c_before_anything_was_found(tune, tmp_path, monkeypatch):
+def test_ctrl_c_before_anything_was_found(
+    tune: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
         TrainingProgress, "on_epoch", lambda self, trainer, event: trainer.stop("interrupted")
     )
@@ -114,7 +124,7 @@ def test_ctrl_c_before_anything_was_found(tune, tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "found").iterdir()] == ["study.journal"]
 
 
-def test_all_of_a_grid(tune, tmp_path):
+def test_all_of_a_grid(tune: Command, tmp_path: Path) -> None:
     (tmp_path / "space.toml").write_text('[search]\n"training.batch_size" = [20, 40]\nwidth = [1.0]')
     assert "no layer before the output" in tune("--sampler", "grid", code=1)
     (tmp_path / "space.toml").write_text(
@@ -125,7 +135,7 @@ def test_all_of_a_grid(tune, tmp_path):
     assert len(tried) == len(set(tried)) == 6
 
 
-def test_choices_of_any_kind(tune, tmp_path):
+def test_choices_of_any_kind(tune: Command, tmp_path: Path) -> None:
     (tmp_path / "space.toml").write_text(
         '[search]\n"training.schedule" = [{ type = "Cosine", warmup = 0.5 }]\n"layers.*.init" = ["zeros"]'
     )
@@ -136,7 +146,7 @@ def test_choices_of_any_kind(tune, tmp_path):
     assert plan.layers[2].init == "zeros"
 
 
-def test_several_processes_share_a_storage(common, tmp_path):
+def test_several_processes_share_a_storage(common: tuple[object, ...], tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from tinynet.cli import main; main()", "tune", *map(str, common)]
     options = ["--trials", "8", "--threads", "1", "--storage", str(tmp_path / "common.journal")]
     workers = [
@@ -154,7 +164,7 @@ def test_several_processes_share_a_storage(common, tmp_path):
     assert len({trial["settings"]["training.optimizer.learning_rate"] for trial in trials}) == len(trials)
 
 
-def test_a_folder_or_a_storage_of_another_search(tune, tmp_path):
+def test_a_folder_or_a_storage_of_another_search(tune: Command, tmp_path: Path) -> None:
     tune("--trials", 1)
     said = tune("--trials", 1, "--epochs", 3, code=1)
     assert "holds another search: not the same recipe" in said
@@ -169,11 +179,11 @@ def test_a_folder_or_a_storage_of_another_search(tune, tmp_path):
     assert len(report(tmp_path / "found")["trials"]) == 1
 
 
-def test_no_time(tune):
+def test_no_time(tune: Command) -> None:
     assert "no trial was trained to its end yet" in tune("--timeout", 0, code=1)
 
 
-def test_the_space_that_is_shown_can_be_used(tinynet, tmp_path):
+def test_the_space_that_is_shown_can_be_used(tinynet: Command, tmp_path: Path) -> None:
     shown = tinynet("tune", "lenet", "--show-space")
     assert shown.startswith('[search] "training.optimizer.learning_rate" = { low = 0.0003')
     found = space.default(recipe.load("lenet"))
@@ -183,7 +193,9 @@ def test_the_space_that_is_shown_can_be_used(tinynet, tmp_path):
     assert again == shown
 
 
-def test_without_optuna(tune, tinynet, monkeypatch, tmp_path):
+def test_without_optuna(
+    tune: Command, tinynet: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     said = tune(code=1)
     assert "the search needs optuna" in said
@@ -192,12 +204,12 @@ def test_without_optuna(tune, tinynet, monkeypatch, tmp_path):
     assert "[search]" in tinynet("tune", "mlp", "--show-space")
 
 
-def test_optuna_is_loaded_by_this_command_alone():
+def test_optuna_is_loaded_by_this_command_alone() -> None:
     code = "import sys, tinynet, tinynet.cli.tune; assert not {'optuna', 'sqlalchemy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_mistakes(tune, tinynet, tmp_path):
+def test_mistakes(tune: Command, tinynet: Command, tmp_path: Path) -> None:
     assert "Invalid value for '--trials'" in tune("--trials", 0, code=2)
     assert "Invalid value for '--sampler'" in tune("--sampler", "bayes", code=2)
     (tmp_path / "space.toml").write_text('[search]\n"training.batchsize" = [32]')

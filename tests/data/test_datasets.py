@@ -1,5 +1,7 @@
 """tinynet.data.datasets: which data set comes from where, and what is refused."""
 
+from __future__ import annotations
+
 import gzip
 import hashlib
 import importlib.util
@@ -16,6 +18,7 @@ from tinynet.data.datasets import SYSTEM_FOLDERS, fetch, info, locate, verify
 from tinynet.data.download import FILES, MIRRORS, PAYLOAD_SHA256, find_file
 from tinynet.data.idx import idx_sha256
 from tinynet.errors import DataError
+from tinynet.types import Array
 
 MNIST = Path(os.environ.get("TINYNET_DATA") or "not named")
 needs_mnist = pytest.mark.skipif(
@@ -25,7 +28,7 @@ needs_mnist = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def alone(tmp_path, monkeypatch):
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No user's cache, no system's folder, no network."""
     monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TINYNET_DATA", raising=False)
@@ -36,7 +39,7 @@ def alone(tmp_path, monkeypatch):
         monkeypatch.setitem(MIRRORS, name, ("http://127.0.0.1:1/",))
 
 
-def make(folder, seed, *, packed=True, **changed):
+def make(folder: Path, seed: int, *, packed: bool = True, **changed: Array) -> dict[str, str]:
     """Write a small data set of four files, and return the payload hash of each."""
     rng = np.random.default_rng(seed)
     arrays = {
@@ -53,7 +56,7 @@ def make(folder, seed, *, packed=True, **changed):
 
 
 @pytest.fixture
-def small(tmp_path, monkeypatch):
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two small known data sets: tmp_path/m is mnist, tmp_path/f is fashion-mnist."""
     for name, seed in (("mnist", 0), ("fashion-mnist", 1)):
         monkeypatch.setitem(PAYLOAD_SHA256, name, make(tmp_path / name[0], seed))
@@ -63,7 +66,7 @@ def small(tmp_path, monkeypatch):
 # The sample
 
 
-def test_the_sample_has_4000_and_1000_digits_stratified_and_mixed():
+def test_the_sample_has_4000_and_1000_digits_stratified_and_mixed() -> None:
     data = load("sample")
     assert isinstance(data, Dataset)
     assert data.is_sample
@@ -77,13 +80,13 @@ def test_the_sample_has_4000_and_1000_digits_stratified_and_mixed():
     assert data.classes == tuple("0123456789")
 
 
-def test_the_sample_is_the_one_we_made():
+def test_the_sample_is_the_one_we_made() -> None:
     assert load("sample").sha256 == "a259a355405e90ad4cefabbec208a9ce78703ef90614d333c7542dfa25cf2904"
     assert sum(path.stat().st_size for path in sample.path().glob("*.gz")) < 1_200_000
     assert "CC BY-SA 3.0" in (sample.path() / "ATTRIBUTION.md").read_text()
 
 
-def test_no_digit_of_the_sample_is_in_both_splits():
+def test_no_digit_of_the_sample_is_in_both_splits() -> None:
     data = load("sample")
     train, test = ({image.tobytes() for image in split.images} for split in (data.train, data.test))
     assert len(train) == 4000
@@ -91,7 +94,7 @@ def test_no_digit_of_the_sample_is_in_both_splits():
     assert not train & test
 
 
-def test_the_recipe_splits_by_class_in_stored_order():
+def test_the_recipe_splits_by_class_in_stored_order() -> None:
     spec = importlib.util.spec_from_file_location("make_sample", Path(__file__).with_name("make_sample.py"))
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
@@ -103,7 +106,7 @@ def test_the_recipe_splits_by_class_in_stored_order():
 
 
 @needs_mnist
-def test_the_sample_is_real_digits_of_mnists_training_set():
+def test_the_sample_is_real_digits_of_mnists_training_set() -> None:
     data, mnist = load("sample"), load("mnist", data_dir=MNIST)
     label_of = {
         image.tobytes(): label for image, label in zip(mnist.train.images, mnist.train.labels, strict=True)
@@ -117,7 +120,7 @@ def test_the_sample_is_real_digits_of_mnists_training_set():
 
 
 @needs_mnist
-def test_the_real_mnist_is_known():
+def test_the_real_mnist_is_known() -> None:
     data = load("mnist", data_dir=MNIST)
     assert data.train.images.shape == (60_000, 28, 28, 1)
     assert data.test.images.shape == (10_000, 28, 28, 1)
@@ -133,7 +136,9 @@ def test_the_real_mnist_is_known():
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("name", ["mnist", "auto"])
-def test_a_named_folder_is_read(small, monkeypatch, name, packed):
+def test_a_named_folder_is_read(
+    small: Path, monkeypatch: pytest.MonkeyPatch, name: str, packed: bool
+) -> None:
     make(small / "other", 0, packed=packed)
     data = load(name, data_dir=small / "other")
     assert data.name == "mnist"
@@ -146,7 +151,9 @@ def test_a_named_folder_is_read(small, monkeypatch, name, packed):
     assert load(name).sha256 == data.sha256
 
 
-def test_the_argument_goes_before_the_environment_and_that_before_the_cache(small, monkeypatch):
+def test_the_argument_goes_before_the_environment_and_that_before_the_cache(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make(small / "cache" / "mnist", 0)
     assert str(small / "cache") in load("auto").source
     monkeypatch.setenv("TINYNET_DATA", str(small / "m"))
@@ -155,7 +162,7 @@ def test_the_argument_goes_before_the_environment_and_that_before_the_cache(smal
     assert str(small / "m") in load("auto", data_dir=str(small / "m")).source
 
 
-def test_a_subfolder_called_after_the_data_set_is_found(small):
+def test_a_subfolder_called_after_the_data_set_is_found(small: Path) -> None:
     make(small / "m" / "fashion-mnist", 1)
     data = load("fashion-mnist", data_dir=small / "m")
     assert data.classes[9] == "Ankle boot"
@@ -163,7 +170,7 @@ def test_a_subfolder_called_after_the_data_set_is_found(small):
     assert load("mnist", data_dir=small / "m").name == "mnist"
 
 
-def test_the_systems_folder_is_found(small, monkeypatch):
+def test_the_systems_folder_is_found(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert SYSTEM_FOLDERS["fashion-mnist"] == Path("/usr/share/datasets/fashion-mnist")
     monkeypatch.setattr("tinynet.data.datasets.SYSTEM_FOLDERS", {"fashion-mnist": small / "f"})
     assert locate("fashion-mnist") == small / "f"
@@ -172,7 +179,9 @@ def test_the_systems_folder_is_found(small, monkeypatch):
 
 @pytest.mark.parametrize("name", ["mnist", "auto"])
 @pytest.mark.parametrize("by", ["argument", "environment"])
-def test_a_named_folder_without_the_files_is_an_error(small, monkeypatch, name, by):
+def test_a_named_folder_without_the_files_is_an_error(
+    small: Path, monkeypatch: pytest.MonkeyPatch, name: str, by: str
+) -> None:
     (small / "m" / "t10k-labels-idx1-ubyte.gz").unlink()
     if by == "environment":
         monkeypatch.setenv("TINYNET_DATA", str(small / "m"))
@@ -180,13 +189,13 @@ def test_a_named_folder_without_the_files_is_an_error(small, monkeypatch, name, 
         load(name, data_dir=small / "m" if by == "argument" else None)
 
 
-def test_a_folder_of_another_data_set_is_an_error_that_knows_it(small):
+def test_a_folder_of_another_data_set_is_an_error_that_knows_it(small: Path) -> None:
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz is not the file of mnist") as error:
         load("mnist", data_dir=small / "f")
     assert "(a file of fashion-mnist)" in str(error.value)
 
 
-def test_a_damaged_file_in_a_named_folder_is_an_error(small):
+def test_a_damaged_file_in_a_named_folder_is_an_error(small: Path) -> None:
     path = small / "m" / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(DataError, match="damaged gzip"):
@@ -204,7 +213,7 @@ def test_a_damaged_file_in_a_named_folder_is_an_error(small):
         ("train_images_idx3_ubyte", np.zeros((30, 28, 28), np.float32), "another kind"),
     ],
 )
-def test_files_that_do_not_fit_together(tmp_path, stem, array, message):
+def test_files_that_do_not_fit_together(tmp_path: Path, stem: str, array: Array, message: str) -> None:
     make(tmp_path / "bad", 0, **{stem: array})
     with pytest.raises(DataError, match=message):
         load("mnist", data_dir=tmp_path / "bad")
@@ -213,7 +222,7 @@ def test_files_that_do_not_fit_together(tmp_path, stem, array, message):
 # Without a network
 
 
-def test_without_a_network_auto_gives_the_sample_and_says_so():
+def test_without_a_network_auto_gives_the_sample_and_says_so() -> None:
     data = load("auto")
     assert data.is_sample
     assert "no mirror gave train-images-idx3-ubyte.gz" in data.notice
@@ -224,12 +233,12 @@ def test_without_a_network_auto_gives_the_sample_and_says_so():
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
-def test_without_a_network_a_name_is_an_error(name):
+def test_without_a_network_a_name_is_an_error(name: str) -> None:
     with pytest.raises(DataError, match="no mirror gave"):
         load(name)
 
 
-def test_a_cache_that_cannot_be_made(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "file"))
     assert "cannot be made" in load("auto").notice
@@ -237,7 +246,7 @@ def test_a_cache_that_cannot_be_made(tmp_path, monkeypatch):
         load("mnist")
 
 
-def test_a_damaged_cache_is_not_used(small):
+def test_a_damaged_cache_is_not_used(small: Path) -> None:
     make(small / "cache" / "mnist", 0)
     (small / "cache" / "mnist" / "t10k-labels-idx1-ubyte.gz").write_bytes(b"broken")
     assert load("auto").is_sample
@@ -248,13 +257,13 @@ def test_a_damaged_cache_is_not_used(small):
 # Kaggle
 
 
-def digits(count):
+def digits(count: int) -> tuple[Array, Array]:
     return np.random.default_rng(count).integers(0, 256, (count, 28, 28, 1), np.uint8), np.arange(count) % 10
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("by_folder", [True, False])
-def test_kaggles_last_fifth_is_the_test_split(tmp_path, suffix, by_folder):
+def test_kaggles_last_fifth_is_the_test_split(tmp_path: Path, suffix: str, by_folder: bool) -> None:
     images, labels = digits(12)
     path = tmp_path / f"train.csv{suffix}"
     write_csv(path, images, labels)
@@ -267,7 +276,7 @@ def test_kaggles_last_fifth_is_the_test_split(tmp_path, suffix, by_folder):
     assert str(path) in data.source
 
 
-def test_a_labelled_test_csv_is_the_test_split(tmp_path):
+def test_a_labelled_test_csv_is_the_test_split(tmp_path: Path) -> None:
     write_csv(tmp_path / "train.csv", *digits(7))
     write_csv(tmp_path / "test.csv", *digits(3))
     data = load(str(tmp_path))
@@ -275,7 +284,7 @@ def test_a_labelled_test_csv_is_the_test_split(tmp_path):
     assert len(data.test) == 3
 
 
-def test_kaggle_files_that_will_not_do(tmp_path):
+def test_kaggle_files_that_will_not_do(tmp_path: Path) -> None:
     images, labels = digits(4)
     write_csv(tmp_path / "train.csv", images, labels)
     with pytest.raises(DataError, match="too short"):
@@ -286,7 +295,7 @@ def test_kaggle_files_that_will_not_do(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["cifar", "absent/train.csv", "MNIST", ""])
-def test_an_unknown_name(name, tmp_path, monkeypatch):
+def test_an_unknown_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="there is no data set"):
         load(name)
@@ -295,7 +304,7 @@ def test_an_unknown_name(name, tmp_path, monkeypatch):
 # fetch, verify, info
 
 
-def test_fetch_leaves_what_is_there(small):
+def test_fetch_leaves_what_is_there(small: Path) -> None:
     assert fetch("mnist", small / "m") == small / "m"
     with pytest.raises(DataError, match="is not the file of mnist"):
         fetch("mnist", small / "f")
@@ -303,7 +312,7 @@ def test_fetch_leaves_what_is_there(small):
         fetch("sample")
 
 
-def test_verify_tells_of_each_file(small):
+def test_verify_tells_of_each_file(small: Path) -> None:
     folder = small / "m"
     (folder / "train-labels-idx1-ubyte.gz").unlink()
     (folder / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"x")[:-2])
@@ -322,7 +331,7 @@ def test_verify_tells_of_each_file(small):
         verify(folder, "sample")
 
 
-def test_info_counts_the_labels():
+def test_info_counts_the_labels() -> None:
     facts = info(load("sample"))
     assert facts["name"] == "sample"
     assert facts["is_sample"]
@@ -332,7 +341,7 @@ def test_info_counts_the_labels():
     }
 
 
-def test_importing_the_room_stays_light():
+def test_importing_the_room_stays_light() -> None:
     heavy = "pooch requests platformdirs numba matplotlib"
     code = f"import sys, tinynet.data; print([m for m in {heavy.split()} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,11 +1,16 @@
 """tinynet.data.download: mirrors on loopback that work, fail, hang and lie."""
 
+from __future__ import annotations
+
 import gzip
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -24,7 +29,7 @@ SHORT = (0.5, 0.5)
 
 
 @pytest.fixture(autouse=True)
-def small_mnist(tmp_path, monkeypatch):
+def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The four files of a small data set in tmp_path/served, known to download() under the name mnist."""
     (tmp_path / "served").mkdir()
     for stem, array in ARRAYS.items():
@@ -34,17 +39,21 @@ def small_mnist(tmp_path, monkeypatch):
         monkeypatch.setenv(key, "127.0.0.1")
 
 
+Reply: TypeAlias = Callable[[BaseHTTPRequestHandler, str], None]
+"""Answers a request for a file of this name."""
+
+
 @contextmanager
-def serve(reply):
+def serve(reply: Reply) -> Iterator[tuple[str, list[str]]]:
     """A mirror on loopback; reply(handler, file name) answers each request. Yields (address, names asked)."""
     asked = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             asked.append(self.path.rsplit("/", 1)[-1])
             reply(self, asked[-1])
 
-        def log_message(self, *_):
+        def log_message(self, *_: object) -> None:
             """Silence."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -58,7 +67,14 @@ def serve(reply):
         server.server_close()
 
 
-def send(handler, body, *, status=200, announce=True, length=None):
+def send(
+    handler: BaseHTTPRequestHandler,
+    body: bytes,
+    *,
+    status: int = 200,
+    announce: bool = True,
+    length: int | None = None,
+) -> None:
     handler.send_response(status)
     if announce:
         handler.send_header("Content-Length", str(len(body) if length is None else length))
@@ -67,24 +83,24 @@ def send(handler, body, *, status=200, announce=True, length=None):
 
 
 @pytest.fixture
-def good(tmp_path):
+def good(tmp_path: Path) -> Reply:
     return lambda handler, name: send(handler, (tmp_path / "served" / name).read_bytes())
 
 
-def check(folder):
+def check(folder: Path) -> None:
     """All four files are there, right, and alone."""
     assert sorted(path.name for path in folder.iterdir()) == sorted(f"{stem}.gz" for stem in FILES)
     for stem, array in ARRAYS.items():
         np.testing.assert_array_equal(read_idx(folder / f"{stem}.gz"), array)
 
 
-def closed_port():
+def closed_port() -> str:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{unused.getsockname()[1]}/"
 
 
-def test_the_files_come_whole_with_progress(tmp_path, good):
+def test_the_files_come_whole_with_progress(tmp_path: Path, good: Reply) -> None:
     calls = []
     with serve(good) as (mirror, asked):
         download(
@@ -104,7 +120,7 @@ def test_the_files_come_whole_with_progress(tmp_path, good):
         assert {call[2] for call in calls if call[0] == name} == {size}
 
 
-def test_progress_without_an_announced_length(tmp_path):
+def test_progress_without_an_announced_length(tmp_path: Path) -> None:
     calls = []
     with serve(
         lambda handler, name: send(handler, (tmp_path / "served" / name).read_bytes(), announce=False)
@@ -115,11 +131,11 @@ def test_progress_without_an_announced_length(tmp_path):
     assert min(call[1] for call in calls) > 0
 
 
-def hang(handler, name):
+def hang(handler: BaseHTTPRequestHandler, name: str) -> None:
     time.sleep(1)
 
 
-def half(handler, name):
+def half(handler: BaseHTTPRequestHandler, name: str) -> None:
     send(handler, b"\x1f\x8b half a file", length=10_000)
 
 
@@ -135,7 +151,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_faulty_mirror_is_passed_over_and_reported(tmp_path, good, fault):
+def test_a_faulty_mirror_is_passed_over_and_reported(tmp_path: Path, good: Reply, fault: Any) -> None:
     reply, reason = FAULTS[fault]
     with serve(reply) as (bad, asked_bad), serve(good) as (mirror, _):
         download("mnist", tmp_path / "cache", mirrors=[bad, mirror], timeout=SHORT)
@@ -148,7 +164,7 @@ def test_a_faulty_mirror_is_passed_over_and_reported(tmp_path, good, fault):
     assert not list((tmp_path / "none").iterdir()), "no part of a file stays"
 
 
-def test_all_mirrors_failing_names_each_in_a_line(tmp_path):
+def test_all_mirrors_failing_names_each_in_a_line(tmp_path: Path) -> None:
     with serve(FAULTS["unavailable"][0]) as (busy, _):
         dead = closed_port()
         with pytest.raises(DataError) as error:
@@ -159,14 +175,16 @@ def test_all_mirrors_failing_names_each_in_a_line(tmp_path):
     assert lines[-1].startswith("  fix: ")
 
 
-def test_the_module_s_mirrors_are_used_by_default(tmp_path, good, monkeypatch):
+def test_the_module_s_mirrors_are_used_by_default(
+    tmp_path: Path, good: Reply, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with serve(good) as (mirror, _):
         monkeypatch.setitem(MIRRORS, "mnist", (mirror,))
         download("mnist", tmp_path / "cache")
     check(tmp_path / "cache")
 
 
-def test_a_damaged_file_is_replaced_only_when_asked(tmp_path, good):
+def test_a_damaged_file_is_replaced_only_when_asked(tmp_path: Path, good: Reply) -> None:
     folder = tmp_path / "cache"
     folder.mkdir()
     (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(b"precious")
@@ -178,7 +196,7 @@ def test_a_damaged_file_is_replaced_only_when_asked(tmp_path, good):
     check(folder)
 
 
-def test_a_plain_file_that_is_there_is_kept(tmp_path, good):
+def test_a_plain_file_that_is_there_is_kept(tmp_path: Path, good: Reply) -> None:
     folder = tmp_path / "cache"
     folder.mkdir()
     write_idx(folder / FILES[0], ARRAYS[FILES[0]])
@@ -187,10 +205,10 @@ def test_a_plain_file_that_is_there_is_kept(tmp_path, good):
     assert f"{FILES[0]}.gz" not in asked
 
 
-def test_downloads_at_the_same_time_do_no_harm(tmp_path, good):
+def test_downloads_at_the_same_time_do_no_harm(tmp_path: Path, good: Reply) -> None:
     folder, errors = tmp_path / "cache", []
 
-    def work(mirror):
+    def work(mirror: str) -> None:
         try:
             download("mnist", folder, mirrors=[mirror], replace=True)
         except BaseException as error:
@@ -206,14 +224,16 @@ def test_downloads_at_the_same_time_do_no_harm(tmp_path, good):
     check(folder)
 
 
-def test_a_folder_that_cannot_be_made_or_written(tmp_path, good, monkeypatch):
+def test_a_folder_that_cannot_be_made_or_written(
+    tmp_path: Path, good: Reply, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_bytes(b"")
     with serve(good) as (mirror, asked):
         with pytest.raises(DataError, match="cannot be made"):
             download("mnist", tmp_path / "file" / "cache", mirrors=[mirror])
         assert not asked
 
-        def full(descriptor):
+        def full(descriptor: int) -> None:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr("tinynet.io.atomic.os.fsync", full)
@@ -222,7 +242,7 @@ def test_a_folder_that_cannot_be_made_or_written(tmp_path, good, monkeypatch):
     assert not list((tmp_path / "cache").iterdir())
 
 
-def test_the_cache_folder(tmp_path, monkeypatch):
+def test_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "mine"))
     assert cache_dir() == tmp_path / "mine"
     monkeypatch.delenv("TINYNET_CACHE")

@@ -1,8 +1,12 @@
 """tinynet.data.idx: what is written reads back, and nothing damaged is read."""
 
+from __future__ import annotations
+
 import gzip
 import hashlib
 import struct
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,13 +22,15 @@ DIGITS = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 PLAIN = b"\0\0\x08\x03" + struct.pack(">3I", 2, 3, 4) + DIGITS.tobytes()
 
 
-def idx(*sizes, code=8, zeros=b"\0\0"):
+def idx(*sizes: int, code: int = 8, zeros: bytes = b"\0\0") -> bytes:
     return zeros + bytes([code, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes)
 
 
 @given(data=st.data(), name=st.sampled_from(TYPES), order=st.sampled_from("<>"), packed=st.booleans())
 @settings(max_examples=80, deadline=None)
-def test_what_is_written_reads_back(tmp_path_factory, data, name, order, packed):
+def test_what_is_written_reads_back(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, name: str, order: str, packed: bool
+) -> None:
     shapes = hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=5)
     array = data.draw(hnp.arrays(np.dtype(order + name), shapes))
     path = tmp_path_factory.mktemp("idx") / ("a.gz" if packed else "a")
@@ -37,19 +43,19 @@ def test_what_is_written_reads_back(tmp_path_factory, data, name, order, packed)
     assert idx_sha256(array) == payload_sha256(path)
 
 
-def test_layout_is_the_published_one(tmp_path):
+def test_layout_is_the_published_one(tmp_path: Path) -> None:
     write_idx(tmp_path / "a", DIGITS)
     assert (tmp_path / "a").read_bytes() == PLAIN
     write_idx(tmp_path / "b", np.array([1, -2], np.int16))
     assert (tmp_path / "b").read_bytes() == b"\0\0\x0b\x01\0\0\0\x02\0\x01\xff\xfe"
 
 
-def test_a_view_with_strides_is_written_in_order(tmp_path):
+def test_a_view_with_strides_is_written_in_order(tmp_path: Path) -> None:
     write_idx(tmp_path / "a", DIGITS.transpose(2, 0, 1)[::-1])
     np.testing.assert_array_equal(read_idx(tmp_path / "a"), DIGITS.transpose(2, 0, 1)[::-1])
 
 
-def test_gzip_is_told_by_bytes_not_by_name(tmp_path):
+def test_gzip_is_told_by_bytes_not_by_name(tmp_path: Path) -> None:
     (tmp_path / "plain.gz").write_bytes(PLAIN)
     (tmp_path / "packed").write_bytes(gzip.compress(PLAIN))
     for name in ("plain.gz", "packed"):
@@ -57,7 +63,7 @@ def test_gzip_is_told_by_bytes_not_by_name(tmp_path):
         assert payload_sha256(tmp_path / name) == hashlib.sha256(PLAIN).hexdigest()
 
 
-def test_equal_arrays_give_equal_files_and_no_rest(tmp_path):
+def test_equal_arrays_give_equal_files_and_no_rest(tmp_path: Path) -> None:
     write_idx(tmp_path / "a.gz", DIGITS)
     write_idx(tmp_path / "b", DIGITS, compress=True)
     write_idx(tmp_path / "a.gz", DIGITS)
@@ -86,7 +92,7 @@ BAD = {
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("case", BAD)
-def test_bad_bytes_are_refused(tmp_path, case, packed):
+def test_bad_bytes_are_refused(tmp_path: Path, case: str, packed: bool) -> None:
     content, message = BAD[case]
     path = tmp_path / "bad.gz"
     path.write_bytes(gzip.compress(content) if packed else content)
@@ -96,7 +102,7 @@ def test_bad_bytes_are_refused(tmp_path, case, packed):
 
 
 @pytest.mark.parametrize("position", [-8, -6, -1])
-def test_a_flipped_bit_in_the_gzip_trailer_is_refused(tmp_path, position):
+def test_a_flipped_bit_in_the_gzip_trailer_is_refused(tmp_path: Path, position: int) -> None:
     packed = bytearray(gzip.compress(PLAIN))
     packed[position] ^= 1
     (tmp_path / "flip.gz").write_bytes(packed)
@@ -107,7 +113,9 @@ def test_a_flipped_bit_in_the_gzip_trailer_is_refused(tmp_path, position):
 
 @given(where=st.integers(80, 10_000), bit=st.integers(0, 7))
 @settings(max_examples=60, deadline=None)
-def test_a_flipped_bit_in_the_gzip_body_is_never_read(tmp_path_factory, where, bit):
+def test_a_flipped_bit_in_the_gzip_body_is_never_read(
+    tmp_path_factory: pytest.TempPathFactory, where: int, bit: int
+) -> None:
     noise = np.random.default_rng(0).integers(0, 256, 9000, np.uint8)
     path = tmp_path_factory.mktemp("flip") / "a.gz"
     write_idx(path, noise)
@@ -119,26 +127,26 @@ def test_a_flipped_bit_in_the_gzip_body_is_never_read(tmp_path_factory, where, b
 
 
 @pytest.mark.parametrize("kept", [2, 12, 30, -1, -8])
-def test_a_cut_gzip_is_refused(tmp_path, kept):
+def test_a_cut_gzip_is_refused(tmp_path: Path, kept: int) -> None:
     (tmp_path / "cut.gz").write_bytes(gzip.compress(PLAIN)[:kept])
     with pytest.raises(DataError, match="damaged gzip"):
         read_idx(tmp_path / "cut.gz")
 
 
-def test_rubbish_after_the_gzip_is_refused(tmp_path):
+def test_rubbish_after_the_gzip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.gz").write_bytes(gzip.compress(PLAIN) + b"rubbish")
     with pytest.raises(DataError, match="damaged gzip"):
         read_idx(tmp_path / "a.gz")
 
 
-def test_a_gzip_bomb_is_not_unpacked(tmp_path):
+def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "bomb.gz", "wb") as file:
         file.write(PLAIN + bytes(50_000_000))
     with pytest.raises(DataError, match="too long"):
         read_idx(tmp_path / "bomb.gz")
 
 
-def test_missing_file_and_directory(tmp_path):
+def test_missing_file_and_directory(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         read_idx(tmp_path / "absent")
     with pytest.raises(DataError, match="directory"):
@@ -148,16 +156,18 @@ def test_missing_file_and_directory(tmp_path):
 @pytest.mark.parametrize(
     "array", [np.zeros(3, np.int64), np.zeros(3, bool), np.float32(1)[()], np.zeros((1,) * 5, "u1")]
 )
-def test_what_idx_cannot_hold_is_not_written(tmp_path, array):
+def test_what_idx_cannot_hold_is_not_written(tmp_path: Path, array: Any) -> None:
     with pytest.raises(DataError, match="does not fit"):
         write_idx(tmp_path / "a", np.asarray(array))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_idx(tmp_path / "a", DIGITS)
 
-    def full(descriptor):
+    def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tinynet.io.atomic.os.fsync", full)
@@ -167,7 +177,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
-def test_a_folder_that_is_not_one(tmp_path):
+def test_a_folder_that_is_not_one(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match="cannot be written"):
         write_idx(tmp_path / "file" / "a", DIGITS)

@@ -1,7 +1,12 @@
 """tinynet.data.images: what becomes of a picture before a model sees it."""
 
+from __future__ import annotations
+
 import contextlib
 import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -10,9 +15,13 @@ from PIL import Image
 from tinynet.data import load
 from tinynet.data.images import MAX_PIXELS, read_image
 from tinynet.errors import DataError
+from tinynet.types import Array, Shape
+
+Save: TypeAlias = Callable[..., Path]
+"""Writes pixels or an image to a file of this name."""
 
 
-def picture(height=200, width=160, ground=255, ink=0):
+def picture(height: int = 200, width: int = 160, ground: int = 255, ink: int = 0) -> Array:
     """An upright bar of 20 x 100 pixels, off the middle."""
     canvas = np.full((height, width), ground, np.uint8)
     canvas[30:130, 20:40] = ink
@@ -20,8 +29,8 @@ def picture(height=200, width=160, ground=255, ink=0):
 
 
 @pytest.fixture
-def save(tmp_path):
-    def write(array, name="picture.png", **options):
+def save(tmp_path: Path) -> Save:
+    def write(array: Array | Image.Image, name: str = "picture.png", **options: Any) -> Path:
         image = array if isinstance(array, Image.Image) else Image.fromarray(array)
         image.save(tmp_path / name, **options)
         return tmp_path / name
@@ -30,7 +39,7 @@ def save(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "LA"])
-def test_a_picture_like_mnists_is_used_as_it_is(save, mode):
+def test_a_picture_like_mnists_is_used_as_it_is(save: Save, mode: str) -> None:
     digit = load("sample").test.images[3, ..., 0]
     image, fitted = read_image(save(Image.fromarray(digit).convert(mode)))
     np.testing.assert_array_equal(image[..., 0], digit)
@@ -39,7 +48,7 @@ def test_a_picture_like_mnists_is_used_as_it_is(save, mode):
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "gif", "tiff", "webp", "jpg"])
-def test_every_format_gives_the_same_centred_digit(save, suffix):
+def test_every_format_gives_the_same_centred_digit(save: Save, suffix: str) -> None:
     image, fitted = read_image(save(picture(), f"p.{suffix}"))
     assert image.shape == (28, 28, 1)
     rows, columns = (np.flatnonzero(image[..., 0].max(axis=axis) > 60) for axis in (1, 0))
@@ -50,14 +59,14 @@ def test_every_format_gives_the_same_centred_digit(save, suffix):
 
 
 @pytest.mark.parametrize(("ground", "ink"), [(255, 0), (0, 255), (200, 90), (60, 140)])
-def test_contrast_and_polarity_do_not_matter(save, ground, ink):
+def test_contrast_and_polarity_do_not_matter(save: Save, ground: int, ink: int) -> None:
     image, fitted = read_image(save(picture(ground=ground, ink=ink)))
     expected, _ = read_image(save(picture(), "other.png"))
     np.testing.assert_array_equal(image, expected)
     assert ("inverted" in fitted) == (ground > 127)
 
 
-def test_colour_and_transparency(save):
+def test_colour_and_transparency(save: Save) -> None:
     colours = np.stack([picture(ink=30), picture(ink=30), picture(ink=160)], axis=-1)
     assert read_image(save(colours))[1].startswith("turned to grey, inverted")
     see_through = Image.fromarray(np.zeros((200, 160, 4), np.uint8))
@@ -66,12 +75,12 @@ def test_colour_and_transparency(save):
     np.testing.assert_array_equal(read_image(save(see_through, "see.png"))[0], expected)
 
 
-def test_sixteen_bits(save):
+def test_sixteen_bits(save: Save) -> None:
     expected, _ = read_image(save(picture(), "eight.png"))
     np.testing.assert_array_equal(read_image(save(picture().astype(np.uint16) * 257))[0], expected)
 
 
-def test_a_photograph_is_turned_upright(save):
+def test_a_photograph_is_turned_upright(save: Save) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held on its side
     turned = save(np.rot90(picture()), "turned.jpg", exif=exif, quality=95)
@@ -79,7 +88,7 @@ def test_a_photograph_is_turned_upright(save):
     assert abs(read_image(turned)[0].astype(int) - expected).mean() < 4
 
 
-def test_the_centre_of_mass_comes_to_the_middle(save):
+def test_the_centre_of_mass_comes_to_the_middle(save: Save) -> None:
     for index in range(20):
         digit = load("sample").test.images[index, ..., 0]
         large = Image.fromarray(255 - digit).resize((224, 224), Image.Resampling.BICUBIC)
@@ -92,25 +101,25 @@ def test_the_centre_of_mass_comes_to_the_middle(save):
         assert abs(image[..., 0].astype(int) - digit).mean() < 15
 
 
-def test_another_size(save):
+def test_another_size(save: Save) -> None:
     image, _ = read_image(save(picture()), (14, 56, 1))
     assert image.shape == (14, 56, 1)
     assert np.count_nonzero(image[..., 0].max(axis=1) > 60) == 10
 
 
 @pytest.mark.parametrize("shape", [(784,), (28, 28), (28, 28, 3)])
-def test_a_shape_that_is_no_grey_picture(save, shape):
+def test_a_shape_that_is_no_grey_picture(save: Save, shape: Shape) -> None:
     with pytest.raises(DataError, match="does not fit this model"):
         read_image(save(picture()), shape)
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_a_blank_picture(save, level):
+def test_a_blank_picture(save: Save, level: int) -> None:
     with pytest.raises(DataError, match="is blank"):
         read_image(save(np.full((50, 40), level, np.uint8)))
 
 
-def test_a_single_dot_and_a_line_to_the_edge(save):
+def test_a_single_dot_and_a_line_to_the_edge(save: Save) -> None:
     dot = np.full((50, 50), 255, np.uint8)
     dot[7, 9] = 0
     assert read_image(save(dot))[0].max() == 255
@@ -119,13 +128,13 @@ def test_a_single_dot_and_a_line_to_the_edge(save):
     assert np.count_nonzero(read_image(save(line))[0].max(axis=(0, 2))) == 20
 
 
-def test_a_picture_that_is_too_large(save):
+def test_a_picture_that_is_too_large(save: Save) -> None:
     bomb = Image.new("1", (MAX_PIXELS // 4096 + 1, 4096))
     with pytest.raises(DataError, match=r"too large a picture(.|\n)*at most 67,108,864 pixels"):
         read_image(save(bomb, "bomb.png"))
 
 
-def test_a_bomb_that_pillow_itself_refuses(tmp_path, save):
+def test_a_bomb_that_pillow_itself_refuses(tmp_path: Path, save: Save) -> None:
     whole = bytearray(save(picture()).read_bytes())
     whole[16:24] = (60_000).to_bytes(4, "big") * 2  # the size in PNG's header
     whole[29:33] = zlib.crc32(whole[12:29]).to_bytes(4, "big")
@@ -135,7 +144,7 @@ def test_a_bomb_that_pillow_itself_refuses(tmp_path, save):
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "tiff", "webp", "bmp"])
-def test_damaged_files_end_in_a_data_error_or_a_picture(save, tmp_path, suffix):
+def test_damaged_files_end_in_a_data_error_or_a_picture(save: Save, tmp_path: Path, suffix: str) -> None:
     noisy = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
     whole = save(noisy, f"whole.{suffix}").read_bytes()
     (tmp_path / "cut").write_bytes(whole[: len(whole) // 2])
@@ -149,7 +158,7 @@ def test_damaged_files_end_in_a_data_error_or_a_picture(save, tmp_path, suffix):
             assert read_image(tmp_path / "damaged")[0].shape == (28, 28, 1)
 
 
-def test_what_is_no_picture(tmp_path):
+def test_what_is_no_picture(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("hello")
     with pytest.raises(DataError, match="is not a picture"):
         read_image(tmp_path / "text.png")

@@ -1,6 +1,10 @@
 """tinynet.data.kaggle: Kaggle's CSV round trip, and the place of each fault."""
 
+from __future__ import annotations
+
 import gzip
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +36,9 @@ LABELS = np.array([7, 0, 9])
     suffix=st.sampled_from(["", ".gz"]),
 )
 @settings(max_examples=25, deadline=None)
-def test_what_is_written_reads_back(tmp_path_factory, images, labelled, suffix):
+def test_what_is_written_reads_back(
+    tmp_path_factory: pytest.TempPathFactory, images: Any, labelled: bool, suffix: str
+) -> None:
     path = tmp_path_factory.mktemp("csv") / f"a.csv{suffix}"
     labels = images[:, 0, 0, 0] % 10 if labelled else None
     write_csv(path, images, labels)
@@ -46,7 +52,7 @@ def test_what_is_written_reads_back(tmp_path_factory, images, labelled, suffix):
         assert labels_back.dtype == np.int64
 
 
-def test_the_layout_is_kaggles(tmp_path):
+def test_the_layout_is_kaggles(tmp_path: Path) -> None:
     write_csv(tmp_path / "train.csv", IMAGES, LABELS)
     lines = (tmp_path / "train.csv").read_text().split("\n")
     assert lines[0].startswith("label,pixel0,pixel1,")
@@ -56,7 +62,7 @@ def test_the_layout_is_kaggles(tmp_path):
     assert len(lines) == 5
 
 
-def test_it_reads_every_row_of_a_file_of_kaggles_size(tmp_path):
+def test_it_reads_every_row_of_a_file_of_kaggles_size(tmp_path: Path) -> None:
     images = np.repeat(RNG.integers(0, 256, (42, 28, 28, 1), np.uint8), 1000, axis=0)
     write_csv(tmp_path / "train.csv", images, np.arange(42_000) % 10)
     back, labels = read_csv(tmp_path / "train.csv")
@@ -64,13 +70,13 @@ def test_it_reads_every_row_of_a_file_of_kaggles_size(tmp_path):
     assert np.array_equal(labels, np.arange(42_000) % 10)
 
 
-def table():
+def table() -> list[list[str]]:
     """A good file as a list of lists of fields, to be spoilt."""
     rows = np.column_stack([LABELS, IMAGES.reshape(3, -1)])
     return [list(TRAIN_COLUMNS), *([str(value) for value in row] for row in rows)]
 
 
-def write(path, rows, end="\n"):
+def write(path: Path, rows: list[list[str]], end: str = "\n") -> Path:
     path.write_bytes(
         end.join(",".join(row) for row in rows).encode("utf-8", "surrogateescape") + end.encode()
     )
@@ -79,13 +85,13 @@ def write(path, rows, end="\n"):
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("tail", ["", "\n\n"])
-def test_line_ends_and_empty_last_lines(tmp_path, end, tail):
+def test_line_ends_and_empty_last_lines(tmp_path: Path, end: str, tail: str) -> None:
     path = write(tmp_path / "a.csv", table(), end)
     path.write_bytes(path.read_bytes() + tail.encode())
     np.testing.assert_array_equal(read_csv(path)[0], IMAGES)
 
 
-def test_no_line_end_after_the_last_row(tmp_path):
+def test_no_line_end_after_the_last_row(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", table())
     path.write_bytes(path.read_bytes()[:-1])
     np.testing.assert_array_equal(read_csv(path)[1], LABELS)
@@ -94,7 +100,7 @@ def test_no_line_end_after_the_last_row(tmp_path):
 @pytest.mark.parametrize(
     "value", ["256", "-1", "1.5", "1e2", "", " 7", "7 ", "+7", "0x1", "nan", '"7"', "x", "٣", "9" * 5000]
 )
-def test_a_wrong_pixel_is_named(tmp_path, value):
+def test_a_wrong_pixel_is_named(tmp_path: Path, value: str) -> None:
     rows = table()
     rows[2][1 + 400] = value
     with pytest.raises(DataError, match=r"a\.csv, line 3, column pixel400") as error:
@@ -104,21 +110,21 @@ def test_a_wrong_pixel_is_named(tmp_path, value):
 
 
 @pytest.mark.parametrize("value", ["10", "-1", "seven", "255", ""])
-def test_a_wrong_label_is_named(tmp_path, value):
+def test_a_wrong_label_is_named(tmp_path: Path, value: str) -> None:
     rows = table()
     rows[3][0] = value
     with pytest.raises(DataError, match=r"line 4, column label.*\n.*0 to 9"):
         read_csv(write(tmp_path / "a.csv", rows))
 
 
-def test_the_first_of_two_faults_is_named(tmp_path):
+def test_the_first_of_two_faults_is_named(tmp_path: Path) -> None:
     rows = table()
     rows[3][1], rows[2][784] = "x", "999"
     with pytest.raises(DataError, match="line 3, column pixel783"):
         read_csv(write(tmp_path / "a.csv", rows))
 
 
-def test_too_few_and_too_many_fields(tmp_path):
+def test_too_few_and_too_many_fields(tmp_path: Path) -> None:
     rows = table()
     last = rows[2].pop()
     with pytest.raises(
@@ -130,13 +136,13 @@ def test_too_few_and_too_many_fields(tmp_path):
         read_csv(write(tmp_path / "a.csv", rows))
 
 
-def test_too_few_fields_in_every_row(tmp_path):
+def test_too_few_fields_in_every_row(tmp_path: Path) -> None:
     rows = table()
     with pytest.raises(DataError, match="line 2: wrong number of fields"):
         read_csv(write(tmp_path / "a.csv", [rows[0], *(row[:-1] for row in rows[1:])]))
 
 
-def test_an_empty_line_between_rows(tmp_path):
+def test_an_empty_line_between_rows(tmp_path: Path) -> None:
     rows = table()
     rows.insert(2, [])
     with pytest.raises(DataError, match="line 3, column label"):
@@ -157,7 +163,7 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("case", HEADERS)
-def test_a_wrong_header_is_named(tmp_path, case):
+def test_a_wrong_header_is_named(tmp_path: Path, case: str) -> None:
     header, place, expected = HEADERS[case]
     with pytest.raises(DataError, match="line 1: wrong header") as error:
         read_csv(write(tmp_path / "a.csv", [header, *table()[1:]]))
@@ -165,31 +171,31 @@ def test_a_wrong_header_is_named(tmp_path, case):
     assert expected in str(error.value)
 
 
-def test_a_field_that_is_not_utf8(tmp_path):
+def test_a_field_that_is_not_utf8(tmp_path: Path) -> None:
     rows = table()
     rows[1][3] = "\udcff\udcfe"
     with pytest.raises(DataError, match=r"line 2, column pixel2(.|\n)*ff fe, which are not UTF-8"):
         read_csv(write(tmp_path / "a.csv", rows))
 
 
-def test_line_ends_of_an_old_macintosh(tmp_path):
+def test_line_ends_of_an_old_macintosh(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 1: wrong header"):
         read_csv(write(tmp_path / "a.csv", table(), "\r"))
 
 
 @pytest.mark.parametrize(("content", "message"), [(b"", "is empty"), (b"\n\n", "is empty")])
-def test_an_empty_file(tmp_path, content, message):
+def test_an_empty_file(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_csv(tmp_path / "a.csv")
 
 
-def test_a_header_alone(tmp_path):
+def test_a_header_alone(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no rows"):
         read_csv(write(tmp_path / "a.csv", table()[:1]))
 
 
-def test_a_missing_and_a_damaged_file(tmp_path):
+def test_a_missing_and_a_damaged_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         read_csv(tmp_path / "a.csv")
     packed = gzip.compress(write(tmp_path / "a.csv", table()).read_bytes())
@@ -198,13 +204,13 @@ def test_a_missing_and_a_damaged_file(tmp_path):
         read_csv(tmp_path / "a.csv.gz")
 
 
-def test_a_file_beyond_the_cap(tmp_path, monkeypatch):
+def test_a_file_beyond_the_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tinynet.data.kaggle.MAX_BYTES", 1000)
     with pytest.raises(DataError, match="too long"):
         read_csv(write(tmp_path / "a.csv", table()))
 
 
-def test_a_submission(tmp_path):
+def test_a_submission(tmp_path: Path) -> None:
     write_submission(tmp_path / "s.csv", np.array([2, 0, 9]))
     assert (tmp_path / "s.csv").read_bytes() == b"ImageId,Label\n1,2\n2,0\n3,9\n"
 
@@ -218,27 +224,27 @@ BAD_LABELS = [
 
 
 @pytest.mark.parametrize("labels", [*BAD_LABELS, np.array([1, 2])])
-def test_labels_that_are_not_digits_are_not_written(tmp_path, labels):
+def test_labels_that_are_not_digits_are_not_written(tmp_path: Path, labels: Any) -> None:
     with pytest.raises(DataError, match="not digit labels"):
         write_csv(tmp_path / "a.csv", IMAGES, labels)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("labels", BAD_LABELS)
-def test_a_submission_of_what_are_not_digits(tmp_path, labels):
+def test_a_submission_of_what_are_not_digits(tmp_path: Path, labels: Any) -> None:
     with pytest.raises(DataError, match="not digit labels"):
         write_submission(tmp_path / "a.csv", labels)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("images", [IMAGES.astype(float), IMAGES[:, 1:], IMAGES[0, 0, 0]])
-def test_images_that_do_not_fit_are_not_written(tmp_path, images):
+def test_images_that_do_not_fit_are_not_written(tmp_path: Path, images: Any) -> None:
     with pytest.raises(DataError, match="do not fit"):
         write_csv(tmp_path / "a.csv", images)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_submission_reads_back(tmp_path):
+def test_a_submission_reads_back(tmp_path: Path) -> None:
     write_submission(tmp_path / "s.csv", np.array([2, 0, 9]))
     assert read_submission(tmp_path / "s.csv", 3).tolist() == [2, 0, 9]
     with pytest.raises(DataError, match=r"then 4 rows(.|\n)*then 3 rows"):
@@ -255,13 +261,13 @@ def test_a_submission_reads_back(tmp_path):
         ("", "the header ImageId,Label"),
     ],
 )
-def test_what_is_no_submission(tmp_path, text, complaint):
+def test_what_is_no_submission(tmp_path: Path, text: str, complaint: str) -> None:
     (tmp_path / "s.csv").write_text(text)
     with pytest.raises(DataError, match=complaint):
         read_submission(tmp_path / "s.csv", 2)
 
 
-def test_a_competition_has_every_image_once_and_its_labels_apart(tmp_path):
+def test_a_competition_has_every_image_once_and_its_labels_apart(tmp_path: Path) -> None:
     data = load("sample")
     folder = tmp_path / "digits"
     assert write_competition(folder, (data.train, data.test), seed=3) == (3000, 2000)
@@ -281,7 +287,7 @@ def test_a_competition_has_every_image_once_and_its_labels_apart(tmp_path):
         write_competition(folder, (data.train, data.test))
 
 
-def test_a_competition_is_a_function_of_its_seed(tmp_path):
+def test_a_competition_is_a_function_of_its_seed(tmp_path: Path) -> None:
     data = load("sample")
     part = Split(data.test.images[:50], data.test.labels[:50])
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):

@@ -1,5 +1,7 @@
 """tinynet.io.html: tables that a notebook shows, with whatever is in them."""
 
+from __future__ import annotations
+
 from html.parser import HTMLParser
 
 from tinynet.io import html

@@ -1,6 +1,10 @@
 """tinynet.runs.recipe: the named recipes, files of one's own, and what is said about mistakes in them."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +23,8 @@ SIZES = {"linear": 7_850, "mlp": 101_770, "lenet": 1_199_882, "kaggle-cnn": 2_68
 
 
 @pytest.fixture
-def toml(tmp_path):
-    def write(text):
+def toml(tmp_path: Path) -> Callable[[str], str]:
+    def write(text: str) -> str:
         (tmp_path / "mine.toml").write_text(text)
         return str(tmp_path / "mine.toml")
 
@@ -28,7 +32,7 @@ def toml(tmp_path):
 
 
 @pytest.mark.parametrize("name", recipe.names())
-def test_every_named_recipe_builds_and_survives_a_round_trip(name):
+def test_every_named_recipe_builds_and_survives_a_round_trip(name: str) -> None:
     found = recipe.load(name)
     model = found.build_model(backend="numpy")
     assert model.output_shape == (10,)
@@ -39,14 +43,14 @@ def test_every_named_recipe_builds_and_survives_a_round_trip(name):
 
 
 @pytest.mark.parametrize("name", recipe.names())
-def test_a_recipe_written_as_a_file_is_read_as_equal(name, toml):
+def test_a_recipe_written_as_a_file_is_read_as_equal(name: str, toml: Callable[[str], str]) -> None:
     found = dataclasses.replace(recipe.load(name), input_shape=(28, 28, 1))
     assert recipe.load(toml(recipe.to_toml(found))) == found
     wide = dataclasses.replace(found, input_shape=(32, 30, 3))
     assert recipe.load(toml(recipe.to_toml(wide))) == wide
 
 
-def test_what_is_at_its_default_is_not_written():
+def test_what_is_at_its_default_is_not_written() -> None:
     text = recipe.to_toml(recipe.load("lenet"))
     assert '  { type = "Conv2D", filters = 32 },' in text
     assert "epochs = 12" in text
@@ -54,18 +58,18 @@ def test_what_is_at_its_default_is_not_written():
     assert "input_shape" not in text
 
 
-def test_exactly_so_many_epochs():
+def test_exactly_so_many_epochs() -> None:
     plan = recipe.load("cnn").with_epochs(3).training
     assert plan.epochs_on(100) == 3
     assert plan.batch_size == recipe.load("cnn").training.batch_size
 
 
-def test_the_named_recipes():
+def test_the_named_recipes() -> None:
     assert set(SIZES) < set(recipe.names())
     assert "cnn" in recipe.names()
 
 
-def test_a_file_of_ones_own(toml):
+def test_a_file_of_ones_own(toml: Callable[[str], str]) -> None:
     found = recipe.load(
         toml('input_shape = [4, 4, 1]\nlayers = [ { type = "Flatten" } ]\n[training]\nepochs = 3')
     )
@@ -118,13 +122,13 @@ def test_a_file_of_ones_own(toml):
         ("layers = [", "is not valid TOML"),
     ],
 )
-def test_a_mistake_is_explained_with_the_file(toml, text, message):
+def test_a_mistake_is_explained_with_the_file(toml: Callable[[str], str], text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         recipe.load(toml(text))
     assert "mine.toml" in str(caught.value)
 
 
-def test_an_augmentation_reaches_the_trainer(toml):
+def test_an_augmentation_reaches_the_trainer(toml: Callable[[str], str]) -> None:
     text = 'layers = [ { type = "Flatten" } ]\n[training.augmentation]\nrotation = 10\nelastic = 1.5'
     plan = recipe.load(toml(text))
     assert recipe.from_table(tables.to_arguments(plan)) == plan
@@ -135,7 +139,7 @@ def test_an_augmentation_reaches_the_trainer(toml):
     assert build_trainer(plain.training, model, samples).train.augmentation is None
 
 
-def test_each_model_and_each_trainer_gets_objects_of_its_own():
+def test_each_model_and_each_trainer_gets_objects_of_its_own() -> None:
     plan = recipe.Recipe([Dense(10)], (4,), Training(optimizer=SGD(0.5)))
     samples = np.zeros((4, 4)), np.zeros(4, np.int64)
     one, other = (build_trainer(plan.training, plan.build_model(backend="numpy"), samples) for _ in "ab")
@@ -147,7 +151,7 @@ def test_each_model_and_each_trainer_gets_objects_of_its_own():
     assert one.optimizer.learning_rate == other.optimizer.learning_rate == 0.5
 
 
-def test_recipes_are_equal_by_what_they_say():
+def test_recipes_are_equal_by_what_they_say() -> None:
     plan, same = (recipe.Recipe([Dense(10), Dropout(0.5)]) for _ in "ab")
     assert plan == same
     for other in (
@@ -159,7 +163,7 @@ def test_recipes_are_equal_by_what_they_say():
         assert plan != other
 
 
-def test_files_that_cannot_be_read(tmp_path):
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         recipe.load(str(tmp_path / "no.toml"))
     (tmp_path / "latin.toml").write_bytes(b"# \xe9")
@@ -174,7 +178,7 @@ def test_files_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize(
     ("name", "reference", "meant"), [("lennet", False, "lenet"), ("kagle-cnn", True, "kaggle-cnn")]
 )
-def test_a_name_that_is_almost_one(name, reference, meant):
+def test_a_name_that_is_almost_one(name: str, reference: bool, meant: str) -> None:
     with pytest.raises(ConfigError, match=f"fix: did you mean '{meant}'"):
         recipe.load(name, reference=reference)
     with pytest.raises(ConfigError) as caught:
@@ -192,13 +196,13 @@ def test_a_name_that_is_almost_one(name, reference, meant):
         (Training(samples=100), 100, (100, 0)),
     ],
 )
-def test_the_cut(training, available, counts):
+def test_the_cut(training: Training, available: int, counts: tuple[int, int]) -> None:
     assert training.cut(available) == counts
 
 
 @pytest.mark.parametrize(
     "training", [Training(samples=101), Training(validation=100), Training(validation=500)]
 )
-def test_too_few_samples(training):
+def test_too_few_samples(training: Training) -> None:
     with pytest.raises(ConfigError, match="too small for this recipe"):
         training.cut(100)

@@ -1,34 +1,42 @@
 """The classical models: seeded, fitted on the training rows alone, their figures computed again."""
 
+from __future__ import annotations
+
 import dataclasses
 import importlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from fitted import Fitted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
 from tinynet.data import Split
+from tinynet.data.datasets import Dataset
 from tinynet.errors import DataError
 from tinynet.experiments import classical
 from tinynet.experiments.classical import models
 from tinynet.experiments.classical.models import ClusterClassifier
+from tinynet.experiments.classical.rows import Rows
+from tinynet.types import Array
 
 CLUSTERED = ("k-means", "mini-batch k-means")
 
 
-def with_labels(rows, **changed):
+def with_labels(rows: Rows, **changed: Array) -> Rows:
     """The same rows under other labels."""
     parts = {name: Split(getattr(rows, name).images, labels) for name, labels in changed.items()}
     return dataclasses.replace(rows, **parts)
 
 
-def predictions(rows):
+def predictions(rows: Rows) -> dict[str, Any]:
     return {result.name: (result.predicted, result.test_predicted) for result in classical.compare(rows)}
 
 
-def test_they_learn(fitted, rows):
+def test_they_learn(fitted: Fitted, rows: Rows) -> None:
     accuracy = {name: np.mean(r.predicted == rows.validation.labels) for name, r in fitted.results.items()}
     assert list(accuracy) == ["random forest", "PCA, random forest", *CLUSTERED]
     assert min(accuracy.values()) > 0.3
@@ -36,7 +44,7 @@ def test_they_learn(fitted, rows):
     assert all(result.trained_on == 400 for result in fitted.results.values())
 
 
-def test_the_same_seed_gives_the_same_predictions_and_another_seed_others(fitted, rows):
+def test_the_same_seed_gives_the_same_predictions_and_another_seed_others(fitted: Fitted, rows: Rows) -> None:
     again = {result.name: result for result in classical.compare(rows, threads=2)}
     other = {result.name: result for result in classical.compare(rows, seed=1)}
     for name, result in fitted.results.items():
@@ -44,15 +52,15 @@ def test_the_same_seed_gives_the_same_predictions_and_another_seed_others(fitted
         assert (other[name].predicted != result.predicted).any()
 
 
-def test_everything_random_takes_the_seed(small, monkeypatch):
+def test_everything_random_takes_the_seed(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where it makes no difference with this release of scikit-learn, as for a whole PCA.
 
     A reference system left its PCA without a seed.
     """
     made = []
 
-    def spy(kind):
-        def make(*arguments, **settings):
+    def spy(kind: type) -> Callable[..., Any]:
+        def make(*arguments: Any, **settings: Any) -> Any:
             made.append((kind.__name__, settings.get("random_state")))
             return kind(*arguments, **settings)
 
@@ -75,7 +83,7 @@ def test_everything_random_takes_the_seed(small, monkeypatch):
     assert {seed for _, seed in made} == {7}, made
 
 
-def test_labels_of_the_validation_rows_and_the_test_table_change_nothing(fitted, rows):
+def test_labels_of_the_validation_rows_and_the_test_table_change_nothing(fitted: Fitted, rows: Rows) -> None:
     """A reference system named its clusters by the validation labels."""
     shuffled = with_labels(rows, validation=rows.validation.labels[::-1].copy())
     shuffled = dataclasses.replace(shuffled, test_labels=None)
@@ -84,7 +92,7 @@ def test_labels_of_the_validation_rows_and_the_test_table_change_nothing(fitted,
         np.testing.assert_array_equal(test_predicted, fitted.results[name].test_predicted)
 
 
-def test_clusters_are_named_by_the_training_labels(fitted, rows):
+def test_clusters_are_named_by_the_training_labels(fitted: Fitted, rows: Rows) -> None:
     """Renamed training digits rename the clusters, and so the predictions, in the same way."""
     renamed = np.array([5, 8, 1, 9, 0, 2, 3, 4, 7, 6])
     other = predictions(with_labels(rows, train=renamed[rows.train.labels]))
@@ -99,7 +107,7 @@ def test_clusters_are_named_by_the_training_labels(fitted, rows):
 
 @given(st.integers(2, 30), st.integers(1, 6), st.integers(0, 99))
 @settings(max_examples=25, deadline=None)
-def test_a_cluster_is_called_after_its_majority(count, clusters, seed):
+def test_a_cluster_is_called_after_its_majority(count: int, clusters: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     x, labels = rng.random((count, 3)).astype(np.float32), rng.integers(0, 4, count)
     clusters = min(clusters, count)
@@ -111,21 +119,21 @@ def test_a_cluster_is_called_after_its_majority(count, clusters, seed):
     np.testing.assert_array_equal(found.predict(x), found.names[members])
 
 
-def test_a_cluster_without_training_images_gets_the_most_frequent_class():
+def test_a_cluster_without_training_images_gets_the_most_frequent_class() -> None:
     class Fixed:
         n_clusters = 3
 
-        def fit(self, x):
+        def fit(self, x: Array) -> Any:
             return self
 
-        def predict(self, x):
+        def predict(self, x: Array) -> Array:
             return x[:, 0].astype(int)
 
     found = ClusterClassifier(Fixed()).fit(np.array([[0.0], [0], [2], [2], [2]]), np.array([1, 1, 4, 4, 4]))
     assert found.names.tolist() == [1, 4, 4]
 
 
-def test_the_principal_components_are_those_of_the_covariance(fitted, rows):
+def test_the_principal_components_are_those_of_the_covariance(fitted: Fitted, rows: Rows) -> None:
     x = rows.train.images.reshape(400, -1).astype(np.float64)
     mean = x.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(x.T))
@@ -139,19 +147,19 @@ def test_the_principal_components_are_those_of_the_covariance(fitted, rows):
         assert error == pytest.approx(np.mean((centred - centred @ basis @ basis.T) ** 2), rel=1e-3)
 
 
-def test_the_size_is_what_a_prediction_needs(fitted):
+def test_the_size_is_what_a_prediction_needs(fitted: Fitted) -> None:
     sizes = {name: result.numbers for name, result in fitted.results.items()}
     assert sizes["k-means"] == 10 * 784 + 10
     assert sizes["mini-batch k-means"] == 40 * 784 + 40
     assert sizes["PCA, random forest"] > fitted.components.kept * 784
 
 
-def test_too_few_rows(rows, monkeypatch):
+def test_too_few_rows(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "MINI_CLUSTERS", 401)
     with pytest.raises(DataError, match=r"too few rows(.|\n)*401 or more(.|\n)*received: 400"):
         next(classical.compare(rows))
 
 
-def test_rows_without_a_test_table(rows):
+def test_rows_without_a_test_table(rows: Rows) -> None:
     bare = dataclasses.replace(rows, test=rows.test[:0], test_labels=None)
     assert next(classical.compare(bare)).test_predicted.shape == (0,)
