@@ -101,8 +101,8 @@ def warp(start, stop, slot, x, places, contrast, erased, field, limits, y, padde
                         value = min(max(np.floor(value + half), lowest), highest)
                     pixels[j * C + c] = value
         for i in range(erased[n, 0], erased[n, 1]):
-            for k in range(erased[n, 2] * C, erased[n, 3] * C):
-                y[n, i, k] = 0
+            for p in range(erased[n, 2] * C, erased[n, 3] * C):
+                y[n, i, p] = 0
 
 
 @jit

@@ -22,6 +22,7 @@ import hashlib
 import sys
 from inspect import signature
 from types import FunctionType
+from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -293,9 +294,14 @@ def run_all(board, jobs):
     control(before)
 
 
+kernel: Any
+slot: tuple[int, ...]
+"""Globals of `_launch`, which `launcher` fills in for each kernel."""
+
+
 def _launch(board, jobs, threads, count, parts, align, *arguments):
     job = jobs[0]
-    write(kernel, slot, job, arguments)  # noqa: F821 (globals that `launcher` adds)
+    write(kernel, slot, job, arguments)
     job[THREADS], job[COUNT], job[PARTS], job[ALIGN] = threads, count, parts, align
     run_all(board, jobs)
 
