@@ -218,7 +218,7 @@ def test_filters_that_see_no_pixels_are_left_out() -> None:
     model = Sequential([L.MaxPool2D(), L.Flatten(), L.Dense(3)], SIZE, backend="numpy")
     assert explain.first_filters(model) is None
     found = explain.explain(model, _loss(model), _image())
-    assert "Filters are left out" in explain.conclusions(found, CLASSES)[3]
+    assert "There are no filters to draw" in explain.conclusions(found, CLASSES)[3]
 
 
 def test_explaining_leaves_the_weights_alone(backend: str) -> None:
@@ -260,7 +260,7 @@ def test_the_folder_has_the_page_the_figures_and_the_pictures_it_links(tmp_path:
                 image.verify()
         assert written["first"] == CLASSES[int(found.logits.argmax())]
         assert "The picture was inverted." in text
-        assert ("Grad-CAM is left out: this net has no convolution" in text) == (pictures == 4)
+        assert ("There is no Grad-CAM: this net has no convolution" in text) == (pictures == 4)
 
 
 def test_a_blank_image_can_be_explained(tmp_path: Path) -> None:

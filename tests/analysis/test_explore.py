@@ -112,7 +112,7 @@ def test_the_folder_has_the_page_the_figures_and_the_pictures_it_links(tmp_path:
     assert "2 test images are in the training set, too." in text
     assert "Most frequent: " in text
     even = replace(SMALL, train=Split(TRAIN.images[:6], np.arange(6) % 3), classes=("a", "b", "c"))
-    assert "All classes alike: 33.33 % of the training images each." in explore.conclusions(
+    assert "All classes are equally frequent: 33.33 % of the training images each." in explore.conclusions(
         explore.explore(replace(even, test=even.train)).figures
     )
 

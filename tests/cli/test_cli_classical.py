@@ -69,7 +69,7 @@ def test_a_net_that_was_trained_on_validation_rows_is_refused(
     said = tinynet(
         "classical", "--dataset", "sample", "--run", trained.folder, "--out", tmp_path / "report", code=1
     )
-    assert "was trained on images it would be judged by" in said
+    assert "was trained on images it would be tested on" in said
     assert "none of the 800 validation rows among its 400 images" in said
     assert "--rows FOLDER" in said
     assert not (tmp_path / "report").exists()
@@ -87,7 +87,7 @@ def test_a_net_that_was_validated_by_validation_rows_is_refused(
     tinynet: Command, train: Command, tmp_path: Path, held_out: Path
 ) -> None:
     said = tinynet("classical", "--kaggle", held_out, "--run", tmp_path / "run", code=1)
-    assert "was validated by images it would be judged by" in said
+    assert "was validated by images it would be tested on" in said
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_net_of_other_classes(tinynet: Command, train: Command, digits: Path, 
     model, loss, about = checkpoint.load_model(path)
     checkpoint.save_model(path, model, loss, about | {"classes": [*"abcdefghij"]})
     said = tinynet("classical", "--kaggle", digits, "--run", tmp_path / "run", code=1)
-    assert "knows other classes expected: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 received: a, b, c" in said
+    assert "is for other classes expected: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 received: a, b, c" in said
 
 
 def test_kaggle_and_dataset_exclude_each_other(tinynet: Command, tmp_path: Path) -> None:

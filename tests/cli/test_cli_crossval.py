@@ -35,7 +35,7 @@ def test_folds_without_a_look_at_the_test_images(
     ):
         assert part in said
     assert f"{100 * report['mean']:.2f} ± {100 * report['deviation']:.2f} %" in said
-    assert [fold["judged_by"] for fold in report["folds"]] == [1334, 1333, 1333]
+    assert [fold["tested_on"] for fold in report["folds"]] == [1334, 1333, 1333]
     assert [fold["epochs"] for fold in report["folds"]] == [1, 1, 1]
     assert report["facts"]["seed"] == 4
     assert "fold-1 had other settings" in crossval(code=1)
@@ -54,7 +54,7 @@ def test_ctrl_c_and_on(crossval: Command, tmp_path: Path, monkeypatch: pytest.Mo
     with monkeypatch.context() as patch:
         patch.setattr(TrainingProgress, "on_epoch", interrupt)
         said = crossval("--folds", 3, code=130)
-    assert "Interrupted after 1 of 3 folds; all is kept. Go on with: tinynet " in said
+    assert "Interrupted after 1 of 3 folds; all is kept. Continue with: tinynet " in said
     assert not (tmp_path / "folds" / "report.md").exists()
     said = crossval("--folds", 3)
     assert said.count("fold 1/3") == said.count("fold 3/3") == 1

@@ -47,11 +47,11 @@ def test_a_picture_and_what_predict_says_of_it(
     )
     predicted = tinynet("predict", convolutional, tmp_path / "photo.png", "--backend", backend)
     found = json.loads((out / "explanation.json").read_text())
-    assert f"Seen: {found['first']} (" in said
+    assert f"Predicted: {found['first']} (" in said
     assert f"│ {found['first']} │" in predicted
     assert "photo.png: inverted, cropped from 90 x 120" in said
     assert found["fitted"].startswith("inverted, cropped from 90 x 120")
-    assert "Grad-CAM looks at conv2d_1 + relu_1, of 24 × 24 places" in said
+    assert "Grad-CAM is of conv2d_1 + relu_1, of 24 × 24 places" in said
     assert found["smooth_grad"] == {"seed": 0, "samples": 3, "noise": 0.15}
     assert {path.name for path in out.iterdir()} >= {"grad-cam.png", "explanation.md", "filters.png"}
 
@@ -62,7 +62,7 @@ def test_a_net_without_convolutions_says_so(
     write_idx(tmp_path / "many", digits.images[:4])
     out = tmp_path / "why"
     said = tinynet("explain", trained.folder, tmp_path / "many", "--index", 2, "--out", out, "--samples", 2)
-    assert "Grad-CAM is left out: this net has no convolution" in said
+    assert "There is no Grad-CAM: this net has no convolution" in said
     assert not (out / "grad-cam.png").exists()
     assert (out / "saliency.png").exists()
     assert "many #2" in (out / "explanation.md").read_text().splitlines()[0]

@@ -241,14 +241,14 @@ def test_audit_compares_other_tables_with_what_ancestors_have_seen(
 
 def test_a_net_whose_ancestor_saw_the_rows_is_not_judged_by_them(tinynet: Command, judged: Path) -> None:
     said = tinynet("classical", "--kaggle", judged / "digits", "--run", judged / "grandchild", code=1)
-    assert "was trained on images it would be judged by" in said  # its own, which come first
+    assert "was trained on images it would be tested on" in said  # its own, which come first
     rows = judged / "rows"
     rows.mkdir()
     data = load("sample").train
     write_csv(rows / "train.csv", data.images[2000:2500], data.labels[2000:2500])
     write_csv(rows / "test.csv", data.images[390:420], data.labels[390:420])
     said = tinynet("classical", "--kaggle", rows, "--run", judged / "grandchild", code=1)
-    assert "started from net-10, which was trained on images it would be judged by" in said
+    assert "started from net-10, which was trained on images it would be tested on" in said
     assert "none of the 30 test table's rows among its 400 images received: 10 of them" in said
 
 

@@ -36,7 +36,7 @@ def test_ctrl_c_and_on(tinynet: Command, tmp_path: Path, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         patch.setattr(TrainingProgress, "on_epoch", lambda self, trainer, event: trainer.stop("interrupted"))
         said = tinynet(*asked, code=130)
-    assert f"The same command goes on with what is in {tmp_path}" in said
+    assert f"Interrupted and saved in {tmp_path}. The same command continues." in said
     assert not (tmp_path / "report.md").exists()
     tinynet(*asked, code=1)
     run = tmp_path / "linear-reference-0"

@@ -20,7 +20,9 @@ from tinynet import extras
 from tinynet.backends import cuda_status
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.callbacks import checkpoints
-from tinynet.io import atomic
+from tinynet.io import atomic, tables
+from tinynet.runs.settings import read_settings
+from tinynet.schedules import Cosine
 
 LEFT = {
     "best.safetensors",
@@ -51,12 +53,12 @@ def test_a_run_leaves_its_files(trained: Trained) -> None:
 def test_options_change_the_recipe(train: Command, tmp_path: Path) -> None:
     options = ["--epochs", 1, "--batch", 100, "--optimizer", "SGD", "--lr", 0.5, "--schedule", "Cosine"]
     train(*options, "--validation", 0, "--seed", 7, "--dtype", "float64")
-    settings = json.loads((tmp_path / "run" / "config.json").read_text())
-    plan = settings["recipe"]["training"]
-    assert (plan["epochs"], plan["batch_size"], plan["validation"]) == (1, 100, 0)
-    assert plan["optimizer"] == {"type": "SGD", "learning_rate": 0.5}
-    assert plan["schedule"] == {"type": "Cosine"}
-    assert (settings["seed"], settings["dtype"], settings["backend"]) == (7, "float64", "numpy")
+    settings = read_settings(tmp_path / "run")
+    plan = settings.recipe.training
+    assert (plan.epochs, plan.batch_size, plan.validation) == (1, 100, 0)
+    assert tables.to_table(plan.optimizer) == {"type": "SGD", "learning_rate": 0.5}
+    assert plan.schedule == Cosine()
+    assert (settings.seed, settings.dtype, settings.backend) == (7, "float64", "numpy")
     assert not (tmp_path / "run" / "best.safetensors").exists()
 
 
@@ -277,8 +279,8 @@ def test_ctrl_c_while_the_report_is_written(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tinynet.runs.report.write_report", interrupt)
-        assert "Interrupted and saved. Go on with:" in train(code=130)
+        patch.setattr("tinynet.runs.run.write_report", interrupt)
+        assert "Interrupted and saved. Continue with:" in train(code=130)
     train("--resume", tmp_path / "run")
     assert (tmp_path / "run" / "report.json").exists()
 

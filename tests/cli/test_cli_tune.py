@@ -61,10 +61,10 @@ def test_a_search_without_a_look_at_the_test_images(
     assert found["best"]["accuracy"] == max(
         t["accuracy"] for t in found["trials"] if t["state"] == "complete"
     )
-    assert (found["trained_on"], found["judged_by"]) == (400, 100)
+    assert (found["trained_on"], found["validated_by"]) == (400, 100)
     best = found["best"]
     for part in (
-        "tiny: 6 trials of 2 epochs, 0 of them there already; 400 images to train on, 100 that judge",
+        "tiny: 6 trials of 2 epochs, 0 of them there already; 400 images to train on, 100 for validation",
         "trial 5 ",
         f"Best: trial {best['number']}, {100 * best['accuracy']:.2f} % of 100 validation images",
         f"try: tinynet train {tmp_path / 'found' / 'tiny-tuned.toml'}",
@@ -108,7 +108,7 @@ def test_ctrl_c_keeps_what_was_found(tune: Command, tmp_path: Path, monkeypatch:
     with monkeypatch.context() as patch:
         patch.setattr(TrainingProgress, "on_epoch", interrupt)
         said = tune("--trials", 4, code=130)
-    assert "Interrupted. What was found is kept, and the same command goes on." in said
+    assert "Interrupted. The trials so far are kept; the same command continues." in said
     assert [t["number"] for t in report(tmp_path / "found")["trials"]] == [0, 1]
     tune("--trials", 4)
     assert [t["number"] for t in report(tmp_path / "found")["trials"]] == [0, 1, 3, 4]

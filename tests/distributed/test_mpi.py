@@ -161,7 +161,7 @@ def test_processes_that_begin_with_other_data_are_refused(tmp_path: Path) -> Non
         settings = Settings("x", plan, "sample", None, "", 0, "numpy", "float32", "")
         data = dataclasses.replace(load("sample"), sha256=f"of {group.rank}")
         run = Run.start(tmp_path / "run", settings, data, group)
-        with pytest.raises(RunError, match="the processes do not begin alike"):
+        with pytest.raises(RunError, match="the processes do not start from the same state"):
             run.train()
 
     in_each(2, begin)
@@ -339,7 +339,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(longer: list[object], tmp_path: Path
     process.send_signal(signal.SIGINT)
     out, err = end_of(process)
     assert process.returncode == 130, err
-    assert f"Go on with: mpiexec -n 2 tinynet train --distributed --resume {folder}" in out
+    assert f"Continue with: mpiexec -n 2 tinynet train --distributed --resume {folder}" in out
     end = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
     assert (end["event"], end["stopped"]) == ("end", "interrupted")
 

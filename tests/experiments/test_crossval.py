@@ -219,7 +219,7 @@ def test_the_report_adds_up(run: Any, digits: Dataset, tmp_path: Path) -> None:
         assert sum(row["label"] != row["predicted"] for row in of_fold) == fold["errors"]
     text = (tmp_path / "out" / "report.md").read_text()
     assert f"# mine: {crossval.summary(report)} over 4 folds" in text
-    assert "225 images to learn from, 75 more validate" in text
+    assert "on 225 images, with 75 more for validation" in text
     assert "> **WARNING: only a sample**" in text
     assert "Test images were not used" in text
     assert (tmp_path / "out" / "confusion-matrix.png").exists()

@@ -28,7 +28,7 @@ def test_search_plots_say_what_to_see(tmp_path: Path) -> None:
     DRAW["search_history"](tmp_path / "history.svg")
     text = svg_text(tmp_path / "history.svg")
     assert "Best of 4 trials: trial 2, 98.00 % right" in text
-    assert "given up early" in text
+    assert "pruned" in text
     DRAW["search_settings"](tmp_path / "settings.svg")
     text = svg_text(tmp_path / "settings.svg")
     for part in ("4 trials", "rate", "batch size", "32", "64", "0.001", "validation error (%)"):

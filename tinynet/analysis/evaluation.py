@@ -133,7 +133,8 @@ def draw_mistakes(
     wrong = np.flatnonzero(labels != predicted)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
     titles = [
-        f"{classes[labels[i]]}, seen as\n{classes[predicted[i]]} ({100 * confidence[i]:.0f} %)" for i in worst
+        f"{classes[labels[i]]}, predicted\n{classes[predicted[i]]} ({100 * confidence[i]:.0f} %)"
+        for i in worst
     ]
     shown = "all" if len(wrong) == len(worst) else f"the most confident {len(worst)} of"
     plots.digits(images[worst], titles, path, title=f"Mistakes: {shown} {len(wrong):,}")
@@ -166,8 +167,8 @@ def _blocks(found: Mapping[str, Any], pictures: Mapping[str, str]) -> list[str]:
         f" confidence of {percent(calibration['mean_confidence'])}.",
         "## Classes",
         markdown_table(CLASS_COLUMNS, class_table(found)),
-        "ROC-AUC and average precision are of each class against the rest. Macro means count classes alike,"
-        " weighted means by their images; a class without a curve is left out of the mean.",
+        "ROC-AUC and average precision are of each class against the rest. Macro means weight classes"
+        " equally, weighted means by their number of images; a class without a curve is left out of the mean.",
         "## First predictions",
         markdown_table(
             ("image", "label", "predicted", "confidence"),

@@ -1,4 +1,4 @@
-"""Why does a net see this digit? Gradients of its logits, and what its layers make of the image.
+"""Why does a net predict this class? Gradients of its logits, and the activations of its layers.
 
 A logit is the score zₖ of class k before softmax or sigmoid: those squash, and their gradients vanish where
 the net is sure. All gradients are the engine's own, by `Sequential.backward`; that also writes the gradients
@@ -30,7 +30,7 @@ from tinynet.rng import Key, Stream, normal
 from tinynet.types import Array
 
 SAMPLES, NOISE = 50, 0.15
-"""Of SmoothGrad: its authors saw little gain beyond 50 samples, and good maps with 10 to 20 % of noise."""
+"""Of SmoothGrad: its authors report little gain beyond 50 samples, and good maps with 10 to 20 % of noise."""
 ABSORBED = (Activation, BatchNorm, Dropout)
 """Layers that finish what the one before began; shown with it, as one block."""
 CHANNELS = 8
@@ -53,8 +53,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Probe:
-    """What `probe` saw of N images: logits (N, K), ∂s/∂x (N, *input_shape), and by position the outputs and
-    ∂s/∂output (N, …) of the layers it was asked to keep; all on the host."""
+    """The result of `probe` for N images: logits (N, K), ∂s/∂x (N, *input_shape), and by position the outputs
+    and ∂s/∂output (N, …) of the layers to keep; all on the host."""
 
     logits: Array
     input_gradient: Array
@@ -169,7 +169,7 @@ def grad_cam(model: Sequential, image: Array, k: int, position: int) -> Array:
 def margin_gradient(model: Sequential, image: Array, first: int, second: int) -> Array:
     """∂(z_first − z_second)/∂x, summed over channels: (H, W), signed, per grey level.
 
-    Above 0 where more ink speaks for the first class against the second, below 0 where for the second.
+    Above 0 where more ink favours the first class over the second, below 0 where the second.
     """
     weights = _one(model, first) - _one(model, second)
     return probe(model, image[None], weights).input_gradient[0].sum(axis=-1)
@@ -204,9 +204,9 @@ def place(model: Sequential, position: int) -> tuple[float, float, float, float]
     """Where on the image the output (h, w, F) at `position` lies: (left, right, bottom, top) edge, in pixels
     counted from the middle of the first, as imshow's `extent`.
 
-    Each place of a map lies at the middle of the pixels it sees. A window of size k and stride s, padded by
+    Each place of a map lies at the middle of its receptive field. A window of size k and stride s, padded by
     p before, moves the first of them by (k − 1)/2 − p steps and makes the steps s times larger. After a layer
-    that lays values out anew (Reshape) no place is known: then the map covers the whole image.
+    that rearranges values (Reshape) no place is known: then the map covers the whole image.
     """
     starts, steps = np.zeros(2), np.ones(2)
     for layer in model.layers[: position + 1]:
@@ -269,7 +269,7 @@ def explain(
     samples: int = SAMPLES,
     noise: float = NOISE,
 ) -> Explanation:
-    """Explain why `model`, trained with `loss`, sees what it sees in `image` (H, W, C).
+    """Explain the prediction of `model`, trained with `loss`, for `image` (H, W, C).
 
     `layer` is where Grad-CAM looks, by default the last convolution; `seed`, `samples` and `noise` are
     SmoothGrad's. Raises ShapeError for a model of no images or an image that does not fit it, ConfigError as
@@ -311,22 +311,22 @@ def explain(
 
 
 def conclusions(found: Explanation, classes: Sequence[str]) -> list[str]:
-    """What there is to say, a sentence each. classes: K names."""
+    """The findings, a sentence each. classes: K names."""
     first, second = classes[found.first], classes[found.second]
     lead = float(found.logits[found.first] - found.logits[found.second])
     row, column = divmod(int(np.abs(found.margin).argmax()), found.margin.shape[1])
     steepest = float(found.margin[row, column])
     return [
-        f"Seen: {first} ({percent(float(found.probabilities[found.first]))}), otherwise {second}"
+        f"Predicted: {first} ({percent(float(found.probabilities[found.first]))}), then {second}"
         f" ({percent(float(found.probabilities[found.second]))}); the logit of {first} leads by {lead:.2f}.",
         f"The pixel that moves this lead most is in row {row + 1}, column {column + 1}: one grey level more"
         f" changes it by {steepest:+.4f}.",
-        "Grad-CAM is left out: this net has no convolution, so no layer says where."
+        "There is no Grad-CAM: this net has no convolution."
         if found.cam is None
-        else f"Grad-CAM looks at {found.cam_name}, of {' × '.join(map(str, found.cam.shape))} places.",
-        "Filters are left out: the first weights do not look at pixels."
+        else f"Grad-CAM is of {found.cam_name}, of {' × '.join(map(str, found.cam.shape))} places.",
+        "There are no filters to draw: the first weights are not applied to pixels."
         if found.filters is None
-        else f"Filters are those of {found.filters[0]}.",
+        else f"The filters are those of {found.filters[0]}.",
     ]
 
 
@@ -357,7 +357,7 @@ def write_explanation(
     }
     written: dict[str, Any] = write_json(folder / "explanation.json", figures)
     page = [
-        f"# Why {about['model']} sees {written['first']} in {about['image']}",
+        f"# Why {about['model']} predicts {written['first']} for {about['image']}",
         *([f"The picture was {about['fitted']}."] if about["fitted"] else []),
         *conclusions(found, classes),
         markdown_table(
@@ -373,8 +373,8 @@ def write_explanation(
 def _pictures(found: Explanation, classes: Sequence[str]) -> dict[str, Callable[[Path], None]]:
     """The file name of each picture, and what draws it into a path."""
     first, second = classes[found.first], classes[found.second]
-    seen = f"seen as {first} ({percent(float(found.probabilities[found.first]))})"
-    on_image = partial(plots.maps, found.image, caption=seen)
+    caption = f"predicted {first} ({percent(float(found.probabilities[found.first]))})"
+    on_image = partial(plots.maps, found.image, caption=caption)
     draw: dict[str, Callable[[Path], None]] = {
         "saliency.png": partial(
             on_image,
@@ -387,7 +387,7 @@ def _pictures(found: Explanation, classes: Sequence[str]) -> dict[str, Callable[
                 f"gradient of {first} minus {second}": found.margin,
                 "times the ink": found.margin * found.image.mean(axis=-1) / 255,
             },
-            title=f"Purple: more ink here speaks for {first}; orange: for {second}",
+            title=f"Purple: more ink here favours {first}; orange: {second}",
             signed=True,
         ),
     }
@@ -401,7 +401,7 @@ def _pictures(found: Explanation, classes: Sequence[str]) -> dict[str, Callable[
         )
     if found.filters is not None:
         name, weights = found.filters
-        title = f"Weights of {name}: purple wants ink, orange wants none"
+        title = f"Weights of {name}: purple is positive, orange negative"
         draw["filters.png"] = partial(plots.filters, weights[:FILTERS], title=title)
     draw["activations.png"] = partial(plots.activations, found.activations, CHANNELS)
     return draw

@@ -214,7 +214,7 @@ def conclusions(found: Mapping[str, Any]) -> list[str]:
     kept = ", ".join(f"{number} components keep {share}" for share, number in components.items())
     highest, lowest = (percent(labels[k] / labels.sum()) for k in (most, least))
     return [
-        f"All classes alike: {highest} of the training images each."
+        f"All classes are equally frequent: {highest} of the training images each."
         if labels[most] == labels[least]
         else f"Most frequent: {names[most]} ({highest} of the training images);"
         f" least: {names[least]} ({lowest}).",

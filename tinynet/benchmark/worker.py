@@ -46,7 +46,7 @@ class Worker:
         return [float(peer.step(*peer.put(*batch))) for batch in self._batches(steps)]
 
     def outputs(self) -> list[float]:
-        """What the net says about the first batch before it has learned anything."""
+        """The outputs of the untrained net for the first batch."""
         peer = self._peer()
         x, _ = peer.put(*next(self._batches(1)))
         found: list[float] = np.asarray(peer.infer(x)).ravel().tolist()

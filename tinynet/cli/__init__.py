@@ -1,4 +1,4 @@
-"""The command line: one command a file, each loaded when it is asked for."""
+"""The command line: one command a file, each loaded when it is needed."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def main() -> None:
     """A small neural-network engine: train, look inside, use.
 
     \b
-    tinynet train                      learn handwritten digits with a small CNN
+    tinynet train                      train a small CNN on handwritten digits
     tinynet train mlp --epochs 5       another architecture, shorter
     tinynet evaluate runs/cnn-1        how good is it, and where is it wrong?
-    tinynet predict runs/cnn-1 my.png  what does it see in a picture?
-    tinynet explain runs/cnn-1 my.png  why does it see that?
+    tinynet predict runs/cnn-1 my.png  what does it predict for a picture?
+    tinynet explain runs/cnn-1 my.png  why does it predict that?
     """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tinynet.runs.settings import Settings
 
 SHOWN = 5
-"""Lines said of a check that fails."""
+"""Lines shown of a check that fails."""
 
 
 @click.command(short_help="Does every figure of a run's report follow from its log?")
@@ -27,20 +27,22 @@ SHOWN = 5
     "tables",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A Kaggle CSV that must share no image with what RUN was trained on; may be given several times.",
+    help="A Kaggle CSV that must share no image with the training images of RUN. Can be repeated.",
 )
 @options.data_dir
 @click.option(
-    "--backend", envvar="TINYNET_BACKEND", help="Predict with this one.  [default: that of the training]"
+    "--backend",
+    envvar="TINYNET_BACKEND",
+    help="Backend for predictions.  [default: that of the training]",
 )
 @options.together(options.threads)
 def command(run: Path, tables: tuple[Path, ...], data_dir: Path | None, backend: str | None) -> None:
-    """Compute again each figure in the report of RUN, a finished run's folder, and name what does not follow.
+    """Compute again each figure in the report of RUN, the folder of a finished run, and list differences.
 
-    The training's figures come from the log, the test's from predictions.csv, and the predictions from the
-    saved weights on the run's data set. Images that lie in two of the training, validation and test images
-    are found by their pixels, also in what a run has seen from whose weights RUN started. Exits with 1 where
-    anything does not hold.
+    The training's figures are computed from the log, the test's from predictions.csv, and the predictions
+    from the saved weights. Images that are in two of the training, validation and test sets are found by
+    their pixels. If RUN started from the weights of other runs, their training images count as well. Exits
+    with 1 if a check fails.
 
     \b
     Examples:
@@ -85,7 +87,7 @@ def command(run: Path, tables: tuple[Path, ...], data_dir: Path | None, backend:
 
 
 def _learned_from(settings: Settings, dataset: Dataset, load: FindData) -> Iterator[tuple[str, Split]]:
-    """What to say after "training images", and the images: of a run, and of the runs it started from."""
+    """(words after "training images", the images): of a run, and of the runs it started from."""
     from tinynet.runs import audit
 
     for each, trained, _ in audit.generations(settings, dataset, load):

@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 def command(rows: str, rounds: int, backend: str, threads: int | None, file: Path | None) -> None:
     """Measure training steps, an epoch, inference, start-up and memory of tinynet.
 
-    Each row runs in a process of its own, on the bundled digits, repeated up to the size of MNIST. A round
-    that lost more than 5 % of the processors' time to other programs or other virtual machines is discarded
-    (on Linux).
+    Each row runs in a process of its own, on the bundled digits, repeated up to the size of MNIST. On
+    Linux, a round is discarded if other programs or virtual machines took over 5 % of the processor time.
 
     \b
     Examples:
@@ -79,7 +78,7 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
                 results.append(harness.result(row, turns, conditions, samples))
     console.print(_table(report, results))
     if any(result.found is None for result in results):
-        console.print("No clean round: close other programs, and measure again.", style="yellow")
+        console.print("No undisturbed round. Close other programs, and measure again.", style="yellow")
     if file:
         rows_found = [result.as_dict() for result in results]
         file.write_text(json.dumps(report | {"rows": rows_found}, indent=1) + "\n", "utf-8")

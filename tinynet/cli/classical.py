@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     "folders",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Also judge the net of this finished run; may be given several times.",
+    help="Also test the net of this finished run. Can be repeated.",
 )
 @click.option(
     "--rows",
     "rows_folder",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Only write the rows here, for `tinynet train --dataset` to train a net on the same ones.",
+    help="Only write the rows here, so that `tinynet train --dataset` can train a net on them.",
 )
 @click.option(
     "--seed",
@@ -67,12 +67,13 @@ def command(
     backend: str,
     out: Path | None,
 ) -> None:
-    """Fit what came before deep nets, on 80 % of the rows, and judge it by the other 20 %.
+    """Fit classical models on 80 % of the rows, and test them on the other 20 %.
 
-    A random forest; PCA keeping 95 % of the variance, and a forest after it; k-means with 10 clusters and
-    mini-batch k-means with 2,000, named by the training rows. A report compares accuracy, time and size, also
-    with nets of finished runs; a net that was trained on any row it would be judged by is refused. There is a
-    submission for Kaggle from each. Needs scikit-learn: the extra `classical`. Minutes on all of MNIST.
+    The models: a random forest; a random forest on the principal components that keep 95 % of the variance;
+    k-means with 10 clusters, and mini-batch k-means with 2,000, labelled by the training rows. A report
+    compares accuracy, time and size, also with nets of finished runs. A net that was trained on any of the
+    test rows is refused. Each model writes a submission for Kaggle. Needs scikit-learn: the extra
+    `classical`. Takes minutes on all of MNIST.
 
     \b
     Examples:

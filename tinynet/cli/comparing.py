@@ -22,7 +22,7 @@ def write_comparison(
     backend: Backend | None,
     command: str,
 ) -> None:
-    """Fit the classical models, judge the nets of `runs`, and write the report into `folder`.
+    """Fit the classical models, test the nets of `runs`, and write the report into `folder`.
 
     `load` finds the data set of a run. A line on the console tells each result.
     """

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 @click.command(short_help="Mean and deviation of a recipe over folds of the training set.")
 @click.argument("architecture", default="cnn")
 @click.option(
-    "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Models, and parts of the data."
+    "--folds",
+    type=click.IntRange(min=2),
+    default=5,
+    show_default=True,
+    help="Number of folds, one model each.",
 )
 @click.option(
     "--epochs", type=click.IntRange(min=1), help="Epochs of each training.  [default: the recipe's]"
@@ -43,11 +47,11 @@ def command(
     """Cross-validate ARCHITECTURE: a name or a TOML file; cnn by default.
 
     The training set is cut into folds with the same share of each class. For each fold a model is trained on
-    the others and judged by it; test images are not used. A report gives each fold's figures, their mean and
-    standard deviation, and predictions for all training images by models that had not seen them.
+    the others and tested on it. The test images are not used. A report gives the figures of each fold, their
+    mean and standard deviation, and a prediction for each training image by a model trained without it.
 
-    Each training is a run in a folder of its own, fold-1, fold-2, … Ctrl-C saves, and the same command with
-    --out goes on: finished folds are kept.
+    Each training is a run in a folder of its own, fold-1, fold-2, … Ctrl-C saves. The same command with --out
+    continues; finished folds are kept.
 
     \b
     Examples:
@@ -108,7 +112,9 @@ def command(
             results.append(fold)
     except KeyboardInterrupt:
         again = command_line() + ("" if out else f" --out {shlex.quote(str(folder))}")
-        console.print(f"Interrupted after {len(results)} of {folds} folds; all is kept. Go on with: {again}")
+        console.print(
+            f"Interrupted after {len(results)} of {folds} folds; all is kept. Continue with: {again}"
+        )
         sys.exit(INTERRUPTED)
     report = crossval.write_report(folder, name, plan, data.train, data.classes, results, facts)
     console.print(
@@ -124,5 +130,5 @@ def _say(row: dict[str, Any], folds: int) -> None:
 
     console.print(
         f"fold {row['fold']}/{folds}  {percent(row['accuracy'])}  "
-        f"{row['errors']:,} of {row['judged_by']:,} wrong  {row['epochs']} epochs  {duration(row['seconds'])}"
+        f"{row['errors']:,} of {row['tested_on']:,} wrong  {row['epochs']} epochs  {duration(row['seconds'])}"
     )

@@ -104,7 +104,9 @@ COLUMNS = 8
 @click.option("--scale", type=float, help="0.1: 0.9 to 1.1 times as large.")
 @click.option("--shear", type=float, help="Degrees to lean to either side.")
 @click.option("--elastic", type=float, help="Pixels of displacement, root mean square.")
-@click.option("--smoothness", type=float, help="Pixels over which neighbours are displaced alike.")
+@click.option(
+    "--smoothness", type=float, help="Sigma, in pixels, of the Gaussian that smooths the displacement."
+)
 @click.option("--contrast", type=float, help="0.2: 0.8 to 1.2 times the contrast.")
 @click.option("--erase", type=float, help="Largest share of the area to blank out.")
 @click.option("--rows", type=click.IntRange(1, 20), default=5, show_default=True, help="Rows of images.")

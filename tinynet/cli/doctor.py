@@ -1,4 +1,4 @@
-"""tinynet doctor: what works on this machine, what does not, and how to mend it."""
+"""tinynet doctor: what works on this machine, what does not, and how to fix it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ EXTRAS = {
 }
 
 
-@click.command(short_help="What works on this machine, and how to mend the rest.")
+@click.command(short_help="What works on this machine, and how to fix the rest.")
 def command() -> None:
-    """Check this machine: what is installed, which backends work, threads, caches; and say how to mend it.
+    """Check this machine: installed packages, backends, threads and caches, with a fix for each problem.
 
     Exit 0 when the two CPU backends, numpy and numba, work; 1 when one does not.
 
@@ -59,9 +59,9 @@ def command() -> None:
         console.print(table, "")
     broken = [what for what, good, _, _ in backends if not good and what != "cupy"]
     if broken:
-        console.print(f"Not well: the {' and '.join(broken)} backend does not work.", style="bold red")
+        console.print(f"Problem: the {' and '.join(broken)} backend does not work.", style="bold red")
         sys.exit(1)
-    console.print("All is well: the CPU backends work.", style="bold green")
+    console.print("No problems: the CPU backends work.", style="bold green")
 
 
 def installed_rows() -> Iterator[Finding]:
@@ -87,7 +87,7 @@ def backend_rows() -> Iterator[Finding]:
             failed = f"{found.detail}, but a small computation failed: {problem}"
             yield name, False, failed, extras.install(again=True)
         else:
-            yield name, found.works, found.detail + ", computes rightly" * found.works, found.fix
+            yield name, found.works, found.detail + ", computes correctly" * found.works, found.fix
 
 
 def thread_rows() -> Iterator[Finding]:
@@ -155,7 +155,7 @@ def _data_set(name: str, cached: Path) -> tuple[bool, str, str]:
     try:
         folder = datasets.locate(name) or cached
     except DataError as error:
-        return False, str(error).splitlines()[0], "mend or unset TINYNET_DATA"
+        return False, str(error).splitlines()[0], "correct or unset TINYNET_DATA"
     results = datasets.verify(folder, name)
     states = {status for _, status, _ in results}
     if states == {"ok"}:

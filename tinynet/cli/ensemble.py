@@ -9,7 +9,7 @@ import click
 from tinynet.cli import options
 
 
-@click.command(short_help="Several nets together: the mean of what they believe.")
+@click.command(short_help="Several nets together: the mean of their probabilities.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -26,8 +26,8 @@ def command(
 ) -> None:
     """Average the probabilities that the nets of RUNS give each test image, and evaluate that.
 
-    RUNS are runs' folders or safetensors files, for the same images and classes. Nets that were trained with
-    different seeds are wrong on different images; the mean is right more often than they are.
+    RUNS are runs' folders or safetensors files, for the same images and classes. Nets trained with different
+    seeds make different errors, so their mean makes fewer.
 
     \b
     Examples:
@@ -51,9 +51,9 @@ def command(
     images, labels = data.test.images, data.test.labels
     check_label_range(labels, members[0].model.output_shape[-1])
     say_other_data(members[0].about, data)
-    with console.status(f"asking {len(members)} nets"):
+    with console.status(f"predicting with {len(members)} nets"):
         each = ensemble.predict(members, images)
-    accuracies = [metrics.accuracy(labels, beliefs.argmax(axis=1)) for beliefs in each]
+    accuracies = [metrics.accuracy(labels, probabilities.argmax(axis=1)) for probabilities in each]
     together = each.mean(axis=0)
     classes = class_names(data.classes, together.shape[1])
     found = evaluation.figures(labels, together, classes)

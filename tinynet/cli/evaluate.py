@@ -35,7 +35,7 @@ def command(
     data_dir: Path | None,
     backend: str,
 ) -> None:
-    """Evaluate RUN, a run's folder or a safetensors file: how good is it, and where is it wrong?
+    """Evaluate RUN, a run's folder or a safetensors file, class by class.
 
     Of each class: precision, recall, F1, and the areas under its ROC and precision-recall curves against the
     rest. --out draws those curves, the confusion matrix, a reliability diagram and the worst mistakes.
@@ -97,5 +97,5 @@ def command(
 
 
 def _say(first: dict[str, Any]) -> str:
-    verdict = "right" if first["label"] == first["predicted"] else f"taken for {first['predicted']}"
+    verdict = "right" if first["label"] == first["predicted"] else f"predicted {first['predicted']}"
     return f"{first['label']} {verdict} ({100 * first['confidence']:.1f} %)"

@@ -28,14 +28,14 @@ convolution = click.option(
     type=click.Choice(CONVOLUTIONS),
     default="auto",
     show_default=True,
-    help="How the numba backend convolves, wherever that applies; auto picks the fastest for each layer.",
+    help="Convolution algorithm of the numba backend. auto picks the fastest for each layer.",
 )
 precision = click.option(
     "--precision",
     type=click.Choice(["float32", "tf32"]),
     default="float32",
     show_default=True,
-    help="Of matrix products on a GPU: tf32 rounds their factors to 10 bits, for tensor cores.",
+    help="Precision of matrix products on a GPU. tf32 rounds their factors to 10 bits, for tensor cores.",
 )
 
 
@@ -50,7 +50,7 @@ _threads = partial(
     "--threads",
     type=click.IntRange(min=1),
     envvar=VARIABLE,
-    help="Threads to compute with.  [default: the cores this process may use]",
+    help="Number of threads.  [default: the cores this process may use]",
 )
 thread_count = _threads()
 """Hands the command the number of threads, for it to set the limit."""
@@ -61,14 +61,14 @@ dtype = click.option(
     type=click.Choice(["float32", "float64"]),
     default="float32",
     show_default=True,
-    help="Of weights and arithmetic.",
+    help="Data type of weights and arithmetic.",
 )
 dataset = click.option(
     "--dataset",
     default="auto",
     show_default=True,
     help="auto, mnist, fashion-mnist, sample, or the path of a Kaggle train.csv. auto is mnist, or the "
-    "bundled sample where that cannot be had.",
+    "bundled sample if it cannot be downloaded.",
 )
 data_dir = click.option(
     "--data-dir",
@@ -81,7 +81,7 @@ seed = click.option(
     type=click.IntRange(0, 2**64 - 1),
     default=0,
     show_default=True,
-    help="Fixes all that is random: weights, order, dropout, distortions.",
+    help="Seed of everything random: weights, order, dropout, augmentation.",
 )
 
 

@@ -32,8 +32,8 @@ def command(
 ) -> None:
     """Train a recipe once for each seed and time it: `race`, made to be quick, or one of your own.
 
-    All training images are trained on; the test images are looked at once, at the end. Exit 0 when the mean
-    test accuracy reaches the goal, 1 when it does not.
+    Each seed trains on all training images. The test images are used once, after training. Exits with 1 if
+    the mean test accuracy misses the goal.
 
     \b
     Examples:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     type=click.Choice(["both", "reference", "ours"]),
     default="both",
     show_default=True,
-    help="Train by their settings, by our own recipe for the same net, or by both.",
+    help="Train with their settings, with our recipe for the same net, or with both.",
 )
 @options.together(options.dataset, options.data_dir, options.backend, options.threads)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of all runs.  [default: runs/SYSTEM]")
@@ -45,7 +45,7 @@ def command(
     backend: str,
     out: Path | None,
 ) -> None:
-    """Train the net of SYSTEM by its own settings and by ours, and set the figures beside each other.
+    """Train the net of SYSTEM with its own settings and with ours, and compare the figures.
 
     \b
     R1    one layer with a sigmoid     a minute
@@ -53,8 +53,8 @@ def command(
     R3    a deep CNN from Kaggle       an hour or more
     R4    forests, PCA, k-means        minutes; our mlp and cnn on the same rows (see tinynet classical)
     best  our most accurate net        an hour or more
-    What is trained already in the folder is not trained again; Ctrl-C saves, and the same command goes on.
-    Exit 1 when a mean misses its goal.
+    Finished runs in the folder are kept. Ctrl-C saves, and the same command continues.
+    Exits with 1 if a mean misses its goal.
 
     \b
     Examples:
@@ -105,7 +105,7 @@ def command(
                     )
                 )
     except KeyboardInterrupt:
-        console.print(f"Interrupted and saved. The same command goes on with what is in {folder}.")
+        console.print(f"Interrupted and saved in {folder}. The same command continues.")
         sys.exit(INTERRUPTED)
     facts = {
         "command": command_line(),

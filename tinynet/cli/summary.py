@@ -1,4 +1,4 @@
-"""tinynet summary: the layers of an architecture or a trained model, with what each costs."""
+"""tinynet summary: the layers of an architecture or a trained model, with the cost of each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = {
 """What the picture calls the layer that a block begins with."""
 
 
-@click.command(short_help="The layers of a net, and what each costs.")
+@click.command(short_help="The layers of a net, and the cost of each.")
 @click.argument("what", default="cnn")
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images in a batch.")
 @click.option(
@@ -34,8 +34,8 @@ KINDS = {
 def command(what: str, batch: int, out: Path | None, backend: str, convolution: str) -> None:
     """Show the layers of WHAT: an architecture's name, a TOML file, a run's folder or a safetensors file.
 
-    Multiply-adds and activation memory are for one image forward. "computed" tells how the backend does it
-    for a batch: by which convolution, or fused with the layer before.
+    Multiply-adds and activation memory are for the forward pass of one image. "computed" is the backend's
+    algorithm for a batch: the kind of convolution, or fused with the layer before.
 
     \b
     Examples:

@@ -52,7 +52,7 @@ class Asked:
     type=click.Choice(["ours", "reference"]),
     default="ours",
     show_default=True,
-    help="Train a named architecture our way, or by the settings of the system it comes from.",
+    help="For a named architecture: our recipe, or the settings of the reference system.",
 )
 @click.option(
     "--from",
@@ -64,13 +64,14 @@ class Asked:
     "--freeze",
     multiple=True,
     metavar="PATTERN",
-    help='With --from: layers or parameters that keep those weights, such as "conv2d_*" or dense_1.W; may be '
-    "given several times.",
+    help='With --from: layers or parameters to freeze, such as "conv2d_*" or dense_1.W. Can be repeated.',
 )
 @click.option("--epochs", type=click.IntRange(min=0), help="Passes over the training images.")
 @click.option("--batch", "--batch-size", "batch_size", type=click.IntRange(min=1), help="Images in a batch.")
 @click.option("--optimizer", type=str, help="SGD, Adam or AdamW.")
-@click.option("--lr", "--learning-rate", "learning_rate", type=click.FloatRange(min=0), help="Its base rate.")
+@click.option(
+    "--lr", "--learning-rate", "learning_rate", type=click.FloatRange(min=0), help="Base learning rate."
+)
 @click.option("--schedule", type=str, help="Constant, Step, Cosine or OneCycle.")
 @click.option(
     "--validation",
@@ -95,13 +96,11 @@ class Asked:
     type=click.FloatRange(min=0),
     default=30.0,
     show_default=True,
-    help="Seconds between checkpoints within an epoch (there is one at every epoch's end as well).",
+    help="Seconds between checkpoints within an epoch. Every epoch ends with one, too.",
 )
-@click.option("--tensorboard", is_flag=True, help="Write a log for TensorBoard, too; needs tensorboardX.")
-@click.option(
-    "--distributed", is_flag=True, help="Train in all the processes that mpiexec has started; needs mpi4py."
-)
-@click.option("--resume", type=click.Path(path_type=Path), help="Go on with the run in this folder.")
+@click.option("--tensorboard", is_flag=True, help="Also write a TensorBoard log. Needs tensorboardX.")
+@click.option("--distributed", is_flag=True, help="Train in all processes started by mpiexec. Needs mpi4py.")
+@click.option("--resume", type=click.Path(path_type=Path), help="Continue the run in this folder.")
 def command(
     architecture: str | None,
     resume: Path | None,
@@ -113,15 +112,15 @@ def command(
 ) -> None:
     """Train ARCHITECTURE: a name (linear, mlp, lenet, cnn, best, kaggle-cnn) or a TOML file; cnn by default.
 
-    What is not given comes from the architecture's recipe. The run's folder gets the configuration, the log,
-    checkpoints, predictions, plots and a report. Ctrl-C saves and says how to go on.
+    Options that are not given come from the architecture's recipe. The run's folder holds the configuration,
+    the log, checkpoints, predictions, plots and a report. Ctrl-C saves, and prints how to continue.
 
-    With --from, training goes on from what another run has learned, by that run's recipe unless ARCHITECTURE
-    is given. For other classes the last dense layer begins anew. What --freeze names does not move, the
-    statistics of BatchNorm included.
+    --from starts from the weights of another run, with that run's recipe unless ARCHITECTURE is given. If the
+    classes differ, the last dense layer is re-initialised. Frozen layers keep their weights, and their
+    BatchNorm statistics.
 
-    With --distributed each process computes its part of every batch, and all learn as one would; those on one
-    machine share its cores.
+    With --distributed each process computes a share of every batch, and the result is that of one process.
+    Processes on one machine share its cores.
 
     \b
     Examples:
@@ -304,7 +303,7 @@ def _say_origin(run: Run) -> None:
 def _say_interrupted(run: Run) -> bool:
     from tinynet.cli.console import console
 
-    console.print(f"Interrupted and saved. Go on with: {_how_to_resume(run)}", soft_wrap=True)
+    console.print(f"Interrupted and saved. Continue with: {_how_to_resume(run)}", soft_wrap=True)
     return False
 
 

@@ -34,32 +34,32 @@ LEADING = 5
     type=click.Path(path_type=Path),
     help="TOML file that says what to search.  [default: learning rate, batch size, width, dropout, …]",
 )
-@click.option("--show-space", is_flag=True, help="Print what would be searched, as such a file, and end.")
+@click.option("--show-space", is_flag=True, help="Print the search space as TOML, and exit.")
 @click.option(
     "--sampler",
     type=click.Choice(["tpe", "random", "grid"]),
     default="tpe",
     show_default=True,
-    help="Learn from earlier trials, draw at random, or try all combinations.",
+    help="Use earlier trials (tree-structured Parzen estimator), draw at random, or try all combinations.",
 )
 @click.option(
     "--pruner",
     type=click.Choice(["median", "halving", "none"]),
     default="median",
     show_default=True,
-    help="Give up a trial that is worse than half of them at that epoch, or not in the best third, or never.",
+    help="Stop a trial early if it is below the median at that epoch, or not in the best third, or never.",
 )
 @click.option(
     "--trials",
     type=click.IntRange(min=1),
     help=f"Trials in all, with those already there.  [default: {DEFAULT_TRIALS}; grid: all combinations]",
 )
-@click.option("--timeout", type=click.FloatRange(min=0), help="Begin no trial after so many seconds.")
+@click.option("--timeout", type=click.FloatRange(min=0), help="Start no trial after this many seconds.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a trial.  [default: the recipe's]")
 @click.option(
     "--validation",
     type=click.FloatRange(min=0),
-    help="Training images that judge, the last ones: a share if below 1, else a count.  [default: the "
+    help="Validation images, the last of the training set: a share if below 1, else a count.  [default: the "
     "recipe's, else 0.1]",
 )
 @options.together(options.dataset, options.data_dir, options.seed, options.backend, options.threads)
@@ -69,15 +69,15 @@ LEADING = 5
 @click.option(
     "--storage",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file that keeps the trials; several processes or machines may share it.  [default: "
+    help="File for the trials. Several processes or machines can share it.  [default: "
     "study.journal in the folder]",
 )
 def command(architecture: str, show_space: bool, **asked: Any) -> None:
     """Search good settings for ARCHITECTURE: a name or a TOML file; cnn by default.
 
-    Each trial trains with other settings and is judged by images cut from the training set; test images are
-    not looked at. The result is a recipe to train, a table of the best trials and plots. Ctrl-C keeps what
-    was found, and the same command goes on. Needs Optuna: the extra `tune`.
+    Each trial trains with other settings. Trials are compared by validation images from the training set; the
+    test images are not used. The result is a recipe, a table of the best trials and plots. Ctrl-C keeps the
+    trials so far, and the same command continues. Needs Optuna: the extra `tune`.
 
     \b
     Examples:
@@ -139,7 +139,7 @@ def _search(name: str, plan: Recipe, asked: dict[str, Any]) -> None:
             _say_trial(trial, wanted)
     except KeyboardInterrupt:
         interrupted = True
-        console.print("Interrupted. What was found is kept, and the same command goes on.")
+        console.print("Interrupted. The trials so far are kept; the same command continues.")
     try:
         _say_result(folder, report.write(folder, name, wanted, shared, facts))
     except RunError:
@@ -176,11 +176,11 @@ def _say_start(name: str, wanted: Search, shared: Study, count: int, storage: Pa
     from tinynet.experiments.tuning import study
 
     training = wanted.plan.training
-    trained, judges = training.cut(len(wanted.train))
+    trained, held_out = training.cut(len(wanted.train))
     there = len(shared.get_trials(deepcopy=False, states=study.FINISHED))
     console.print(
         f"{name}: {count} trials of {training.epochs} epochs, {there} of them there already; "
-        f"{trained:,} images to train on, {judges:,} that judge; {wanted.backend.name} backend, "
+        f"{trained:,} images to train on, {held_out:,} for validation; {wanted.backend.name} backend, "
         f"{thread_budget.size()} threads; kept in {storage}",
         soft_wrap=True,
     )
@@ -193,7 +193,7 @@ def _say_trial(trial: FrozenTrial, wanted: Search) -> None:
 
     row = report.row(wanted, trial)
     epochs = len(row["epochs"])
-    end = row["why"] or ("" if row["state"] == "complete" else f"given up after epoch {epochs}")
+    end = row["why"] or ("" if row["state"] == "complete" else f"pruned after epoch {epochs}")
     settings = ", ".join(f"{report.short(k)} {report.shown(v)}" for k, v in row["settings"].items())
     number, accuracy, seconds = report.cells(row)[:3]
     console.print(
@@ -221,7 +221,7 @@ def _say_result(folder: Path, found: dict[str, Any]) -> None:
     best = found["best"]
     console.print(
         f"Best: trial {best['number']}, {percent(best['accuracy'])} "
-        f"of {found['judged_by']:,} validation images.",
+        f"of {found['validated_by']:,} validation images.",
         style="bold green",
     )
     console.print(

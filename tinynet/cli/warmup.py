@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 @options.dtype
 @options.together(options.backend)
 def command(architectures: tuple[str, ...], dtype: str, backend: str) -> None:
-    """Compile the kernels that training an ARCHITECTURE and predicting with it need, and keep them on disk.
+    """Compile the kernels that training and prediction with an ARCHITECTURE need, and cache them on disk.
 
     An ARCHITECTURE is a name or a TOML file, as for `tinynet train`; all the named ones by default. The first
-    training then starts at once: for the image of a machine, or before a lesson. What is compiled already
-    stays as it is.
+    training then starts at once. Kernels that are compiled already are kept.
 
     \b
     Examples:

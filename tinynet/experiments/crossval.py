@@ -1,8 +1,8 @@
-"""Cross-validation: each training image is judged once, by a model that was trained without it.
+"""Cross-validation: each training image is predicted once, by a model that was trained without it.
 
-The training set is cut into K folds with the same share of each class. One model per fold learns from the
-other K-1 by the recipe, validation images included, and the fold takes the place of the test images. How far
-the K figures lie apart says how much one of them can be trusted.
+The training set is cut into K folds with the same share of each class. For each fold a model is trained on
+the other K-1 by the recipe, which holds out its validation images from them; the fold serves as test set. The
+spread of the K accuracies shows the uncertainty of one.
 
 Each training is a run in a folder of its own: what was interrupted goes on, and what is there already is not
 trained again.
@@ -58,7 +58,7 @@ class Fold:
     indices: Array
     """Of the fold's images (F,) in the training set."""
     predicted: Array
-    """The class (F,) of each, as the model sees it, …"""
+    """The predicted class (F,) of each, …"""
     confidence: Array
     """… and the probability (F,) of that."""
     report: Report
@@ -110,7 +110,7 @@ def run(
     threads: int | None = None,
     listen: Callable[[int], Callback] = lambda number: Callback(),
 ) -> Iterator[Fold]:
-    """Train and judge fold after fold, each in a folder of its own below `folder`, or go on with that.
+    """Train and test fold by fold, each in a folder of its own below `folder`; continue what was interrupted.
 
     asked: the settings of all, with the data set's own name and hash. `listen(number)` makes a listener for
     each training. Every model begins with the same weights: those of the seed. Raises RunError where a fold
@@ -192,7 +192,7 @@ def summary(report: Mapping[str, Any]) -> str:
     return f"{100 * report['mean']:.2f} ± {100 * report['deviation']:.2f} %"
 
 
-COLUMNS = ("fold", "trained on", "judged by", "epochs", "accuracy", "errors", "macro F1", "training")
+COLUMNS = ("fold", "trained on", "tested on", "epochs", "accuracy", "errors", "macro F1", "training")
 
 
 def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -200,7 +200,7 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         str(row["fold"]),
         f"{row['trained_on']:,}",
-        f"{row['judged_by']:,}",
+        f"{row['tested_on']:,}",
         str(row["epochs"]),
         percent(row["accuracy"]),
         str(row["errors"]),
@@ -216,7 +216,7 @@ def figures(fold: Fold) -> dict[str, Any]:
         "fold": fold.number,
         "trained_on": fold.trained_on,
         "validated_by": fold.validated_by,
-        "judged_by": found["samples"],
+        "tested_on": found["samples"],
         "accuracy": found["accuracy"],
         "errors": found["errors"],
         "macro_f1": found["macro_f1"],
@@ -228,7 +228,7 @@ def figures(fold: Fold) -> dict[str, Any]:
 
 
 def _predictions(labels: Array, results: Sequence[Fold]) -> str:
-    """A CSV line for each training image in order: by the model that did not see it."""
+    """A CSV line for each training image in order: by the model that was trained without it."""
     lines = {}
     for fold in results:
         for i, guess, p in zip(fold.indices.tolist(), fold.predicted, fold.confidence, strict=True):
@@ -240,18 +240,18 @@ def _blocks(report: Mapping[str, Any]) -> list[str]:
     """The page, block by block."""
     rows, whole, facts = report["folds"], report["all"], report["facts"]
     lowest, highest = (pick(row["accuracy"] for row in rows) for pick in (min, max))
-    validated = f", {rows[0]['validated_by']:,} more validate" if rows[0]["validated_by"] else ""
+    validated = f", with {rows[0]['validated_by']:,} more for validation" if rows[0]["validated_by"] else ""
     return [
         f"# {report['name']}: {summary(report)} over {len(rows)} folds",
         *warning(facts.get("notice")),
         "Accuracy, mean and standard deviation over folds of the training set; the lowest is"
         f" {percent(lowest)}, the highest {percent(highest)}. Each fold holds the same share of every class,"
-        f" and its model was trained without it ({rows[0]['trained_on']:,} images to learn from{validated})."
+        f" and its model was trained without it, on {rows[0]['trained_on']:,} images{validated}."
         " Test images were not used.",
         markdown_table(COLUMNS, [cells(row) for row in rows]),
         f"All folds together: {whole['errors']:,} of {whole['samples']:,} wrong, macro F1"
         f" {figure(whole['macro_f1'])}. predictions.csv has each image with the prediction of the model that"
-        " did not see it.",
+        " was trained without it.",
         "![Confusion matrix](confusion-matrix.png)",
         "## Recipe",
         f"```toml\n{report['recipe']}```",

@@ -1,4 +1,4 @@
-"""Several nets asked the same: the mean of what they believe is wrong less often than any of them."""
+"""An ensemble: the mean of several nets' probabilities is more accurate than any of them."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def search_history(
     """Draw the validation error of each trial of a search, and of the best so far.
 
     numbers (T,) of the trials, rising   accuracy (T,) in 0 … 1   complete (T,) bool, at least one of them:
-    False for a trial that was given up early   samples: how many images judged
+    False for a trial that was pruned   samples: how many images judged
 
     Raises ShapeError if these do not fit, ConfigError and OSError as `learning_curve` does.
     """
@@ -114,9 +114,9 @@ def _checked_trials(
 
 
 def _draw_trials(axes: Axes, x: Array, error: Array, complete: Array, best: int) -> None:
-    given_up = ~complete
-    if given_up.any():
-        axes.plot(x[given_up], error[given_up], "o", mfc="none", mec="#888888", label="given up early")
+    pruned = ~complete
+    if pruned.any():
+        axes.plot(x[pruned], error[pruned], "o", mfc="none", mec="#888888", label="pruned")
     axes.plot(x[complete], error[complete], "o", color=BLUE, alpha=0.7, mew=0, label="complete")
     axes.plot(x[best], error[best], "o", ms=11, mfc="none", mec=RED, mew=1.6)
 

@@ -1,7 +1,7 @@
-"""What a run was trained on, and whether every figure of its report follows from what it left behind.
+"""Whether every figure of a run's report follows from its log, its predictions and its weights.
 
-A report could be edited, or belong to other weights than those beside it. So the figures are computed again:
-from the log, from predictions.csv, and those from the saved weights on the data.
+A report could be edited, or belong to other weights than those beside it. So its figures are computed again
+from the log and predictions.csv, and the predictions again from the saved weights on the data.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from tinynet.runs.trainers import build_trainer, split_train_validation
 from tinynet.types import Array
 
 TOLERANCE = 1e-3
-"""What a loss or a probability may differ by when another backend or machine computes it again."""
+"""How far a loss or a probability may differ when another backend or machine computes it again."""
 MAX_FLIPS = 2
-"""So many images may fall to another class then, if two are all but equally probable."""
+"""How many images may then change class, because two classes are almost equally probable."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One thing that must follow, and where it does not: a line for each figure."""
+    """One statement of a report, and a line for each figure that contradicts it."""
 
     name: str
     wrong: list[str]
@@ -64,7 +64,7 @@ def generations(
 ) -> Iterator[tuple[Settings, Split, Split]]:
     """A run with its `parts`, then each of the runs whose weights it started from, found by `load`.
 
-    Raises RunError where it cannot be told what those weights have seen.
+    Raises RunError where the data that those weights were trained on are unknown.
     """
     yield settings, *learned_and_held_out(settings, dataset)
     for ancestor in provenance.ancestors(settings):
@@ -78,14 +78,14 @@ def audit(
     load: provenance.FindData = provenance.load_data,
     backend: str | Backend | None = None,
 ) -> Iterator[Claim]:
-    """Compute again all that the report of the finished run in `folder` says, one check after the other.
+    """Compute again all figures in the report of the finished run in `folder`, claim by claim.
 
     dataset   the run's own   load   finds those of the runs it started from
     backend   the one it was trained on, unless another is named
 
     Not checked, since nothing is left to compute them from: the time of the evaluation, the number of
     threads, the machine, the versions and the place of the data. Raises RunError for a folder without a
-    report, for other data, and for weights to start from of which it cannot be told what they have seen.
+    report, for other data, and where the run started from weights whose training data are unknown.
     """
     settings = read_settings(folder)
     trained, held_out = learned_and_held_out(settings, dataset)
@@ -112,17 +112,17 @@ def audit(
         yield Claim("best epoch, from its saved weights", best)
         yield unseen(dataset.test.images, held_out.images, "no test image among the validation images")
         yield unseen(held_out.images, trained.images, "no validation image among the training images")
-    for ancestor, learned, chosen_by in islice(generations(settings, dataset, load), 1, None):
+    for ancestor, trained_on, validated_by in islice(generations(settings, dataset, load), 1, None):
         of = f"images of {ancestor.name}, which it started from"
-        yield unseen(dataset.test.images, learned.images, f"no test image among the training {of}")
-        if len(chosen_by):
-            yield unseen(dataset.test.images, chosen_by.images, f"no test image among the validation {of}")
+        yield unseen(dataset.test.images, trained_on.images, f"no test image among the training {of}")
+        if len(validated_by):
+            yield unseen(dataset.test.images, validated_by.images, f"no test image among the validation {of}")
         if len(held_out):
-            yield unseen(held_out.images, learned.images, f"no validation image among the training {of}")
+            yield unseen(held_out.images, trained_on.images, f"no validation image among the training {of}")
 
 
 def unseen(images: Array, others: Array, name: str) -> Claim:
-    """That none of the images (N, …) occurs among the others (M, …), pixel for pixel."""
+    """The claim that none of the images (N, …) is among the others (M, …), pixel for pixel."""
     count = int(overlap(images, others).sum())
     return Claim(name, [f"{count:,} of {len(images):,} occur there"] if count else [])
 

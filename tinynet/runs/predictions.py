@@ -1,4 +1,4 @@
-"""What a classifier makes of images, and the CSV file that keeps it."""
+"""The predictions of a classifier, and the CSV file that keeps them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinynet.types import Array
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a classifier believes of M images: the probability of each of K classes, (M, K)."""
+    """The probability of each of K classes for M images, (M, K)."""
 
     probabilities: Array
 
@@ -36,7 +36,7 @@ class Predictions:
 
 
 def predict(model: Sequential, loss: Any, images: Array) -> Predictions:
-    """What a classifier makes of host images (M, H, W, C)."""
+    """The predictions of a classifier, trained with `loss`, for host images (M, H, W, C)."""
     if images.shape[1:] != model.input_shape:
         raise ShapeError(
             "the images do not fit the model", expected=model.input_shape, received=images.shape[1:]

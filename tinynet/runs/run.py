@@ -1,11 +1,11 @@
 """A run: one training in a folder of its own, from its configuration to its report.
 
-config.json          what was asked for: recipe, data set and its hash, seed, backend, weights to start from
+config.json          the settings: recipe, data set and its hash, seed, backend, weights to start from
 log.jsonl            what happened, one JSON object a line
 last.safetensors     the whole training state: `resume` goes on from it
 best.safetensors     the model of the best epoch by the recipe's `monitor`
 model.safetensors    the model at the end
-tensorboard/         the log's figures as TensorBoard reads them, if it was asked for
+tensorboard/         the log's figures as TensorBoard reads them, on request
 predictions.csv      label, prediction and its probability for every test image
 report.md, .json     figures computed from the log and the predictions, with two plots
 """
@@ -144,9 +144,9 @@ class Run:
         """Train to the end, `callbacks` listening too; False when it was interrupted.
 
         A checkpoint is written at every epoch's end and, within an epoch, every `save_every` seconds. A run
-        that began with the log for TensorBoard goes on with it, asked for or not.
+        that was started with a TensorBoard log continues it on a resume, whatever `tensorboard` says.
         """
-        self._check_alike()
+        self._check_same_state()
         if self.group.rank > 0:
             self.trainer.run([each for each in self.listeners if not isinstance(each, BestCheckpoint)])
             return self._is_complete()
@@ -195,7 +195,7 @@ class Run:
             },
         )
 
-    def _check_alike(self) -> None:
+    def _check_same_state(self) -> None:
         """Raise RunError unless all processes have the same data, weights and place in the run."""
         if self.group.size == 1:
             return
@@ -204,7 +204,7 @@ class Run:
         number = int(hashlib.sha256(text.encode()).hexdigest()[:10], 16)  # sums stay exact
         if self.group.any(self.group.total(number)[0] != number * self.group.size):
             raise RunError(
-                "the processes do not begin alike",
+                "the processes do not start from the same state",
                 expected="the same data set, weights and number of steps in each",
                 received=f"{self.dataset.name} and step {self.trainer.state.step} in this one",
                 fix="give all machines the same data and, for --resume or --from, the same folders",

@@ -1,4 +1,4 @@
-"""What a run was asked for, as its config.json keeps it, and where its files lie."""
+"""The settings of a run, as its config.json keeps them, and where its files lie."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinynet.runs.recipe import FAMILIES, Recipe
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides how a run goes; config.json holds it."""
+    """All that determines a run; config.json holds it."""
 
     name: str
     recipe: Recipe

@@ -74,6 +74,6 @@ def test_the_page_says_what_the_json_says(written: Written, rows: Rows) -> None:
 def test_rows_that_were_seen_are_counted(fitted: Fitted, rows: Rows, tmp_path: Path) -> None:
     leaky = dataclasses.replace(rows, test=np.concatenate([rows.test[:-7], rows.train.images[:7]]))
     report = classical.write_report(tmp_path, leaky, fitted.components, [fitted.results["k-means"]], {})
-    assert report["rows"]["seen"] == {"validation": 0, "test": 7}
+    assert report["rows"]["in_train"] == {"validation": 0, "test": 7}
     page = (tmp_path / "report.md").read_text()
-    assert "0 of the validation rows and 7 of the test table's are also among the rows to learn from" in page
+    assert "0 of the validation rows and 7 of the test table's are also among the training rows" in page

@@ -24,7 +24,7 @@ def test_the_split_is_the_references(small: Dataset, rows: Rows) -> None:
     np.testing.assert_array_equal(rows.test, small.test.images)
     assert not overlap(rows.validation.images, rows.train.images).any()
     assert "The first 500 of the 500 training images" in rows.source
-    assert "400 to learn from and 100 for validation" in rows.source
+    assert "400 for training and 100 for validation" in rows.source
 
 
 def test_another_seed_is_another_split(small: Dataset, rows: Rows) -> None:

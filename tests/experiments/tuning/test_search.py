@@ -177,7 +177,7 @@ def test_images_that_judge_are_held_out_even_where_the_recipe_has_none(digits: A
     race = recipe.load("race")
     assert race.training.validation == 0
     assert prepared(race, digits, None, None).training.cut(300) == (270, 30)
-    with pytest.raises(ConfigError, match="no images judge the trials"):
+    with pytest.raises(ConfigError, match="there are no validation images to compare trials by"):
         prepared(race, digits, None, 0.001)
 
 

@@ -1,4 +1,4 @@
-"""What machine learning did before deep nets, on the same rows as ours: forests, PCA and k-means.
+"""Classical machine learning on the same rows as our nets: random forests, PCA and k-means.
 
 scikit-learn fits them (extra `classical`); nets of finished runs stand in the same table.
 """

@@ -1,4 +1,4 @@
-"""The classical classifiers, each fitted on the training rows alone, timed, and asked about all others."""
+"""The classical classifiers: each is fitted on the training rows, timed, and predicts all others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MINI_CLUSTERS, MINI_BATCH = 2000, 2048
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """What one classifier said, and what it cost. Times are wall-clock seconds on this machine."""
+    """The predictions of one classifier, and what they cost. Times are wall-clock seconds on this machine."""
 
     name: str
     predicted: Array
@@ -31,7 +31,7 @@ class Scored:
     test_predicted: Array
     """And (M,) for the test table."""
     trained_on: int
-    """Rows learned from."""
+    """How many rows it was trained on."""
     fit_seconds: float | None
     """None where that was not recorded."""
     predict_seconds: float
@@ -49,7 +49,7 @@ class Scored:
 class ClusterClassifier:
     """Clusters of images, each called after the class that most of its *training* images have.
 
-    A cluster without training images gets the most frequent class. Nothing is learned from other rows.
+    A cluster without training images gets the most frequent class. Other rows are not used.
     """
 
     def __init__(self, clustering: Any) -> None:
@@ -79,12 +79,12 @@ def compare(
     """Fit the classifiers one after the other and yield each one's results; `announce(name)` comes before.
 
     Pixels are 0 to 255, float32. The same seed gives the same predictions, whatever the number of threads.
-    Raises ConfigError without scikit-learn and DataError for fewer than 2,000 rows to learn from.
+    Raises ConfigError without scikit-learn and DataError for fewer than 2,000 training rows.
     """
     extras.load("classical")
     if len(rows.train) < MINI_CLUSTERS:
         raise DataError(
-            "there are too few rows to learn from",
+            "there are too few training rows",
             expected=f"{MINI_CLUSTERS:,} or more, one for each cluster of mini-batch k-means",
             received=f"{len(rows.train):,}",
             fix="give a larger table",

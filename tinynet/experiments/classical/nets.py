@@ -1,4 +1,4 @@
-"""Our own nets beside the classical ones: finished runs, judged on the same rows, if they never saw them."""
+"""Our own nets beside the classical models: finished runs, tested on rows they were not trained on."""
 
 from __future__ import annotations
 
@@ -22,32 +22,34 @@ from tinynet.runs.settings import final_model, read_settings
 
 
 def check_unseen(folder: Path, rows: Rows, load: FindData) -> Split:
-    """The images that the run in `folder` learned from, once none of them is among what it is judged by.
+    """The training images of the run in `folder`, after a check that none is among the rows it is tested on.
 
     They are found in the run's own data set (`load`), cut as its recipe says, and compared by their pixels;
-    so are those of the runs from whose weights it started. An image that the rows to learn from hold as well
-    is no leak: the classical models saw it too. Raises RunError for a run that is not finished, whose data
-    set is another now, or that started from weights of unknown training, and for a leak.
+    so are those of the runs from whose weights it started. An image that is also among the training rows is
+    no leak: the classical models were trained on it, too.
+
+    Raises RunError for a leak, for a run that is not finished or whose data set has changed, and for one that
+    started from weights whose training data are unknown.
     """
     settings = read_settings(folder)
     final_model(folder)
     generations = list(audit.generations(settings, load(settings), load))
     for each, trained, held_out in generations:
         start = "" if each is settings else f"started from {each.name}, which "
-        for seen, use in ((trained, "was trained on"), (held_out, "was validated by")):
-            _check_none_of(rows, seen, f"the net in {folder} {start}{use} images it would be judged by")
+        for used, use in ((trained, "was trained on"), (held_out, "was validated by")):
+            _check_none_of(rows, used, f"the net in {folder} {start}{use} images it would be tested on")
     return generations[0][1]
 
 
-def _check_none_of(rows: Rows, seen: Split, leak: str) -> None:
-    """Raise RunError, saying `leak`, if any of the images to judge by is among the images `seen`."""
+def _check_none_of(rows: Rows, used: Split, leak: str) -> None:
+    """Raise RunError, saying `leak`, if any of the images to test on is among the images `used`."""
     for images, what in ((rows.validation.images, "validation rows"), (rows.test, "test table's rows")):
-        leaked = overlap(images, seen.images)
+        leaked = overlap(images, used.images)
         leaked &= ~overlap(images, rows.train.images)
         if leaked.any():
             raise RunError(
                 leak,
-                expected=f"none of the {len(images):,} {what} among its {len(seen):,} images",
+                expected=f"none of the {len(images):,} {what} among its {len(used):,} images",
                 received=f"{int(leaked.sum()):,} of them, pixel for pixel",
                 fix="train one on the same rows: `tinynet classical … --rows FOLDER` writes them, then "
                 "`tinynet train --dataset FOLDER`",
@@ -57,9 +59,9 @@ def _check_none_of(rows: Rows, seen: Split, leak: str) -> None:
 def score_runs(
     folders: Sequence[Path], rows: Rows, load: FindData, *, backend: str | Backend | None = None
 ) -> Iterator[Scored]:
-    """Judge the nets of finished runs on the rows: those that `check_unseen` passes, else its RunError.
+    """Test the nets of finished runs on the rows, if `check_unseen` passes all of them.
 
-    All are checked before the first is judged; ConfigError if two have one name. The time of the fit is what
+    All are checked before the first is tested; ConfigError if two have one name. The time of the fit is what
     the run's log says its epochs took. Predictions are timed after a batch that loads the kernels.
     """
     names = [folder.resolve().name for folder in folders]
@@ -72,7 +74,7 @@ def score_runs(
         model, loss, about = checkpoint.load_model(folder, backend=backend)
         if about.get("classes") != list(rows.classes):
             raise RunError(
-                f"the net in {folder} knows other classes",
+                f"the net in {folder} is for other classes",
                 expected=", ".join(rows.classes),
                 received=", ".join(about.get("classes", [])),
                 fix="leave it out",

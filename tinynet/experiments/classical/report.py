@@ -55,7 +55,7 @@ def write_report(
             "source": rows.source,
             "sha256": rows.sha256,
             "notice": rows.notice,
-            "seen": {
+            "in_train": {
                 "validation": int(overlap(rows.validation.images, rows.train.images).sum()),
                 "test": int(overlap(rows.test, rows.train.images).sum()),
             },
@@ -85,7 +85,7 @@ def overview(report: Mapping[str, Any]) -> str:
     """All models in one Markdown table."""
     count = f"{report['rows']['validation']:,}"
     quality = ("model", "validation accuracy", "95 % interval", "macro F1", "test accuracy")
-    head = (*quality, "learned from", "fit", f"predict {count}", "size")
+    head = (*quality, "trained on", "fit", f"predict {count}", "size")
     return markdown_table(head, [_overview_row(model) for model in report["models"]])
 
 
@@ -159,9 +159,9 @@ def _blocks(report: Mapping[str, Any]) -> list[str]:
         "Intervals are Wilson's; they cover the choice of rows, not of the seed. Times are wall-clock on this"
         " machine; a net's fit is the sum of its epochs in its run's log, and a forest's after PCA includes"
         " the PCA. Size is what the model keeps to predict with."
-        + (" Test accuracy is of the test table, whose labels no model saw." if best["test"] else ""),
-        f"{rows['seen']['validation']:,} of the validation rows and {rows['seen']['test']:,} of the test"
-        " table's are also among the rows to learn from, pixel for pixel.",
+        + (" Test accuracy is of the test table, whose labels were not used." if best["test"] else ""),
+        f"{rows['in_train']['validation']:,} of the validation rows and {rows['in_train']['test']:,} of the"
+        " test table's are also among the training rows, pixel for pixel.",
         "## Principal components",
         "![Explained variance](explained-variance.png)",
         _components(report["pca"]),

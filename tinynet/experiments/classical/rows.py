@@ -1,4 +1,4 @@
-"""The rows that all are fitted on and judged by: a table of Kaggle's size, cut 80 to 20, and a test table."""
+"""The rows that all models are fitted and tested on: a table of Kaggle's size cut 80 to 20, a test table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEED = 42
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What a classifier may learn from, what it is judged by, and what it predicts for a submission."""
+    """The training rows, the validation rows, and the test table that a submission is for."""
 
     train: Split
     validation: Split
@@ -86,7 +86,7 @@ def from_kaggle(folder: str | Path, seed: int = SEED) -> Rows:
 
 
 def write_rows(folder: str | Path, rows: Rows) -> None:
-    """Write the rows to learn from as train.csv and the validation rows, labelled, as test.csv.
+    """Write the training rows as train.csv and the validation rows, labelled, as test.csv.
 
     `tinynet train --dataset FOLDER` then trains on exactly the former and is tested on the latter. A folder
     that holds either file is refused with DataError.
@@ -114,7 +114,7 @@ def _cut(table: Split, seed: int) -> tuple[Split, Split]:
 def _cut_in_words(train: Split, validation: Split, seed: int) -> str:
     return (
         f"cut by scikit-learn's train_test_split(test_size={VALIDATION}, random_state={seed}) into"
-        f" {len(train):,} to learn from and {len(validation):,} for validation."
+        f" {len(train):,} for training and {len(validation):,} for validation."
     )
 
 

@@ -62,15 +62,15 @@ def write(folder: Path, name: str, search: Search, study: Study, facts: Mapping[
     written whole or not at all. Raises RunError while no trial was trained to its end.
     """
     chosen = best(study)
-    count, judges = search.plan.training.cut(len(search.train))
+    count, validated_by = search.plan.training.cut(len(search.train))
     found = study.get_trials(deepcopy=False)
     report: dict[str, Any] = plain(
         {
             "search": search.about(),
             "best": row(search, chosen),
-            "interval": metrics.wilson_interval(round((chosen.value or 0.0) * judges), judges),
+            "interval": metrics.wilson_interval(round((chosen.value or 0.0) * validated_by), validated_by),
             "trained_on": count,
-            "judged_by": judges,
+            "validated_by": validated_by,
             "recipe_file": f"{name}-tuned.toml",
             "states": {state.name.lower(): sum(t.state == state for t in found) for state in TrialState},
             "trials": [row(search, t) for t in found if t.state in studies.FINISHED],
@@ -81,7 +81,7 @@ def write(folder: Path, name: str, search: Search, study: Study, facts: Mapping[
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / report["recipe_file"], _recipe_file(search, chosen, report).encode())
-    _draw(folder, search, report["trials"], judges)
+    _draw(folder, search, report["trials"], validated_by)
     write_json(folder / REPORT, report)
     write_page(folder / "report.md", _blocks(report))
     return report
@@ -156,7 +156,7 @@ def _draw(folder: Path, search: Search, trials: Sequence[Mapping[str, Any]], sam
 def _recipe_file(search: Search, trial: FrozenTrial, report: Mapping[str, Any]) -> str:
     return (
         f"# Trial {trial.number} of {len(report['trials'])}: {percent(trial.value)} of"
-        f" {report['judged_by']:,} validation images right, trained on {report['trained_on']:,}"
+        f" {report['validated_by']:,} validation images right, trained on {report['trained_on']:,}"
         f" with seed {search.seed}.\n" + recipe.to_toml(search.recipe_of(trial))
     )
 
@@ -169,10 +169,10 @@ def _blocks(report: Mapping[str, Any]) -> list[str]:
     return [
         f"# Best of {len(report['trials'])} trials: {percent(chosen['accuracy'])}",
         *warning(facts.get("notice")),
-        f"Trial {chosen['number']}, by {report['judged_by']:,} validation images; trained on"
+        f"Trial {chosen['number']}, by {report['validated_by']:,} validation images; trained on"
         f" {report['trained_on']:,} others, both from the training set. Test images were not used. The 95 %"
-        f" interval (Wilson) is {percent(low)} to {percent(high)}: trials within it can hardly be told apart,"
-        " and the best of many is a little better here than on new images.",
+        f" interval (Wilson) is {percent(low)} to {percent(high)}: differences within it are not significant."
+        " The best of many trials scores a little higher here than it will on new images.",
         f"[{report['recipe_file']}]({report['recipe_file']}) is its recipe; train it with"
         f" `tinynet train {report['recipe_file']}`.",
         "![History](history.png)",
@@ -182,7 +182,7 @@ def _blocks(report: Mapping[str, Any]) -> list[str]:
         *run_section(
             [
                 ("trained to the end", states["complete"]),
-                ("given up early, or impossible", states["pruned"]),
+                ("pruned, or impossible", states["pruned"]),
                 ("failed or interrupted", states["fail"]),
                 ("under way elsewhere", states["running"]),
                 *((key, facts.get(key)) for key in ("sampler", "pruner", "dataset")),

@@ -1,7 +1,7 @@
-"""The search: trial after trial, each a training with other settings, judged by validation images.
+"""The search: trial after trial, each a training with other settings, compared by validation accuracy.
 
-Only training images come here: the first ones are trained on, the last ones judge, as the recipe says. The
-test images cannot be looked at, as they are not handed over.
+Only training images come here: the first ones are trained on, the last ones are for validation, as the recipe
+says. The test images are never passed in.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tinynet.runs.trainers import build_monitors, trainer_from_recipe
 from tinynet.training import Callback, EpochEnd, Trainer
 
 HELD_OUT = 0.1
-"""The share of the training images that judges, where the recipe holds none out."""
+"""The share of the training images used for validation, where the recipe holds none out."""
 WHY = "why"
 """The name under which a trial says why it has no figure."""
 
@@ -71,7 +71,7 @@ class Search:
 
 
 def prepared(plan: Recipe, train: Split, epochs: int | None, validation: float | None) -> Recipe:
-    """The recipe as trials train it: as many epochs for each, and images that judge.
+    """The recipe as trials train it: with the same epochs for each, and validation images.
 
     The epochs are those given, or what the recipe would take with its own batch size.
     """
@@ -81,7 +81,11 @@ def prepared(plan: Recipe, train: Split, epochs: int | None, validation: float |
     training = dataclasses.replace(training, validation=validation)
     count, held_out = training.cut(len(train))
     if not held_out:
-        raise ConfigError("no images judge the trials", expected="--validation above 0", received=validation)
+        raise ConfigError(
+            "there are no validation images to compare trials by",
+            expected="--validation above 0",
+            received=validation,
+        )
     epochs = training.epochs_on(count) if epochs is None else epochs
     return dataclasses.replace(plan, training=training).with_epochs(epochs)
 
@@ -124,7 +128,7 @@ def _try(search: Search, study: Study, listen: Callable[[int], Callback]) -> Fro
 
 
 def _train(search: Search, trial: optuna.Trial, listener: Callback) -> float | None:
-    """The validation accuracy of the weights that training ended with; None for a trial given up early."""
+    """The validation accuracy of the weights that training ended with; None for a pruned trial."""
     plan = search.recipe_of(trial)
     trainer = search.trainer(plan)
     trainer.run([*build_monitors(plan.training), Pruning(trial), listener])
@@ -137,9 +141,9 @@ def _train(search: Search, trial: optuna.Trial, listener: Callback) -> float | N
 
 
 class Pruning(Callback):
-    """Tells the study the validation accuracy of every epoch, and gives up a trial that promises little."""
+    """Reports the validation accuracy of every epoch to the study, which may prune the trial."""
 
-    REASON = "given up: other trials were better at this epoch"
+    REASON = "pruned: other trials were better at this epoch"
 
     def __init__(self, trial: optuna.Trial) -> None:
         self.trial = trial

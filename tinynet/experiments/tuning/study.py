@@ -1,4 +1,4 @@
-"""The study that several processes share: where trials are kept, how they are drawn, which are given up.
+"""The study that several processes share: where trials are kept, how they are drawn, which are pruned.
 
 Trials lie in a journal, a file to which each process appends lines. An SQLite file would do for processes of
 one machine, but its locks do not hold on network file systems; a journal under an exclusively created lock
@@ -233,7 +233,7 @@ def _is_another_process(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except OSError as error:
-        return not isinstance(error, ProcessLookupError)  # not being allowed to ask is an answer, too
+        return not isinstance(error, ProcessLookupError)  # no permission: the process exists
     return True
 
 
@@ -254,7 +254,7 @@ def _no_study(file: Path, received: str) -> RunError:
         f"{file} is not the storage of a search, or is damaged",
         expected="a journal that `tinynet tune` wrote",
         received=received,
-        fix="choose another --storage, or delete the file to begin anew",
+        fix="choose another --storage, or delete the file to start over",
     )
 
 
