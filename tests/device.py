@@ -31,7 +31,7 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     """An array of another memory: computes with its like and with scalars, reveals only shape and dtype."""
 
     def __init__(self, data: np.ndarray, device: str = "device 0") -> None:
-        self._data, self.device = data, device
+        self.memory, self.device = data, device
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **settings: Any) -> Any:
         if any(isinstance(value, np.ndarray) for value in inputs):
@@ -41,24 +41,24 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # __array_interface__ and the like would hand out the memory itself
             raise AttributeError(name)
-        found = getattr(self._data, name)
+        found = getattr(self.memory, name)
         return wrapped(found) if callable(found) else to_device(found)
 
     def __getitem__(self, index: Any) -> DeviceArray:
-        return to_device(self._data[unwrap(index)])
+        return to_device(self.memory[unwrap(index)])
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if isinstance(value, np.ndarray):
             raise HostRead("a host array is written into a device array")
-        self._data[unwrap(index)] = unwrap(value)
+        self.memory[unwrap(index)] = unwrap(value)
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self.memory)
 
     def _read(self, kind: Any) -> Any:
         if Guard.armed:
             raise HostRead(f"{getattr(kind, '__name__', kind)} of a device array of shape {self.shape}")
-        return kind(self._data)
+        return kind(self.memory)
 
     def __float__(self) -> float:
         return self._read(float)
@@ -93,13 +93,13 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
 
 def unwrap(value: Any) -> Any:
     if isinstance(value, DeviceArray):
-        return value._data
+        return value.memory
     return type(value)(map(unwrap, value)) if type(value) in (tuple, list) else value
 
 
-def to_device(value: Any) -> Any:
+def to_device(value: Any, device: str = "device 0") -> Any:
     """Arrays, and the scalars that reductions give, which a GPU keeps as 0-d arrays."""
-    return DeviceArray(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
+    return DeviceArray(np.asarray(value), device) if isinstance(value, np.ndarray | np.generic) else value
 
 
 def wrapped(function: Any) -> Any:

@@ -27,8 +27,12 @@ HISTORY: list[dict[str, Any]] = [
 ]
 MATRIX = np.array([[50, 0, 1], [2, 40, 3], [0, 0, 45]])
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 6, 5, 1), dtype=np.uint8)
-TRIALS = {"accuracy": [0.9, 0.5, 0.98, 0.97], "complete": [True, False, True, True], "samples": 100}
-SETTINGS = {"rate": [0.1, 1e-4, 0.01, 0.02], "batch size": [0, 1, 1, 0]}
+TRIALS: dict[str, Any] = {
+    "accuracy": [0.9, 0.5, 0.98, 0.97],
+    "complete": [True, False, True, True],
+    "samples": 100,
+}
+SETTINGS: dict[str, Any] = {"rate": [0.1, 1e-4, 0.01, 0.02], "batch size": [0, 1, 1, 0]}
 CHOICES = {"batch size": ["32", "64"]}
 
 LABELS = np.arange(40) % 4
@@ -55,7 +59,9 @@ DRAW: dict[str, Callable[[Path], None]] = {
     "reliability": lambda path: plots.reliability(CALIBRATION, path),
     "labels": lambda path: plots.labels({"train": np.arange(1, 5), "test": np.ones(4, int)}, "abcd", path),
     "pixels": lambda path: plots.pixels(np.arange(256), path),
-    "correlation": lambda path: plots.correlation(np.corrcoef(IMAGES.reshape(10, 30).T), (6, 5), path),
+    "correlation": lambda path: plots.correlation(
+        np.array(np.corrcoef(IMAGES.reshape(10, 30).T)), (6, 5), path
+    ),
     "explained_variance": lambda path: plots.explained_variance(SHARES, 2, {"90 %": 3}, path),
     "architecture": lambda path: plots.architecture(BLOCKS, path, title="t"),
     "maps": lambda path: plots.maps(

@@ -16,7 +16,6 @@ from safetensors.numpy import save_file
 from tinynet.callbacks.monitors import EarlyStopping
 from tinynet.checkpoint import load_model, load_training, save_model, save_training, weights_sha256
 from tinynet.errors import CheckpointError
-from tinynet.io import atomic
 from tinynet.layers import LAYERS, BatchNorm, Dense, Flatten, ReLU, Rescale
 from tinynet.losses import SoftmaxCrossEntropy
 from tinynet.model import Sequential
@@ -46,7 +45,8 @@ def make_trainer(
 @pytest.fixture
 def trained() -> tuple[Trainer, list[Callback]]:
     """A trainer and its callback after two epochs."""
-    trainer, callbacks = make_trainer(), [EarlyStopping()]
+    trainer = make_trainer()
+    callbacks: list[Callback] = [EarlyStopping()]
     trainer.run(callbacks)
     return trainer, callbacks
 
@@ -104,6 +104,7 @@ def test_a_model_comes_back_bit_for_bit(tmp_path: Path, dtype: str) -> None:
     assert weights_sha256(back.model) == weights_sha256(trainer.model)
     assert back.model.predict(IMAGES).tobytes() == trainer.model.predict(IMAGES).tobytes()
     assert back.model.dtype == dtype
+    assert isinstance(back.loss, SoftmaxCrossEntropy)
     assert back.loss.smoothing == 0.1
     assert back.about == ABOUT
 
@@ -210,7 +211,7 @@ def test_a_full_disk_keeps_the_old_file(model_file: Path, monkeypatch: pytest.Mo
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(atomic.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     before = model_file.read_bytes()
     model = make_trainer(seed=5).model
     with pytest.raises(CheckpointError, match=r"No space left(.|\n)*is intact(.|\n)*free some disk space"):

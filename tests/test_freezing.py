@@ -149,7 +149,8 @@ def test_recorded_steps_are_those_steps(pattern: str) -> None:
     found = []
     for records in (False, True):
         ops = NumbaBackend()
-        ops.recorded_phases = ops.recorded_phases if records else ()
+        if not records:
+            ops.recorded_phases = ()
         layers = [L.Dense(8), *([L.BatchNorm()] if "batch" in pattern else []), L.ReLU(), L.Dense(4)]
         net = Sequential([L.Rescale(), L.Flatten(), *layers], (6, 6, 1), backend=ops, freeze=[pattern])
         trainer = Trainer(net, (IMAGES, LABELS), epochs=4, batch_size=8, ema_decay=0.5)

@@ -106,7 +106,7 @@ def test_every_number_follows_its_recurrence_and_only_kernels_decay(
     start = {"dense_1.W": [[1.0, -2.0], [0.5, 0.0]], "dense_1.b": [3.0, -1.0]}
     end = _train(optimizer, backend, [0.1] * STEPS, dtype)
     for name, values in start.items():
-        for theta, ours in zip(np.ravel(values), end[name].ravel(), strict=True):
+        for theta, ours in zip(np.array(values).ravel(), end[name].ravel(), strict=True):
             steps = rule(float(theta), decay if name.endswith("W") else 0.0)
             expected = [next(steps) for _ in range(STEPS)][-1]
             assert ours == pytest.approx(expected, rel=tolerance, abs=tolerance)

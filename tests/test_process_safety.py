@@ -55,7 +55,12 @@ def test_the_work_is_shared_with_the_crew(monkeypatch: pytest.MonkeyPatch) -> No
     """Without this, the tests below would prove nothing."""
     gathered = []
     gather = Crew.gather
-    monkeypatch.setattr(Crew, "gather", lambda self, n: gathered.append(n) or gather(self, n))
+
+    def noted(self: Crew, count: int) -> None:
+        gathered.append(count)
+        gather(self, count)
+
+    monkeypatch.setattr(Crew, "gather", noted)
     train()
     assert max(gathered) == THREADS
 

@@ -25,7 +25,7 @@ from tinynet.types import Array, Shape
 torch = pytest.importorskip("torch", reason=f"the parity lane needs PyTorch: {extras.install('torch')}")
 F = torch.nn.functional
 
-CLOSE = {"rtol": 2e-5, "atol": 2e-6}
+CLOSE: dict[str, Any] = {"rtol": 2e-5, "atol": 2e-6}
 """For one layer in float32, whose rounding is 6e-8 a step: sums of some hundred terms in another order."""
 
 
@@ -124,7 +124,8 @@ def test_outputs_and_gradients_of_a_layer(number: int, backend: str) -> None:
     dy = _random(3, (6, *layer.output_shape))
     dx = model.backward(ops.asarray(dy), tape, input_gradient=True)
     y_torch.backward(_to_torch(dy).detach())
-    np.testing.assert_allclose(ops.to_host(dx), _from_torch(x_torch.grad), **CLOSE)  # type: ignore[arg-type]
+    assert dx is not None
+    np.testing.assert_allclose(ops.to_host(dx), _from_torch(x_torch.grad), **CLOSE)
     for name, tensor in parameters.items():
         gradient = _kernel_from_torch(tensor.grad) if name == "W" else _from_torch(tensor.grad)
         np.testing.assert_allclose(
@@ -157,7 +158,8 @@ def test_running_statistics_and_evaluation_of_batchnorm(shape: Shape, backend: s
     dy = _random(9, x.shape)
     dx = model.backward(ops.asarray(dy), tape, input_gradient=True)
     y_torch.backward(_to_torch(dy).detach())
-    np.testing.assert_allclose(ops.to_host(dx), _from_torch(x_torch.grad), **CLOSE)  # type: ignore[arg-type]
+    assert dx is not None
+    np.testing.assert_allclose(ops.to_host(dx), _from_torch(x_torch.grad), **CLOSE)
     for ours, tensor in ((layer.grads.gamma, theirs.weight), (layer.grads.beta, theirs.bias)):
         np.testing.assert_allclose(ops.to_host(ours), tensor.grad.numpy(), rtol=1e-4, atol=1e-4)
 

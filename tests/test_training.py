@@ -42,13 +42,13 @@ def test_another_seed_gives_other_weights(backend: str) -> None:
 
 
 def test_the_seed_decides_the_order_of_the_batches_too(backend: str) -> None:
-    weights = []
+    found = []
     for seed in (0, 1):
         model = mlp(backend, seed)
         model.store.values.flat[...] = 0.1
         Trainer(model, blobs(), optimizer=SGD(), epochs=1, batch_size=8).run()
-        weights.append(weights(model))
-    assert (weights[0] != weights[1]).any()
+        found.append(weights(model))
+    assert (found[0] != found[1]).any()
 
 
 @pytest.mark.parametrize("step", [1, 3, 4, 7])
@@ -68,12 +68,12 @@ def test_a_run_that_stopped_and_goes_on_is_the_same_run(step: int, backend: str)
 
 
 def test_validation_does_not_disturb_training(backend: str) -> None:
-    weights = []
+    found = []
     for validation in (None, images(11)):
         model = cnn(backend)
         Trainer(model, images(), validation=validation, epochs=2, batch_size=8).run()
-        weights.append(weights(model))
-    np.testing.assert_array_equal(*weights)
+        found.append(weights(model))
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def test_events_come_in_order() -> None:

@@ -1,6 +1,6 @@
 """tinynet: a from-scratch neural-network engine. Importing it loads NumPy and nothing heavier."""
 
-from tinynet import layers
+from tinynet import layers, version
 from tinynet.callbacks import (
     BestCheckpoint,
     EarlyStopping,
@@ -17,7 +17,8 @@ from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam, AdamW, Optimizer
 from tinynet.schedules import Constant, Cosine, OneCycle, Schedule, Step
 from tinynet.training import Callback, Trainer
-from tinynet.version import VERSION as __version__  # noqa: F401 (every package has one)
+
+__version__ = version.VERSION
 
 __all__ = [
     "SGD",

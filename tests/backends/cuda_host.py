@@ -65,8 +65,8 @@ def library() -> ctypes.CDLL:
             "-shared",
             "-fPIC",
             "-o",
-            built,
-            source,
+            str(built),
+            str(source),
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr

@@ -95,7 +95,8 @@ def test_sums_and_running_averages() -> None:
     batch, running = np.arange(5, dtype=np.float32), [np.ones(5, np.float32) for _ in range(2)]
     for each, mine in zip((ops, reference), running, strict=True):
         each.running_average(mine, batch, 0.9, 1.25)
-    np.testing.assert_allclose(*running, rtol=1e-6)
+    mine, theirs = running
+    np.testing.assert_allclose(mine, theirs, rtol=1e-6)
 
 
 def test_signatures_are_those_of_the_protocol() -> None:

@@ -64,11 +64,11 @@ def test_more_threads_than_32_bits_count(size: int) -> None:
         relu(HostDevice(), X, X.copy(), size)
 
 
-def test_more_values_than_32_bits_count() -> None:
+def test_more_values_than_32_bits_count(monkeypatch: pytest.MonkeyPatch) -> None:
     huge = np.broadcast_to(np.float32(0), (LARGEST + 1, 1))
     fake = SimpleNamespace(size=LARGEST + 1, dtype=huge.dtype, flags=SimpleNamespace(c_contiguous=True))
     device = HostDevice()
-    device.xp = SimpleNamespace(ndarray=SimpleNamespace)
+    monkeypatch.setattr(device, "xp", SimpleNamespace(ndarray=SimpleNamespace))
     with pytest.raises(RuntimeError, match="expected at most 2147482624 values, got 2147482625"):
         relu(device, fake, X, 1)
 
@@ -238,7 +238,7 @@ def test_a_recording_that_fails_leaves_no_trace() -> None:
 class Array(np.ndarray):
     """With what CuPy's arrays have."""
 
-    device = SimpleNamespace(id=0)
+    device: Any = SimpleNamespace(id=0)
 
     @property
     def data(self) -> Any:
@@ -328,10 +328,20 @@ class Library:
     def __getattr__(self, name: str) -> Any:
         found = getattr(library(), name)
         if name == "cublasSetStream_v2":
-            return lambda handle, stream: self.streams.append(stream.value or 0) or found(handle, stream)
+
+            def note(handle: Any, stream: Any) -> Any:
+                self.streams.append(stream.value or 0)
+                return found(handle, stream)
+
+            return note
         if not name.endswith("gemm_v2"):
             return found
-        return lambda *arguments: self.cupy.do(lambda: found(*arguments)) or 0
+
+        def multiply(*arguments: Any) -> int:
+            self.cupy.do(lambda: found(*arguments))
+            return 0
+
+        return multiply
 
 
 @pytest.fixture

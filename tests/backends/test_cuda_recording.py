@@ -36,7 +36,8 @@ LABELS = RANDOM.integers(0, 5, 20)
 
 def backend(record: bool) -> HostBackend:
     ops = HostBackend()
-    ops.recorded_phases = ops.recorded_phases if record else ()
+    if not record:
+        ops.recorded_phases = ()
     return ops
 
 
@@ -129,8 +130,9 @@ def test_steps_are_those_of_the_reference(name: str) -> None:
 
 
 def test_a_steady_step_allocates_nothing_and_launches_the_same() -> None:
-    run = trainer(every_layer, HostBackend(), loss=CrossEntropy(), batch_size=10)
-    device = run.model.backend.device
+    ops = HostBackend()
+    run = trainer(every_layer, ops, loss=CrossEntropy(), batch_size=10)
+    device = ops.device
     events = (event for event in run.events() if isinstance(event, StepEnd))
     launched = []
     for _ in range(5):

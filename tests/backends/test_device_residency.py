@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from device import DeviceArray, DeviceBackend, Guard, HostRead
+from device import DeviceArray, DeviceBackend, Guard, HostRead, to_device
 
 from tinynet.data.augmentation import Augmentation
 from tinynet.errors import DeviceError
 from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Rescale
 from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam, Optimizer
+from tinynet.rng import Key
 from tinynet.training import EpochEnd, StepEnd, Trainer
 from tinynet.types import Array
 
@@ -42,7 +43,7 @@ def trainer(backend: DeviceBackend, optimizer: Optimizer) -> Trainer:
     samples = rng.integers(0, 256, (30, 8, 8, 1)).astype(np.uint8), rng.integers(0, 5, 30)
     model = Sequential(layers, (8, 8, 1), backend=backend)
     augmentation = Augmentation(rotation=10, elastic=1, contrast=0.2, erase=0.1)
-    settings = {"augmentation": augmentation, "ema_decay": 0.9}
+    settings: dict[str, Any] = {"augmentation": augmentation, "ema_decay": 0.9}
     return Trainer(model, samples, optimizer=optimizer, epochs=1, batch_size=8, **settings)
 
 
@@ -99,7 +100,7 @@ def test_mixing_host_and_device_arrays_is_caught() -> None:
 def test_a_host_array_handed_to_a_layer_on_the_device() -> None:
     x = np.ones((2, 8, 8, 1), np.float32)
     with pytest.raises(DeviceError, match=r"Conv2D 'conv2d_1' .* device backend") as caught:
-        trainer(DeviceBackend(), Adam()).model.layers[1].forward(x, train=False, key=None)
+        trainer(DeviceBackend(), Adam()).model.layers[1].forward(x, train=False, key=Key(0, 0))
     assert str(caught.value).splitlines()[1:] == [
         "  expected: device.DeviceArray",
         "  received: numpy.ndarray",
@@ -123,12 +124,12 @@ def test_what_is_no_host_array_handed_to_a_model_on_the_host(array: Any) -> None
 def test_an_array_on_another_device() -> None:
     model = Sequential([Dense(2)], (4,), backend=DeviceBackend())
     data = np.ones((2, 4), np.float32)
-    model.forward(DeviceArray(data))
+    model.forward(to_device(data))
     with pytest.raises(DeviceError, match=r"expected: device 0\n  received: device 1"):
-        model.forward(DeviceArray(data, "device 1"))
+        model.forward(to_device(data, "device 1"))
 
 
 def test_a_model_on_the_device_predicts_arrays_of_either_place() -> None:
     model = Sequential([Dense(2)], (4,), backend=DeviceBackend())
     data = np.ones((2, 4), np.float32)
-    np.testing.assert_array_equal(model.predict(data), model.predict(DeviceArray(data)))
+    np.testing.assert_array_equal(model.predict(data), model.predict(to_device(data)))

@@ -75,7 +75,10 @@ LARGE = Geometry(N=37, H=21, W=23, C=19, F=33, window=Window((3, 3), padding=((1
 def geometries(draw: Any) -> Geometry:
     pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
     window = draw(pair)
-    padding = tuple(tuple(draw(st.integers(0, extent - 1)) for _ in range(2)) for extent in window)
+    rows, columns = (
+        (draw(st.integers(0, extent - 1)), draw(st.integers(0, extent - 1))) for extent in window
+    )
+    padding = (rows, columns)
     small = [max(1, extent - sum(pad)) for extent, pad in zip(window, padding, strict=True)]
     return Geometry(
         N=draw(st.integers(1, 5)),
@@ -367,7 +370,7 @@ def test_dense_is_cut_by_columns_too() -> None:
         for ops in (NumbaBackend(), NumpyBackend()):
             dW, db = np.empty_like(W), np.empty_like(b)
             results.append([ops.dense(x, W, b), ops.dense_backward(dy, x, W, dW, db, True), dW, db])
-        assert_close(*results, "float32")
+        assert_close(results[0], results[1], "float32")
 
 
 def test_convolution_windows_may_lie_wholly_in_the_padding() -> None:
@@ -389,7 +392,7 @@ def test_batchnorm_keeps_its_digits_far_from_zero() -> None:
 def test_exponentials_at_their_limits(dtype: str) -> None:
     x = np.array([-np.inf, -800, -740, -87, -30, -1e-12, -0.0, 0, 1e-12, 20, 88, 800, np.inf], dtype=dtype)
     ours, reference = NumbaBackend(), NumpyBackend()
-    tolerance = 10 * np.finfo(dtype).eps
+    tolerance = 10 * float(np.finfo(dtype).eps)
     for name in ("sigmoid", "tanh"):
         np.testing.assert_allclose(
             getattr(ours, name)(x), getattr(reference, name)(x), rtol=tolerance, atol=1e-300
@@ -424,7 +427,7 @@ def test_maxpool_takes_the_first_nan(place: int) -> None:
         y, saved = ops.maxpool(x.reshape(1, 2, 2, 1), pool)
         assert np.isnan(y).all()
         dx.append(ops.maxpool_backward(np.ones_like(y), saved, pool))
-    np.testing.assert_array_equal(*dx)
+    np.testing.assert_array_equal(dx[0], dx[1])
 
 
 def test_maxpool_ties_go_to_the_first() -> None:
@@ -435,7 +438,7 @@ def test_maxpool_ties_go_to_the_first() -> None:
         x[...] = np.random.default_rng(0).integers(0, 2, x.shape)
         y, saved = ops.maxpool(x, pool)
         dx.append(ops.maxpool_backward(np.arange(y.size, dtype=np.float32).reshape(y.shape), saved, pool))
-    np.testing.assert_array_equal(*dx)
+    np.testing.assert_array_equal(dx[0], dx[1])
 
 
 def test_maxpool_with_a_window_of_more_than_256() -> None:
@@ -502,7 +505,7 @@ def test_a_network_has_the_gradients_of_the_reference() -> None:
         _, tape = model.forward(x, train=True, step=1)
         model.backward(dy, tape)
         gradients.append([model.store.grads.flat])
-    assert_close(*gradients, "float32")
+    assert_close(gradients[0], gradients[1], "float32")
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -528,7 +531,7 @@ def test_a_relu_fused_with_what_is_before_it_changes_nothing(algorithm: str, dty
         y, tape = model.forward(x, train=True)
         dx = model.backward(dy, tape, input_gradient=True)
         results.append([y.copy(), dx, model.store.grads.flat, model.predict(x)])
-    assert_close(*results, dtype)
+    assert_close(results[0], results[1], dtype)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -543,14 +546,14 @@ def test_max_pooling_that_does_the_backward_of_the_relu_before_it(
     rng = np.random.default_rng(0)
     x = (rng.standard_normal((6, 17, 16, 3)) - 1).astype(dtype)
     x[0, :5, :5, 0] = np.nan
-    results = []
+    results: list[list[Any]] = []
     for backend in (NumbaBackend(), NumpyBackend()):
         model = Sequential([ReLU(), MaxPool2D(**pool)], (17, 16, 3), backend=backend, dtype=dtype)
         y, tape = model.forward(x, train=train)
-        dy = np.random.default_rng(1).standard_normal(y.shape).astype(dtype)
+        dy = np.asarray(np.random.default_rng(1).standard_normal(y.shape), dtype)
         results.append([y, model.backward(dy, tape, input_gradient=True)])
     assert (results[0][0][1:] == 0).any() or pool == {"window": 16}
-    assert_close(*results, dtype)
+    assert_close(results[0], results[1], dtype)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

@@ -34,7 +34,8 @@ ACTIVATIONS: list[type[Layer]] = [L.ReLU, L.LeakyReLU, L.ELU, L.GELU, L.Sigmoid,
 
 def backend(record: bool, convolution: str = "auto") -> NumbaBackend:
     ops = NumbaBackend(convolution)
-    ops.recorded_phases = ops.recorded_phases if record else ()
+    if not record:
+        ops.recorded_phases = ()
     return ops
 
 
@@ -126,7 +127,10 @@ class Residual(Layer):
     def backward(self, dy: Array, cache: Any) -> Array | None:
         (x, h), p, g = cache, self.params, self.grads
         dh = self.ops.dense_backward(dy, h, p.V, g.V, g.c, True)
-        return self.ops.dense_backward(dh, x, p.W, g.W, g.b, True) + dy
+        assert dh is not None
+        dx = self.ops.dense_backward(dh, x, p.W, g.W, g.b, True)
+        assert dx is not None
+        return dx + dy
 
 
 @dataclass(eq=False)

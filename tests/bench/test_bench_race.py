@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -66,7 +67,7 @@ def test_rates_follow_the_schedule() -> None:
     "change",
     [{"optimizer": SGD()}, {"loss": SoftmaxCrossEntropy(smoothing=0.1)}],
 )
-def test_what_cannot_be_compared_is_refused(change: dict[str, object]) -> None:
+def test_what_cannot_be_compared_is_refused(change: dict[str, Any]) -> None:
     race.check_comparable(recipe.load("race").training)
     with pytest.raises(click.UsageError, match="only Adam"):
         race.check_comparable(dataclasses.replace(PLAN.training, **change))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,8 +28,8 @@ def test_a_figure_has_three_significant_digits() -> None:
 
 
 def test_what_others_took_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns.os, "sched_getaffinity", lambda _: {1}, raising=False)
-    monkeypatch.setattr(turns.os, "sysconf", lambda _: 100, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1}, raising=False)
+    monkeypatch.setattr(os, "sysconf", lambda _: 100, raising=False)
 
     def reading(user: int, idle: int, stolen: int) -> CpuTimes:
         stat = tmp_path / "stat"

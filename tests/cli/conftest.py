@@ -77,7 +77,9 @@ class Untouchable:
 def no_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Data sets come without test images."""
 
+    untouchable: Any = Untouchable()
+
     def blind(*arguments: Any, **options: Any) -> Dataset:
-        return dataclasses.replace(load(*arguments, **options), test=Untouchable())
+        return dataclasses.replace(load(*arguments, **options), test=untouchable)
 
     monkeypatch.setattr("tinynet.cli.console.load", blind)

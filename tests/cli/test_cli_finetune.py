@@ -73,6 +73,7 @@ def test_a_run_goes_on_from_another_and_says_so(tinynet: Command, body: Path, tm
     settings = read_settings(tmp_path / "run")
     assert settings.recipe == read_settings(body).recipe
     assert settings.freeze == ["conv2d_*", "batch*"]
+    assert settings.start is not None
     assert settings.start.settings == read_settings(body)
     page = (tmp_path / "run" / "report.md").read_text()
     assert f"| started from | {body} |" in page
@@ -137,10 +138,9 @@ def test_classes_of_other_names_are_other_classes(body: Path, tmp_path: Path) ->
         Run.start(tmp_path / name, settings, data)
         for name, data in (("same", load("sample")), ("other", clothes))
     )
-    assert (same.settings.start.reinitialised, other.settings.start.reinitialised) == (
-        None,
-        "dense_1",
-    )
+    starts = [run.settings.start for run in (same, other)]
+    assert all(starts)
+    assert [start and start.reinitialised for start in starts] == [None, "dense_1"]
     trained = checkpoint.load_model(body / "model.safetensors", backend="numpy").model.store.values.views
     for run, equal in ((same, True), (other, False)):
         views = run.trainer.model.store.values.views

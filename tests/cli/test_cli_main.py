@@ -30,17 +30,19 @@ def test_help_shows_an_example_and_what_each_option_is_for(tinynet: Command, com
     assert all(option.help for option in options)
 
 
-def resolve(*words: str) -> tuple[click.Command | None, list[str]]:
+def resolve(*words: str) -> tuple[click.Command, list[str]]:
     """The command that the first words name, and the words after it."""
-    command, rest = main, list(words)
+    command: click.Command | None = main
+    rest = list(words)
     while rest and isinstance(command, click.Group):
         command = command.get_command(click.Context(command), rest.pop(0))
+    assert command is not None, words
     return command, rest
 
 
 @pytest.mark.parametrize("command", SUBCOMMANDS, ids=" ".join)
 def test_every_example_is_understood(command: list[str]) -> None:
-    lines = [line.strip() for line in resolve(*command)[0].help.splitlines()]
+    lines = [line.strip() for line in (resolve(*command)[0].help or "").splitlines()]
     examples = [line.partition(" > ")[0] for line in lines if line.startswith("tinynet ")]
     assert examples
     for example in examples:

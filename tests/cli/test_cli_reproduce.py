@@ -12,7 +12,16 @@ from tinynet.cli.console import TrainingProgress
 
 
 def test_a_system_on_the_sample_misses_the_goal_for_mnist(tinynet: Command, tmp_path: Path) -> None:
-    asked = ("reproduce", "R1", "--dataset", "sample", "--backend", "numpy", "--seeds", "2")
+    asked: tuple[object, ...] = (
+        "reproduce",
+        "R1",
+        "--dataset",
+        "sample",
+        "--backend",
+        "numpy",
+        "--seeds",
+        "2",
+    )
     said = tinynet(*asked, "--recipe", "ours", "--out", tmp_path, code=1)
     assert "linear, our recipe" in said
     assert "92.4 % MISSED" in said
@@ -31,7 +40,16 @@ def test_an_unknown_system(tinynet: Command) -> None:
 
 
 def test_ctrl_c_and_on(tinynet: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = ("reproduce", "R1", "--dataset", "sample", "--backend", "numpy", "--seeds", "1")
+    asked: tuple[object, ...] = (
+        "reproduce",
+        "R1",
+        "--dataset",
+        "sample",
+        "--backend",
+        "numpy",
+        "--seeds",
+        "1",
+    )
     asked += ("--recipe", "reference", "--out", tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(TrainingProgress, "on_epoch", lambda self, trainer, event: trainer.stop("interrupted"))

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from commands import Command, Trained
 
-from tinynet import extras
+from tinynet import checkpoint, extras
 from tinynet.backends import cuda_status
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.callbacks import checkpoints
-from tinynet.io import atomic, tables
+from tinynet.io import tables
 from tinynet.runs.settings import read_settings
 from tinynet.schedules import Cosine
 
@@ -250,7 +250,7 @@ def test_a_full_disk_ends_in_a_message_and_keeps_the_old_checkpoint(
     train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last, kept = tmp_path / "run" / "last.safetensors", []
-    save = checkpoints.save_training
+    save = checkpoint.save_training
 
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -258,7 +258,7 @@ def test_a_full_disk_ends_in_a_message_and_keeps_the_old_checkpoint(
     def save_until_full(path: Path, *rest: Any) -> None:
         if path.exists():  # the second time
             kept.append(path.read_bytes())
-            monkeypatch.setattr(atomic.os, "fsync", full)
+            monkeypatch.setattr(os, "fsync", full)
         save(path, *rest)
 
     monkeypatch.setattr(checkpoints, "save_training", save_until_full)

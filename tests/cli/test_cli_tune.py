@@ -15,6 +15,7 @@ from tinynet import extras
 from tinynet.callbacks.log import read_log
 from tinynet.cli.console import TrainingProgress
 from tinynet.experiments.tuning import space
+from tinynet.layers import Dense
 from tinynet.runs import recipe
 from tinynet.schedules import Cosine
 from tinynet.training import StepEnd, Trainer
@@ -143,7 +144,9 @@ def test_choices_of_any_kind(tune: Command, tmp_path: Path) -> None:
     assert "schedule Cosine, warmup 0.5, layers.*.init zeros" in said
     plan = recipe.load(str(tmp_path / "found" / "tiny-tuned.toml"))
     assert plan.training.schedule == Cosine(warmup=0.5)
-    assert plan.layers[2].init == "zeros"
+    dense = plan.layers[2]
+    assert isinstance(dense, Dense)
+    assert dense.init == "zeros"
 
 
 def test_several_processes_share_a_storage(common: tuple[object, ...], tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[int, st
         requests.append((len(chosen.layers), ops.name, dtype))
         return [("training", lambda: jit.announce()), ("prediction", lambda: None)]
 
-    requests = []
+    requests: list[tuple[int, str, str]] = []
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kernels"))
     monkeypatch.setattr(warmup, "steps", steps)
     return requests

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_the_sample_has_4000_and_1000_digits_stratified_and_mixed() -> None:
     data = load("sample")
     assert isinstance(data, Dataset)
     assert data.is_sample
-    assert "5,000" in data.notice
+    assert "5,000" in str(data.notice)
     for split, count in ((data.train, 400), (data.test, 100)):
         assert split.images.shape == (10 * count, 28, 28, 1)
         assert split.images.dtype == np.uint8
@@ -96,6 +97,8 @@ def test_no_digit_of_the_sample_is_in_both_splits() -> None:
 
 def test_the_recipe_splits_by_class_in_stored_order() -> None:
     spec = importlib.util.spec_from_file_location("make_sample", Path(__file__).with_name("make_sample.py"))
+    assert spec is not None
+    assert spec.loader is not None
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
     labels = np.repeat(np.arange(10), 500)
@@ -127,7 +130,8 @@ def test_the_real_mnist_is_known() -> None:
     assert data.sha256 == hashlib.sha256("".join(PAYLOAD_SHA256["mnist"].values()).encode()).hexdigest()
     assert not data.is_sample
     assert data.notice is None
-    assert info(data)["splits"]["test"]["labels"]["1"] == 1135
+    facts: Any = info(data)
+    assert facts["splits"]["test"]["labels"]["1"] == 1135
     assert {status for _, status, _ in verify(MNIST)} == {"ok"}
 
 
@@ -214,7 +218,8 @@ def test_a_damaged_file_in_a_named_folder_is_an_error(small: Path) -> None:
     ],
 )
 def test_files_that_do_not_fit_together(tmp_path: Path, stem: str, array: Array, message: str) -> None:
-    make(tmp_path / "bad", 0, **{stem: array})
+    changed: dict[str, Any] = {stem: array}
+    make(tmp_path / "bad", 0, **changed)
     with pytest.raises(DataError, match=message):
         load("mnist", data_dir=tmp_path / "bad")
 
@@ -225,11 +230,11 @@ def test_files_that_do_not_fit_together(tmp_path: Path, stem: str, array: Array,
 def test_without_a_network_auto_gives_the_sample_and_says_so() -> None:
     data = load("auto")
     assert data.is_sample
-    assert "no mirror gave train-images-idx3-ubyte.gz" in data.notice
-    assert "no connection" in data.notice
-    assert "tinynet data fetch" in data.notice
-    assert "TINYNET_DATA" in data.notice
-    assert "\n" not in data.notice
+    assert "no mirror gave train-images-idx3-ubyte.gz" in str(data.notice)
+    assert "no connection" in str(data.notice)
+    assert "tinynet data fetch" in str(data.notice)
+    assert "TINYNET_DATA" in str(data.notice)
+    assert "\n" not in str(data.notice)
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
@@ -241,7 +246,7 @@ def test_without_a_network_a_name_is_an_error(name: str) -> None:
 def test_a_cache_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "file"))
-    assert "cannot be made" in load("auto").notice
+    assert "cannot be made" in str(load("auto").notice)
     with pytest.raises(DataError, match="cannot be made"):
         load("mnist")
 
@@ -332,7 +337,7 @@ def test_verify_tells_of_each_file(small: Path) -> None:
 
 
 def test_info_counts_the_labels() -> None:
-    facts = info(load("sample"))
+    facts: Any = info(load("sample"))
     assert facts["name"] == "sample"
     assert facts["is_sample"]
     assert facts["splits"]["test"] == {

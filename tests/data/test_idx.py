@@ -154,7 +154,7 @@ def test_missing_file_and_directory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros(3, np.int64), np.zeros(3, bool), np.float32(1)[()], np.zeros((1,) * 5, "u1")]
+    "array", [np.zeros(3, np.int64), np.zeros(3, bool), np.float32(1), np.zeros((1,) * 5, "u1")]
 )
 def test_what_idx_cannot_hold_is_not_written(tmp_path: Path, array: Any) -> None:
     with pytest.raises(DataError, match="does not fit"):

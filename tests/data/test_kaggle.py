@@ -48,6 +48,7 @@ def test_what_is_written_reads_back(
     if labels is None:
         assert labels_back is None
     else:
+        assert labels_back is not None
         np.testing.assert_array_equal(labels_back, labels)
         assert labels_back.dtype == np.int64
 
@@ -67,6 +68,7 @@ def test_it_reads_every_row_of_a_file_of_kaggles_size(tmp_path: Path) -> None:
     write_csv(tmp_path / "train.csv", images, np.arange(42_000) % 10)
     back, labels = read_csv(tmp_path / "train.csv")
     assert np.array_equal(back, images)
+    assert labels is not None
     assert np.array_equal(labels, np.arange(42_000) % 10)
 
 
@@ -166,7 +168,7 @@ HEADERS = {
 def test_a_wrong_header_is_named(tmp_path: Path, case: str) -> None:
     header, place, expected = HEADERS[case]
     with pytest.raises(DataError, match="line 1: wrong header") as error:
-        read_csv(write(tmp_path / "a.csv", [header, *table()[1:]]))
+        read_csv(write(tmp_path / "a.csv", [[*header], *table()[1:]]))
     assert place in str(error.value)
     assert expected in str(error.value)
 
@@ -276,6 +278,7 @@ def test_a_competition_has_every_image_once_and_its_labels_apart(tmp_path: Path)
     assert hidden is None
     scored = read_submission(folder / TEST_LABELS, 2000)
     assert set(read_submission(folder / "sample_submission.csv", 2000).tolist()) == {0}
+    assert labels is not None
     pairs = [
         *((image.tobytes(), label) for image, label in zip(train, labels, strict=True)),
         *((image.tobytes(), label) for image, label in zip(test, scored, strict=True)),

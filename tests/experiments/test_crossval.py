@@ -173,7 +173,7 @@ def test_an_interrupted_fold_goes_on_and_finished_ones_are_kept(run: Any, tmp_pa
     ],
 )
 def test_folds_of_other_settings_are_not_taken_for_ours(
-    run: Any, folds: int, changed: dict[str, int], different: str
+    run: Any, folds: int, changed: dict[str, Any], different: str
 ) -> None:
     run(2, "mine")
     if "epochs" in changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_the_goal() -> None:
         {"reduce_on_plateau": ReduceOnPlateau()},
     ],
 )
-def test_what_a_race_refuses(digits: Dataset, setting: dict[str, object]) -> None:
+def test_what_a_race_refuses(digits: Dataset, setting: dict[str, Any]) -> None:
     plan = dataclasses.replace(PLAN, training=dataclasses.replace(PLAN.training, **setting))
     with pytest.raises(ConfigError, match="a race trains on all images"):
         next(race.heats(plan, digits, [0], backends.get("numpy")))

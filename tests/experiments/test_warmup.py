@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -15,7 +17,7 @@ from tinynet import backends
 from tinynet.experiments import warmup
 from tinynet.runs import recipe
 from tinynet.runs.recipe import Training
-from tinynet.training import Trainer
+from tinynet.training import EpochEnd, StepEnd, Trainer
 
 RECIPE = """
 layers = [
@@ -48,7 +50,12 @@ def test_batch_sizes(training: Training, learned: list[int], predicted: list[int
 def test_steps_train_and_predict(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     events = Trainer.events
-    monkeypatch.setattr(Trainer, "events", lambda self: seen.append(self.train.samples) or events(self))
+
+    def noted(self: Trainer) -> Iterator[StepEnd | EpochEnd]:
+        seen.append(self.train.samples)
+        return events(self)
+
+    monkeypatch.setattr(Trainer, "events", noted)
     chosen = recipe.from_table(
         {
             "layers": [{"type": "Rescale"}, {"type": "Flatten"}, {"type": "Dense", "units": 3}],
@@ -57,7 +64,7 @@ def test_steps_train_and_predict(backend: str, monkeypatch: pytest.MonkeyPatch) 
     )
     steps = warmup.steps(chosen, backends.get(backend), "float64")
     learned, predicted = warmup.batch_sizes(chosen.training)
-    results = [do() for _, do in steps]
+    results: list[Any] = [do() for _, do in steps]
     assert [what for what, _ in steps] == [
         *(f"training, batch {n}" for n in learned),
         *(f"prediction, batch {n}" for n in predicted),

@@ -179,7 +179,7 @@ class Whole:
     small: Small | None = None
 
 
-FAMILIES = {L.Layer: L.LAYERS, optim.Optimizer: optim.OPTIMIZERS}
+FAMILIES: tables.Families = {L.Layer: L.LAYERS, optim.Optimizer: optim.OPTIMIZERS}
 NESTED = {
     "layers": [{"type": "Dense", "units": 3}, {"type": "ReLU"}],
     "optimizer": {"type": "Adam", "learning_rate": 0.25},

@@ -58,8 +58,9 @@ def test_a_gradient_that_does_not_match_the_output_is_refused(name: str) -> None
 
 def test_what_one_layer_returns_is_checked_before_the_next_gets_it() -> None:
     class TooWide(ReLU):
-        def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, None]:
-            return np.concatenate([x, x], axis=1), None
+        def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
+            wide = np.concatenate([x, x], axis=1)
+            return wide, wide
 
     net = Sequential([Dense(3), TooWide(), Dense(2)], (4,), backend="numpy")
     with pytest.raises(ShapeError, match=r"Dense 'dense_2' got an input of the wrong shape\n.*\n.*\(2, 6\)"):

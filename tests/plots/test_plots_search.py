@@ -16,7 +16,7 @@ from tinynet.errors import DataError, ShapeError
 def test_a_long_logarithmic_axis_has_few_numbers(tmp_path: Path) -> None:
     """So many that they lie over each other, if there were more."""
     for low, numbers in ((0.04, 3), (0.002, 4), (0.0001, 4)):
-        values = np.geomspace(low, 0.1, 4)
+        values = np.geomspace(low, 0.1, 4).tolist()
         plots.search_settings(
             {"rate": values}, [0.5] * 4, [True] * 4, tmp_path / "plot.svg", samples=10, log={"rate"}
         )

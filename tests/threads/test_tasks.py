@@ -19,8 +19,12 @@ def test_calls_run_at_the_same_time() -> None:
 def test_nested_calls_finish() -> None:
     done = []
 
+    def inner() -> None:
+        time.sleep(0.001)
+        done.append(1)
+
     def outer() -> None:
-        threads.together([lambda: time.sleep(0.001) or done.append(1)] * 5)
+        threads.together([inner] * 5)
 
     with threads.limit(3):
         threads.together([outer] * 7)

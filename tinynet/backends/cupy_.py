@@ -43,7 +43,7 @@ class CupyBackend(CompiledBackend):
     """CUDA kernels from `kernels.cuda`, cuBLAS for matrix products."""
 
     name = "cupy"
-    recorded_phases = ("evaluate", "gradients", "step")
+    recorded_phases: tuple[str, ...] = ("evaluate", "gradients", "step")
     settings: ClassVar[dict[str, tuple[str, ...]]] = Backend.settings | {"precision": PRECISIONS}
     max_recorded_bytes = math.inf
     loss_check_every = 50

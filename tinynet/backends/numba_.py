@@ -72,7 +72,7 @@ class NumbaBackend(CompiledBackend):
     """Compiled loops from `kernels.cpu`; NumPy's BLAS for convolutions through im2col alone."""
 
     name = "numba"
-    recorded_phases = ("evaluate", "gradients")
+    recorded_phases: tuple[str, ...] = ("evaluate", "gradients")
     settings: ClassVar[dict[str, tuple[str, ...]]] = Backend.settings | {"convolution": CONVOLUTIONS}
 
     def __init__(self, convolution: str = "auto", precision: str = "float32") -> None:

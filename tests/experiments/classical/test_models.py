@@ -28,7 +28,9 @@ CLUSTERED = ("k-means", "mini-batch k-means")
 
 def with_labels(rows: Rows, **changed: Array) -> Rows:
     """The same rows under other labels."""
-    parts = {name: Split(getattr(rows, name).images, labels) for name, labels in changed.items()}
+    parts: dict[str, Any] = {
+        name: Split(getattr(rows, name).images, labels) for name, labels in changed.items()
+    }
     return dataclasses.replace(rows, **parts)
 
 
@@ -99,6 +101,7 @@ def test_clusters_are_named_by_the_training_labels(fitted: Fitted, rows: Rows) -
     x = rows.validation.images.reshape(100, -1).astype(np.float32)
     for name in CLUSTERED:
         found = fitted.results[name]
+        assert found.clusters is not None
         counts = np.sort(found.clusters.counts, axis=1)
         undisputed = (counts[:, -1] > counts[:, -2])[found.clusters.clustering.predict(x)]
         assert undisputed.mean() > 0.5
