@@ -17,7 +17,7 @@ def test_our_step_is_that_of_the_textbook(
 ) -> None:
     quiet = net.read(conditions.folder, "mlp").without_dropout()
     peer = tinynet_.Peer(quiet, "numpy")
-    layers = [{"type": layer.kind, **layer.conditions} for layer in quiet.layers]
+    layers = [{"type": layer.kind, **layer.settings} for layer in quiet.layers]
     model = Sequential.from_config({"layers": layers, "input_shape": (28, 28, 1)}, backend="numpy", seed=3)
     loss, optimizer = SoftmaxCrossEntropy(), Adam(1e-3)
     loss.start(model)
