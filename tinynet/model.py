@@ -118,7 +118,7 @@ class Sequential:
         learners = (i for i, layer in enumerate(self.layers) if layer.param_specs and not layer.frozen)
         self._first_learner = next(learners, len(self.layers))
         records = may_record("evaluate", self.backend, self, *self.layers)
-        self._infer = Recorder(self.backend, self._outputs, records)
+        self.recorded_outputs = Recorder(self.backend, self._outputs, records)
 
     def _check_unused(self) -> None:
         for position, layer in enumerate(self.layers):
@@ -233,7 +233,7 @@ class Sequential:
         with self.lock:
             for start in range(0, len(x), batch_size):
                 batch = self.backend.asarray(self.as_input(x[start : start + batch_size]))
-                out[start : start + len(batch)] = self.backend.to_host(self._infer(batch))
+                out[start : start + len(batch)] = self.backend.to_host(self.recorded_outputs(batch))
         return out
 
     def _outputs(self, x: Array) -> Array:
@@ -250,13 +250,13 @@ class Sequential:
         A weight that changes from now on may not show in `predict` until `unpack`. Training unpacks.
         """
         self.workspace.packed = {}
-        self._infer.forget()
+        self.recorded_outputs.forget()
 
     def unpack(self) -> None:
         """Weights may change again."""
         if self.is_packed:
             self.workspace.packed = None
-            self._infer.forget()
+            self.recorded_outputs.forget()
 
     def as_input(self, x: Array) -> Array:
         """x as `forward` takes it: other floating dtypes are cast, integers stay for Rescale to scale.

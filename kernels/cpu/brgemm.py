@@ -226,7 +226,7 @@ def tile_for(rows, columns, itemsize):
     """
     lanes = lanes_for(itemsize)
     vectors = 1 if columns <= len(lanes) else 2
-    registers = 16 if vector_bits() < 512 and not _is_arm() else 32
+    registers = 16 if vector_bits() < 512 and not is_arm() else 32
     most = min(rows, (registers - vectors - 1) // vectors)
 
     def cycles(height):
@@ -242,5 +242,5 @@ def width_of(tile):
     return len(tile[1]) * len(tile[2])
 
 
-def _is_arm():
+def is_arm():
     return binding.get_process_triple().startswith(("aarch64", "arm64"))

@@ -28,7 +28,7 @@ class _Locator(_CacheLocator):
 
     @classmethod
     def from_function(cls, function, file):
-        jit._mark_used(jit.cache_folder())
+        jit.mark_used(jit.cache_folder())
         return cls(function)
 
     def get_cache_path(self):
@@ -45,7 +45,7 @@ class _Implementation(CompileResultCacheImpl):
     _locator_classes = (_Locator,)
 
 
-class _Files(IndexDataCacheFile):
+class Files(IndexDataCacheFile):
     """A file for each kernel and combination of argument types, named by both.
 
     Numba's own are numbered, and an index says which is which: of two processes that compile at the same
@@ -54,12 +54,12 @@ class _Files(IndexDataCacheFile):
 
     def save(self, key, data):
         content = self._dump((self._source_stamp, key, data))
-        with self._open_for_write(self._path(key)) as file:  # writes another file, then renames it
+        with self._open_for_write(self.path_of(key)) as file:  # writes another file, then renames it
             file.write(hashlib.sha256(content).digest() + content)
 
     def load(self, key):
         try:
-            written = Path(self._path(key)).read_bytes()
+            written = Path(self.path_of(key)).read_bytes()
         except OSError:
             return None
         checksum, content = written[:32], written[32:]
@@ -68,19 +68,19 @@ class _Files(IndexDataCacheFile):
         stamp, found, data = pickle.loads(content)  # noqa: S301 (we wrote it, as Numba does)
         return data if (stamp, found) == (self._source_stamp, key) else None
 
-    def _path(self, key):
+    def path_of(self, key):
         digest = hashlib.sha256(repr(key).encode()).digest()
         return self._data_path(self._data_name(int.from_bytes(digest[:8], "big")))
 
 
 class KernelCache(FunctionCache):
-    """Numba's cache on disk, kept in `_Files`; that nothing can be written costs only the next start."""
+    """Numba's cache on disk, kept in `Files`; that nothing can be written costs only the next start."""
 
     _impl_class = _Implementation
 
     def __init__(self, function):
         super().__init__(function)
-        self._cache_file = _Files(self.cache_path, self._impl.filename_base, jit.version())
+        self._cache_file = Files(self.cache_path, self._impl.filename_base, jit.version())
 
     def load_overload(self, sig, target_context):
         rtsys.initialize(target_context)  # Numba's own would load all that it can compile, too

@@ -106,7 +106,7 @@ def _root():
 
 
 @cache
-def _mark_used(folder):
+def mark_used(folder):
     """Once in each process: make the folder, or renew its date; delete those not used for longest."""
     with suppress(OSError):  # without a folder to write to, kernels are compiled in each process
         folder.mkdir(parents=True, exist_ok=True)

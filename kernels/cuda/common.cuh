@@ -2,7 +2,7 @@
 //
 // One thread computes one element of the result, and gathers all that it is made of. So no two threads write
 // to one place, nothing is added atomically, and the same input gives the same bits. Threads share nothing and
-// wait for nobody: a kernel is a loop body, and a host compiler can run the loop (tests/backends/cuda_host.h).
+// wait for nobody: a kernel is a loop body, and a host compiler can run the loop (tests/cuda_host.h).
 //
 // The first parameter of a kernel is how many threads have work; a launch may start a few more. Arrays are
 // C-contiguous and lie one value behind another; images are (N, H, W, C). Real is float or double.

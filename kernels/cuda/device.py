@@ -90,6 +90,11 @@ class Device(ABC):
 
     # --- recording ----------------------------------------------------------------------------------------
 
+    @property
+    def is_recording(self) -> bool:
+        """Whether what it does is noted now."""
+        return self._noted is not None
+
     def record(self, run: Call) -> Call:
         """Run `run`; return what has all its kernels and products run again, on the same arrays.
 

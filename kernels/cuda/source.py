@@ -60,7 +60,7 @@ def kernels() -> dict[str, Kernel]:
     """All kernels by name."""
     found: dict[str, Kernel] = {}
     for file in files():
-        for types, name, parameters in KERNEL.findall(_read(file)):
+        for types, name, parameters in KERNEL.findall(read(file)):
             names = tuple(word.removeprefix("typename ") for word in types.split(", ") if word)
             found[name] = Kernel(name, file, names, tuple(map(_parameter, parameters.split(","))))
     return found
@@ -75,16 +75,16 @@ def files() -> list[str]:
 @cache
 def text(file: str) -> str:
     """A source with what it includes; in a compiler's messages lines count as in the files."""
-    source = f'#line 1 "{file}"\n{_read(file)}'
+    source = f'#line 1 "{file}"\n{read(file)}'
 
     def included(match: re.Match[str]) -> str:
         line = source[: match.start()].count("\n")
-        return f'#line 1 "{match[1]}"\n{_read(match[1])}#line {line + 1} "{file}"'
+        return f'#line 1 "{match[1]}"\n{read(match[1])}#line {line + 1} "{file}"'
 
     return INCLUDE.sub(included, source)
 
 
-def _read(file: str) -> str:
+def read(file: str) -> str:
     return resources.files(__package__).joinpath(file).read_text(encoding="utf-8")
 
 

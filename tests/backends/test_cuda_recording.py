@@ -176,7 +176,7 @@ def test_predictions_are_recorded() -> None:
     for start in range(0, 12, 4):
         x = IMAGES[start : start + 4]
         np.testing.assert_array_equal(model.predict(x), plain.predict(x))
-    assert len(model._infer._recordings) == 1
+    assert len(model.recorded_outputs) == 1
 
 
 @dataclass(eq=False)

@@ -129,7 +129,7 @@ def test_what_works_is_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_extras_exist() -> None:
     offered = metadata.metadata(extras.DISTRIBUTION).get_all("Provides-Extra")
     assert offered is not None
-    assert {cuda_status._extra(cuda) for cuda in (0, 12_090, 13_000)} <= set(offered)
+    assert {cuda_status.extra_for(cuda) for cuda in (0, 12_090, 13_000)} <= set(offered)
 
 
 # --- looking ----------------------------------------------------------------------------------------------

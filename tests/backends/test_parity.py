@@ -4,304 +4,38 @@ from __future__ import annotations
 
 import inspect
 import tracemalloc
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from operations import (
+    CASES,
+    KEY,
+    LARGE,
+    TOLERANCE,
+    Draw,
+    Geometry,
+    assert_close,
+    copies,
+    every_operation,
+    geometries,
+)
 
 from tinynet import backends, threads
 from tinynet.backends.base import Backend
 from tinynet.backends.numba_ import SPLIT_DEPTH_FROM, NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.backends.workspace import Workspace
-from tinynet.data.augmentation import Augmentation, gaussian
 from tinynet.geometry import Window
 from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Rescale
 from tinynet.model import Sequential
-from tinynet.rng import Key
 from tinynet.runs import recipe
 from tinynet.training import StepEnd, Trainer
 
-TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
-KEY = Key(seed=2**40 + 17, stream=2, layer=3, step=9)
-
-
-class Draw:
-    """The shapes of a case and its arrays: the same ones whenever they are asked for in the same order.
-
-    `place` brings an array to where the backend computes.
-    """
-
-    def __init__(self, geometry: Geometry, place: Callable[[Any], Any] = np.asarray) -> None:
-        self.g, self.place = geometry, place
-        self.random = np.random.default_rng(geometry.seed)
-
-    def __call__(self, *shape: int) -> np.ndarray:
-        return self.place(self.random.standard_normal(shape).astype(self.g.dtype))
-
-    def labels(self, count: int, classes: int) -> np.ndarray:
-        return self.place(self.random.integers(0, classes, count).astype(np.uint8))
-
-    def images(self) -> np.ndarray:
-        return self(self.g.N, self.g.H, self.g.W, self.g.C)
-
-    def distinct_images(self) -> np.ndarray:
-        """No two values alike, so that every maximum has one place."""
-        size = self.g.N * self.g.H * self.g.W * self.g.C
-        values = self.random.permutation(size).astype(self.g.dtype) / size - 0.5
-        return self.place(values.reshape(self.g.N, self.g.H, self.g.W, self.g.C))
-
-
-class Geometry(NamedTuple):
-    N: int = 3
-    H: int = 9
-    W: int = 8
-    C: int = 5
-    F: int = 7
-    window: Window = Window((3, 2), (2, 1), ((1, 2), (0, 1)))
-    dtype: str = "float32"
-    seed: int = 0
-
-
-# Large enough that every operation is cut into several parts and chunks.
-LARGE = Geometry(N=37, H=21, W=23, C=19, F=33, window=Window((3, 3), padding=((1, 1), (1, 1))))
-
-
-@st.composite
-def geometries(draw: Any) -> Geometry:
-    pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
-    window = draw(pair)
-    rows, columns = (
-        (draw(st.integers(0, extent - 1)), draw(st.integers(0, extent - 1))) for extent in window
-    )
-    padding = (rows, columns)
-    small = [max(1, extent - sum(pad)) for extent, pad in zip(window, padding, strict=True)]
-    return Geometry(
-        N=draw(st.integers(1, 5)),
-        H=draw(st.integers(small[0], 11)),
-        W=draw(st.integers(small[1], 11)),
-        C=draw(st.sampled_from((1, 2, 3, 8, 17))),
-        F=draw(st.sampled_from((1, 4, 5, 16))),
-        window=Window(window, draw(pair), padding),
-        dtype=draw(st.sampled_from(("float32", "float64"))),
-        seed=draw(st.integers(0, 10_000)),
-    )
-
-
-# --- one function an operation: run it, forward and backward, and return all that it computes ---------------
-
-
-def dense(ops: Backend, draw: Draw) -> list[Any]:
-    N, I, O = draw.g.N * draw.g.H, draw.g.W * draw.g.C, draw.g.F
-    x, W, b, dy = draw(N, I), draw(I, O), draw(O), draw(N, O)
-    dW, db = np.empty_like(W), np.empty_like(b)
-    return [ops.dense(x, W, b), ops.dense_backward(dy, x, W, dW, db, True), dW, db]
-
-
-def conv2d(ops: Backend, draw: Draw) -> list[Any]:
-    return _conv2d(ops, draw, draw.g.window)
-
-
-def conv2d_pointwise(ops: Backend, draw: Draw) -> list[Any]:
-    return _conv2d(ops, draw, Window((1, 1)))
-
-
-def _conv2d(ops: Backend, draw: Draw, window: Window) -> list[Any]:
-    x, W, b = draw.images(), draw(*window.size, draw.g.C, draw.g.F), draw(draw.g.F)
-    y, saved = ops.conv2d(x, W, b, window)
-    dy, dW, db = draw(*y.shape), np.empty_like(W), np.empty_like(b)
-    dx = ops.conv2d_backward(dy, saved, W, dW, db, window, True)
-    without = np.empty_like(W)
-    assert ops.conv2d_backward(dy, saved, W, without, db, window, False) is None
-    np.testing.assert_array_equal(ops.to_host(without), ops.to_host(dW))
-    return [y, dx, dW, db]
-
-
-def maxpool(ops: Backend, draw: Draw) -> list[Any]:
-    g = draw.g
-    y, saved = ops.maxpool(draw.distinct_images(), g.window)
-    return [y, ops.maxpool_backward(draw(*y.shape), saved, g.window)]
-
-
-def avgpool(ops: Backend, draw: Draw) -> list[Any]:
-    g, x = draw.g, draw.images()
-    y = ops.avgpool(x, g.window)
-    return [y, ops.avgpool_backward(draw(*y.shape), x.shape, g.window)]
-
-
-def batchnorm(ops: Backend, draw: Draw) -> list[Any]:
-    x, dy = draw.images().reshape(-1, draw.g.C) * 3 + 2, draw.images().reshape(-1, draw.g.C)
-    gamma, beta, mean, variance = (draw(draw.g.C) for _ in range(4))
-    evaluated = ops.batchnorm_inference(x, gamma, beta, mean, variance**2, 1e-3)
-    y, mean, variance, saved = ops.batchnorm(x, gamma, beta, 1e-3)
-    dgamma, dbeta = np.empty_like(gamma), np.empty_like(beta)
-    dx = ops.batchnorm_backward(dy, saved, gamma, dgamma, dbeta)
-    return [evaluated, y, mean, variance, dx, dgamma, dbeta]
-
-
-def dropout(ops: Backend, draw: Draw) -> list[Any]:
-    x, dy = draw.images(), draw.images()
-    y, saved = ops.dropout(x, 0.3, KEY)
-    return [y, ops.dropout_backward(dy, saved, 0.3), ops.to_host(saved)]
-
-
-def random_bits(ops: Backend, draw: Draw) -> list[Any]:
-    return [ops.random_bits(KEY, draw.images().size)]
-
-
-def rescale(ops: Backend, draw: Draw) -> list[Any]:
-    pixels = (draw.images() * 50 + 128).astype(np.uint8)
-    inputs = (pixels, pixels.astype(np.float16), pixels > 128, draw.images())
-    return [ops.rescale(x, 1 / 255, -0.5, draw.g.dtype).copy() for x in inputs]
-
-
-def rescale_backward(ops: Backend, draw: Draw) -> list[Any]:
-    return [ops.rescale_backward(draw.images(), 0.3)]
-
-
-def count_correct(ops: Backend, draw: Draw) -> list[Any]:
-    N, K = draw.g.N * draw.g.H * draw.g.W, draw.g.F
-    outputs, labels = draw(N, K), draw.labels(N, K)
-    outputs[::2] = np.round(outputs[::2])  # ties
-    outputs[1::4, K // 2 :] = np.nan
-    return [ops.count_correct(outputs, labels)]
-
-
-def displacement(ops: Backend, draw: Draw) -> list[Any]:
-    shape = draw.images().shape[:3]
-    taps = (draw.place(gaussian(sigma)) for sigma in (0.5, 3.0))
-    return [ops.displacement(KEY, shape, each, 0.3).copy() for each in taps]
-
-
-def warp(ops: Backend, draw: Draw) -> list[Any]:
-    x = draw.images()
-    N, H, W, _ = x.shape
-    settings = Augmentation(rotation=180, shift=0.4, scale=0.5, shear=30, contrast=0.9, erase=0.5)
-    places, contrast, erased = map(draw.place, settings.draw(KEY._replace(seed=draw.g.seed), N, (H, W)))
-    bend = (90_000 * draw(N, 2, H, W)).astype(np.int32)
-    pixels = (x * 50 + 128).astype(np.uint8)
-    fields = (bend, None)
-    return [ops.warp(old, places, contrast, erased, field).copy() for old in (x, pixels) for field in fields]
-
-
-def softmax(ops: Backend, draw: Draw) -> list[Any]:
-    y = ops.softmax(8 * draw.images())
-    return [y, ops.softmax_backward(draw.images(), y)]
-
-
-def softmax_cross_entropy(ops: Backend, draw: Draw) -> list[Any]:
-    N, K = draw.g.N * draw.g.H * draw.g.W, draw.g.F
-    logits, labels = 8 * draw(N, K), draw.labels(N, K)
-    loss, gradient = ops.softmax_cross_entropy(logits, labels, 0.1)
-    assert loss.dtype == np.float64
-    assert loss.shape == ()
-    return [loss, gradient]
-
-
-def cross_entropy(ops: Backend, draw: Draw) -> list[Any]:
-    N, K = draw.g.N * draw.g.H * draw.g.W, draw.g.F
-    scores, labels = np.abs(draw(N, K)), draw.labels(N, K)
-    return list(ops.cross_entropy(scores, labels, 0.05))
-
-
-def l2_penalty(ops: Backend, draw: Draw) -> list[Any]:
-    W, dW = draw.images(), draw.images()
-    return [ops.l2_penalty(W, dW, 0.01), dW, ops.l2_penalty(W, None, 0.3)]
-
-
-def sgd(ops: Backend, draw: Draw) -> list[Any]:
-    values, grads, velocity = (draw.images().reshape(-1) for _ in range(3))
-    for nesterov in (True, False):
-        ops.sgd(values, grads, velocity, 0.1, 0.9, nesterov, 0.01, values.size // 3)
-    return [values, velocity]
-
-
-def adam(ops: Backend, draw: Draw) -> list[Any]:
-    values, grads, m, v = (draw.images().reshape(-1) for _ in range(4))
-    v *= v
-    for step in (1, 2):
-        ops.adam(values, grads, m, v, step, 1e-2, 0.9, 0.999, 1e-8, 0.1, values.size // 3)
-    return [values, m, v]
-
-
-def moving_average(ops: Backend, draw: Draw) -> list[Any]:
-    average, values = (draw.images().reshape(-1) for _ in range(2))
-    for gain in (1.0, 0.3, 0.001):
-        ops.moving_average(average, values, gain)
-        values *= 0.9
-    return [average]
-
-
-def clip_global_norm(ops: Backend, draw: Draw) -> list[Any]:
-    large, small = draw.images().reshape(-1), draw.images().reshape(-1) / 1e6
-    ops.clip_global_norm(large, 0.1)
-    ops.clip_global_norm(small, 0.1)
-    return [large, small]
-
-
-def activation(name: str, backward_takes: str, *settings: float) -> Callable[[Backend, Draw], list[Any]]:
-    def run(ops: Backend, draw: Draw) -> list[Any]:
-        x, dy = 4 * draw.images(), draw.images()
-        y = getattr(ops, name)(x, *settings)
-        return [y, getattr(ops, f"{name}_backward")(dy, x if backward_takes == "x" else y, *settings)]
-
-    return run
-
-
-CASES: dict[str, Callable[[Backend, Draw], list[Any]]] = {
-    "dense": dense,
-    "conv2d": conv2d,
-    "conv2d_pointwise": conv2d_pointwise,
-    "maxpool": maxpool,
-    "avgpool": avgpool,
-    "batchnorm": batchnorm,
-    "dropout": dropout,
-    "random_bits": random_bits,
-    "rescale": rescale,
-    "rescale_backward": rescale_backward,
-    "count_correct": count_correct,
-    "displacement": displacement,
-    "warp": warp,
-    "softmax": softmax,
-    "softmax_cross_entropy": softmax_cross_entropy,
-    "cross_entropy": cross_entropy,
-    "l2_penalty": l2_penalty,
-    "sgd": sgd,
-    "adam": adam,
-    "moving_average": moving_average,
-    "clip_global_norm": clip_global_norm,
-    "relu": activation("relu", "y"),
-    "leaky_relu": activation("leaky_relu", "x", 0.1),
-    "elu": activation("elu", "y", 0.7),
-    "gelu": activation("gelu", "x"),
-    "sigmoid": activation("sigmoid", "y"),
-    "tanh": activation("tanh", "y"),
-}
-every_operation = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-
-
-def copies(results: list[Any]) -> list[np.ndarray]:
-    return [np.array(result) for result in results]
-
-
-def assert_close(ours: list[Any], reference: list[Any], dtype: str) -> None:
-    for mine, theirs in zip(ours, reference, strict=True):
-        mine, theirs = np.asarray(mine), np.asarray(theirs)
-        assert (mine.shape, mine.dtype) == (theirs.shape, theirs.dtype)
-        if theirs.dtype.kind == "f":
-            scale = max(1.0, float(np.abs(theirs).max(initial=0.0)))
-            np.testing.assert_allclose(mine, theirs, rtol=0, atol=TOLERANCE[dtype] * scale)
-        else:
-            np.testing.assert_array_equal(mine, theirs)
-
 
 # --- tests --------------------------------------------------------------------------------------------------
-
-
 @every_operation
 @settings(deadline=None, max_examples=15)
 @given(geometry=geometries())
@@ -375,6 +109,7 @@ def test_dense_is_cut_by_columns_too() -> None:
 
 def test_convolution_windows_may_lie_wholly_in_the_padding() -> None:
     geometry = Geometry(H=4, W=3, window=Window((2, 3), (1, 2), ((5, 4), (7, 9))))
+    conv2d = CASES["conv2d"]
     assert_close(conv2d(NumbaBackend(), Draw(geometry)), conv2d(NumpyBackend(), Draw(geometry)), "float32")
 
 
@@ -443,6 +178,7 @@ def test_maxpool_ties_go_to_the_first() -> None:
 
 def test_maxpool_with_a_window_of_more_than_256() -> None:
     geometry = Geometry(H=20, W=19, window=Window((17, 17), (1, 2), ((0, 0), (2, 0))))
+    maxpool = CASES["maxpool"]
     assert_close(maxpool(NumbaBackend(), Draw(geometry)), maxpool(NumpyBackend(), Draw(geometry)), "float32")
 
 

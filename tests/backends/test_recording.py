@@ -53,11 +53,6 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> list[threads.RecordedKernels]:
     return made
 
 
-def is_repeated(program: threads.RecordedKernels) -> bool:
-    """Whether it runs without its Python."""
-    return program._jobs is not None
-
-
 # --- training -----------------------------------------------------------------------------------------------
 
 
@@ -91,7 +86,7 @@ def test_recorded_steps_are_those_steps(
     assert not programs
     assert trained(dense_net(activation), SoftmaxCrossEntropy(0.1), dtype, record=True) == expected
     assert len(programs) == 2  # a batch of 16 and one of 8
-    assert all(map(is_repeated, programs)) is not numba.config.DISABLE_JIT
+    assert all(program.is_repeated for program in programs) is not numba.config.DISABLE_JIT
 
 
 def test_every_layer_that_is_recorded_in_training_was_tried_above() -> None:
@@ -294,7 +289,7 @@ def test_recorded_predictions_are_those_predictions(
             x = IMAGES[start : start + batch]
             np.testing.assert_array_equal(recorded.predict(x), plain.predict(x))
     can_repeat = convolution != "im2col" and not numba.config.DISABLE_JIT  # products by BLAS are no kernels
-    assert [is_repeated(program) for program in programs] == [can_repeat] * 2
+    assert [program.is_repeated for program in programs] == [can_repeat] * 2
 
 
 def test_every_layer_that_is_recorded_in_prediction_was_tried() -> None:
@@ -314,7 +309,7 @@ def test_no_more_than_some_shapes_are_kept(programs: list[threads.RecordedKernel
     for count in [*range(1, MAX_RECORDINGS + 3), 1]:
         np.testing.assert_array_equal(model.predict(IMAGES[:count]), plain.predict(IMAGES[:count]))
     assert len(programs) == MAX_RECORDINGS + 3  # the first was forgotten, and recorded again
-    assert len(model._infer._recordings) == MAX_RECORDINGS
+    assert len(model.recorded_outputs) == MAX_RECORDINGS
 
 
 def test_training_goes_on_after_predictions_on_a_packed_model() -> None:

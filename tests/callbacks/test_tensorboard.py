@@ -108,7 +108,7 @@ def test_a_resumed_run_goes_on_without_doubles(crash: Crash, tmp_path: Path) -> 
     cut = listeners(tmp_path, crash)
     with pytest.raises(SystemExit):
         trainer().run(cut)  # it dies before the checkpoint of this step
-    cut[1]._writer.close()  # as the end of its process would
+    cut[1].close()  # as the end of its process would
     resumed = trainer()
     if (tmp_path / "last").exists():
         load_training(tmp_path / "last", resumed, [])

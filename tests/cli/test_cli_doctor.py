@@ -56,10 +56,15 @@ def test_a_backend_that_breaks_or_errs_when_it_computes(monkeypatch: pytest.Monk
     def crash(self: Any, *arguments: object) -> None:
         raise RuntimeError("illegal instruction")
 
-    assert doctor._try("numpy") == ""
+    assert doctor.failure_of("numpy") == ""
     with monkeypatch.context() as patch:
         patch.setattr(NumpyBackend, "relu", crash)
-        assert doctor._try("numpy") == "RuntimeError: illegal instruction"
+        assert doctor.failure_of("numpy") == "RuntimeError: illegal instruction"
+
+
+def finding(what: str) -> tuple[bool, str, str]:
+    """What is found of a folder or a data set: whether it is good, the text and the fix."""
+    return {name: (good, text, fix) for name, good, text, fix in doctor.folder_rows()}[what]
 
 
 def test_folders_that_cannot_be_written(
@@ -67,9 +72,9 @@ def test_folders_that_cannot_be_written(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "file" / "cache"))
-    found = {what: (good, text, fix) for what, good, text, fix in doctor.folder_rows()}
-    assert not found["data cache"][0]
-    assert "TINYNET_CACHE" in found["data cache"][2]
+    good, _, fix = finding("data cache")
+    assert not good
+    assert "TINYNET_CACHE" in fix
 
 
 def test_the_kernel_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -80,13 +85,13 @@ def test_the_kernel_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     jit.cache_folder().mkdir(parents=True)
     for number in range(3):
         (jit.cache_folder() / f"kernel.{number}.nbc").write_bytes(bytes(100_000))
-    good, found, _ = doctor._kernel_cache()
+    good, found, _ = finding("kernel cache")
     assert good
     assert found == f"{jit.cache_folder()}, can be written; 3 compiled kernels, 0.3 MB"
 
     (tmp_path / "file").touch()
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "file"))
-    good, found, fix = doctor._kernel_cache()
+    good, found, fix = finding("kernel cache")
     assert not good
     assert "cannot be written" in found
     assert "0 compiled kernels" in found
@@ -95,9 +100,9 @@ def test_the_kernel_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 def test_data_sets_that_are_there(monkeypatch: pytest.MonkeyPatch, mnist_dir: Path, tmp_path: Path) -> None:
     monkeypatch.setenv("TINYNET_DATA", str(mnist_dir))
-    assert doctor._data_set("mnist", tmp_path)[0]
-    good, _, fix = doctor._data_set("fashion-mnist", tmp_path)
+    assert finding("mnist")[0]
+    good, _, fix = finding("fashion-mnist")
     assert not good
     assert fix
     monkeypatch.setenv("TINYNET_DATA", str(tmp_path))
-    assert "lacks files of mnist" in doctor._data_set("mnist", tmp_path)[1]
+    assert "lacks files of mnist" in finding("mnist")[1]

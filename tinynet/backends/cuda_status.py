@@ -68,7 +68,7 @@ class Facts:
 
 def diagnose(facts: Facts) -> Problem | None:
     """The first thing to mend; None if CuPy can compute here."""
-    install = extras.install(_extra(facts.driver))
+    install = extras.install(extra_for(facts.driver))
     installed = " ".join(facts.packages)
     if len(facts.packages) > 1:
         found = f"several builds of CuPy are installed, which overwrite each other's files: {installed}"
@@ -104,7 +104,7 @@ def _no_device(facts: Facts) -> Problem:
 
 
 def _failed_trial(facts: Facts) -> Problem:
-    complete = extras.install(_extra(facts.runtime))
+    complete = extras.install(extra_for(facts.runtime))
     if "OutOfMemory" in facts.trial or "MemoryAllocation" in facts.trial:
         fix = "nvidia-smi shows which program holds it; for another device: export CUDA_VISIBLE_DEVICES=1"
         return Problem(f"the memory of the device {facts.device} is taken: {facts.trial}", fix)
@@ -118,14 +118,14 @@ def _failed_trial(facts: Facts) -> Problem:
     return Problem(found, _reinstall(facts))
 
 
-def _extra(cuda: int) -> str:
+def extra_for(cuda: int) -> str:
     """The extra of tinynet for this CUDA version."""
     return "cuda13" if cuda >= 13_000 else "cuda12"
 
 
 def _reinstall(facts: Facts) -> str:
     """The same build once more, with all that belongs to it."""
-    package = facts.packages[0] if facts.packages else f"cupy-{_extra(facts.driver)}x"
+    package = facts.packages[0] if facts.packages else f"cupy-{extra_for(facts.driver)}x"
     return f"pip install --force-reinstall '{package}[ctk]'"
 
 

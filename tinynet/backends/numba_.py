@@ -77,11 +77,11 @@ class NumbaBackend(CompiledBackend):
 
     def __init__(self, convolution: str = "auto", precision: str = "float32") -> None:
         super().__init__(convolution, precision, Memory())
-        self._convolutions: dict[tuple[Shape, Shape, Window], Convolution] = {}
+        self.convolutions: dict[tuple[Shape, Shape, Window], Convolution] = {}
 
     def bound_to(self, workspace: Workspace, owner: str) -> Self:
         bound = super().bound_to(workspace, owner)
-        bound._convolutions = {}
+        bound.convolutions = {}
         return bound
 
     @classmethod
@@ -223,12 +223,12 @@ class NumbaBackend(CompiledBackend):
     def _convolution(self, x: Shape, W: Shape, window: Window) -> Convolution:
         """The algorithm for these shapes, made once for each."""
         key = (x, W, window)
-        found = self._convolutions.get(key)
+        found = self.convolutions.get(key)
         if found is None:
-            if len(self._convolutions) == MAX_CONVOLUTIONS:
-                self._convolutions.clear()
+            if len(self.convolutions) == MAX_CONVOLUTIONS:
+                self.convolutions.clear()
             algorithm = ALGORITHMS[self.algorithm_for(x, W, window)]
-            found = self._convolutions[key] = algorithm(x, W, window, self.memory)
+            found = self.convolutions[key] = algorithm(x, W, window, self.memory)
         return found
 
     def maxpool(self, x: Array, window: Window) -> tuple[Array, Any]:

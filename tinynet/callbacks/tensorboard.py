@@ -46,6 +46,10 @@ class TensorBoardLog(Callback):
         self._write_scalars("epoch", figures, event.record["step"])
 
     def on_end(self, trainer: Trainer) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is left, and close the file."""
         self._writer.close()
 
     def _write_scalars(self, group: str, figures: dict[str, float], step: int) -> None:

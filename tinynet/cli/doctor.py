@@ -82,7 +82,7 @@ def backend_rows() -> Iterator[Finding]:
 
     for name in backends.NAMES:
         found = backends.status(name)
-        problem = _try(name) if found.works else ""
+        problem = failure_of(name) if found.works else ""
         if problem:
             failed = f"{found.detail}, but a small computation failed: {problem}"
             yield name, False, failed, extras.install(again=True)
@@ -128,7 +128,7 @@ def extra_rows() -> Iterator[Finding]:
         yield extra, bool(version), f"{package} {version or 'is not installed'}", fix
 
 
-def _try(backend: str) -> str:
+def failure_of(backend: str) -> str:
     """What goes wrong when the backend computes a small model, compared with numpy; "" if nothing does."""
     import numpy as np
 

@@ -87,6 +87,11 @@ class RecordedKernels:
         crew.gather(self._workers)
         crew.run_all(crew.board, self._jobs)
 
+    @property
+    def is_repeated(self) -> bool:
+        """Whether a call has its kernels do their work again without its Python."""
+        return self._jobs is not None
+
     def note(self, arguments: tuple[Any, ...]) -> Array:
         """Where to write the next job. Its arguments are kept, as the job holds their addresses."""
         self._arguments.append(arguments)

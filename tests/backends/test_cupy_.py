@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cuda_host import HostBackend
 from hypothesis import given, settings
-from test_parity import CASES, LARGE, Draw, Geometry, assert_close, copies, geometries
+from operations import CASES, LARGE, Draw, Geometry, assert_close, copies, every_operation, geometries
 
 from tinynet.backends.base import Backend
 from tinynet.backends.compiled import CompiledBackend
@@ -21,7 +21,6 @@ from tinynet.kernels.cuda.source import kernels
 
 # Several blocks and chunks, and little work for what stands in for cuBLAS.
 MANY = LARGE._replace(N=7, F=11)
-every_operation = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
 
 @every_operation

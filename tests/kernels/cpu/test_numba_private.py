@@ -14,7 +14,7 @@ import pytest
 
 from tinynet.kernels.cpu import jit, numba_private
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 compiled = pytest.mark.skipif(
     bool(numba.config.DISABLE_JIT), reason="numba compiles nothing under NUMBA_DISABLE_JIT"
 )

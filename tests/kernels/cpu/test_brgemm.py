@@ -123,7 +123,7 @@ def test_a_tile_fits_the_rows_and_the_registers(rows: int, columns: int, itemsiz
     height, vectors, lanes = map(len, tile)
     registers = 32 if brgemm.vector_bits() == 512 else 16
     assert 1 <= height <= rows
-    assert height * vectors + vectors + 1 <= max(registers, 32 if brgemm._is_arm() else 0)
+    assert height * vectors + vectors + 1 <= max(registers, 32 if brgemm.is_arm() else 0)
     assert lanes * itemsize * 8 == brgemm.vector_bits()
 
 
@@ -150,4 +150,4 @@ def test_a_convolution_is_made_once_for_each_shape(monkeypatch: pytest.MonkeyPat
     assert made == [(2, 6, 6, 4), (3, 6, 6, 4)]
     for images in range(1, MAX_CONVOLUTIONS + 2):  # no more are kept
         both_ways(ops, numbers((images, 3, 3, 4), "float32"), W, window)
-    assert len(ops._convolutions) <= MAX_CONVOLUTIONS
+    assert len(ops.convolutions) <= MAX_CONVOLUTIONS

@@ -63,7 +63,7 @@ def test_every_kernel_compiles(file: str, architecture: int) -> None:
 
 def test_what_does_not_compile_is_told_by_file_and_line() -> None:
     lines = text("pooling.cu").splitlines()
-    broken = source._read("pooling.cu").splitlines().index("    dx[i] = sum;")
+    broken = source.read("pooling.cu").splitlines().index("    dx[i] = sum;")
     code = text("pooling.cu").replace("    dx[i] = sum;", "    dx[i] = sums;", 1)
     status, log = compile_for(75, code, ["maxpool_backward<float>"])
     assert status != 0

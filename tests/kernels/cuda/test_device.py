@@ -229,7 +229,7 @@ def test_a_recording_that_fails_leaves_no_trace() -> None:
 
     with pytest.raises(ValueError, match="not today"):
         device.record(run)
-    assert device._noted is None
+    assert not device.is_recording
 
 
 # --- CuPy's part ------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def test_versions_not_used_for_longest_are_deleted(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "kernel.1.nbc").touch()
         os.utime(tmp_path / name, (number, number))
-    module._mark_used(tmp_path / names[0])
+    module.mark_used(tmp_path / names[0])
     assert {place.name for place in tmp_path.iterdir()} == {names[0], *names[-3:], "not ours"}
 
 
@@ -123,18 +123,18 @@ def test_code_for_another_processor_is_not_used(
 
 
 def test_a_file_serves_its_own_key_and_version_only(tmp_path: Path) -> None:
-    files = cache._Files(str(tmp_path), "kernel", "this version")
+    files = cache.Files(str(tmp_path), "kernel", "this version")
     files.save("key", "code")
     assert files.load("key") == "code"
-    assert cache._Files(str(tmp_path), "kernel", "another").load("key") is None
-    shutil.copy(files._path("key"), files._path("other key"))
+    assert cache.Files(str(tmp_path), "kernel", "another").load("key") is None
+    shutil.copy(files.path_of("key"), files.path_of("other key"))
     assert files.load("other key") is None
 
 
 def test_two_that_save_at_the_same_moment_both_keep_their_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, other = (cache._Files(str(tmp_path), "kernel", "this version") for _ in range(2))
+    one, other = (cache.Files(str(tmp_path), "kernel", "this version") for _ in range(2))
     write = one._open_for_write
 
     def overtaken(path: str) -> object:
@@ -229,7 +229,7 @@ def test_a_kernel_announces_that_it_is_compiled_and_only_then(monkeypatch: pytes
     ops = NumbaBackend()
     kernel = jit(double)
     ops.announce_compiling(lambda: calls.append("compiling"))
-    monkeypatch.setattr(cache._Files, "load", lambda self, key: None)
+    monkeypatch.setattr(cache.Files, "load", lambda self, key: None)
     kernel(4.0)
     kernel(5.0)
     ops.announce_compiling(None)
