@@ -294,8 +294,8 @@ def run_all(board, jobs):
     control(before)
 
 
-kernel: Any
-slot: tuple[int, ...]
+kernel: Any = None
+slot: tuple[int, ...] = ()
 """Globals of `_launch`, which `launcher` fills in for each kernel."""
 
 
