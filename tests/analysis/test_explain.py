@@ -16,7 +16,7 @@ from PIL import Image
 
 from tinynet import checkpoint
 from tinynet import layers as L
-from tinynet.analysis import explain
+from tinynet.analysis import blocks, explain, grad_cam, gradients
 from tinynet.errors import ConfigError, ShapeError
 from tinynet.gradcheck.check import TOLERANCE, gradient_error, tie_free
 from tinynet.layers.base import Layer
@@ -69,9 +69,9 @@ def test_gradients_agree_with_central_differences(backend: str, end: type[Layer]
     """At the input and at the output of every block, of a sum of logits before softmax or sigmoid."""
     model = _cnn(backend, end=end() if end else None)
     ops, weights, last = model.backend, np.array([1.0, -0.5, 2.0]), 12
-    ends = [block.stop - 1 for block in explain.blocks(model)][:-1]
+    ends = [block.stop - 1 for block in blocks.blocks(model)][:-1]
     x = tie_free((2, *SIZE), 3) * 255
-    found = explain.probe(model, x, weights, keep=ends)
+    found = gradients.probe(model, x, weights, keep=ends)
     tensors = {-1: (x, found.input_gradient)}
     tensors |= {end: (found.outputs[end], found.gradients[end]) for end in ends}
     for position, (tensor, gradient) in tensors.items():
@@ -87,9 +87,9 @@ def test_gradients_agree_with_central_differences(backend: str, end: type[Layer]
 def test_logits_are_what_the_model_predicts(backend: str) -> None:
     model = _cnn(backend)
     images = np.stack([_image(), 255 - _image()])
-    np.testing.assert_allclose(explain.logits(model, images)[0], model.predict(images), rtol=1e-12)
+    np.testing.assert_allclose(gradients.logits(model, images)[0], model.predict(images), rtol=1e-12)
     squashed = _cnn(backend, end=L.Softmax())
-    np.testing.assert_allclose(explain.logits(squashed, images)[0], model.predict(images), rtol=1e-12)
+    np.testing.assert_allclose(gradients.logits(squashed, images)[0], model.predict(images), rtol=1e-12)
 
 
 def test_every_backend_explains_alike() -> None:
@@ -121,9 +121,9 @@ def _linear(backend: str) -> tuple[Sequential, Array]:
 
 def test_maps_of_a_linear_net_are_its_weights(backend: str) -> None:
     model, weights = _linear(backend)
-    np.testing.assert_allclose(explain.saliency(model, _image(), 1), np.abs(weights[1]))
-    np.testing.assert_allclose(explain.smooth_grad(model, _image(), 1, samples=3), np.abs(weights[1]))
-    np.testing.assert_allclose(explain.margin_gradient(model, _image(), 0, 2), weights[0] - weights[2])
+    np.testing.assert_allclose(gradients.saliency(model, _image(), 1), np.abs(weights[1]))
+    np.testing.assert_allclose(gradients.smooth_grad(model, _image(), 1, samples=3), np.abs(weights[1]))
+    np.testing.assert_allclose(gradients.margin_gradient(model, _image(), 0, 2), weights[0] - weights[2])
     name, filters = explain.first_filters(model) or ("", np.zeros(0))
     assert name == "dense_1"
     np.testing.assert_allclose(filters / 255, weights)
@@ -132,15 +132,15 @@ def test_maps_of_a_linear_net_are_its_weights(backend: str) -> None:
 def test_smooth_grad_is_the_mean_over_noise_from_the_seed(backend: str) -> None:
     model, image = _cnn(backend), _image()
     np.testing.assert_allclose(
-        explain.smooth_grad(model, image, 0, noise=0, samples=2), explain.saliency(model, image, 0)
+        gradients.smooth_grad(model, image, 0, noise=0, samples=2), gradients.saliency(model, image, 0)
     )
-    found = explain.smooth_grad(model, image, 0, seed=5, samples=2, noise=0.3)
+    found = gradients.smooth_grad(model, image, 0, seed=5, samples=2, noise=0.3)
     sigma = 0.3 * (float(image.max()) - float(image.min()))
     noisy = [image + sigma * normal(Key(5, Stream.EXPLAIN, step=i), SIZE) for i in range(2)]
     weights = np.array([1.0, 0, 0])
-    mean = explain.probe(model, np.stack(noisy), weights).input_gradient.mean(axis=0)
+    mean = gradients.probe(model, np.stack(noisy), weights).input_gradient.mean(axis=0)
     np.testing.assert_allclose(found, np.abs(mean)[..., 0], rtol=1e-9)
-    again, other = (explain.smooth_grad(model, image, 0, seed=s, samples=2, noise=0.3) for s in (5, 6))
+    again, other = (gradients.smooth_grad(model, image, 0, seed=s, samples=2, noise=0.3) for s in (5, 6))
     np.testing.assert_array_equal(found, again)
     assert not np.allclose(found, other)
 
@@ -149,10 +149,10 @@ def test_grad_cam_of_average_pooling_is_the_class_activation_map(backend: str) -
     """There zₖ = Σ_f W[f, k] · mean A_f, so that α_f = W[f, k] / hw (Selvaraju et al., section 3.1)."""
     layers = [L.Rescale(), L.Conv2D(4, 3), L.ReLU(), L.GlobalAveragePool(), L.Dense(3)]
     model = Sequential(layers, SIZE, backend=backend, dtype="float64", seed=1)
-    A = explain.logits(model, _image()[None], keep=(2,))[1][2][0]
+    A = gradients.logits(model, _image()[None], keep=(2,))[1][2][0]
     W = model.backend.to_host(model.layers[4].params.W)
-    assert explain.cam_position(model) == 2
-    cams = [explain.grad_cam(model, _image(), k, 2) for k in range(3)]
+    assert grad_cam.cam_position(model) == 2
+    cams = [grad_cam.grad_cam(model, _image(), k, 2) for k in range(3)]
     for k, cam in enumerate(cams):
         np.testing.assert_allclose(cam, np.maximum(A @ W[:, k] / (6 * 5), 0), atol=1e-14)
     assert np.max(cams) > 0
@@ -162,21 +162,21 @@ def test_grad_cam_weighs_a_channel_by_its_mean_gradient(backend: str) -> None:
     """Behind Flatten and Dense ∂zₖ/∂A[i, j, f] is a weight, and differs from place to place."""
     layers = [L.Conv2D(4, 3), L.ReLU(), L.Flatten(), L.Dense(3)]
     model = Sequential(layers, SIZE, backend=backend, dtype="float64", seed=1)
-    A = explain.logits(model, _image()[None], keep=(1,))[1][1][0]
+    A = gradients.logits(model, _image()[None], keep=(1,))[1][1][0]
     W = model.backend.to_host(model.layers[3].params.W).reshape(6, 5, 4, 3)
     for k in range(3):
         expected = np.maximum(A @ W[..., k].mean(axis=(0, 1)), 0)
-        np.testing.assert_allclose(explain.grad_cam(model, _image(), k, 1), expected, atol=1e-12)
+        np.testing.assert_allclose(grad_cam.grad_cam(model, _image(), k, 1), expected, atol=1e-12)
 
 
 def test_where_grad_cam_looks(backend: str) -> None:
     model = _cnn(backend)
-    assert explain.cam_position(model) == explain.cam_position(model, "relu_2") == 7
-    assert explain.cam_position(model, "conv2d_1") == explain.cam_position(model, "batchnorm_1") == 3
+    assert grad_cam.cam_position(model) == grad_cam.cam_position(model, "relu_2") == 7
+    assert grad_cam.cam_position(model, "conv2d_1") == grad_cam.cam_position(model, "batchnorm_1") == 3
     for name, received in (("dense_1", "a layer without"), ("nosuch", "no layer of this model")):
         with pytest.raises(ConfigError, match=f"(?s)expected: .*conv2d_2.*received: {received}"):
-            explain.cam_position(model, name)
-    assert explain.cam_position(_linear(backend)[0]) is None
+            grad_cam.cam_position(model, name)
+    assert grad_cam.cam_position(_linear(backend)[0]) is None
 
 
 WINDOWS = st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3), st.booleans()), min_size=1, max_size=3)
@@ -192,7 +192,7 @@ def test_a_place_lies_in_the_middle_of_the_pixels_it_sees(windows: list[tuple[in
     ]
     model = Sequential(layers, (41, 41, 1), backend="numpy", dtype="float64")
     height, width, _ = model.output_shape
-    left, right, bottom, top = explain.place(model, len(layers) - 1)
+    left, right, bottom, top = grad_cam.place(model, len(layers) - 1)
     row, column = height // 2, width - 1
     dy = np.zeros((1, height, width, 1))
     dy[0, row, column] = 1
@@ -208,10 +208,10 @@ def test_a_place_lies_in_the_middle_of_the_pixels_it_sees(windows: list[tuple[in
 def test_same_padding_keeps_the_place_and_an_unknown_layout_covers_the_image() -> None:
     whole = (-0.5, 6.5, 7.5, -0.5)
     model = Sequential([L.Conv2D(2, 3, padding="same"), L.MaxPool2D((2, 1))], SIZE, backend="numpy")
-    assert explain.place(model, 0) == explain.place(model, 1) == whole
+    assert grad_cam.place(model, 0) == grad_cam.place(model, 1) == whole
     model = Sequential([L.Conv2D(2, 3), L.Reshape((5, 6, 2))], SIZE, backend="numpy")
-    assert explain.place(model, 0) == (0.5, 5.5, 6.5, 0.5)
-    assert explain.place(model, 1) == whole
+    assert grad_cam.place(model, 0) == (0.5, 5.5, 6.5, 0.5)
+    assert grad_cam.place(model, 1) == whole
 
 
 def test_filters_that_see_no_pixels_are_left_out() -> None:

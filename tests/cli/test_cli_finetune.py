@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from tinynet import checkpoint
 from tinynet.data import load, write_csv
 from tinynet.errors import CheckpointError, ConfigError, RunError
-from tinynet.runs import audit, provenance
+from tinynet.runs import provenance
 from tinynet.runs.recipe import Recipe
 from tinynet.runs.run import Run
 from tinynet.runs.settings import Settings, read_settings
@@ -265,7 +265,7 @@ def test_weights_of_unknown_training_are_refused_where_it_matters(
     assert complaint in tinynet("audit", tmp_path / "run", code=1)
     assert complaint in tinynet("classical", "--dataset", "sample", "--run", tmp_path / "run", code=1)
     with pytest.raises(RunError, match=complaint):
-        list(audit.generations(settings, load("sample")))
+        list(provenance.generations(settings, load("sample")))
 
 
 def test_a_file_in_a_run_s_folder_is_that_run_s(body: Path, trained: Trained, tmp_path: Path) -> None:

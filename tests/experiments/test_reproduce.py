@@ -13,7 +13,8 @@ from tinynet import data
 from tinynet.callbacks.monitors import EarlyStopping, ReduceOnPlateau
 from tinynet.errors import RunError
 from tinynet.experiments import reproduce
-from tinynet.experiments.reproduce import Entry, Outcome, System
+from tinynet.experiments.reproduce import Outcome
+from tinynet.experiments.systems import SYSTEMS, Entry, System
 from tinynet.io import tables
 from tinynet.layers import Dense, Flatten, Rescale, Sigmoid
 from tinynet.losses import CrossEntropy
@@ -147,7 +148,7 @@ def test_the_report(tmp_path: Path, digits: data.Dataset) -> None:
 
 
 def test_a_goal_or_none_for_each_system() -> None:
-    assert set(reproduce.SYSTEMS) == {"R1", "R2", "R3", "best"}
-    for system in reproduce.SYSTEMS.values():
+    assert set(SYSTEMS) == {"R1", "R2", "R3", "best"}
+    for system in SYSTEMS.values():
         assert isinstance(system, System)
         assert any(entry.goal for entry in system.entries)

@@ -168,7 +168,7 @@ def _blocks(found: Mapping[str, Any], pictures: Mapping[str, str]) -> list[str]:
         "## Classes",
         markdown_table(CLASS_COLUMNS, class_table(found)),
         "ROC-AUC and average precision are of each class against the rest. Macro means weight classes"
-        " equally, weighted means by their size; a class without a curve is left out of the mean.",
+        " equally, weighted means by their images; a class without a curve is left out of the mean.",
         "## First predictions",
         markdown_table(
             ("image", "label", "predicted", "confidence"),

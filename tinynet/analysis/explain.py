@@ -1,225 +1,32 @@
-"""Why does a net predict this class? Gradients of its logits, and the activations of its layers.
-
-A logit is the score zₖ of class k before softmax or sigmoid: those squash, and their gradients vanish where
-the net is sure. All gradients are the engine's own, by `Sequential.backward`; that also writes the gradients
-of the parameters, which nothing here reads.
-"""
+"""The explanation of a prediction: gradients, Grad-CAM, filters and activations, as a page with pictures."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinynet import plots
-from tinynet.errors import ConfigError, ShapeError
+from tinynet.analysis.blocks import blocks
+from tinynet.analysis.grad_cam import cam_position, grad_cam, place
+from tinynet.analysis.gradients import NOISE, SAMPLES, logits, margin_gradient, saliency, smooth_grad
+from tinynet.errors import ShapeError
 from tinynet.io.markdown import markdown_table, percent, write_json, write_page
-from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Rescale, Sigmoid, Softmax
+from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Rescale
 from tinynet.layers.activation import Activation
-from tinynet.layers.pool import Pool2D
 from tinynet.layers.reshape import Rearrangement
 from tinynet.losses import Loss
 from tinynet.model import Sequential
-from tinynet.rng import Key, Stream, normal
 from tinynet.types import Array
 
-SAMPLES, NOISE = 50, 0.15
-"""Of SmoothGrad: its authors report little gain beyond 50 samples, and good maps with 10 to 20 % of noise."""
-ABSORBED = (Activation, BatchNorm, Dropout)
-"""Layers that finish what the one before began; shown with it, as one block."""
 CHANNELS = 8
 """Of an activation, so many channels are drawn: the strongest."""
 FILTERS = 64
 """At most so many filters are drawn: the first."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """The layers from `start` to before `stop`: one that computes, and the followers behind it.
-
-    A backend may compute such neighbours in one step, so only the output of the whole is the same on all.
-    """
-
-    start: int
-    stop: int
-    name: str
-
-
-@dataclass(frozen=True)
-class Probe:
-    """The result of `probe` for N images: logits (N, K), ∂s/∂x (N, *input_shape), and by position the outputs
-    and ∂s/∂output (N, …) of the layers to keep; all on the host."""
-
-    logits: Array
-    input_gradient: Array
-    outputs: dict[int, Array]
-    gradients: dict[int, Array]
-
-
-def blocks(model: Sequential) -> list[Block]:
-    """The layers of `model`, each with its followers."""
-    starts = [i for i, layer in enumerate(model.layers) if i == 0 or not isinstance(layer, ABSORBED)]
-    return [
-        Block(start, stop, " + ".join(layer.name for layer in model.layers[start:stop]))
-        for start, stop in pairwise([*starts, len(model.layers)])
-    ]
-
-
-def logits(model: Sequential, images: Array, keep: Collection[int] = ()) -> tuple[Array, dict[int, Array]]:
-    """Logits (N, K) of images (N, *input_shape), and the outputs of the layers at the positions `keep`."""
-    end = _logits_end(model)
-    kept: dict[int, Array] = {}
-
-    def watch(position: int, output: Array) -> None:
-        if position in keep or position == end - 1:
-            kept[position] = model.backend.to_host(output).copy()
-
-    model.forward(_on_device(model, images), watch=watch)
-    return kept[end - 1], kept
-
-
-def probe(model: Sequential, images: Array, weights: Array, keep: Collection[int] = ()) -> Probe:
-    """Differentiate s = Σₖ weightsₖ zₖ of each image, in evaluation mode.
-
-    images (N, *input_shape) of any real dtype   weights (K,), e.g. 1 for a class and 0 for the others
-    keep: the positions of the layers whose outputs and gradients are wanted
-
-    In evaluation mode images do not see each other, so one backward differentiates all N.
-    """
-    end, host = _logits_end(model), model.backend.to_host
-    outputs: dict[int, Array] = {}
-    gradients: dict[int, Array] = {}
-
-    def watch_output(position: int, output: Array) -> None:
-        if position in keep or position == end - 1:
-            outputs[position] = host(output).copy()
-
-    def watch_gradient(position: int, gradient: Array) -> None:
-        if position in keep:
-            gradients[position] = host(gradient).copy()
-
-    _, tape = model.forward(_on_device(model, images), watch=watch_output)
-    z = outputs[end - 1]
-    dz = model.backend.asarray(np.broadcast_to(weights, z.shape).astype(model.dtype))
-    dx = model.backward(dz, tape.until(end), input_gradient=True, watch=watch_gradient)
-    assert dx is not None, "it was asked for"
-    return Probe(z, host(dx).copy(), outputs, gradients)
-
-
-def saliency(model: Sequential, image: Array, k: int) -> Array:
-    """M = |∂zₖ/∂x|, the largest over channels: (H, W) for an image (H, W, C), per grey level.
-
-    Where a small change of a pixel changes the score most. (Simonyan, Vedaldi, Zisserman: "Deep inside
-    convolutional networks", 2014, section 3.)
-    """
-    return np.abs(probe(model, image[None], _one(model, k)).input_gradient[0]).max(axis=-1)
-
-
-def smooth_grad(
-    model: Sequential,
-    image: Array,
-    k: int,
-    *,
-    seed: int = 0,
-    samples: int = SAMPLES,
-    noise: float = NOISE,
-) -> Array:
-    """M = |(1/n) Σᵢ ∂zₖ/∂x at x + εᵢ|, εᵢ ~ N(0, σ²), the largest over channels: (H, W).
-
-    n = `samples`, σ = `noise` · (max x − min x); the noise is drawn from `seed`. The mean over neighbours
-    of the image loses what flickers in a single gradient. (Smilkov, Thorat, Kim, Viégas, Wattenberg:
-    "SmoothGrad: removing noise by adding noise", 2017.)
-
-    Raises ConfigError unless samples ≥ 1 and noise ≥ 0.
-    """
-    if samples < 1 or not 0 <= noise < math.inf:
-        raise ConfigError(
-            "SmoothGrad cannot sample so",
-            expected="samples of at least 1, noise of at least 0",
-            received=f"samples={samples}, noise={noise}",
-        )
-    x = image.astype(np.float64)
-    sigma = noise * (x.max() - x.min())
-    total = np.zeros(image.shape)
-    for i in range(samples):
-        epsilon = sigma * normal(Key(seed, Stream.EXPLAIN, step=i), image.shape)
-        total += probe(model, (x + epsilon)[None], _one(model, k)).input_gradient[0]
-    return np.abs(total / samples).max(axis=-1)
-
-
-def grad_cam(model: Sequential, image: Array, k: int, position: int) -> Array:
-    """Where the layer at `position`, of output A (h, w, F), finds evidence for a class: (h, w).
-
-        α_f = (1/hw) Σᵢⱼ ∂zₖ/∂A[i, j, f]        M = ReLU( Σ_f α_f A[:, :, f] )
-
-    (Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra: "Grad-CAM: visual explanations from deep networks via
-    gradient-based localization", 2017, equations 1 and 2.)
-    """
-    found = probe(model, image[None], _one(model, k), keep=(position,))
-    alpha = found.gradients[position][0].mean(axis=(0, 1))
-    return np.maximum(found.outputs[position][0] @ alpha, 0)
-
-
-def margin_gradient(model: Sequential, image: Array, first: int, second: int) -> Array:
-    """∂(z_first − z_second)/∂x, summed over channels: (H, W), signed, per grey level.
-
-    Above 0 where more ink favours the first class over the second, below 0 where the second.
-    """
-    weights = _one(model, first) - _one(model, second)
-    return probe(model, image[None], weights).input_gradient[0].sum(axis=-1)
-
-
-def cam_position(model: Sequential, name: str | None = None) -> int | None:
-    """The position whose output Grad-CAM looks at: the end of the block of the layer `name`, or of the last
-    convolution; None where there is no convolution and no name.
-
-    Raises ConfigError for a name of no layer, or of one whose block's output is no image.
-    """
-    ends = {
-        layer.name: block.stop - 1
-        for block in blocks(model)
-        for layer in model.layers[block.start : block.stop]
-    }
-    spatial = [n for n, end in ends.items() if len(model.layers[end].output_shape) == 3]
-    if name is None:
-        convolutions = [layer.name for layer in model.layers if isinstance(layer, Conv2D)]
-        return ends[convolutions[-1]] if convolutions else None
-    if name not in spatial:
-        raise ConfigError(
-            f"Grad-CAM cannot look at {name!r}",
-            expected="a layer whose output has rows and columns: " + (", ".join(spatial) or "there is none"),
-            received="a layer without" if name in ends else "no layer of this model",
-            fix="tinynet summary RUN lists the layers",
-        )
-    return ends[name]
-
-
-def place(model: Sequential, position: int) -> tuple[float, float, float, float]:
-    """Where on the image the output (h, w, F) at `position` lies: (left, right, bottom, top) edge, in pixels
-    counted from the middle of the first, as imshow's `extent`.
-
-    Each place of a map lies at the middle of its receptive field. A window of size k and stride s, padded by
-    p before, moves the first of them by (k − 1)/2 − p steps and makes the steps s times larger. After a layer
-    that rearranges values (Reshape) no place is known: then the map covers the whole image.
-    """
-    starts, steps = np.zeros(2), np.ones(2)
-    for layer in model.layers[: position + 1]:
-        if isinstance(layer, Conv2D | Pool2D):
-            window = layer.geometry
-            starts += steps * ((np.array(window.size) - 1) / 2 - window.corner)
-            steps *= window.stride
-        elif layer.output_shape[:2] != layer.input_shape[:2]:
-            height, width, _ = model.input_shape
-            return -0.5, width - 0.5, height - 0.5, -0.5
-    sizes = np.array(model.layers[position].output_shape[:2])
-    (top, left), (bottom, right) = starts - steps / 2, starts + steps * (sizes - 0.5)
-    return float(left), float(right), float(bottom), float(top)
 
 
 def first_filters(model: Sequential) -> tuple[str, Array] | None:
@@ -230,9 +37,9 @@ def first_filters(model: Sequential) -> tuple[str, Array] | None:
     """
     for layer in model.layers:
         if isinstance(layer, Conv2D):
-            return layer.name, _host(model, layer.params.W).mean(axis=2).transpose(2, 0, 1)
+            return layer.name, model.backend.to_host(layer.params.W).mean(axis=2).transpose(2, 0, 1)
         if isinstance(layer, Dense):
-            W = _host(model, layer.params.W)
+            W = model.backend.to_host(layer.params.W)
             return layer.name, W.T.reshape(-1, *model.input_shape).mean(axis=-1)
         if not isinstance(layer, Rescale | Rearrangement | Dropout | BatchNorm | Activation):
             return None
@@ -291,7 +98,7 @@ def explain(
     return Explanation(
         image,
         z[0],
-        _host(model, loss.probabilities(scores))[0],
+        model.backend.to_host(loss.probabilities(scores))[0],
         first,
         second,
         saliency(model, image, first),
@@ -405,20 +212,3 @@ def _pictures(found: Explanation, classes: Sequence[str]) -> dict[str, Callable[
         draw["filters.png"] = partial(plots.filters, weights[:FILTERS], title=title)
     draw["activations.png"] = partial(plots.activations, found.activations, CHANNELS)
     return draw
-
-
-def _logits_end(model: Sequential) -> int:
-    """How many layers make the logits: all, or all but a softmax or sigmoid at the end."""
-    return len(model.layers) - isinstance(model.layers[-1], Softmax | Sigmoid)
-
-
-def _on_device(model: Sequential, images: Array) -> Array:
-    return model.backend.asarray(images.astype(model.dtype))
-
-
-def _host(model: Sequential, array: Array) -> Array:
-    return model.backend.to_host(array)
-
-
-def _one(model: Sequential, k: int) -> Array:
-    return np.eye(model.output_shape[-1])[k]

@@ -88,7 +88,7 @@ def command(run: Path, tables: tuple[Path, ...], data_dir: Path | None, backend:
 
 def _learned_from(settings: Settings, dataset: Dataset, load: FindData) -> Iterator[tuple[str, Split]]:
     """(words after "training images", the images): of a run, and of the runs it started from."""
-    from tinynet.runs import audit
+    from tinynet.runs import provenance
 
-    for each, trained, _ in audit.generations(settings, dataset, load):
+    for each, trained, _ in provenance.generations(settings, dataset, load):
         yield "" if each is settings else f" of {each.name}, which it started from", trained

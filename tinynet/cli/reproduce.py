@@ -68,6 +68,7 @@ def command(
     from tinynet import threads as thread_budget
     from tinynet.cli.console import TrainingProgress, console, load_dataset
     from tinynet.experiments import reproduce
+    from tinynet.experiments.systems import SYSTEMS
 
     context = click.get_current_context()
     if system == "R4" and (seeds or which != "both"):
@@ -95,7 +96,7 @@ def command(
         if system == "R4":
             _beside_the_classical(folder, data, ops, settings, listen)
             return
-        for entry in reproduce.SYSTEMS[system].entries:
+        for entry in SYSTEMS[system].entries:
             if which in ("both", "reference" if entry.reference else "ours"):
                 entry = dataclasses.replace(entry, seeds=seeds or entry.seeds)
                 console.print(f"[bold]{entry.name}[/bold]")
@@ -149,11 +150,12 @@ def _show(system: str, outcomes: list[Outcome]) -> None:
 
     from tinynet.cli.console import console
     from tinynet.experiments import reproduce
+    from tinynet.experiments.systems import SYSTEMS
 
-    table = Table(title=f"{system}: {reproduce.SYSTEMS[system].title}")
+    table = Table(title=f"{system}: {SYSTEMS[system].title}")
     for column in reproduce.COLUMNS:
         table.add_column(column, justify="left" if column in ("net", "goal") else "right")
     for outcome in outcomes:
         table.add_row(*outcome.cells())
     console.print(table)
-    console.print(f"Theirs: {reproduce.SYSTEMS[system].theirs}.")
+    console.print(f"Theirs: {SYSTEMS[system].theirs}.")

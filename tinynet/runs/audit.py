@@ -27,7 +27,7 @@ from tinynet.io.markdown import plain
 from tinynet.runs import provenance, report
 from tinynet.runs.predictions import predict, read_predictions
 from tinynet.runs.settings import Settings, origin, read_settings
-from tinynet.runs.trainers import build_trainer, split_train_validation
+from tinynet.runs.trainers import build_trainer
 from tinynet.types import Array
 
 TOLERANCE = 1e-3
@@ -42,33 +42,6 @@ class Claim:
 
     name: str
     wrong: list[str]
-
-
-def learned_and_held_out(settings: Settings, dataset: Dataset) -> tuple[Split, Split]:
-    """The samples that a run with these settings (trained on, validated by), out of its own data set.
-
-    Raises RunError if `dataset` is not the one the run was started with.
-    """
-    if dataset.sha256 != settings.data_sha256:
-        raise RunError(
-            f"the data set {dataset.name} is not the one the run {settings.name} was trained on",
-            expected=settings.data_sha256,
-            received=dataset.sha256,
-            fix="name the folder with the original data: --data-dir",
-        )
-    return split_train_validation(settings.recipe.training, dataset.train)
-
-
-def generations(
-    settings: Settings, dataset: Dataset, load: provenance.FindData = provenance.load_data
-) -> Iterator[tuple[Settings, Split, Split]]:
-    """A run with its `parts`, then each of the runs whose weights it started from, found by `load`.
-
-    Raises RunError where the data that those weights were trained on are unknown.
-    """
-    yield settings, *learned_and_held_out(settings, dataset)
-    for ancestor in provenance.ancestors(settings):
-        yield ancestor, *learned_and_held_out(ancestor, load(ancestor))
 
 
 def audit(
@@ -88,7 +61,7 @@ def audit(
     report, for other data, and where the run started from weights whose training data are unknown.
     """
     settings = read_settings(folder)
-    trained, held_out = learned_and_held_out(settings, dataset)
+    trained, held_out = provenance.train_and_validation(settings, dataset)
     reported, page = _read_report(folder)
     history, log_faults = _history(folder, reported)
     labels, predicted, confidence = read_predictions(folder)
@@ -112,7 +85,9 @@ def audit(
         yield Claim("best epoch, from its saved weights", best)
         yield unseen(dataset.test.images, held_out.images, "no test image among the validation images")
         yield unseen(held_out.images, trained.images, "no validation image among the training images")
-    for ancestor, trained_on, validated_by in islice(generations(settings, dataset, load), 1, None):
+    for ancestor, trained_on, validated_by in islice(
+        provenance.generations(settings, dataset, load), 1, None
+    ):
         of = f"images of {ancestor.name}, which it started from"
         yield unseen(dataset.test.images, trained_on.images, f"no test image among the training {of}")
         if len(validated_by):

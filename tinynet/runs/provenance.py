@@ -1,4 +1,4 @@
-"""Where the weights of a run came from: the run or file it started from, and the runs behind that."""
+"""Where the weights of a run came from: the runs it started from, and the data they were all trained on."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from tinynet import checkpoint
 from tinynet.data import datasets
-from tinynet.data.datasets import Dataset
+from tinynet.data.datasets import Dataset, Split
 from tinynet.errors import RunError
 from tinynet.runs.recipe import Recipe
 from tinynet.runs.settings import Settings, StartingPoint, final_model, read_settings
+from tinynet.runs.trainers import split_train_validation
 
 FindData = Callable[[Settings], Dataset]
 """Finds the data set of a run."""
@@ -66,3 +67,30 @@ def ancestors(settings: Settings) -> Iterator[Settings]:
 def load_data(settings: Settings) -> Dataset:
     """The data set of a run, from where the run had it."""
     return datasets.load(settings.dataset, data_dir=settings.data_dir)
+
+
+def train_and_validation(settings: Settings, dataset: Dataset) -> tuple[Split, Split]:
+    """The samples that a run with these settings (trained on, validated by), out of its own data set.
+
+    Raises RunError if `dataset` is not the one the run was started with.
+    """
+    if dataset.sha256 != settings.data_sha256:
+        raise RunError(
+            f"the data set {dataset.name} is not the one the run {settings.name} was trained on",
+            expected=settings.data_sha256,
+            received=dataset.sha256,
+            fix="name the folder with the original data: --data-dir",
+        )
+    return split_train_validation(settings.recipe.training, dataset.train)
+
+
+def generations(
+    settings: Settings, dataset: Dataset, load: FindData = load_data
+) -> Iterator[tuple[Settings, Split, Split]]:
+    """A run with its `parts`, then each of the runs whose weights it started from, found by `load`.
+
+    Raises RunError where the data that those weights were trained on are unknown.
+    """
+    yield settings, *train_and_validation(settings, dataset)
+    for ancestor in ancestors(settings):
+        yield ancestor, *train_and_validation(ancestor, load(ancestor))

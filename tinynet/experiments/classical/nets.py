@@ -15,7 +15,7 @@ from tinynet.errors import ConfigError, RunError
 from tinynet.experiments.classical.models import Scored
 from tinynet.experiments.classical.rows import Rows
 from tinynet.model import EVALUATION_BATCH
-from tinynet.runs import audit
+from tinynet.runs import provenance
 from tinynet.runs.predictions import predict
 from tinynet.runs.provenance import FindData
 from tinynet.runs.settings import final_model, read_settings
@@ -33,7 +33,7 @@ def check_unseen(folder: Path, rows: Rows, load: FindData) -> Split:
     """
     settings = read_settings(folder)
     final_model(folder)
-    generations = list(audit.generations(settings, load(settings), load))
+    generations = list(provenance.generations(settings, load(settings), load))
     for each, trained, held_out in generations:
         start = "" if each is settings else f"started from {each.name}, which "
         for used, use in ((trained, "was trained on"), (held_out, "was validated by")):
