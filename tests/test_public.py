@@ -1,11 +1,10 @@
-"""The public names, and how a model and a history show."""
+"""The public names, and how a model shows."""
 
 from __future__ import annotations
 
 import types
 
 import tinynet as tn
-from tinynet.history import History
 
 STACK = (28, 28, 1)
 
@@ -47,7 +46,3 @@ def test_a_notebook_shows_tables_without_script_and_with_every_text_escaped() ->
     assert "<script" not in shown
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
     assert net()._repr_html_().count("<tr>") == 6
-    history = History([{"epoch": 1, "loss": 0.123456}, {"epoch": 2, "loss": 0.1, "val_loss": 0.2}])
-    html = history._repr_html_()
-    assert "<th>epoch</th><th>loss</th><th>val_loss</th>" in html
-    assert "<td>1</td><td>0.1235</td><td></td>" in html

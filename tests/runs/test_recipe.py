@@ -6,10 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tinynet.data.augmentation import Augmentation
 from tinynet.errors import ConfigError
 from tinynet.io import tables
 from tinynet.layers import Dense, Dropout
@@ -17,7 +15,6 @@ from tinynet.losses import MeanSquaredError
 from tinynet.optim import SGD
 from tinynet.runs import recipe
 from tinynet.runs.recipe import Training
-from tinynet.runs.trainers import build_trainer
 
 SIZES = {"linear": 7_850, "mlp": 101_770, "lenet": 1_199_882, "kaggle-cnn": 2_686_858}
 
@@ -126,29 +123,6 @@ def test_a_mistake_is_explained_with_the_file(toml: Callable[[str], str], text: 
     with pytest.raises(ConfigError, match=message) as caught:
         recipe.load(toml(text))
     assert "mine.toml" in str(caught.value)
-
-
-def test_an_augmentation_reaches_the_trainer(toml: Callable[[str], str]) -> None:
-    text = 'layers = [ { type = "Flatten" } ]\n[training.augmentation]\nrotation = 10\nelastic = 1.5'
-    plan = recipe.load(toml(text))
-    assert recipe.from_table(tables.to_arguments(plan)) == plan
-    model = plan.build_model(backend="numpy")
-    samples = np.zeros((4, 28, 28, 1), np.uint8), np.zeros(4, np.int64)
-    assert build_trainer(plan.training, model, samples).train.augmentation == Augmentation(10, elastic=1.5)
-    plain = recipe.load("cnn")
-    assert build_trainer(plain.training, model, samples).train.augmentation is None
-
-
-def test_each_model_and_each_trainer_gets_objects_of_its_own() -> None:
-    plan = recipe.Recipe([Dense(10)], (4,), Training(optimizer=SGD(0.5)))
-    samples = np.zeros((4, 4)), np.zeros(4, np.int64)
-    one, other = (build_trainer(plan.training, plan.build_model(backend="numpy"), samples) for _ in "ab")
-    assert one.optimizer is not other.optimizer
-    assert one.loss is not other.loss
-    assert one.model.layers[0] is not other.model.layers[0]
-    assert plan.layers[0].name == ""
-    assert not plan.training.optimizer.state
-    assert one.optimizer.learning_rate == other.optimizer.learning_rate == 0.5
 
 
 def test_recipes_are_equal_by_what_they_say() -> None:
