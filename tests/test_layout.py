@@ -24,7 +24,7 @@ TESTED_BY = {
     "tinynet/benchmark/net.py": ("benchmark/test_tinynet_.py", "what a worker is told of a net"),
     "tinynet/cli/comparing.py": ("cli/test_cli_classical.py", "the comparison that two commands show"),
     "tinynet/cli/console.py": ("cli/test_cli_train.py", "what commands show, read off what they say"),
-    "tinynet/cli/folders.py": ("cli/test_cli_doctor.py", "folders and the kernel cache, as doctor finds them"),
+    "tinynet/cli/folders.py": ("cli/test_cli_doctor.py", "folders and the kernel cache"),
     "tinynet/cli/options.py": ("cli/test_cli_main.py", "every command's options and examples"),
     "tinynet/cli/process.py": ("cli/test_cli_train.py", "exit codes and the command line in a report"),
     "tinynet/experiments/classical/nets.py": ("cli/test_cli_classical.py", "needs whole runs"),
