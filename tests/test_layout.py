@@ -7,6 +7,7 @@ test_b.py: pytest wants each name once. Those of kernels/a/b.py are in tests/ker
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,11 @@ def test_a_row_of_the_table_is_needed_and_names_a_file(pattern: str) -> None:
 def test_each_name_of_a_test_file_is_there_once() -> None:
     names = Counter(path.name for path in TESTS.rglob("test_*.py"))
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_names_of_tests_are_the_same_in_every_process(request: pytest.FixtureRequest) -> None:
+    """An object's address in a name would differ: processes that share out the tests would disagree."""
+    assert [item.nodeid for item in request.session.items if re.search("0x[0-9a-f]{6}", item.nodeid)] == []
 
 
 def private_names(tree: ast.AST) -> Iterator[str]:
