@@ -18,9 +18,10 @@ import tinynet.kernels
 PACKAGE = Path(tinynet.__file__).parent
 KERNELS = Path(tinynet.kernels.__file__).parent
 
-GROUND = "errors types"
+GROUND = "errors printable types"
 MAY_IMPORT = {
-    "errors": "",
+    "printable": "",
+    "errors": "printable",
     "types": "",
     "version": "",
     "kernels": "",

@@ -5,9 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from tinynet.printable import printable
+
 
 class TinynetError(Exception):
-    """A mistake the user can mend. The command line prints it without a traceback and exits non-zero."""
+    """A mistake the user can mend. The command line prints it without a traceback and exits non-zero.
+
+    What it says may come out of a file, so it is made `printable`.
+    """
 
     def __init__(
         self, problem: str, *, expected: object = None, received: object = None, fix: str | None = None
@@ -16,7 +21,7 @@ class TinynetError(Exception):
         for label, value in (("expected", expected), ("received", received), ("fix", fix)):
             if value is not None:
                 lines.append(f"  {label}: {value}")
-        super().__init__("\n".join(lines))
+        super().__init__(printable("\n".join(lines), keep="\n\t"))
 
 
 class ShapeError(TinynetError, ValueError):

@@ -1,0 +1,36 @@
+"""tinynet.printable: nothing that a terminal obeys is left in a text."""
+
+from __future__ import annotations
+
+import pytest
+
+from tinynet.errors import ConfigError
+from tinynet.printable import printable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Ankle boot, 靴, ∂L/∂W, 5 000 €", "Ankle boot, 靴, ∂L/∂W, 5 000 €"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("\x9b2J", "\\x9b2J"),
+        ("a\rb\nc\td\x7f\0", "a\\rb\\nc\\td\\x7f\\x00"),
+        ("\u202egpj.exe", "\\u202egpj.exe"),
+        ("line\u2028line", "line\\u2028line"),
+        ("bad\udcff", "bad\\udcff"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(shown) == shown
+    printable(text).encode()
+
+
+def test_what_is_to_be_kept() -> None:
+    assert printable("a\n\tb\x1b", keep="\n\t") == "a\n\tb\\x1b"
+
+
+def test_an_error_says_nothing_that_a_terminal_obeys() -> None:
+    error = ConfigError("no \x1b[2J", expected="\x07", received="bad\udcff", fix="\x9b")
+    assert str(error) == "no \\x1b[2J\n  expected: \\x07\n  received: bad\\udcff\n  fix: \\x9b"
