@@ -1,1 +1,1 @@
-"""Files: written whole or not at all, TOML, Markdown, and tables of plain values checked."""
+"""Files: written whole or not at all, read within limits, TOML, Markdown, tables of plain values checked."""
