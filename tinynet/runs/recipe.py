@@ -29,7 +29,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any
 
 from tinynet.averaging import check_decay
@@ -150,9 +149,9 @@ def load(name: str, *, reference: bool = False) -> Recipe:
     """
     known = names(reference=reference)
     if name in known:
-        text, where = _zoo(reference).joinpath(f"{name}.toml").read_text("utf-8"), name
+        table = tomllib.loads(_zoo(reference).joinpath(f"{name}.toml").read_text("utf-8"))
     elif name.endswith(".toml") and not reference:
-        text, where = _read(Path(name)), name
+        table = toml.load(name)
     else:
         raise ConfigError(
             "no reference system has this architecture" if reference else "unknown architecture",
@@ -161,11 +160,9 @@ def load(name: str, *, reference: bool = False) -> Recipe:
             fix=did_you_mean(name, known),
         )
     try:
-        return from_table(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where} is not valid TOML", received=error) from error
+        return from_table(table)
     except ConfigError as error:
-        raise ConfigError(f"in {where}: {error}") from error
+        raise ConfigError(f"in {name}: {error}") from error
 
 
 def from_table(table: Mapping[str, Any]) -> Recipe:
@@ -185,10 +182,3 @@ def to_toml(recipe: Recipe) -> str:
 def _zoo(reference: bool) -> Traversable:
     zoo = resources.files("tinynet.zoo")
     return zoo.joinpath("reference") if reference else zoo
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read", expected="a UTF-8 text file", received=error) from error

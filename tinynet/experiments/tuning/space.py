@@ -185,12 +185,7 @@ class Space:
 
 def read(path: str | Path) -> Space:
     """The space in a TOML file. Raises ConfigError for a file or a table that makes no sense."""
-    try:
-        table = tomllib.loads(Path(path).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read", expected="a UTF-8 text file", received=error) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML", received=error) from error
+    table = toml.load(path)
     try:
         return from_table(table)
     except ConfigError as error:
