@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import struct
+import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tinynet.data.idx import MAX_ELEMENTS, idx_sha256, payload_sha256, read_idx, write_idx
+from tinynet.data.idx import MAX_BYTES, MAX_RATIO, idx_sha256, payload_sha256, read_idx, write_idx
 from tinynet.errors import DataError
 
 TYPES = ["u1", "i1", "i2", "i4", "f4", "f8"]
@@ -85,8 +88,9 @@ BAD = {
     "rank 0": (idx() + b"\0", "not an IDX file"),
     "rank 5": (idx(1, 1, 1, 1, 1) + b"\0", "not an IDX file"),
     "absurd size": (idx(2**32 - 1, 2**32 - 1), "absurd size"),
-    "just too many": (idx(MAX_ELEMENTS + 1), "absurd size"),
-    "announced but absent": (idx(MAX_ELEMENTS), "cut short"),
+    "just too many": (idx(MAX_BYTES + 1), "absurd size"),
+    "too many bytes": (idx(MAX_BYTES // 8 + 1, code=0x0E), "absurd size"),
+    "announced but absent": (idx(MAX_BYTES), "cut short"),
 }
 
 
@@ -144,6 +148,39 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path) -> None:
         file.write(PLAIN + bytes(50_000_000))
     with pytest.raises(DataError, match="too long"):
         read_idx(tmp_path / "bomb.gz")
+
+
+def test_a_header_that_announces_more_than_the_file_can_hold_costs_no_memory(tmp_path: Path) -> None:
+    for content in (idx(MAX_BYTES), gzip.compress(idx(MAX_BYTES))):
+        (tmp_path / "a").write_bytes(content)
+        tracemalloc.start()
+        try:
+            with pytest.raises(DataError, match="at most"):
+                read_idx(tmp_path / "a")
+            assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        finally:
+            tracemalloc.stop()
+
+
+def test_gzip_packs_no_tighter_than_its_ratio(tmp_path: Path) -> None:
+    write_idx(tmp_path / "zeros.gz", np.zeros(1 << 26, np.uint8))
+    assert (1 << 26) / (tmp_path / "zeros.gz").stat().st_size < MAX_RATIO
+    assert not read_idx(tmp_path / "zeros.gz").any()
+
+
+def test_a_payload_is_hashed_up_to_its_limit(tmp_path: Path) -> None:
+    (tmp_path / "a.gz").write_bytes(gzip.compress(PLAIN))
+    assert payload_sha256(tmp_path / "a.gz", len(PLAIN)) == hashlib.sha256(PLAIN).hexdigest()
+    with pytest.raises(DataError, match=f"at most {len(PLAIN) - 1} bytes"):
+        payload_sha256(tmp_path / "a.gz", len(PLAIN) - 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for read in (read_idx, payload_sha256):
+        with pytest.raises(DataError, match="a named pipe"):
+            read(tmp_path / "pipe")
 
 
 def test_missing_file_and_directory(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 
 from tinynet.errors import DataError
 from tinynet.io.atomic import atomic_file
+from tinynet.io.reading import open_regular
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -19,11 +20,14 @@ GZIP_MAGIC = b"\x1f\x8b"
 def open_payload(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file for reading, decompressed when its first two bytes say gzip, whatever its name says.
 
-    Raises DataError when it is missing, unreadable or a directory, and when its gzip stream is damaged.
+    Raises DataError when it is missing, unreadable or no regular file, and when its gzip stream is damaged.
+    How much a gzip stream becomes, nobody knows before: read no more of it than there should be.
     """
     try:
-        with open(path, "rb") as raw:
-            if raw.peek(2)[:2] == GZIP_MAGIC:
+        with open_regular(path) as raw:
+            packed = raw.read(2) == GZIP_MAGIC
+            raw.seek(0)
+            if packed:
                 with gzip.GzipFile(fileobj=raw) as unpacked:
                     yield cast(BinaryIO, unpacked)
             else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,7 +28,8 @@ DTYPES: dict[int, np.dtype[Any]] = {
     0x0E: np.dtype(">f8"),
 }
 MAX_RANK = 4
-MAX_ELEMENTS = 2**30  # twenty times MNIST; a header that asks for more is damaged or hostile
+MAX_BYTES = 2**30  # twenty times MNIST; a header that asks for more is damaged or hostile
+MAX_RATIO = 1032  # gzip packs no tighter, so a file cannot hold more than so many times its size
 CHUNK = 1 << 20
 
 
@@ -39,16 +41,14 @@ def read_idx(path: str | Path) -> Array:
     """
     with open_payload(path) as stream:
         dtype, shape = _read_header(path, stream)
-        size = math.prod(shape) * dtype.itemsize
-        data = stream.read(size + 1)  # one byte more tells a file that is too long
-        if len(data) != size:
-            raise DataError(
-                f"{path}: the payload is {'too long' if len(data) > size else 'cut short'}",
-                expected=f"{size} bytes for shape {shape}",
-                received="more" if len(data) > size else f"{len(data)} bytes",
-                fix="fetch the file again",
-            )
-    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+        size, most = math.prod(shape) * dtype.itemsize, MAX_RATIO * os.stat(path).st_size
+        if size > most:
+            raise _wrong_size(path, shape, size, f"{most} bytes at most")
+        array = np.empty(shape, dtype)
+        count = _read_into(stream, array.reshape(-1).view(np.uint8).data)
+        if count < size or stream.read(1):
+            raise _wrong_size(path, shape, size, f"{count} bytes" if count < size else "more")
+    return array if dtype.isnative else array.byteswap(inplace=True).view(dtype.newbyteorder("="))
 
 
 def write_idx(path: str | Path, array: Array, *, compress: bool | None = None) -> None:
@@ -71,13 +71,40 @@ def idx_sha256(array: Array) -> str:
     return digest.hexdigest()
 
 
-def payload_sha256(path: str | Path) -> str:
-    """SHA-256, in hex, of a file's bytes after decompression, its header included."""
-    digest = hashlib.sha256()
+def payload_sha256(path: str | Path, limit: int = MAX_BYTES) -> str:
+    """SHA-256, in hex, of a file's bytes after decompression, its header included.
+
+    Raises DataError where there are more than `limit`, and does not read on.
+    """
+    digest, count = hashlib.sha256(), 0
     with open_payload(path) as stream:
         while chunk := stream.read(CHUNK):
             digest.update(chunk)
+            count += len(chunk)
+            if count > limit:
+                raise DataError(f"{path} is too long", expected=f"at most {limit:,} bytes", received="more")
     return digest.hexdigest()
+
+
+def _read_into(stream: BinaryIO, place: memoryview) -> int:
+    """Fill `place` from the stream, as far as that goes; return how many bytes came."""
+    count = 0
+    while count < len(place):
+        data = stream.read(min(CHUNK, len(place) - count))
+        if not data:
+            break
+        place[count : count + len(data)] = data
+        count += len(data)
+    return count
+
+
+def _wrong_size(path: str | Path, shape: Shape, size: int, received: str) -> DataError:
+    return DataError(
+        f"{path}: the payload is {'too long' if received == 'more' else 'cut short'}",
+        expected=f"{size} bytes for shape {shape}",
+        received=received,
+        fix="fetch the file again",
+    )
 
 
 def _read_header(path: str | Path, stream: BinaryIO) -> tuple[np.dtype[Any], Shape]:
@@ -100,11 +127,11 @@ def _read_header(path: str | Path, stream: BinaryIO) -> tuple[np.dtype[Any], Sha
         )
     sizes = np.frombuffer(_read_exactly(path, stream, 4 * rank), ">u4")
     shape = tuple(sizes.tolist())
-    if math.prod(shape) > MAX_ELEMENTS:
+    if math.prod(shape) * DTYPES[code].itemsize > MAX_BYTES:
         raise DataError(
             f"{path}: the header announces an absurd size",
-            expected=f"at most {MAX_ELEMENTS:,} elements",
-            received=f"shape {shape}",
+            expected=f"at most {MAX_BYTES:,} bytes",
+            received=f"shape {shape} of {DTYPES[code].name}",
             fix="fetch the file again",
         )
     return DTYPES[code], shape
