@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,37 @@ def test_too_few_and_too_many_fields(tmp_path: Path) -> None:
     rows[2] += [last, "0"]
     with pytest.raises(DataError, match=r"line 3: wrong number of fields(.|\n)*received: 786"):
         read_csv(write(tmp_path / "a.csv", rows))
+
+
+@pytest.mark.parametrize("zeros", [4, 3000, 5000, 100_000])
+def test_a_field_of_zeros(tmp_path: Path, zeros: int) -> None:
+    rows = table()
+    rows[2][401] = "0" * zeros
+    path = write(tmp_path / "a.csv", rows)
+    if zeros <= 3000:
+        assert read_csv(path)[0][1].ravel()[400] == 0
+    else:
+        with pytest.raises(DataError, match="line 3 is too long"):
+            read_csv(path)
+
+
+def test_nothing_is_read_beyond_the_first_row_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    rows = write(tmp_path / "a.csv", table()).read_bytes()
+    for rest, message in [
+        (bytes(1), "line 5, column label: wrong value"),
+        (b"1\n", "line 5: wrong number of fields"),
+        (b"\n", "line 5, column label: wrong value"),
+        (b"0", "line 5 is too long"),
+    ]:
+        path.write_bytes(gzip.compress(rows + rest * (1 << 24) + b"x", 1))
+        tracemalloc.start()
+        try:
+            with pytest.raises(DataError, match=message):
+                read_csv(path)
+            assert tracemalloc.get_traced_memory()[1] < 1 << 21
+        finally:
+            tracemalloc.stop()
 
 
 def test_too_few_fields_in_every_row(tmp_path: Path) -> None:

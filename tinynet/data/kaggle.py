@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import BinaryIO, NoReturn, Protocol
 
 import numpy as np
 
@@ -24,7 +24,10 @@ from tinynet.types import Array
 SIDE = 28
 PIXELS = tuple(f"pixel{i}" for i in range(SIDE * SIDE))
 TRAIN_COLUMNS = ("label", *PIXELS)
-MAX_BYTES = 2**30  # 76 MB is the real train.csv
+MAX_BYTES = 2**28  # 76 MB is the real train.csv
+MAX_HEADER = 2**14
+MAX_LINE = 8 * len(TRAIN_COLUMNS)  # twice as long as a row can be without needless zeros
+MAX_EMPTY = 100
 ALPHABET = b"0123456789,\r\n"
 TEXT = [str(value).encode() for value in range(256)]
 SUBMISSION_HEADER = b"ImageId,Label"
@@ -50,12 +53,8 @@ def read_csv(path: str | Path) -> tuple[Array, Array | None]:
     Raises DataError with the line and the column of the first fault.
     """
     with open_payload(path) as stream:
-        raw = stream.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise DataError(f"{path} is too long", expected=f"at most {MAX_BYTES:,} bytes", received="more")
-    header, _, body = raw.partition(b"\n")
-    columns = _read_header(path, header)
-    body = body.rstrip(b"\r\n")
+        columns = _read_header(path, stream.readline(MAX_HEADER).removesuffix(b"\n"))
+        body = _read_rows(path, stream, columns)
     if not body:
         raise DataError(f"{path} has no rows", expected="a row an image", received="the header alone")
     table = _parse(body, columns)
@@ -97,7 +96,7 @@ def write_submission(path: str | Path, labels: Array) -> None:
 def read_submission(path: str | Path, count: int) -> Array:
     """The labels (count,) int64 of a submission for so many images. Raises DataError, naming the line."""
     with open_payload(path) as stream:
-        header, *lines = stream.read(MAX_BYTES).rstrip(b"\r\n").split(b"\n")
+        header, *lines = stream.read(100 + 20 * count).rstrip(b"\r\n").split(b"\n")  # ample for so many rows
     rows = [line.rstrip(b"\r").split(b",") for line in lines]
     if header.rstrip(b"\r") != SUBMISSION_HEADER or len(rows) != count:
         raise DataError(
@@ -171,6 +170,25 @@ def _read_header(path: str | Path, line: bytes) -> tuple[str, ...]:
     )
 
 
+def _read_rows(path: str | Path, stream: BinaryIO, columns: tuple[str, ...]) -> bytes:
+    """All rows; DataError for the first that has not one field a column, without a look at what follows.
+
+    A small gzip file can hold gigabytes of that.
+    """
+    rows: list[bytes] = []
+    size = empty = 0
+    while line := stream.readline(MAX_LINE):
+        rows.append(line)
+        size += len(line)
+        empty = 0 if line.strip(b"\r\n") else empty + 1
+        if size > MAX_BYTES:
+            raise DataError(f"{path} is too long", expected=f"at most {MAX_BYTES:,} bytes", received="more")
+        whole = len(line) < MAX_LINE and line.count(b",") == len(columns) - 1
+        if empty > MAX_EMPTY or not (whole or empty):
+            _raise_first_fault(path, b"".join(rows).removesuffix(b"\n"), columns)
+    return b"".join(rows).rstrip(b"\r\n")
+
+
 def _parse(body: bytes, columns: tuple[str, ...]) -> Array | None:
     """All rows as one (N, columns) uint8 table by NumPy's C reader, or None when anything is amiss."""
     if body.translate(None, ALPHABET):
@@ -196,6 +214,13 @@ def _raise_first_fault(path: str | Path, body: bytes, columns: tuple[str, ...]) 
                     received=_show(field),
                     fix="give Kaggle's own file",
                 )
+        if len(line) >= MAX_LINE:
+            raise DataError(
+                f"{path}, line {number} is too long",
+                expected=f"at most {MAX_LINE:,} bytes",
+                received="more",
+                fix="give Kaggle's own file",
+            )
         if len(fields) != len(columns):
             raise DataError(
                 f"{path}, line {number}: wrong number of fields",
@@ -209,7 +234,8 @@ def _raise_first_fault(path: str | Path, body: bytes, columns: tuple[str, ...]) 
 
 def _is_whole(field: bytes, top: int) -> bool:
     """Whether the field is decimal digits alone, worth at most `top`."""
-    return field.isdigit() and len(field.lstrip(b"0")) <= 3 and int(field) <= top
+    digits = field.lstrip(b"0")
+    return field.isdigit() and len(digits) <= 3 and int(digits or b"0") <= top
 
 
 def _show(field: bytes) -> str:
