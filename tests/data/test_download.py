@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -73,7 +73,7 @@ def send(
     *,
     status: int = 200,
     announce: bool = True,
-    length: int | None = None,
+    length: int | str | None = None,
 ) -> None:
     handler.send_response(status)
     if announce:
@@ -139,7 +139,21 @@ def half(handler: BaseHTTPRequestHandler, name: str) -> None:
     send(handler, b"\x1f\x8b half a file", length=10_000)
 
 
+def endless(handler: BaseHTTPRequestHandler, name: str) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    with suppress(OSError):  # the other side hangs up
+        while True:
+            handler.wfile.write(bytes(1 << 16))
+
+
+BOMB = gzip.compress(bytes(1 << 26), 1)
+
+
 FAULTS = {
+    "endless": (endless, "it sends more than"),
+    "a bomb": (lambda handler, name: send(handler, BOMB), "too long"),
+    "an odd length": (lambda handler, name: send(handler, b"x", length="many"), "no sense"),
     "unavailable": (lambda handler, name: send(handler, b"busy", status=503), "HTTP status 503"),
     "not found": (lambda handler, name: send(handler, b"?", status=404), "HTTP status 404"),
     "hanging": (hang, "no bytes for 0.5 s"),

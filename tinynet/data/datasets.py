@@ -10,7 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from tinynet.data import kaggle, sample
-from tinynet.data.download import FILES, PAYLOAD_SHA256, Progress, cache_dir, download, find_file
+from tinynet.data.download import (
+    FILES,
+    PAYLOAD_BYTES,
+    PAYLOAD_SHA256,
+    Progress,
+    cache_dir,
+    download,
+    find_file,
+)
 from tinynet.data.idx import idx_sha256, payload_sha256, read_idx
 from tinynet.errors import DataError
 from tinynet.types import Array
@@ -300,7 +308,7 @@ def _verify_file(name: str, folder: Path, stem: str) -> tuple[str, str]:
     if path is None:
         return "missing", f"neither {stem}.gz nor {stem} is in {folder}"
     try:
-        received = payload_sha256(path)
+        received = payload_sha256(path, PAYLOAD_BYTES[stem])
     except DataError as error:
         return "wrong", str(error).splitlines()[0]
     if received != PAYLOAD_SHA256[name][stem]:

@@ -37,6 +37,14 @@ PAYLOAD_SHA256: dict[str, dict[str, str]] = {
     },
 }
 
+PAYLOAD_BYTES = {
+    "train-images-idx3-ubyte": 16 + 60_000 * 28 * 28,
+    "train-labels-idx1-ubyte": 8 + 60_000,
+    "t10k-images-idx3-ubyte": 16 + 10_000 * 28 * 28,
+    "t10k-labels-idx1-ubyte": 8 + 10_000,
+}
+"""Of the decompressed files, the same for both data sets."""
+
 MIRRORS: dict[str, tuple[str, ...]] = {
     "mnist": (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -66,7 +74,8 @@ def find_file(folder: Path, stem: str) -> Path | None:
 def is_genuine(name: str, path: Path) -> bool:
     """Whether a file holds the known bytes of its namesake in data set `name`; False for a damaged one."""
     try:
-        return payload_sha256(path) == PAYLOAD_SHA256[name][path.name.removesuffix(".gz")]
+        stem = path.name.removesuffix(".gz")
+        return payload_sha256(path, PAYLOAD_BYTES[stem]) == PAYLOAD_SHA256[name][stem]
     except DataError:
         return False
 
@@ -141,17 +150,34 @@ def _fetch(
     url: str, name: str, target: Path, timeout: tuple[float, float], on_progress: Progress | None
 ) -> None:
     """Fetch one file, verify its payload, and only then give it its name."""
+    stem = target.name.removesuffix(".gz")
     with atomic_write(target, compress=False) as stream:
-        _get(url, stream, timeout, _ProgressMeter(target.name, on_progress))
+        _get(url, _Limited(stream, PAYLOAD_BYTES[stem]), timeout, _ProgressMeter(target.name, on_progress))
         try:
-            received = payload_sha256(stream.name)
+            received = payload_sha256(stream.name, PAYLOAD_BYTES[stem])
         except DataError as error:
-            raise _MirrorError("it sent a damaged gzip file") from error
-        if received != PAYLOAD_SHA256[name][target.name.removesuffix(".gz")]:
+            raise _MirrorError("it sent a damaged gzip file, or one that is too long") from error
+        if received != PAYLOAD_SHA256[name][stem]:
             raise _MirrorError(f"it sent other bytes (payload sha256 {received[:12]}…)")
 
 
-def _get(url: str, stream: BinaryIO, timeout: tuple[float, float], meter: _ProgressMeter) -> None:
+class _Limited:
+    """A stream for one download, which breaks it off when more comes than the file can have."""
+
+    def __init__(self, stream: BinaryIO, payload: int) -> None:
+        self.stream, self.limit, self.received = stream, payload + payload // 100 + 1000, 0  # gzip adds less
+
+    def write(self, chunk: bytes) -> None:
+        self.received += len(chunk)
+        if self.received > self.limit:
+            raise _MirrorError(f"it sends more than {self.limit:,} bytes")
+        self.stream.write(chunk)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+def _get(url: str, stream: _Limited, timeout: tuple[float, float], meter: _ProgressMeter) -> None:
     """Copy what the address serves into the stream."""
     import pooch
     import requests
@@ -164,6 +190,8 @@ def _get(url: str, stream: BinaryIO, timeout: tuple[float, float], meter: _Progr
         raise _MirrorError(f"no answer within {timeout[0]:g} s, or no bytes for {timeout[1]:g} s") from error
     except requests.RequestException as error:
         raise _MirrorError(f"no connection, or it broke off ({type(error).__name__})") from error
+    except ValueError as error:
+        raise _MirrorError(f"its answer makes no sense ({error})") from error
 
 
 class _ProgressMeter:
