@@ -5,22 +5,27 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
+from tinynet import checkpoint
 from tinynet.callbacks.monitors import EarlyStopping
 from tinynet.checkpoint import load_model, load_training, save_model, save_training, weights_sha256
-from tinynet.errors import CheckpointError
+from tinynet.errors import CheckpointError, ConfigError
+from tinynet.io.tensors import read_tensors
 from tinynet.layers import LAYERS, BatchNorm, Dense, Flatten, ReLU, Rescale
 from tinynet.losses import SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam, Optimizer
 from tinynet.training import Callback, Trainer
+from tinynet.types import Array
 
 ABOUT = {"classes": ["a", "b", "c"], "dataset": "dots"}
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 1), dtype=np.uint8)
@@ -233,3 +238,148 @@ def test_no_pickle_and_readable_by_anyone(model_file: Path) -> None:
     assert json.loads(header["__metadata__"]["tinynet"])["about"] == ABOUT
     assert "values/dense_1.W" in header
     assert "state/batchnorm_1.mean" in header
+
+
+def forged(path: Path, change: Callable[[dict[str, Any]], object], **tensors: Array) -> Path:
+    """A file with a right checksum whose header is what `change` made of it, or returned."""
+    metadata, kept = read_tensors(path)
+    table = json.loads(metadata["tinynet"])
+    changed = change(table)
+    text = changed if isinstance(changed, str) else json.dumps(table if changed is None else changed)
+    tensors = tensors or kept
+    path.write_bytes(save(tensors, {"tinynet": text, "sha256": checkpoint._digest(tensors, text)}))
+    return path
+
+
+def put(*place: Any) -> Callable[[dict[str, Any]], object]:
+    """A change that writes the last of `place` where the others lead."""
+
+    def change(table: Any) -> None:
+        *path, key, value = place
+        for step in path:
+            table = table[step]
+        table[key] = value
+
+    return change
+
+
+HEADERS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a list": lambda table: [1],
+    "null": lambda table: "null",
+    "a number": lambda table: "5",
+    "no JSON": lambda table: "{",
+    "deep": lambda table: "[" * 50_000,
+    "not so deep": lambda table: "[" * 500 + "]" * 500,
+    "no about": lambda table: {name: value for name, value in table.items() if name != "about"},
+    "an unknown key": put("more", 1),
+    "another format": put("format", [1]),
+    "about": put("about", [1]),
+    "classes": put("about", "classes", 3),
+    "a class": put("about", "classes", ["a", 3]),
+    "a name": put("about", "name", ["a"]),
+    "model": put("model", None),
+    "layers": put("model", "layers", {}),
+    "no layers": put("model", "layers", []),
+    "many layers": put("model", "layers", [{"type": "ReLU"}] * 100_000),
+    "a layer": put("model", "layers", 0, "Dense"),
+    "units": put("model", "layers", 2, "units", 10**30),
+    "a padding": put("model", "layers", 0, {"type": "Conv2D", "filters": 1, "padding": [[1, 2], [3]]}),
+    "more padding": put("model", "layers", 0, {"type": "AvgPool2D", "window": 9**9, "padding": 9**8}),
+    "axes": put("model", "layers", 1, {"type": "Reshape", "shape": [16] + [1] * 99}),
+    "an input shape": put("model", "input_shape", 4),
+    "one of nothing": put("model", "input_shape", [0, 4, 1]),
+    "a huge one": put("model", "input_shape", [10**30, 4, 1]),
+    "a large one": put("model", "input_shape", [2**40, 2**40, 1]),
+    "a fractional one": put("model", "input_shape", [4.5, 4, 1]),
+    "dtype": put("dtype", "float16"),
+    "seed": put("seed", "0"),
+    "loss": put("loss", "type", 5),
+    "smoothing": put("loss", "smoothing", float("nan")),
+}
+
+
+@pytest.mark.parametrize("change", HEADERS.values(), ids=HEADERS)
+def test_a_header_of_any_kind_is_a_sentence(model_file: Path, change: Any) -> None:
+    with pytest.raises(CheckpointError, match=r"header|describes no model") as caught:
+        load_model(forged(model_file, change), backend="numpy")
+    assert len(str(caught.value)) < 2000
+
+
+def test_shapes_are_compared_before_anything_is_built(model_file: Path) -> None:
+    layers = [{"type": "Flatten"}, {"type": "Dense", "units": 500_000}, {"type": "Dense", "units": 500_000}]
+    forged(model_file, put("model", "layers", layers), x=np.zeros(1, np.float32))
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=r"values/dense_1\.W differs(.|\n)*no such tensor"):
+            load_model(model_file, backend="numpy")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["BF16", "F8_E4M3", "F32"])
+def test_tensors_that_numpy_cannot_hold(tmp_path: Path, name: str) -> None:
+    shape = [1] * 100 if name == "F32" else [4]
+    size = {"BF16": 8, "F8_E4M3": 4, "F32": 4}[name]
+    header = json.dumps({"x": {"dtype": name, "shape": shape, "data_offsets": [0, size]}}).encode()
+    (tmp_path / "m").write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+    with pytest.raises(CheckpointError, match=f"is damaged(.|\n)*axes of {name}"):
+        load_model(tmp_path / "m")
+
+
+def test_a_file_too_large_or_no_file(tmp_path: Path) -> None:
+    with open(tmp_path / "m", "wb") as file:
+        file.write((1 << 30).to_bytes(8, "little"))
+        file.truncate(1 << 40)
+    with pytest.raises(CheckpointError, match=r"is damaged(.|\n)*1,099,511,627,776 bytes"):
+        load_model(tmp_path / "m")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(CheckpointError, match="a named pipe"):
+            load_model(tmp_path / "pipe")
+
+
+def test_texts_from_a_file_hold_nothing_that_a_terminal_obeys(model_file: Path) -> None:
+    forged(model_file, put("about", {"classes": ["\x1b[2J", "b"], "name": "\x9b", "k\r": [{"x": "\x07"}]}))
+    about = load_model(model_file, backend="numpy").about
+    assert about == {"classes": ["\\x1b[2J", "b"], "name": "\\x9b", "k\\r": [{"x": "\\x07"}]}
+
+
+def test_classes_that_could_not_be_read_are_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="classes"):
+        save_model(tmp_path / "m", make_trainer().model, about={"classes": 3})
+
+
+STATES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "steps": put("optimizer", "steps", "many"),
+    "no steps": put("optimizer", {}),
+    "epoch": put("training", "epoch", 1.5),
+    "step": put("training", "step", -1),
+    "batch": put("training", "batch", 10**6),
+    "no sample": put("training", "batch", 1),
+    "scale": put("training", "rate_scale", float("inf")),
+    "history": put("training", "history", [1]),
+    "a row": put("training", "history", [{"epoch": "one"}]),
+    "unknown": put("training", "more", 1),
+    "missing": lambda table: table["training"].clear(),
+    "callbacks": put("callbacks", 0, 3),
+    "best": put("callbacks", 0, "best", "good"),
+}
+
+
+@pytest.mark.parametrize("change", STATES.values(), ids=STATES)
+def test_a_state_of_any_kind_is_a_sentence(training_file: Path, change: Any) -> None:
+    trainer = make_trainer()
+    before = weights_sha256(trainer.model)
+    with pytest.raises(CheckpointError, match="no state that training can go on from"):
+        load_training(forged(training_file, change), trainer, [EarlyStopping()])
+    assert weights_sha256(trainer.model) == before
+
+
+def test_best_weights_of_another_model(training_file: Path) -> None:
+    _, tensors = read_tensors(training_file)
+    tensors["callback/0/values"] = np.zeros(3, np.float32)
+    trainer, callbacks = make_trainer(epochs=3), [EarlyStopping()]
+    load_training(forged(training_file, lambda table: None, **tensors), trainer, callbacks)
+    with pytest.raises(CheckpointError, match="best weights kept are of another model"):
+        trainer.run(callbacks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tinynet.errors import ConfigError
+from tinynet.errors import LONGEST, ConfigError
 from tinynet.printable import printable
 
 
@@ -34,3 +34,7 @@ def test_what_is_to_be_kept() -> None:
 def test_an_error_says_nothing_that_a_terminal_obeys() -> None:
     error = ConfigError("no \x1b[2J", expected="\x07", received="bad\udcff", fix="\x9b")
     assert str(error) == "no \\x1b[2J\n  expected: \\x07\n  received: bad\\udcff\n  fix: \\x9b"
+
+
+def test_an_error_is_never_a_flood() -> None:
+    assert len(str(ConfigError("x" * 10**6))) <= LONGEST + 1

@@ -12,7 +12,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,20 +23,88 @@ import numpy as np
 
 from tinynet import backends
 from tinynet.backends.base import Backend
-from tinynet.errors import CheckpointError, TinynetError
+from tinynet.errors import CheckpointError, ConfigError
 from tinynet.history import History
 from tinynet.io import tables
 from tinynet.io.atomic import write_atomic
-from tinynet.layers import Dense
+from tinynet.io.reading import parse_json
+from tinynet.io.tensors import read_tensors
+from tinynet.layers import LAYERS, Dense, Layer
 from tinynet.losses import LOSSES, Loss, SoftmaxCrossEntropy
-from tinynet.model import Sequential
-from tinynet.types import Array
+from tinynet.model import DTYPES, Sequential, build_layers
+from tinynet.printable import printable
+from tinynet.training import TrainingState
+from tinynet.types import Array, Shape
 
 if TYPE_CHECKING:
     from tinynet.training import Callback, Trainer
 
 FORMAT = 1
 HEADER_KEY = "tinynet"
+MAX_LAYERS = 1000
+MAX_RANK = 8
+MAX_VALUES = 2**27
+"""That the layers of a model from a file may give for one sample: ten times those of VGG-16."""
+MISSING = object()
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What `Sequential.config` says."""
+
+    input_shape: tuple[int, ...]
+    layers: list[Any]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.layers) <= MAX_LAYERS:
+            raise ConfigError("layers", expected=f"1 to {MAX_LAYERS:,}", received=len(self.layers))
+        if min(self.input_shape, default=1) < 1 or math.prod(self.input_shape) > MAX_VALUES:
+            raise ConfigError(
+                "the input shape",
+                expected=f"sizes of at least 1, at most {MAX_VALUES:,} values",
+                received=self.input_shape,
+            )
+
+
+@dataclass(frozen=True)
+class Header:
+    """All in a file but tensors. A model file has neither `optimizer` nor `training` nor `callbacks`."""
+
+    format: int
+    model: Architecture
+    dtype: str
+    seed: int
+    loss: dict[str, Any]
+    about: dict[str, Any]
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] | None = None
+    callbacks: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ConfigError("dtype", expected=" or ".join(DTYPES), received=repr(self.dtype))
+        object.__setattr__(self, "about", _checked_about(self.about))
+
+
+def _checked_about(about: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy in which all texts are printable. ConfigError where what tinynet looks at is of another kind."""
+    classes = about.get("classes", [])
+    if not isinstance(classes, list | tuple) or not all(isinstance(name, str) for name in classes):
+        raise ConfigError("`about`: classes", expected="a list of texts", received=repr(classes)[:200])
+    for name in ("name", "dataset", "data_sha256"):
+        if not isinstance(about.get(name, ""), str):
+            raise ConfigError(f"`about`: {name}", expected="a text", received=repr(about[name])[:200])
+    return {printable(str(key)): _made_printable(value) for key, value in about.items()}
+
+
+def _made_printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list | tuple):
+        return [_made_printable(each) for each in value]
+    if isinstance(value, Mapping):
+        return {printable(str(key)): _made_printable(each) for key, each in value.items()}
+    return value
 
 
 class Loaded(NamedTuple):
@@ -69,18 +139,41 @@ def load_model(path: str | Path, *, backend: str | Backend | None = None) -> Loa
         path = _model_of_run(path)
     header, tensors = _read(path)
     try:
-        model = Sequential.from_config(
-            header["model"], backend=ops, dtype=header["dtype"], seed=header["seed"]
-        )
-        loss = tables.from_table(LOSSES, header["loss"], "loss")
-    except (KeyError, TypeError, TinynetError) as error:
+        layers = [tables.from_table(LAYERS, layer, "layer") for layer in header.model.layers]
+        loss = tables.from_table(LOSSES, header.loss, "loss")
+        declared = _declared_tensors(layers, header, ops)
+    except Exception as error:  # whatever the layers' own checks make of settings that nobody foresaw
         raise CheckpointError(
             f"{path} describes no model this version can build: {error}",
             fix="if a layer is your own, enter its class in tinynet.layers.LAYERS before",
         ) from error
-    _fill(path, model, tensors)
+    for name, shape in declared.items():  # before anything is allocated: a small file may ask for a lot
+        _check_tensor(path, tensors, name, shape, header.dtype)
+    model = Sequential(layers, header.model.input_shape, backend=ops, dtype=header.dtype, seed=header.seed)
+    _fill(model.backend, _model_views(model), tensors)
     loss.start(model)
-    return Loaded(model, loss, header["about"])
+    return Loaded(model, loss, header.about)
+
+
+def _declared_tensors(layers: Sequence[Layer], header: Header, ops: Backend) -> dict[str, Shape]:
+    """The shape of each tensor that the layers will ask for, by its name in a file. None is allocated."""
+    build_layers(layers, header.model.input_shape, header.dtype, lambda layer: ops)
+    shapes = [layer.output_shape for layer in layers]
+    if max(map(len, shapes)) > MAX_RANK or sum(map(math.prod, shapes)) > MAX_VALUES:
+        raise ConfigError(
+            "its layers give too much",
+            expected=f"at most {MAX_VALUES:,} values a sample in all, of at most {MAX_RANK} axes",
+            received=f"{sum(map(math.prod, shapes)):,} values, {max(map(len, shapes))} axes",
+        )
+    declared = {
+        f"{kind}/{layer.name}.{spec.name}": spec.shape
+        for layer in layers
+        for kind, specs in (("values", layer.param_specs), ("state", layer.state_specs))
+        for spec in specs
+    }
+    for layer in layers:
+        layer.release()
+    return declared
 
 
 def _model_of_run(folder: Path) -> Path:
@@ -125,33 +218,80 @@ def load_training(path: str | Path, trainer: Trainer, callbacks: Sequence[Callba
     """
     path = Path(path)
     header, tensors = _read(path)
-    if "training" not in header:
+    if header.training is None:
         raise CheckpointError(
             f"{path} holds a model but no training state",
             expected="a file that LastCheckpoint wrote, such as last.safetensors",
         )
-    model, optimizer, state = trainer.model, trainer.optimizer, trainer.state
-    _check_same_architecture(path, header["model"], model.config())
-    if len(header["callbacks"]) != len(callbacks):
+    model, optimizer = trainer.model, trainer.optimizer
+    _check_same_architecture(path, header.model, model.config())
+    if len(header.callbacks) != len(callbacks):
         raise CheckpointError(
             f"{path} was saved with other callbacks",
             expected=", ".join(type(callback).__name__ for callback in callbacks) or "none",
-            received=f"{len(header['callbacks'])} callbacks",
+            received=f"{len(header.callbacks)} callbacks",
             fix="resume with the recipe the run was started with",
         )
-    _fill(path, model, tensors)
+    _check_state(path, header, trainer, callbacks)
+    views = _model_views(model)
     for average, flat in optimizer.state.items():
-        for name, view in model.store.values.split(flat).items():
-            view[...] = model.backend.asarray(_tensor(path, tensors, f"optimizer/{average}/{name}", view))
-    for name, view in trainer.average.tensors().items():
-        view[...] = model.backend.asarray(_tensor(path, tensors, f"ema/{name}", view))
-    optimizer.steps = header["optimizer"]["steps"]
-    for name, value in header["training"].items():
-        setattr(state, name, History(value) if name == "history" else value)
-    for position, (callback, kept) in enumerate(zip(callbacks, header["callbacks"], strict=True)):
+        split = model.store.values.split(flat)
+        views |= {f"optimizer/{average}/{name}": view for name, view in split.items()}
+    views |= {f"ema/{name}": view for name, view in trainer.average.tensors().items()}
+    for name, view in views.items():  # all of them first: a file that is refused changes nothing
+        _check_tensor(path, tensors, name, view.shape, view.dtype)
+    _fill(model.backend, views, tensors)
+    optimizer.steps = header.optimizer["steps"]
+    for name, value in header.training.items():
+        setattr(trainer.state, name, History(value) if name == "history" else value)
+    for position, (callback, kept) in enumerate(zip(callbacks, header.callbacks, strict=True)):
         prefix = f"callback/{position}/"
         arrays = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
         callback.restore(kept, {name: model.backend.asarray(array) for name, array in arrays.items()})
+
+
+def _check_state(path: Path, header: Header, trainer: Trainer, callbacks: Sequence[Callback]) -> None:
+    """Raise CheckpointError unless all plain values are of the kind that the new objects have."""
+    state, batches = header.training or {}, len(trainer.train)
+    fresh = {"optimizer": {"steps": 0}, "training": TrainingState().as_dict()}
+    fresh |= {f"callback {place}": callback.state() for place, callback in enumerate(callbacks, 1)}
+    found: dict[str, Any] = {"optimizer": header.optimizer, "training": state}
+    found |= {f"callback {place}": kept for place, kept in enumerate(header.callbacks, 1)}
+    for owner, values in fresh.items():
+        for name, value in values.items():
+            kept = found[owner].get(name, MISSING) if isinstance(found[owner], dict) else MISSING
+            if not _is_like(kept, value):
+                raise _bad_state(path, f"{owner}: {name}", f"a value such as {value!r}", kept)
+    if unknown := sorted(state.keys() - fresh["training"].keys()):
+        raise _bad_state(path, "training", ", ".join(fresh["training"]), ", ".join(unknown))
+    if not (0 <= state["batch"] <= batches and (state["batch"] > 0) == (state["seen"] > 0)):
+        raise _bad_state(path, "batch", f"0 to {batches}, as many as an epoch has", state["batch"])
+    if not math.isfinite(state["rate_scale"]):
+        raise _bad_state(path, "rate_scale", "a finite number", state["rate_scale"])
+    for row in state["history"]:
+        plain = isinstance(row, dict) and all(isinstance(each, int | float) for each in row.values())
+        if not plain or not isinstance(row.get("epoch"), int):
+            raise _bad_state(path, "history", "a table of numbers for each epoch", row)
+
+
+def _is_like(kept: Any, fresh: Any) -> bool:
+    """Whether a value from a file can take the place of a new object's own; counts are 0 or more."""
+    if fresh is None:
+        return kept is None or isinstance(kept, str | int | float)
+    if isinstance(fresh, bool) or not isinstance(fresh, int | float):
+        return isinstance(kept, list if isinstance(fresh, list) else type(fresh))
+    if isinstance(kept, bool) or not isinstance(kept, int | float):
+        return False
+    return isinstance(fresh, float) or (isinstance(kept, int) and kept >= 0)
+
+
+def _bad_state(path: Path, what: str, expected: str, received: object) -> CheckpointError:
+    return CheckpointError(
+        f"{path} holds no state that training can go on from: {what}",
+        expected=expected,
+        received="nothing" if received is MISSING else f"{received!r}"[:200],
+        fix="use another checkpoint of the run, or train again",
+    )
 
 
 class WarmStart(NamedTuple):
@@ -170,14 +310,15 @@ def start_from(path: Path, model: Sequential, classes: Sequence[str] = ()) -> Wa
     """
     header, tensors = _read(path)
     kept = {name: tensor for name, tensor in tensors.items() if name.startswith(("values/", "state/"))}
-    own = {f"values/{name}": view for name, view in model.store.values.views.items()}
-    own |= {f"state/{name}": view for name, view in model.store.state.views.items()}
-    reinitialised = _new_head(model, kept, list(classes), header["about"].get("classes"))
+    own = _model_views(model)
+    reinitialised = _new_head(model, kept, list(classes), header.about.get("classes"))
     taken = {
-        name: _tensor(path, kept, name, view)
+        name: view
         for name, view in own.items()
         if reinitialised is None or not name.startswith(f"values/{reinitialised}.")
     }
+    for name, view in taken.items():
+        _check_tensor(path, kept, name, view.shape, view.dtype)
     if more := sorted(kept.keys() - own.keys()):
         raise CheckpointError(
             f"{path} is of another model, with more layers",
@@ -185,8 +326,7 @@ def start_from(path: Path, model: Sequential, classes: Sequence[str] = ()) -> Wa
             received=", ".join(more),
             fix="start an architecture from it that has its layers",
         )
-    for name, tensor in taken.items():
-        own[name][...] = model.backend.asarray(tensor)
+    _fill(model.backend, taken, kept)
     return WarmStart(_digest(kept), reinitialised)
 
 
@@ -209,11 +349,11 @@ def weights_sha256(model: Sequential) -> str:
     return _digest(_model_tensors(model))
 
 
-def _check_same_architecture(path: Path, saved: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    pairs = zip_longest(saved["layers"], here["layers"])
+def _check_same_architecture(path: Path, saved: Architecture, here: Mapping[str, Any]) -> None:
+    pairs = zip_longest(saved.layers, here["layers"])
     differing = [(n, there, now) for n, (there, now) in enumerate(pairs, 1) if there != now]
-    if saved["input_shape"] != here["input_shape"]:
-        differing.insert(0, (0, saved["input_shape"], here["input_shape"]))
+    if list(saved.input_shape) != here["input_shape"]:
+        differing.insert(0, (0, list(saved.input_shape), here["input_shape"]))
     if differing:
         number, there, now = differing[0]
         raise CheckpointError(
@@ -231,34 +371,37 @@ def _model_header(model: Sequential, loss: Loss, about: Mapping[str, Any]) -> di
         "dtype": model.dtype,
         "seed": model.seed,
         "loss": tables.to_table(loss),
-        "about": dict(about),
+        "about": _checked_about(about),
     }
 
 
+def _model_views(model: Sequential) -> dict[str, Array]:
+    """The model's tensors by their names in a file."""
+    views = {f"values/{name}": view for name, view in model.store.values.views.items()}
+    return views | {f"state/{name}": view for name, view in model.store.state.views.items()}
+
+
 def _model_tensors(model: Sequential) -> dict[str, Array]:
-    tensors = {f"values/{name}": view for name, view in model.store.values.views.items()}
-    tensors |= {f"state/{name}": view for name, view in model.store.state.views.items()}
-    return {name: model.backend.to_host(view) for name, view in tensors.items()}
+    return {name: model.backend.to_host(view) for name, view in _model_views(model).items()}
 
 
-def _fill(path: Path, model: Sequential, tensors: Mapping[str, Array]) -> None:
-    for kind, buffer in (("values", model.store.values), ("state", model.store.state)):
-        for name, view in buffer.views.items():
-            view[...] = model.backend.asarray(_tensor(path, tensors, f"{kind}/{name}", view))
+def _fill(ops: Backend, views: Mapping[str, Array], tensors: Mapping[str, Array]) -> None:
+    for name, view in views.items():
+        view[...] = ops.asarray(tensors[name])
 
 
-def _tensor(path: Path, tensors: Mapping[str, Array], name: str, like: Array) -> Array:
+def _check_tensor(path: Path, tensors: Mapping[str, Array], name: str, shape: Shape, dtype: Any) -> None:
+    """Raise CheckpointError unless there is a tensor of that name, shape and dtype."""
     found = tensors.get(name)
-    if found is None or found.shape != like.shape or found.dtype != like.dtype:
+    if found is None or found.shape != shape or found.dtype != dtype:
         raise CheckpointError(
             f"{path} is of another model: {name} differs",
-            expected=f"{like.shape} of {like.dtype}",
+            expected=f"{shape} of {dtype}",
             received="no such tensor" if found is None else f"{found.shape} of {found.dtype}",
             fix="ask for the file's dtype"
-            if found is not None and found.shape == like.shape
+            if found is not None and found.shape == shape
             else "load it into the architecture it was saved from",
         )
-    return found
 
 
 def _write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
@@ -278,42 +421,28 @@ def _write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Array]) 
         ) from error
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"there is no file {path}",
-            expected="the folder of a run, or a safetensors file that tinynet wrote",
-            received="nothing of that name",
-            fix="check the path; `tinynet train` prints it",
-        ) from error
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is damaged, or no safetensors file",
-            expected="a whole file that tinynet wrote",
-            received=error,
-            fix="use another checkpoint of the run, or train again",
-        ) from error
+def _read(path: Path) -> tuple[Header, dict[str, Array]]:
+    """What the file holds, with the kind of every value checked; no more memory is used than it is long."""
+    metadata, tensors = read_tensors(path)
     if HEADER_KEY not in metadata:
         raise CheckpointError(
             f"{path} was not written by tinynet",
             expected=f"a header {HEADER_KEY!r} in the file's metadata",
-            received=", ".join(metadata) or "no metadata",
+            received=", ".join(metadata)[:200] or "no metadata",
         )
-    if metadata.get("sha256") != _digest(tensors, metadata[HEADER_KEY]):
+    text = metadata[HEADER_KEY]
+    if metadata.get("sha256") != _digest(tensors, text):
         raise CheckpointError(
             f"{path} is damaged: its contents do not match its checksum",
             fix="use another checkpoint of the run, or train again",
         )
-    header = json.loads(metadata[HEADER_KEY])
-    if header.get("format") != FORMAT:
-        raise CheckpointError(f"{path} has another format", expected=FORMAT, received=header.get("format"))
-    return header, tensors
+    try:
+        table = parse_json(text)
+        if isinstance(table, dict) and table.get("format") != FORMAT:
+            raise ConfigError("another format", expected=FORMAT, received=table.get("format"))
+        return tables.from_arguments(Header, table, "the header"), tensors
+    except ValueError as error:
+        raise CheckpointError(f"{path} has a header that this version cannot read: {error}") from error
 
 
 def _digest(tensors: Mapping[str, Array], header: str = "") -> str:

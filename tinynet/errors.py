@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from tinynet.printable import printable
 
+LONGEST = 4000
+"""Characters that an error says at most: a file can hold any number of them."""
+
 
 class TinynetError(Exception):
     """A mistake the user can mend. The command line prints it without a traceback and exits non-zero.
@@ -21,7 +24,8 @@ class TinynetError(Exception):
         for label, value in (("expected", expected), ("received", received), ("fix", fix)):
             if value is not None:
                 lines.append(f"  {label}: {value}")
-        super().__init__(printable("\n".join(lines), keep="\n\t"))
+        text = "\n".join(lines)
+        super().__init__(printable(text[:LONGEST] + "…" * (len(text) > LONGEST), keep="\n\t"))
 
 
 class ShapeError(TinynetError, ValueError):

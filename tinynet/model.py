@@ -129,16 +129,12 @@ class Sequential:
                 )
 
     def _build(self) -> None:
-        shape, used = self.input_shape, dict.fromkeys(LAYERS, 0)
-        for layer in self.layers:
-            kind = type(layer).__name__
-            used[kind] = used.get(kind, 0) + 1
-            layer.name = f"{kind.lower()}_{used[kind]}"
-            layer.dtype = self.dtype
-            layer.ops = operations_for(layer, self.backend, self.workspace, layer.name)
-            layer.input_shape = shape
-            shape = layer.output_shape = layer.build(shape)
-        self.output_shape = shape
+        self.output_shape = build_layers(
+            self.layers,
+            self.input_shape,
+            self.dtype,
+            lambda layer: operations_for(layer, self.backend, self.workspace, layer.name),
+        )
         self._widths = [math.prod(layer.input_shape) for layer in self.layers]
         for before, layer in pairwise(self.layers):  # these very classes: a subclass may compute otherwise
             if type(layer) is ReLU and type(before) in (Dense, Conv2D, BatchNorm):
@@ -321,6 +317,25 @@ class Sequential:
         """The model that `table` describes; ConfigError for an unknown layer or setting."""
         layers = [tables.from_table(LAYERS, layer, "layer") for layer in table["layers"]]
         return cls(layers, table["input_shape"], backend=backend, dtype=dtype, seed=seed, freeze=freeze)
+
+
+def build_layers(
+    layers: Sequence[Layer], input_shape: Shape, dtype: str, operations: Callable[[Layer], Backend]
+) -> Shape:
+    """Name each layer and build it for what the one before it gives; return the last one's output shape.
+
+    No tensor is allocated: the layers only say which they need. `release` undoes it.
+    """
+    shape, used = input_shape, dict.fromkeys(LAYERS, 0)
+    for layer in layers:
+        kind = type(layer).__name__
+        used[kind] = used.get(kind, 0) + 1
+        layer.name = f"{kind.lower()}_{used[kind]}"
+        layer.dtype = dtype
+        layer.ops = operations(layer)
+        layer.input_shape = shape
+        shape = layer.output_shape = layer.build(shape)
+    return shape
 
 
 _models: WeakSet[Sequential] = WeakSet()

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinynet.errors import ConfigError
+from tinynet.errors import CheckpointError, ConfigError
 from tinynet.training import Callback, EpochEnd, Trainer
 from tinynet.types import Array
 
@@ -66,6 +66,16 @@ class EarlyStopping(Monitor):
 
     def __post_init__(self) -> None:
         check_patience(self)
+
+    def on_start(self, trainer: Trainer) -> None:
+        super().on_start(trainer)
+        store = trainer.model.store
+        wanted = {"values": store.values.flat.shape, "state": store.state.flat.shape}
+        found = {name: weights.shape for name, weights in self._weights.items()}
+        if found not in ({}, wanted):  # they come from a checkpoint
+            raise CheckpointError(
+                "the best weights kept are of another model", expected=wanted, received=found
+            )
 
     def on_epoch(self, trainer: Trainer, event: EpochEnd) -> None:
         if self.improved(event.record):

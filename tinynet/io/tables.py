@@ -50,6 +50,10 @@ def from_arguments(kind: type[T], arguments: Mapping[str, Any], what: str, famil
     `type`, of any other without. Raises ConfigError as `from_table` does.
     """
     fields = {f.name: f for f in dataclasses.fields(kind) if f.init}  # type: ignore[arg-type]
+    if not isinstance(arguments, Mapping):
+        raise ConfigError(
+            f"{what} is no table", expected=", ".join(fields) or "no keys", received=repr(arguments)
+        )
     hints = typing.get_type_hints(kind)
     for key in arguments:
         if key not in fields:
