@@ -130,7 +130,7 @@ class MeanSquaredError(Loss):
     def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
         self.check(outputs, targets)
         error = outputs - targets.astype(outputs.dtype)
-        return (error * error).mean(dtype="float64"), error
+        return self.ops.xp.square(error, dtype="float64").mean(), error  # in float32 squares may overflow
 
     def backward(self, cache: Any) -> Array:
         error = cache

@@ -2,7 +2,7 @@
 
 Channels are the innermost loop: neighbouring channels are neighbours in memory and take part in different
 maxima, so every inner loop is vectorised whatever the window. A window is clipped to the image before its
-loops; padding is never read. The backwards zero one image and add into it while it is in cache, in a fixed
+loops; padding is never read. An average is added up in float64, channel by channel. The backwards zero one image and add into it while it is in cache, in a fixed
 order, so windows may overlap.
 """
 
@@ -81,16 +81,13 @@ def avgpool(start, stop, x, y, window, stride, corner):
             top, u0, u1 = clip(oh, stride[0], corner[0], window[0], H)
             for ow in range(OW):
                 left, v0, v1 = clip(ow, stride[1], corner[1], window[1], W)
-                mean = y[n, oh, ow]
-                mean[:] = 0
-                for u in range(u0, u1):
-                    for v in range(v0, v1):
-                        pixel = x[n, top + u, left + v]
-                        for c in range(C):
-                            mean[c] += pixel[c]
-                share = y.dtype.type(1.0 / ((u1 - u0) * (v1 - v0)))
+                pixels = (u1 - u0) * (v1 - v0)
                 for c in range(C):
-                    mean[c] *= share
+                    total = 0.0  # float64: a window may be the whole image
+                    for u in range(u0, u1):
+                        for v in range(v0, v1):
+                            total += x[n, top + u, left + v, c]
+                    y[n, oh, ow, c] = total / pixels
 
 
 @jit

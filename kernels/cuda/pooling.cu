@@ -59,7 +59,7 @@ __global__ void avgpool(int size, const Real *x, Real *y, int H, int W, int C, i
     if (i >= size) return;
     int c = i % C, ow = i / C % OW, oh = i / C / OW % OH, n = i / C / OW / OH;
     int h = oh * down - top, w = ow * across - left;
-    Real sum = 0;
+    double sum = 0;  // a window may be the whole image
     for (int u = larger(0, -h); u < smaller(KH, H - h); u++)
         for (int v = larger(0, -w); v < smaller(KW, W - w); v++)
             sum += x[((n * H + h + u) * W + w + v) * C + c];

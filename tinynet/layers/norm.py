@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tinynet.backends.numpy_ import column_sums
 from tinynet.layers.base import Layer
 from tinynet.layers.checks import check_setting
 from tinynet.rng import Key
@@ -69,7 +70,7 @@ class BatchNorm(Layer):
             dx = self.ops.batchnorm_backward(rows, saved, p.gamma, g.gamma, g.beta, self.shard)
         else:
             inverse_std = 1.0 / self.ops.xp.sqrt(running.variance + self.epsilon)
-            g.gamma[...] = (rows * (saved - running.mean) * inverse_std).sum(axis=0)
-            g.beta[...] = rows.sum(axis=0)
+            g.gamma[...] = column_sums(rows * (saved - running.mean) * inverse_std)
+            g.beta[...] = column_sums(rows)
             dx = rows * (p.gamma * inverse_std)
         return dx.reshape(dy.shape)

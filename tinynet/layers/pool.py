@@ -88,7 +88,8 @@ class GlobalAveragePool(Layer):
         return input_shape[2:]
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Shape]:
-        return x.mean(axis=(1, 2)), x.shape
+        y: Array = x.mean(axis=(1, 2), dtype="float64").astype(x.dtype)  # see `column_sums`: it adds row by row
+        return y, x.shape
 
     def backward(self, dy: Array, cache: Shape) -> Array | None:
         N, H, W, C = cache
