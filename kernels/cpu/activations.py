@@ -19,6 +19,7 @@ ONE_BITS = 1023 << 52  # the float64 1.0: exponent field 1023, fraction 0
 LOWEST, HIGHEST = -708.0, 709.0  # beyond these 2ᵏ leaves the normal numbers
 GELU_SCALE = math.sqrt(2.0 / math.pi)
 GELU_CUBIC = 0.044715
+GELU_FLAT = 10.0  # from here on tanh u is 1, and GELU 0 or x; x³ beyond could overflow
 
 
 @jit
@@ -121,15 +122,17 @@ def elu_backward(start, stop, dy, y, dx, alpha):
 def gelu(start, stop, x, y):
     x, y = x[start:stop], y[start:stop]
     for i in range(len(x)):
-        v = np.float64(x[i])
-        y[i] = 0.5 * v * (1.0 + tanh(GELU_SCALE * (v + GELU_CUBIC * v * v * v)))
+        v = -GELU_FLAT if x[i] < -GELU_FLAT else np.float64(x[i])
+        z = GELU_FLAT if v > GELU_FLAT else v
+        y[i] = 0.5 * v * (1.0 + tanh(GELU_SCALE * (z + GELU_CUBIC * z * z * z)))
 
 
 @jit
 def gelu_backward(start, stop, dy, x, dx):
     dy, x, dx = dy[start:stop], x[start:stop], dx[start:stop]
     for i in range(len(dy)):
-        v = np.float64(x[i])
+        v = -GELU_FLAT if x[i] < -GELU_FLAT else np.float64(x[i])
+        v = GELU_FLAT if v > GELU_FLAT else v
         t = tanh(GELU_SCALE * (v + GELU_CUBIC * v * v * v))
         slope_of_t = (1.0 - t * t) * GELU_SCALE * (1.0 + 3.0 * GELU_CUBIC * v * v)
         dx[i] = dy[i] * (0.5 * (1.0 + t) + 0.5 * v * slope_of_t)
@@ -202,13 +205,13 @@ def softmax_cross_entropy(start, stop, logits, labels, gradient, losses, smoothi
     """Each row's loss (N,), and gradient (N, K) of their mean; NaN where a label is outside 0 … K-1."""
     N, K = logits.shape
     for n in range(start, stop):
-        top, mean, picked = largest(logits[n]), 0.0, np.nan
+        top, mean, picked = np.float64(largest(logits[n])), 0.0, np.nan
         for k in range(K):
-            shifted = logits[n, k] - top
+            shifted = logits[n, k] - top  # float64: it may be less than float32 can hold
             gradient[n, k] = shifted
             mean += shifted / K
-            picked = np.float64(shifted) if k == labels[n] else picked
-        losses[n] = -(1.0 - smoothing) * picked - smoothing * mean
+            picked = shifted if k == labels[n] else picked
+        losses[n] = -(1.0 - smoothing) * picked - (smoothing * mean if smoothing > 0 else 0.0)  # 0 · -∞ is 0
     exp_in_place(gradient[start:stop].reshape(-1))
     for n in range(start, stop):
         row, total = gradient[n], 0.0

@@ -41,20 +41,31 @@ __global__ void elu_backward(int size, const Real *dy, const Real *y, Real *dx, 
 // dx = dy · ( (1 + t)/2 + x/2 · (1 - t²) · √(2/π) · (1 + 3 · 0.044715 x²) )
 const double GELU_SCALE = 0.7978845608028654;
 const double GELU_CUBIC = 0.044715;
+const double GELU_FLAT = 10;  // from here on t is 1, and GELU 0 or x; x³ beyond could overflow
 template <typename Real>
 __device__ Real gelu_tanh(Real x) {
     return tanh((Real)GELU_SCALE * (x + (Real)GELU_CUBIC * x * x * x));
 }
 template <typename Real>
+__device__ Real at_least_flat(Real x) {
+    return x < -GELU_FLAT ? (Real)-GELU_FLAT : x;
+}
+template <typename Real>
+__device__ Real at_most_flat(Real x) {
+    return x > GELU_FLAT ? (Real)GELU_FLAT : x;
+}
+template <typename Real>
 __global__ void gelu(int size, const Real *x, Real *y) {
     int i = number();
-    if (i < size) y[i] = (Real)0.5 * x[i] * (1 + gelu_tanh(x[i]));
+    if (i >= size) return;
+    Real v = at_least_flat(x[i]);
+    y[i] = (Real)0.5 * v * (1 + gelu_tanh(at_most_flat(v)));
 }
 template <typename Real>
 __global__ void gelu_backward(int size, const Real *dy, const Real *x, Real *dx) {
     int i = number();
     if (i >= size) return;
-    Real v = x[i], t = gelu_tanh(v);
+    Real v = at_most_flat(at_least_flat(x[i])), t = gelu_tanh(v);
     Real slope_of_t = (1 - t * t) * (Real)GELU_SCALE * (1 + 3 * (Real)GELU_CUBIC * v * v);
     dx[i] = dy[i] * ((Real)0.5 * (1 + t) + (Real)0.5 * v * slope_of_t);
 }

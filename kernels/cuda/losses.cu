@@ -19,11 +19,12 @@ __global__ void softmax_cross_entropy(int size, const Real *logits, const long l
     for (int k = 1; k < K; k++) top = z[k] > top ? z[k] : top;
     double sum = 0, mean = 0;
     for (int k = 0; k < K; k++) {
-        sum += g[k] = exp(z[k] - top);
-        mean += (z[k] - top) / K;
+        double shifted = (double)z[k] - top;  // it may be less than a float can hold
+        sum += g[k] = exp((Real)shifted);
+        mean += shifted / K;
     }
-    double picked = 0 <= label && label < K ? (double)(z[label] - top) : nan("");
-    losses[n] = log(sum) - (1 - smoothing) * picked - smoothing * mean;
+    double picked = 0 <= label && label < K ? (double)z[label] - top : nan("");
+    losses[n] = log(sum) - (1 - smoothing) * picked - (smoothing > 0 ? smoothing * mean : 0);  // 0 · -∞ is 0
     for (int k = 0; k < K; k++) {
         double q = (k == label ? 1 - smoothing : 0) + smoothing / K;
         g[k] = (g[k] / sum - q) / size;

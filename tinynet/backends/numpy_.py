@@ -249,12 +249,15 @@ class NumpyBackend(Backend):
         return self.xp.where(y > 0, dy, dy * (y + alpha))
 
     def gelu(self, x: Array) -> Array:
-        return 0.5 * x * (1.0 + self.xp.tanh(GELU_SCALE * (x + GELU_CUBIC * x * x * x)))
+        z = self.xp.clip(x, -GELU_FLAT, GELU_FLAT)
+        t = self.xp.tanh(GELU_SCALE * (z + GELU_CUBIC * z * z * z))
+        return 0.5 * self.xp.maximum(x, -GELU_FLAT) * (1.0 + t)
 
     def gelu_backward(self, dy: Array, x: Array) -> Array:
-        t = self.xp.tanh(GELU_SCALE * (x + GELU_CUBIC * x * x * x))
-        slope_of_t = (1.0 - t * t) * GELU_SCALE * (1.0 + 3.0 * GELU_CUBIC * x * x)
-        return dy * (0.5 * (1.0 + t) + 0.5 * x * slope_of_t)
+        z = self.xp.clip(x, -GELU_FLAT, GELU_FLAT)
+        t = self.xp.tanh(GELU_SCALE * (z + GELU_CUBIC * z * z * z))
+        slope_of_t = (1.0 - t * t) * GELU_SCALE * (1.0 + 3.0 * GELU_CUBIC * z * z)
+        return dy * (0.5 * (1.0 + t) + 0.5 * z * slope_of_t)
 
     def sigmoid(self, x: Array) -> Array:
         small = self.xp.exp(-self.xp.abs(x))  # in (0, 1]: never overflows
@@ -270,8 +273,8 @@ class NumpyBackend(Backend):
         return dy * (1.0 - y * y)
 
     def softmax(self, x: Array) -> Array:
-        e = self.xp.exp(x - x.max(axis=-1, keepdims=True))
-        return e / e.sum(axis=-1, keepdims=True)
+        e = self.xp.exp(below_largest(x))
+        return (e / e.sum(axis=-1, keepdims=True)).astype(x.dtype)
 
     def softmax_backward(self, dy: Array, y: Array) -> Array:
         return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
@@ -280,23 +283,25 @@ class NumpyBackend(Backend):
 
     def softmax_cross_entropy(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
         N, K = logits.shape
-        shifted = logits - logits.max(axis=-1, keepdims=True)
+        shifted = below_largest(logits)
         log_p = shifted - self.xp.log(self.xp.exp(shifted).sum(axis=-1, keepdims=True))
-        picked = self.xp.take_along_axis(log_p, labels[:, None], axis=-1)[:, 0]
-        losses = -(1.0 - smoothing) * picked - smoothing * log_p.mean(axis=-1)
-        is_label = labels[:, None] == self.xp.arange(K)
-        target = (1.0 - smoothing) * is_label.astype(logits.dtype) + smoothing / K
-        return losses.mean(dtype="float64"), (self.xp.exp(log_p) - target) / N
+        losses = -(1.0 - smoothing) * self.xp.take_along_axis(log_p, labels[:, None], axis=-1)[:, 0]
+        if smoothing > 0:  # log p may be -∞, and 0 · -∞ is NaN
+            losses -= smoothing * log_p.mean(axis=-1)
+        q = (1.0 - smoothing) * (labels[:, None] == self.xp.arange(K)) + smoothing / K
+        gradient = (self.xp.exp(log_p) - q) / N
+        return losses.mean(), gradient.astype(logits.dtype)
 
     def cross_entropy(self, scores: Array, labels: Array, floor: float) -> tuple[Array, Array]:
         N, K = scores.shape
         live = scores >= floor
-        scores = self.xp.maximum(scores, scores.dtype.type(floor))
+        number = scores.dtype
+        scores = self.xp.maximum(scores, number.type(floor)).astype("float64")  # which their sum may need
         picked = self.xp.take_along_axis(scores, labels[:, None], axis=-1)
         total = scores.sum(axis=-1, keepdims=True)
         is_label = labels[:, None] == self.xp.arange(K)
         gradient = (1.0 / total - is_label / scores) * live / N
-        return self.xp.log(total / picked).mean(dtype="float64"), gradient
+        return self.xp.log(total / picked).mean(), gradient.astype(number)
 
     def count_correct(self, outputs: Array, labels: Array) -> Array:
         return (outputs.argmax(axis=-1) == labels).sum()
@@ -358,6 +363,8 @@ class NumpyBackend(Backend):
 
 GELU_SCALE = math.sqrt(2.0 / math.pi)
 GELU_CUBIC = 0.044715
+GELU_FLAT = 10.0
+"""From here on tanh u is 1 in float64, too, and GELU is 0 or x; x³ beyond could overflow."""
 
 
 def column_sums(x: Array) -> Array:
@@ -368,6 +375,17 @@ def column_sums(x: Array) -> Array:
     """
     sums: Array = x.sum(axis=0, dtype="float64")
     return sums
+
+
+def below_largest(x: Array) -> Array:
+    """x - max x along the last axis, in float64: differences of float32 numbers may overflow.
+
+    It is -∞ where x is; NaN in a row whose largest value is no finite number, so that this shows.
+    """
+    wide = x.astype("float64")
+    with np.errstate(over="ignore", invalid="ignore"):
+        difference: Array = wide - wide.max(axis=-1, keepdims=True)
+    return difference
 
 
 def neighbour(xp: Any, place: Array, size: int, number: Any) -> tuple[Array, Array]:
