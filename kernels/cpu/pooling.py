@@ -2,8 +2,8 @@
 
 Channels are the innermost loop: neighbouring channels are neighbours in memory and take part in different
 maxima, so every inner loop is vectorised whatever the window. A window is clipped to the image before its
-loops; padding is never read. An average is added up in float64, channel by channel. The backwards zero one image and add into it while it is in cache, in a fixed
-order, so windows may overlap.
+loops; padding is never read. An average is added up in float64, channel by channel. The backwards zero one
+image and add into it while it is in cache, in a fixed order, so windows may overlap.
 """
 
 from tinynet.kernels.cpu.jit import jit

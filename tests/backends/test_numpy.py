@@ -50,9 +50,7 @@ def test_the_statistics_of_batchnorm_are_exact_far_from_zero(backend: str) -> No
     y = _output(layer, x, backend, train=True)
     exact = x.astype(float)
     np.testing.assert_allclose(layer.ops.to_host(layer.state.mean), exact.mean(axis=0), rtol=1e-7)
-    np.testing.assert_allclose(
-        layer.ops.to_host(layer.state.variance), exact.var(axis=0, ddof=1), rtol=1e-6
-    )
+    np.testing.assert_allclose(layer.ops.to_host(layer.state.variance), exact.var(axis=0, ddof=1), rtol=1e-6)
     np.testing.assert_allclose(y, (exact - exact.mean(axis=0)) / exact.std(axis=0), atol=1e-4)
 
 

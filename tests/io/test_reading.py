@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from tinynet.io import reading
 from tinynet.io.reading import MAX_DEPTH, open_regular, parse_json, read_json, read_regular, read_text
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
@@ -75,7 +74,7 @@ def test_what_is_no_file_is_refused_at_once(kind: str, tmp_path: Path, monkeypat
 def test_a_pipe_that_took_the_place_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     os.mkfifo(tmp_path / "pipe")
-    monkeypatch.setattr(reading.os, "stat", lambda path, real=os.stat: real(tmp_path / "file"))
+    monkeypatch.setattr("tinynet.io.reading.os.stat", lambda path, real=os.stat: real(tmp_path / "file"))
     with pytest.raises(OSError, match="a named pipe"):
         open_regular(tmp_path / "pipe")
 

@@ -88,7 +88,7 @@ class GlobalAveragePool(Layer):
         return input_shape[2:]
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Shape]:
-        y: Array = x.mean(axis=(1, 2), dtype="float64").astype(x.dtype)  # see `column_sums`: it adds row by row
+        y: Array = x.mean(axis=(1, 2), dtype="float64").astype(x.dtype)  # in float64: see `column_sums`
         return y, x.shape
 
     def backward(self, dy: Array, cache: Shape) -> Array | None:
