@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tinynet.io import reading
 from tinynet.io.reading import MAX_DEPTH, open_regular, parse_json, read_json, read_regular, read_text
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
