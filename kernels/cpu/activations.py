@@ -248,7 +248,7 @@ def count_correct(start, stop, outputs, labels, result):
 
 @jit
 def cross_entropy(start, stop, scores, labels, gradient, losses, floor):
-    """The same of scores (N, K) that are divided by their sum, none taken to be less than `floor`."""
+    """As `softmax_cross_entropy`, for scores (N, K), raised to `floor` and divided by their sum."""
     N, K = scores.shape
     for n in range(start, stop):
         row, total, picked = scores[n], 0.0, np.nan

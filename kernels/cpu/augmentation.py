@@ -18,16 +18,21 @@ from tinynet.kernels.cpu.jit import jit
 BORDER = 3
 """Rows, and columns, of zeros around an image: one before it, two after."""
 HALF = 128
-"""Half a 256th of a pixel, in 65536ths."""
+"""Half of a 256th of a pixel, in 65536ths: added before rounding down."""
 UNIT = 2.0**-24
-"""A 256th down, of a 256th across, of a 256th of contrast."""
+"""Back to pixel values: rows, columns and contrast are each counted in 256ths."""
 
 
 @jit
 def displacement(start, stop, slot, noise, taps, gain, field, before, between, after):
-    """field (N, 2, H, W) int32 from bytes noise (N, 2, H, W).
+    """A smooth random field for images [start, stop): see `Backend.displacement`.
 
-    before, between, after (slots, `flat_size`) float32: scratch
+    slot     the number of this thread
+    noise    (N, 2, H, W) uint8
+    taps     (reach + 1,) float32: the weight of each distance
+    gain     float32
+    field    (N, 2, H, W) int32, written: 65536ths of a pixel
+    before, between, after   (slots, `flat_size`) float32 scratch
     """
     _, _, H, W = noise.shape
     reach = len(taps) - 1
@@ -69,10 +74,19 @@ def flat_size(height, width, reach):
 
 @jit
 def warp(start, stop, slot, x, places, contrast, erased, field, limits, y, padded, corners, weights):
-    """y (N, H, W·C) gathered from x at `places`, moved by field (N, 2, H, W), or (1, 2, H, W) for all alike.
+    """Images [start, stop) of y, each pixel gathered from elsewhere in x: see `Backend.warp`.
 
-    limits: (0, 255) to round to whole numbers between these; (0, 0) not to
-    scratch: padded (slots, (H + BORDER) (W + BORDER) C), corners (slots, 2, W) int64, weights like that
+    slot       the number of this thread
+    x          (N, H, W·C)
+    places     (N, 6) int64: the affine map of each image
+    contrast   (N,) int64: a factor, in 256ths
+    erased     (N, 4) int64: the rectangle that becomes 0
+    field      (N, 2, H, W) int32: what is added to the places; (1, 2, H, W): the same for all images
+    limits     (0, 255): round to whole numbers between these; (0, 0): do not round
+    y          (N, H, W·C), written
+    padded     (slots, (H + BORDER) · (W + BORDER) · C) scratch
+    corners    (slots, 2, W) int64 scratch
+    weights    (slots, 2, W) scratch, like `padded`
     """
     _, _, H, W = field.shape
     C = x.shape[2] // W
@@ -84,12 +98,12 @@ def warp(start, stop, slot, x, places, contrast, erased, field, limits, y, padde
     stride, right, down = (W + BORDER) * C, np.uint64(C), np.uint64((W + BORDER) * C)
     old[:] = 0
     for n in range(start, stop):
-        mean = 65536 * put(x, n, old, C) / (H * W * C)
+        mean = 65536 * copy_with_border(x, n, old, C) / (H * W * C)
         factor = number(contrast[n])
         rest = (full - factor) * number(np.rint(mean) if is_whole else mean)
         for i in range(H):
-            locate(places, field, n, i, 0, H, top, below)
-            locate(places, field, n, i, 1, W, left, beside)
+            find_sources(places, field, n, i, 0, H, top, below)
+            find_sources(places, field, n, i, 1, W, left, beside)
             pixels = y[n, i]
             for c in range(C):
                 for j in range(W):
@@ -106,7 +120,7 @@ def warp(start, stop, slot, x, places, contrast, erased, field, limits, y, padde
 
 
 @jit
-def locate(places, field, n, i, axis, size, before, beyond):
+def find_sources(places, field, n, i, axis, size, before, beyond):
     """On one axis, of `size` pixels, for each new pixel of row i: the pixel of the bordered image at or just
     before the place it comes from, and how many 256ths beyond."""
     across, bend = places[n, 3 * axis + 1], field[n % len(field), axis, i]
@@ -117,7 +131,7 @@ def locate(places, field, n, i, axis, size, before, beyond):
 
 
 @jit(reorder=True)
-def put(x, n, old, channels):
+def copy_with_border(x, n, old, channels):
     """Copy image n of x (N, H, W·C) into its border; return the sum of its values."""
     _, H, length = x.shape
     total = 0.0

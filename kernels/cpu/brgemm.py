@@ -46,12 +46,19 @@ from tinynet.kernels.cpu.numba_private import cgutils
 
 
 def _definition(tile, a, a0, b, b0, c, c0, start, counts, a_strides, sa, b_strides, sc, columns, floor):
-    """The sum as the top of this file has it. `a0`, `b0`, `c0`: where the operands begin in flat a, b and c.
+    """The sum at the top of this file, in NumPy.
 
-    counts (Q, R, T); a_strides (qa, ra, ta); b_strides (qb, rb, tb); rows of C lie `sc` apart; only the
-    first `columns` of the tile's width exist. `start` is what sums begin with: one row (columns or more,) for
-    all of the tile, or (rows or more, columns or more); empty: 0. Sums below `floor` are stored as that: 0
-    makes it a ReLU, -∞ changes nothing.
+    tile          a tuple of three tuples: P long, V long, and as long as a vector has lanes
+    a, a0         flat A, and where the operand begins in it; b, b0 and c, c0 likewise
+    start         what the sums begin with: a row (columns or more,) for all rows of the tile, or
+                  (P or more, columns or more); empty: 0
+    counts        (Q, R, T)
+    a_strides     (qa, ra, ta), of A
+    sa            from one row of the tile to the next, in A
+    b_strides     (qb, rb, tb), of B
+    sc            from one row of the tile to the next, in C
+    columns       so many of the tile's columns exist
+    floor         the least value stored: 0 makes it a ReLU, -∞ changes nothing
     """
     rows = np.arange(len(tile[0]))
     total = np.zeros((len(rows), columns), a.dtype)
@@ -98,7 +105,7 @@ def _in_registers(
         def lane_mask(v):
             """Which lanes of vector v exist."""
             remaining = builder.sub(columns, constant(v * lanes))
-            spread = _spread(builder, remaining, lanes)
+            spread = _broadcast(builder, remaining, lanes)
             numbers = ir.Constant(ir.VectorType(index, lanes), list(range(lanes)))
             return builder.icmp_signed("<", numbers, spread)
 
@@ -159,11 +166,11 @@ def _in_registers(
                         bt = ahead(br, builder.mul(t.index, b_strides[2]))
                         right = [load(bt, v, whole) for v in range(vectors)]
                         for p in range(rows):
-                            left = _spread(builder, builder.load(ahead(at, row_starts[p])), lanes)
+                            left = _broadcast(builder, builder.load(ahead(at, row_starts[p])), lanes)
                             for v in range(vectors):
                                 total = builder.call(fma, [left, right[v], builder.load(sums[p][v])])
                                 builder.store(total, sums[p][v])
-            lowest = _spread(builder, arguments[14], lanes)
+            lowest = _broadcast(builder, arguments[14], lanes)
             for p in range(rows):
                 row = ahead(c, builder.mul(constant(p), sc))
                 for v in range(vectors):
@@ -182,7 +189,7 @@ def _in_registers(
     return signature, generate
 
 
-def _spread(builder, value, lanes):
+def _broadcast(builder, value, lanes):
     """A vector with `value` in every lane."""
     undefined = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
     first = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
@@ -196,17 +203,17 @@ product_tile = _definition if numba.config.DISABLE_JIT else _in_registers
 
 # --- the shape of a tile ------------------------------------------------------------------------------------
 
-BITS = "TINYNET_VECTOR_BITS"
+VARIABLE = "TINYNET_VECTOR_BITS"
 """Environment variable: 512, 256 or 128 forces that vector width, for instance to test it."""
 
-ROWS = (1, 2, 4, 6, 7, 8, 10, 14)
-"""Heights of a tile: few, since each is compiled for itself."""
+TILE_HEIGHTS = (1, 2, 4, 6, 7, 8, 10, 14)
+"""Rows that a tile may have: few choices, since each is compiled by itself."""
 
 
 @cache
 def vector_bits():
     """The widest vectors this processor computes with: 512, 256 or 128 bits."""
-    forced = os.environ.get(BITS)
+    forced = os.environ.get(VARIABLE)
     if forced:
         return int(forced)
     features = binding.get_host_cpu_features()
@@ -233,7 +240,7 @@ def tile_for(rows, columns, itemsize):
         busy = height * vectors / 2  # two multiply-adds start in each cycle
         return -(-rows // height) * max(busy, 4)  # and each takes four
 
-    height = min((p for p in ROWS if p <= most), key=lambda p: (cycles(p), -p))
+    height = min((p for p in TILE_HEIGHTS if p <= most), key=lambda p: (cycles(p), -p))
     return (0,) * height, (0,) * vectors, lanes
 
 

@@ -1,19 +1,19 @@
 """A crew of threads that share out the parts of one kernel, without the GIL from the first part to the last.
 
-A job is a kernel, its arguments, and into how many parts to cut its range. One thread posts its address on a
-board. Workers that look at the board see a new ticket, go in, and take parts until none is left. Whoever
-posted it works too, closes the job when no part is left, and waits only for those who are inside by then: a
-worker whose core is busy with something else delays nobody. Jobs that were written once can be run again,
-many in a row, with no Python between them.
+A job is a kernel, its arguments, and the number of parts that its range is cut into. To start one, a thread
+writes the job's address on the board, a small array that all see, and adds 1 to the ticket there. A worker
+that sees a new ticket enters the job and takes parts until none is left. The thread that started it works
+too, closes the job when no part is left, and then waits only for the workers inside: one whose core is busy
+with something else delays nobody. Jobs stay in memory and can be run again, many in a row, without Python.
 
-Each thread begins with its own share of the parts, the same at every step, and goes on with those of the
-others. So what one kernel leaves in a core's cache, a gradient, say, the next finds there.
+Each thread begins with its own share of the parts, the same at every step, and then helps the others. So what
+one kernel leaves in a core's cache, such as a gradient, the next kernel finds there.
 
-Numbers below 1.2e-38 (float32) count as 0 here, where a processor can do that: gradients that have stopped
-coming fade until they are that small, and then computing with them takes a hundred times longer.
+Subnormal numbers (below 1.2e-38 in float32) count as 0 here, where a processor can do that: gradients that
+fade reach them, and computing with them takes a hundred times longer.
 
-Handing a job over costs about half a microsecond: an atomic write, and a cache line that moves to another
-core. Waking a sleeping thread costs 50 and more, and coming back for the GIL up to 5,000.
+Handing over a job costs about half a microsecond: an atomic write, and a cache line that moves to another
+core. Waking a sleeping thread costs 50 and more, and waiting for the GIL up to 5,000.
 """
 
 from __future__ import annotations
@@ -34,56 +34,56 @@ from tinynet.kernels.cpu.numba_private import cgutils
 LINE = 8
 """Words of a cache line: what different threads write lies on lines of their own."""
 FUNCTION, THREADS, COUNT, PARTS, ALIGN = range(5)
-"""Places in a job (int64): the address of its function, the threads it may have, the length of its range,
-into how many parts to cut that, what they end at."""
+"""Words of a job (int64): the address of its function, the most threads it may have, the length of its
+range, the number of parts, the multiple at which all parts but the last end."""
 ARGUMENTS = LINE
-"""Where a job's arguments begin."""
+"""The first word of a job's arguments."""
 JOB_SIZE = ARGUMENTS + 256
 LOCK, TICKET, OPEN, INSIDE, JOB = range(0, 5 * LINE, LINE)
-"""Places on a board (int64): taken or not; jobs so far; may workers go in; workers inside; the address of
-the job."""
-MOST_THREADS = 256
-NEXT = JOB + LINE
-"""For each slot, the next part of its share."""
-SIZE = NEXT + MOST_THREADS * LINE
-PATIENCE = 2000
-"""Looks at something that should happen at once, before others get this core."""
+"""Words of the board (int64): 1 while a job is under way; jobs so far; 1 while workers may enter; workers
+inside; the address of the job."""
+MAX_THREADS = 256
+NEXT_PART = JOB + LINE
+"""The first of one line a slot: the next part of that thread's share."""
+BOARD_SIZE = NEXT_PART + MAX_THREADS * LINE
+LOOKS_PER_YIELD = 2000
+"""So often a thread looks for what should happen at once before it yields its core to other threads."""
 
 WORD = ir.IntType(64)
 
 
-def _place(context, builder, signature, arguments, position):
+def _element(context, builder, signature, arguments, position):
     array = context.make_array(signature.args[position])(context, builder, arguments[position])
     return cgutils.gep_inbounds(builder, array.data, arguments[position + 1])
 
 
 @intrinsic
-def look(context, board, place):
-    """board[place], read anew from memory each time, and nothing after it moved before it."""
+def atomic_load(context, board, place):
+    """board[place], read from memory; the compiler moves nothing that follows to before it."""
 
     def generate(context, builder, signature, arguments):
-        return builder.load_atomic(_place(context, builder, signature, arguments, 0), "seq_cst", 8)
+        return builder.load_atomic(_element(context, builder, signature, arguments, 0), "seq_cst", 8)
 
     return types.int64(board, types.intp), generate
 
 
 @intrinsic
-def add(context, board, place, amount):
-    """board[place] before `amount` was added to it, in one step."""
+def atomic_add(context, board, place, amount):
+    """Add `amount` to board[place] in one step; return what it was."""
 
     def generate(context, builder, signature, arguments):
-        place = _place(context, builder, signature, arguments, 0)
+        place = _element(context, builder, signature, arguments, 0)
         return builder.atomic_rmw("add", place, arguments[2], "seq_cst")
 
     return types.int64(board, types.intp, types.int64), generate
 
 
 @intrinsic
-def change(context, board, place, before, after):
-    """Make board[place] `after` if it is `before`, in one step; whether it was."""
+def compare_and_swap(context, board, place, before, after):
+    """Set board[place] to `after` if it is `before`, in one step; return whether it was."""
 
     def generate(context, builder, signature, arguments):
-        place = _place(context, builder, signature, arguments, 0)
+        place = _element(context, builder, signature, arguments, 0)
         result = builder.cmpxchg(place, arguments[2], arguments[3], "seq_cst", "seq_cst")
         return builder.extract_value(result, 1)
 
@@ -92,7 +92,7 @@ def change(context, board, place, before, after):
 
 @intrinsic
 def pause(context):
-    """Tell an x86 core that this is a waiting loop: it saves power and leaves it without a stall."""
+    """Tell an x86 core that this loop waits: it saves power, and leaves the loop without a stall."""
 
     def generate(context, builder, signature, arguments):
         if builder.module.triple.startswith(("x86_64", "i386", "i686")):
@@ -104,7 +104,7 @@ def pause(context):
 
 
 @intrinsic
-def let_others_run(context):
+def yield_core(context):
     """Give up the core to a thread that waits for one."""
 
     def generate(context, builder, signature, arguments):
@@ -116,13 +116,13 @@ def let_others_run(context):
     return types.void(), generate
 
 
-FLUSH = 0x8040
-"""The bits of an x86 core's control register that make it take subnormal numbers, and results, for 0."""
+FLUSH_SUBNORMALS = 0x8040
+"""Bits of an x86 core's floating-point control register: subnormal operands and results count as 0."""
 
 
 @intrinsic
-def control(context, setting):
-    """Make `setting` the control register for floating-point numbers (negative: leave it); what it was."""
+def float_control(context, setting):
+    """Set the floating-point control register, unless `setting` is negative; return what it was."""
 
     def generate(context, builder, signature, arguments):
         before = cgutils.alloca_once_value(builder, ir.Constant(ir.IntType(32), 0))
@@ -146,7 +146,7 @@ TASK = ir.FunctionType(ir.VoidType(), [WORD.as_pointer(), WORD, WORD, WORD])
 
 
 @intrinsic
-def write(context, kernel, slot, job, arguments):
+def write_job(context, kernel, slot, job, arguments):
     """Write the compiled kernel's address and its `arguments` (a tuple) into `job`.
 
     `slot`: an empty tuple for a kernel that does not ask for its slot.
@@ -182,9 +182,9 @@ def write(context, kernel, slot, job, arguments):
 
 
 def _borrowed(context, builder, kind, arguments):
-    """The tuple `arguments` of type `kind` with arrays that do not count who uses their memory.
+    """The tuple `arguments` of type `kind`, with arrays that hold no reference to their memory.
 
-    What counts is made anew for each call from Python, and gone after it; the job may be run again.
+    References are counted by an object that lives for one call from Python; the job may run after it.
     """
     items = list(cgutils.unpack_tuple(builder, arguments))
     for position, item in enumerate(kind.types):
@@ -202,8 +202,8 @@ def _word(builder, address, place):
 
 
 @intrinsic
-def read(context, job, place):
-    """The word at `place` of the job at address `job`."""
+def job_word(context, job, place):
+    """Word `place` of the job at address `job`."""
 
     def generate(context, builder, signature, arguments):
         return builder.load(_word(builder, *arguments))
@@ -227,13 +227,14 @@ def run_task(context, job, slot, start, stop):
 @compiled
 def take_parts(board, job, slot):
     """Run the parts of this slot's share, then what is left of the others'."""
-    threads, count, parts, align = read(job, THREADS), read(job, COUNT), read(job, PARTS), read(job, ALIGN)
+    threads, count = job_word(job, THREADS), job_word(job, COUNT)
+    parts, align = job_word(job, PARTS), job_word(job, ALIGN)
     units = (count + align - 1) // align
     for neighbour in range(slot, slot + threads):
         owner = neighbour % threads
         end = parts * (owner + 1) // threads
         while True:
-            part = add(board, NEXT + owner * LINE, 1)
+            part = atomic_add(board, NEXT_PART + owner * LINE, 1)
             if part >= end:
                 break
             start, stop = units * part // parts * align, units * (part + 1) // parts * align
@@ -242,66 +243,65 @@ def take_parts(board, job, slot):
 
 @compiled
 def share_out(board, job):
-    """Run `job` with all who come and have a slot below its threads; return when it is done."""
+    """Run `job` with all workers who come and may take part; return when it is done."""
     address, threads, parts = job.ctypes.data, job[THREADS], job[PARTS]
     board[JOB] = address
     for slot in range(threads):
-        board[NEXT + slot * LINE] = parts * slot // threads
-    change(board, OPEN, 0, 1)
-    add(board, TICKET, 1)
+        board[NEXT_PART + slot * LINE] = parts * slot // threads
+    compare_and_swap(board, OPEN, 0, 1)
+    atomic_add(board, TICKET, 1)
     take_parts(board, address, 0)
-    change(board, OPEN, 1, 0)
+    compare_and_swap(board, OPEN, 1, 0)
     looks = 0
-    while look(board, INSIDE) > 0:
+    while atomic_load(board, INSIDE) > 0:
         pause()
         looks += 1
-        if looks % PATIENCE == 0:
-            let_others_run()
-    change(board, LOCK, 1, 0)
+        if looks % LOOKS_PER_YIELD == 0:
+            yield_core()
+    compare_and_swap(board, LOCK, 1, 0)
 
 
 @compiled
-def serve(board, slot, seen, looks):
-    """Work on every new job; return the last ticket seen once `looks` looks in a row showed nothing new."""
+def serve(board, slot, seen, max_looks):
+    """Work on every new job; return the last ticket seen after `max_looks` looks without a new one."""
     idle = 0
-    control(control(-1) | FLUSH)
-    while idle < looks:
-        ticket = look(board, TICKET)
+    float_control(float_control(-1) | FLUSH_SUBNORMALS)
+    while idle < max_looks:
+        ticket = atomic_load(board, TICKET)
         if ticket == seen:
             idle += 1
             pause()
         else:
             seen, idle = ticket, 0
-            add(board, INSIDE, 1)
-            if look(board, OPEN) == 1 and slot < read(board[JOB], THREADS):
+            atomic_add(board, INSIDE, 1)
+            if atomic_load(board, OPEN) == 1 and slot < job_word(board[JOB], THREADS):
                 take_parts(board, board[JOB], slot)
-            add(board, INSIDE, -1)
+            atomic_add(board, INSIDE, -1)
     return seen
 
 
 @compiled
 def run_all(board, jobs):
-    """Run the rows of `jobs` one after another, by this thread alone where there is little to do, or where
-    others are using the crew."""
-    before = control(-1)
-    control(before | FLUSH)
+    """Run `jobs` (one a row) in turn, alone where a job has one part or others are using the crew."""
+    before = float_control(-1)
+    float_control(before | FLUSH_SUBNORMALS)
     for number in range(len(jobs)):
         job = jobs[number]
-        if job[PARTS] > 1 and change(board, LOCK, 0, 1):
+        if job[PARTS] > 1 and compare_and_swap(board, LOCK, 0, 1):
             share_out(board, job)
         else:
             run_task(job.ctypes.data, 0, 0, job[COUNT])
-    control(before)
+    float_control(before)
 
 
 kernel: Any = None
 slot: tuple[int, ...] = ()
-"""Globals of `_launch`, which `launcher` fills in for each kernel."""
+"""Globals of `_launch`; each kernel's copy has its own, from `launcher`."""
 
 
 def _launch(board, jobs, threads, count, parts, align, *arguments):
     job = jobs[0]
-    write(kernel, slot, job, arguments)
+    write_job(kernel, slot, job, arguments)
     job[THREADS], job[COUNT], job[PARTS], job[ALIGN] = threads, count, parts, align
     run_all(board, jobs)
 
@@ -314,10 +314,9 @@ def first_slot(function):
 def launcher(kernel, function):
     """launch(board, jobs, threads, count, parts, align, *arguments) of a kernel, to be compiled like it.
 
-    It writes the job into the one row of `jobs` and runs it: whoever keeps the row, and what the arguments
-    point to, can run it again. `function`: the kernel as it was before it was compiled. One whose third
-    parameter is `slot` gets the number of the thread that runs it, below `threads`, for scratch memory of its
-    own.
+    It writes the job into the one row of `jobs` and runs it. Whoever keeps the row and the arrays can run it
+    again. `function` is the kernel before compilation. If its third parameter is `slot`, it gets the number
+    of the thread that runs it, below `threads`, for scratch memory of its own.
     """
     slot = first_slot(function)
     names = {**globals(), "kernel": kernel, "slot": slot}

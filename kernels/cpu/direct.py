@@ -5,7 +5,7 @@ stride · C values apart. So the product of windows and kernel needs no copy, on
 
     forward    C: P pixels of an output row × filters      r: window rows (KH)     t: a window row (KW·C)
     gradient   C: P weights of a window row × filters      q: images               r, t: output pixels
-    to input   for each phase of x, the forward of dy with the kernel turned around, C and F swapped
+    to input   for each phase of x, the forward of dy with the kernel rotated by 180°, C and F swapped
 
 Phases: row o of y has read row h of x with row i of the kernel where h + padding = o·s + i. So of the kernel,
 row h has met every s-th row alone, those with the remainder of h + padding by the stride s:
@@ -27,17 +27,18 @@ import numpy as np
 from tinynet.kernels.cpu.brgemm import product_tile
 from tinynet.kernels.cpu.jit import jit
 
-PIXEL, APART, COUNT, FIRST, STRIDE, TAPS = range(6)
-"""Columns of a table of phases along one axis. Of the output: a phase's first pixel, how far its pixels lie
-apart, how many there are. Of the input: where its first window begins (without padding: it may be below 0),
-how far windows lie apart, how many pixels each has."""
+OUT_FIRST, OUT_STEP, OUT_COUNT, IN_FIRST, IN_STEP, TAPS = range(6)
+"""A phase along one axis, as a row of numbers. In the output: its first pixel, the distance between its
+pixels, their number. In the input: where its first window begins (below 0: in the padding), the distance
+between windows, the pixels of a window."""
 
 
 @jit
-def pack_turned(start, stop, W, stride, panels):
+def pack_rotated(start, stop, W, stride, panels):
     """panels (C / width, KH·KW·F, width) of the kernels from dy to dx, one below another for each phase.
 
-    Each is made of the rows and columns of W with one remainder by the stride: turned, with C and F swapped.
+    A phase's kernel has the rows and columns of W with one remainder by the stride, rotated by 180°, with C
+    and F swapped.
     """
     KH, KW, C, F = W.shape
     width = panels.shape[2]
@@ -92,15 +93,23 @@ def convolve(
     across,
     tile,
 ):
-    """y (N, OH, OW, F) from x (N, H, W·C): `share` panels of filters at a time, of `block` images at a time.
+    """y = max(x * W + bias, floor), for `share` panels of filters and `block` images at a time.
 
     [start, stop) counts images of the first `share` panels, then images of the next, and so on.
 
-    W, W_strides   flat kernels: panels lie W_strides[0] apart, rows of a panel W_strides[1]
-    padded         scratch for each slot: (block, H', W'·C); empty where x needs no padding
-    corner         where an image goes in it: (top, left · C)        bias (F,), empty: none
-    floor          the least value of y, e.g. 0 for a ReLU
-    down, across   tables of phases; the kernels of all pairs lie one below another in a panel
+    slot        the number of this thread
+    padded      (slots, block, H', W'·C) scratch for images with their padding; empty where x needs none
+    x           (N, H, W·C)
+    corner      where an image begins in `padded`: (top, left · C)
+    W           kernels, flat: panels of filters, and in a panel the kernels of all phases one below another
+    W_strides   from one panel to the next, and from one row of a panel to the next
+    bias        (F,), or empty: none
+    floor       the least value of y; 0: a ReLU
+    y           (N, OH, OW, F)
+    channels    C
+    down        phases along rows (phases, 6)
+    across      phases along columns (phases, 6)
+    tile        see `brgemm`
     """
     N, OH, OW, F = y.shape
     padded = padded[slot]
@@ -123,20 +132,21 @@ def convolve(
             kernel = panel * W_strides[0]
             for rows in down:
                 for columns in across:
-                    run, step = columns[TAPS] * channels, columns[STRIDE] * channels
+                    run, step = columns[TAPS] * channels, columns[IN_STEP] * channels
                     for n in range(begin, end):
                         window = (n - begin if pads else n) * height_x * line
-                        window += (rows[FIRST] + corner[0]) * line + columns[FIRST] * channels + corner[1]
-                        pixel = (n * OH + rows[PIXEL]) * OW + columns[PIXEL]
-                        for i in range(rows[COUNT]):
-                            for j in range(0, columns[COUNT], height):
-                                at = min(j, columns[COUNT] - height)
-                                to = pixel + i * rows[APART] * OW + at * columns[APART]
+                        window += (rows[IN_FIRST] + corner[0]) * line
+                        window += columns[IN_FIRST] * channels + corner[1]
+                        pixel = (n * OH + rows[OUT_FIRST]) * OW + columns[OUT_FIRST]
+                        for i in range(rows[OUT_COUNT]):
+                            for j in range(0, columns[OUT_COUNT], height):
+                                at = min(j, columns[OUT_COUNT] - height)
+                                to = pixel + i * rows[OUT_STEP] * OW + at * columns[OUT_STEP]
                                 product_tile(
-                                    tile, flat_x, window + i * rows[STRIDE] * line + at * step,
+                                    tile, flat_x, window + i * rows[IN_STEP] * line + at * step,
                                     W, kernel, flat_y, to * F + f, bias[f:],
                                     (1, rows[TAPS], run), (0, line, 1), step,
-                                    (0, run * W_strides[1], W_strides[1]), columns[APART] * F,
+                                    (0, run * W_strides[1], W_strides[1]), columns[OUT_STEP] * F,
                                     min(width, F - f), floor,
                                 )  # fmt: skip
                     kernel += rows[TAPS] * run * W_strides[1]
@@ -146,10 +156,19 @@ def convolve(
 def kernel_gradient(
     start, stop, slot, padded, x, corner, dy, per_group, sums, nothing, channels, stride, tile
 ):
-    """sums (G, KH, KW·C, F): the gradient from each group [start, stop) of `per_group` images.
+    """The kernel gradient of each group of images in [start, stop).
 
-    x (N, H, W·C), dy (N, OH, OW, F); padded: scratch (per_group, H', W'·C) as in `convolve`;
-    nothing: an empty array of the same dtype.
+    slot        the number of this thread
+    padded      (slots, per_group, H', W'·C) scratch, as in `convolve`
+    x           (N, H, W·C)
+    corner      where an image begins in `padded`: (top, left · C)
+    dy          (N, OH, OW, F)
+    per_group   images of a group
+    sums        (groups, KH, KW·C, F), written: the gradient from each group
+    nothing     an empty array of the same dtype: sums begin at 0
+    channels    C
+    stride      (down, across)
+    tile        see `brgemm`
     """
     N, OH, OW, F = dy.shape
     _, KH, run, _ = sums.shape

@@ -12,7 +12,17 @@ from tinynet.kernels.cpu.jit import jit
 
 @jit
 def sgd(start, stop, values, grads, velocity, rate, momentum, nesterov, shrink, decayed):
-    """v ← μ v + g, θ ← θ - α v, or θ - α (g + μ v); before it the first `decayed` values shrink."""
+    """v ← μ v + g, θ ← θ - α v, or θ - α (g + μ v)
+
+    values     θ (P,), changed
+    grads      g (P,)
+    velocity   v (P,), changed
+    rate       α
+    momentum   μ
+    nesterov   whether the second form is taken
+    shrink     1 - α · weight decay: the first `decayed` values are multiplied by it before
+    decayed    so many values have weight decay
+    """
     one = values.dtype.type(1)
     decayed = decayed - start
     values, grads, velocity = values[start:stop], grads[start:stop], velocity[start:stop]
@@ -25,7 +35,17 @@ def sgd(start, stop, values, grads, velocity, rate, momentum, nesterov, shrink, 
 
 @jit
 def adam(start, stop, values, grads, m, v, rate, gain1, gain2, unbias1, unbias2, epsilon, shrink, decayed):
-    """θ ← θ - α m̂ / (√v̂ + ε), gain = 1 - β and unbias = 1 / (1 - βᵗ); decay as in `sgd`."""
+    """m ← m + (1-β₁)(g - m), v ← v + (1-β₂)(g² - v), θ ← θ - α m̂ / (√v̂ + ε)
+
+    values     θ (P,), changed
+    grads      g (P,)
+    m, v       (P,), changed
+    rate       α
+    gain1, gain2         1 - β₁, 1 - β₂
+    unbias1, unbias2     1 / (1 - β₁ᵗ), 1 / (1 - β₂ᵗ): they make m̂ and v̂ of m and v
+    epsilon    ε
+    shrink, decayed      as in `sgd`
+    """
     one = values.dtype.type(1)
     decayed = decayed - start
     values, grads, m, v = values[start:stop], grads[start:stop], m[start:stop], v[start:stop]

@@ -18,9 +18,11 @@ def clip(o, stride, corner, window, size):
 
 @jit
 def maxpool(start, stop, x, y, winner, window, stride, corner, positive):
-    """y (N, OH, OW, C) and winner, the number u · KW + v of the first largest pixel in its window.
+    """y (N, OH, OW, C), the largest pixel of each window of x (N, H, W, C), and which one it is.
 
-    positive: nobody wins where y is not above 0, for x that comes from a ReLU, whose gradient is 0 there.
+    winner      like y: the number u · KW + v of the first largest pixel
+    window      (KH, KW)        stride   (down, across)        corner   the padding (top, left)
+    positive    no pixel wins where y is not above 0: x comes from a ReLU, whose gradient is 0 there
     """
     nobody = winner.dtype.type(window[0] * window[1])
     _, H, W, C = x.shape
@@ -50,6 +52,7 @@ def maxpool(start, stop, x, y, winner, window, stride, corner, positive):
 
 @jit
 def maxpool_backward(start, stop, dy, winner, dx, window, stride, corner):
+    """dx (N, H, W, C): the sum of dy (N, OH, OW, C) over the windows that a pixel won."""
     _, H, W, C = dx.shape
     _, OH, OW, _ = dy.shape
     tiles = stride == window and corner == (0, 0) and (OH * window[0], OW * window[1]) == (H, W)
@@ -74,6 +77,7 @@ def maxpool_backward(start, stop, dy, winner, dx, window, stride, corner):
 
 @jit
 def avgpool(start, stop, x, y, window, stride, corner):
+    """y (N, OH, OW, C): the mean of the pixels of x (N, H, W, C) in each window."""
     _, H, W, C = x.shape
     _, OH, OW, _ = y.shape
     for n in range(start, stop):
@@ -92,6 +96,7 @@ def avgpool(start, stop, x, y, window, stride, corner):
 
 @jit
 def avgpool_backward(start, stop, dy, dx, window, stride, corner):
+    """dx (N, H, W, C): each dy (N, OH, OW, C) is shared equally by its window's pixels."""
     _, H, W, C = dx.shape
     _, OH, OW, _ = dy.shape
     for n in range(start, stop):

@@ -13,14 +13,20 @@ from tinynet.kernels.cpu.jit import jit
 
 @jit
 def product(start, stop, a, a_strides, b, b_strides, before, c, depth, chunk, floor, by_row, tile):
-    """Tiles [start, stop) of c (M, N) = before (M, N) + A (M, depth) · B (depth, N).
+    """Tiles [start, stop) of c = before + A · B, at least `floor`.
 
-    a, b     flat arrays; A[m, t] is a[m · a_strides[0] + t · a_strides[1]]
-             B[t, n] is b[(n // width) · b_strides[0] + t · b_strides[1] + n % width]: panels
-    chunk    as much of the depth at a time, so that this part of B is in a cache while all tiles use it; less
-             than all only where the tile's height divides M: tiles that overlap would add up some rows twice
-    floor    the least value of c, e.g. 0 for a ReLU
-    by_row   number the tiles row by row (better where A is the large one), not panel by panel
+    a           flat: A[m, t] is a[m · a_strides[0] + t · a_strides[1]]
+    a_strides   from one row of A (M, depth) to the next, and from one column to the next
+    b           flat, in panels: B[t, n] is b[(n // width) · b_strides[0] + t · b_strides[1] + n % width]
+    b_strides   from one panel of B (depth, N) to the next, and from one row to the next
+    before      (M, N), or empty: 0
+    c           (M, N), written
+    depth       columns of A, rows of B
+    chunk       so many of the depth at a time: this part of B stays in a cache while all tiles use it. Less
+                than `depth` only where the tile's height divides M: overlapping tiles would add rows twice
+    floor       the least value of c; 0: a ReLU
+    by_row      number the tiles row by row (better where A is the large one), else panel by panel
+    tile        see `brgemm`
     """
     M, N = c.shape
     flat = c.reshape(-1)
@@ -43,10 +49,11 @@ def product(start, stop, a, a_strides, b, b_strides, before, c, depth, chunk, fl
 
 @jit
 def product_of_parts(start, stop, a, a_strides, b, b_strides, nothing, sums, depth, chunk, tile):
-    """sums[k] (M, N) of sums (K, M, N): the k-th of K equal parts of the depth of A · B, k in [start, stop).
+    """sums[k] of sums (K, M, N): A · B over the k-th of K equal parts of the depth, for k in [start, stop).
 
-    Each part has columns of A and rows of B of its own. So of a B that changes from one product to the next,
-    row by row on the same threads, each finds its rows in its own core's cache. `nothing`: an empty matrix.
+    Each part has columns of A and rows of B of its own. Where B changes row by row between products, on the
+    same threads, each thread then finds its rows in its own core's cache. `nothing` is an empty matrix; the
+    other arguments are those of `product`.
     """
     share = (depth + len(sums) - 1) // len(sums)
     down = (sums.shape[1] + len(tile[0]) - 1) // len(tile[0])

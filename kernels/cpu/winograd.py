@@ -19,7 +19,7 @@ All this is linear in g, so the gradient is the same steps transposed:
 
     D = A · dy · Aᵀ        dU[q] (C, F) = V[q]ᵀ · D[q]        ∂L/∂g = Gᵀ · dU · G
 
-and ∂L/∂d is the forward of dy, with the kernel turned around and its channels and filters swapped.
+and ∂L/∂d is the forward of dy, with the kernel rotated by 180° and its channels and filters swapped.
 
 The price is accuracy: factors up to 8 make what is added up larger than the result. Each output is within
 
@@ -29,8 +29,8 @@ of the exact one. For normally distributed x and W that is far off; measured the
 250 ε of the largest output, where the direct sum has 20 ε. (Lavin & Gray, "Fast algorithms for convolutional
 neural networks", 2016; as polynomials: Winograd, 1980; errors: Barabasz et al., 2020.)
 
-Vectors run along channels or filters, which must be multiples of `CHANNELS`. Images are copied into scratch
-whose sides fit whole tiles, with zeros around them, so no tile meets a border.
+Vectors run along channels or filters, which must be multiples of `CHANNEL_MULTIPLE`. Images are copied into
+scratch whose sides fit whole tiles, with zeros around them, so no tile meets a border.
 """
 
 from __future__ import annotations
@@ -52,9 +52,11 @@ TILE = 4
 """Rows and columns of output in a tile; two more of input."""
 SIDE = TILE + 2
 PLACES = SIDE * SIDE
-CHANNELS = 16
+"""Values of a transformed tile; each place q has a matrix product of its own."""
+CHANNEL_MULTIPLE = 16
+"""Channels and filters must be multiples of this: whole vectors."""
 ROUNDINGS = 30
-"""Of a value on its way through the three transformations, at most: sums of up to 6 terms, 6 times."""
+"""Rounding errors of a value in the three transformations, at most: sums of up to 6 terms, 6 times."""
 
 BT = np.array(
     [
@@ -70,7 +72,7 @@ G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0
 AT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
 
 
-def sandwich(matrix):
+def transform(matrix):
     """A function y = matrix · x · matrixᵀ of a tile of vectors, by vector instructions.
 
     function(lanes, x, x0, x_steps, y, y0, y_steps): x and y are flat; the vectors of the tile's first corner
@@ -148,23 +150,23 @@ def sandwich(matrix):
     return definition if numba.config.DISABLE_JIT else in_registers
 
 
-evaluate_input, evaluate_kernel, interpolate_output = sandwich(BT), sandwich(G), sandwich(AT)
-evaluate_output_gradient, interpolate_kernel = sandwich(AT.T), sandwich(G.T)
+evaluate_input, evaluate_kernel, interpolate_output = transform(BT), transform(G), transform(AT)
+evaluate_output_gradient, interpolate_kernel = transform(AT.T), transform(G.T)
 
 
 # --- kernels ------------------------------------------------------------------------------------------------
 
 
 @jit
-def turn(start, stop, W, turned):
-    """Filters [start, stop) of turned (3, 3, F, C): W (3, 3, C, F) turned around, with C and F swapped."""
+def rotate_kernel(start, stop, W, rotated):
+    """Filters [start, stop) of rotated (3, 3, F, C): W (3, 3, C, F) rotated by 180°, with C and F swapped."""
     C = W.shape[2]
     for i in range(KERNEL):
         for j in range(KERNEL):
-            for first in range(0, C, CHANNELS):  # 16 values share a cache line
+            for first in range(0, C, CHANNEL_MULTIPLE):  # 16 values share a cache line
                 for f in range(start, stop):
-                    for c in range(first, first + CHANNELS):
-                        turned[i, j, f, c] = W[KERNEL - 1 - i, KERNEL - 1 - j, c, f]
+                    for c in range(first, first + CHANNEL_MULTIPLE):
+                        rotated[i, j, f, c] = W[KERNEL - 1 - i, KERNEL - 1 - j, c, f]
 
 
 @jit
@@ -242,13 +244,22 @@ def transform_output(M, first, image, lanes):
 
 @jit
 def forward(start, stop, slot, V, M, padded, out, x, corner, U, width, bias, floor, y, tile, lanes):
-    """Images [start, stop) of y (N, OH, OW·F) from x (N, H, W·C) and transformed kernels U.
+    """y = max(x * W + bias, floor) for images [start, stop), by transformed kernels U.
 
-    Scratch, for each slot: V (36, T, C) and M (36, T, F), for as many images at a time as T has tiles for;
-    padded (1, 4·rows + 2, (4·columns + 2)·C), where an image's `corner` is (top, left·C);
-    out (4·rows, 4·columns·F)
-
-    bias      (F,); empty: none        floor   the least value of y, e.g. 0 for a ReLU
+    slot      the number of this thread
+    V         (slots, 36, T, C) scratch: transformed input, of as many images at a time as T has tiles for
+    M         (slots, 36, T, F) scratch: products V[q] · U[q]
+    padded    (slots, 1, 4·rows + 2, (4·columns + 2)·C) scratch: an image with zeros around it
+    out       (slots, 4·rows, 4·columns·F) scratch: the output of an image, in whole tiles
+    x         (N, H, W·C)
+    corner    where an image begins in `padded`: (top, left · C)
+    U         (36, panels · C · width or more): transformed kernels, in panels of filters
+    width     filters of a panel
+    bias      (F,), or empty: none
+    floor     the least value of y; 0: a ReLU
+    y         (N, OH, OW·F)
+    tile      see `brgemm`
+    lanes     a tuple as long as a vector
     """
     V, M, padded, out = V[slot], M[slot], padded[slot], out[slot]
     _, OH, line = y.shape
@@ -289,9 +300,17 @@ def forward(start, stop, slot, V, M, padded, out, x, corner, U, width, bias, flo
 
 @jit
 def transform_both(start, stop, slot, padded, padded_dy, x, corner, dy, begin, V, D, lanes):
-    """V and D of images [start, stop) of a block that begins with image `begin`: see `kernel_gradient`.
+    """Both factors of the kernel gradient, for images [start, stop) of a block that begins at `begin`.
 
-    Scratch: padded as in `forward`, and padded_dy (1, 4·rows, 4·columns·F)
+    slot        the number of this thread
+    padded      (slots, 1, 4·rows + 2, (4·columns + 2)·C) scratch, as in `forward`
+    padded_dy   (slots, 1, 4·rows, 4·columns·F) scratch
+    x           (N, H, W·C)
+    corner      where an image begins in `padded`: (top, left · C)
+    dy          (N, OH, OW·F)
+    V           (36, T, C), written: transformed input
+    D           (36, T, F), written: transformed output gradient
+    lanes       a tuple as long as a vector
     """
     padded, padded_dy = padded[slot], padded_dy[slot]
     per_image = padded.shape[1] // TILE * (padded_dy.shape[2] // D.shape[2] // TILE)
@@ -304,9 +323,9 @@ def transform_both(start, stop, slot, padded, padded_dy, x, corner, dy, begin, V
 
 @jit
 def kernel_gradient(start, stop, V, D, tiles, dU, add, tile):
-    """dU[q] (≥ C·F) = V[q]ᵀ · D[q], or with `add` that much more, over the first `tiles` of (36, T, C or F).
+    """dU[q] = V[q]ᵀ · D[q] for places q in [start, stop), over the first `tiles` tiles.
 
-    [start, stop) counts places q.
+    V (36, T, C)   D (36, T, F)   dU (36, C·F or more); with `add`, the products are added to dU
     """
     (_, T, C), F = V.shape, D.shape[2]
     height, width = len(tile[0]), len(tile[1]) * len(tile[2])

@@ -4,36 +4,36 @@
 // y = max(x, 0): NaN stays        dx = dy where y > 0, else 0
 template <typename Real>
 __global__ void relu(int size, const Real *x, Real *y) {
-    int i = number();
+    int i = thread_index();
     if (i < size) y[i] = x[i] < 0 ? (Real)0 : x[i];
 }
 template <typename Real>
 __global__ void relu_backward(int size, const Real *dy, const Real *y, Real *dx) {
-    int i = number();
+    int i = thread_index();
     if (i < size) dx[i] = y[i] > 0 ? dy[i] : (Real)0;
 }
 
 // y = x where x > 0, else slope · x        dx = dy or slope · dy
 template <typename Real>
 __global__ void leaky_relu(int size, const Real *x, Real *y, Real slope) {
-    int i = number();
+    int i = thread_index();
     if (i < size) y[i] = x[i] > 0 ? x[i] : slope * x[i];
 }
 template <typename Real>
 __global__ void leaky_relu_backward(int size, const Real *dy, const Real *x, Real *dx, Real slope) {
-    int i = number();
+    int i = thread_index();
     if (i < size) dx[i] = x[i] > 0 ? dy[i] : slope * dy[i];
 }
 
 // y = x where x > 0, else alpha · (eˣ - 1)        dx = dy or dy · (y + alpha)
 template <typename Real>
 __global__ void elu(int size, const Real *x, Real *y, Real alpha) {
-    int i = number();
+    int i = thread_index();
     if (i < size) y[i] = x[i] > 0 ? x[i] : alpha * expm1(x[i]);
 }
 template <typename Real>
 __global__ void elu_backward(int size, const Real *dy, const Real *y, Real *dx, Real alpha) {
-    int i = number();
+    int i = thread_index();
     if (i < size) dx[i] = y[i] > 0 ? dy[i] : dy[i] * (y[i] + alpha);
 }
 
@@ -56,14 +56,14 @@ __device__ Real at_most_flat(Real x) {
 }
 template <typename Real>
 __global__ void gelu(int size, const Real *x, Real *y) {
-    int i = number();
+    int i = thread_index();
     if (i >= size) return;
     Real v = at_least_flat(x[i]);
     y[i] = (Real)0.5 * v * (1 + gelu_tanh(at_most_flat(v)));
 }
 template <typename Real>
 __global__ void gelu_backward(int size, const Real *dy, const Real *x, Real *dx) {
-    int i = number();
+    int i = thread_index();
     if (i >= size) return;
     Real v = at_most_flat(at_least_flat(x[i])), t = gelu_tanh(v);
     Real slope_of_t = (1 - t * t) * (Real)GELU_SCALE * (1 + 3 * (Real)GELU_CUBIC * v * v);
@@ -73,31 +73,31 @@ __global__ void gelu_backward(int size, const Real *dy, const Real *x, Real *dx)
 // y = 1 / (1 + e⁻ˣ): e⁻ˣ may be infinite, and its reciprocal is the right 0        dx = dy · y · (1 - y)
 template <typename Real>
 __global__ void sigmoid(int size, const Real *x, Real *y) {
-    int i = number();
+    int i = thread_index();
     if (i < size) y[i] = 1 / (1 + exp(-x[i]));
 }
 template <typename Real>
 __global__ void sigmoid_backward(int size, const Real *dy, const Real *y, Real *dx) {
-    int i = number();
+    int i = thread_index();
     if (i < size) dx[i] = dy[i] * y[i] * (1 - y[i]);
 }
 
 // y = tanh x        dx = dy · (1 - y²)
 template <typename Real>
 __global__ void tanh_forward(int size, const Real *x, Real *y) {
-    int i = number();
+    int i = thread_index();
     if (i < size) y[i] = tanh(x[i]);
 }
 template <typename Real>
 __global__ void tanh_backward(int size, const Real *dy, const Real *y, Real *dx) {
-    int i = number();
+    int i = thread_index();
     if (i < size) dx[i] = dy[i] * (1 - y[i] * y[i]);
 }
 
 // y = eˣ / Σ eˣ along the rows of x (N, K)        dx = y · (dy - Σ dy · y)        one thread a row
 template <typename Real>
 __global__ void softmax(int size, const Real *x, Real *y, int K) {
-    int n = number();
+    int n = thread_index();
     if (n >= size) return;
     x += n * K, y += n * K;
     Real top = x[0], sum = 0;
@@ -107,7 +107,7 @@ __global__ void softmax(int size, const Real *x, Real *y, int K) {
 }
 template <typename Real>
 __global__ void softmax_backward(int size, const Real *dy, const Real *y, Real *dx, int K) {
-    int n = number();
+    int n = thread_index();
     if (n >= size) return;
     dy += n * K, y += n * K, dx += n * K;
     Real sum = 0;

@@ -4,11 +4,15 @@
 // every machine, however the compiler fuses and orders it.
 #include "common.cuh"
 
-// Bytes r of noise (N, 2, H, W) become 2r - 255 and are weighted by taps (reach + 1,): between (N, 2, H, W) is
-// their sum along columns, and field that of `between` along rows, times gain, rounded.
+// A random field, smoothed along columns, then along rows.
+//
+//     noise     (N, 2, H, W): a byte r stands for 2r - 255
+//     taps      (reach + 1,): the weight of each distance
+//     between   (N, 2, H, W): sums along columns
+//     field     (N, 2, H, W): sums along rows, times `gain`, rounded
 __global__ void weigh_columns(int size, const unsigned char *noise, const float *taps, float *between, int H,
                               int W, int reach) {
-    int i = number();
+    int i = thread_index();
     if (i >= size) return;
     int row = i / W % H;
     float sum = 0;
@@ -18,7 +22,7 @@ __global__ void weigh_columns(int size, const unsigned char *noise, const float 
 }
 __global__ void weigh_rows(int size, const float *between, const float *taps, int *field, int W, int reach,
                            float gain) {
-    int i = number();
+    int i = thread_index();
     if (i >= size) return;
     int column = i % W;
     float sum = 0;
@@ -30,10 +34,10 @@ __global__ void weigh_rows(int size, const float *between, const float *taps, in
 // mean (N,): that of all the values of an image x (N, length), in 65536ths; rounded if is_whole
 template <typename Real, typename Pixel>
 __global__ void image_means(int size, const Pixel *x, Real *mean, int length, bool is_whole) {
-    int n = number();
+    int n = thread_index();
     if (n >= size) return;
     double sum = 0;
-    IN_ADVANCE
+    UNROLLED
     for (int k = 0; k < length; k++) sum += x[n * length + k];
     double value = 65536 * sum / length;
     mean[n] = is_whole ? rint(value) : value;
@@ -45,18 +49,24 @@ __device__ inline int locate(long long place, int extent) {
     return at < -256 ? -256 : at > 256 * extent ? 256 * extent : (int)at;
 }
 
-// y (N, H, W, C): pixel (i, j) of image n comes from row a i + b j + c and column d i + e j + f, in 65536ths,
-// with places[n] = (a … f), moved by field (N, 2, H, W) if is_bent. Bilinear, to a 256th of a pixel, zeros around
-// the image; then the contrast (N,), in 256ths, about the mean (N,); then the rectangle erased[n] = (first row,
-// end, first column, end) is 0. is_whole: pixels are rounded to 0 … 255. Real holds the sums.
+// Each pixel of y is gathered from x: bilinear, to a 256th of a pixel, with zeros around the image.
+//
+//     x          (N, H, W, C)
+//     places     (N, 6) = a … f: pixel (i, j) comes from row a i + b j + c, column d i + e j + f, in 65536ths
+//     contrast   (N,): a factor about the mean, in 256ths
+//     erased     (N, 4) = first row, end, first column, end of the rectangle that becomes 0
+//     field      (N, 2, H, W), added to the places if is_bent
+//     mean       (N,), in 65536ths
+//     y          (N, H, W, C)
+//     is_whole   pixels are rounded to 0 … 255; Real holds the sums
 template <typename Real, typename Pixel>
 __global__ void warp(int size, const Pixel *x, const long long *places, const long long *contrast,
                      const long long *erased, const int *field, const Real *mean, Pixel *y, int H, int W, int C,
                      bool is_bent, bool is_whole) {
-    int number_of_pixel = number();
-    if (number_of_pixel >= size) return;
-    int c = number_of_pixel % C, j = number_of_pixel / C % W, i = number_of_pixel / C / W % H;
-    int n = number_of_pixel / C / W / H;
+    int index = thread_index();
+    if (index >= size) return;
+    int c = index % C, j = index / C % W, i = index / C / W % H;
+    int n = index / C / W / H;
     const long long *p = places + 6 * n, *e = erased + 4 * n;
     long long row = p[0] * i + p[1] * j + p[2], column = p[3] * i + p[4] * j + p[5];
     if (is_bent) {
@@ -82,5 +92,5 @@ __global__ void warp(int size, const Pixel *x, const long long *places, const lo
         value = value < 0 ? 0 : value > 255 ? 255 : value;
     }
     bool is_erased = e[0] <= i && i < e[1] && e[2] <= j && j < e[3];
-    y[number_of_pixel] = is_erased ? (Pixel)0 : (Pixel)value;
+    y[index] = is_erased ? (Pixel)0 : (Pixel)value;
 }

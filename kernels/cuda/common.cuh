@@ -10,11 +10,11 @@
 #ifndef COMMON_CUH
 #define COMMON_CUH
 
-// Before a loop that adds up: 16 values are asked for at a time, and still added in order.
-#define IN_ADVANCE _Pragma("unroll 16")
+// Before a loop that adds up: 16 values are read at a time, and still added in order.
+#define UNROLLED _Pragma("unroll 16")
 
-// The number of this thread.
-__device__ inline int number() { return blockIdx.x * blockDim.x + threadIdx.x; }
+// The index of this thread in the launch.
+__device__ inline int thread_index() { return blockIdx.x * blockDim.x + threadIdx.x; }
 
 // The larger and the smaller of two whole numbers.
 __device__ inline int larger(int a, int b) { return a > b ? a : b; }

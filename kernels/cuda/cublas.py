@@ -22,7 +22,7 @@ DEFAULT_MATH, TF32 = 0, 3
 """CUBLAS_DEFAULT_MATH, and CUBLAS_TF32_TENSOR_OP_MATH: factors of float32 products rounded to 10 bits."""
 
 
-def load() -> ctypes.CDLL:
+def find_library() -> ctypes.CDLL:
     """NVIDIA's library, found as CuPy finds it."""
     from cuda.pathfinder import load_nvidia_dynamic_lib
 
@@ -53,22 +53,23 @@ class Cublas:
     ) -> None:
         """C (M, N) = A (M, K) · B (K, N) for `shape` (M, N, K), values of type `number`, row by row.
 
-        a, b: the address, and whether what lies there is the transposed of A or of B
+        a, b: the address, and whether Aᵀ or Bᵀ lies there
+        c, stream: the address of C, and that of the stream
         """
-        (M, N, K), (a_address, a_turned), (b_address, b_turned) = shape, a, b
+        (M, N, K), (a_address, a_transposed), (b_address, b_transposed) = shape, a, b
         self._call("cublasSetStream_v2", self._handle, ctypes.c_void_p(stream))  # takes the workspace away
         self._call("cublasSetWorkspace_v2", self._handle, self._workspace, ctypes.c_size_t(WORKSPACE))
         one, zero = number(1.0), number(0.0)
         self._call(
             "cublasSgemm_v2" if number is ctypes.c_float else "cublasDgemm_v2",
             self._handle,
-            *(ctypes.c_int(OPERATIONS[turned]) for turned in (b_turned, a_turned)),
+            *(ctypes.c_int(OPERATIONS[turned]) for turned in (b_transposed, a_transposed)),
             *map(ctypes.c_int, (N, M, K)),
             ctypes.byref(one),
             ctypes.c_void_p(b_address),
-            ctypes.c_int(K if b_turned else N),
+            ctypes.c_int(K if b_transposed else N),
             ctypes.c_void_p(a_address),
-            ctypes.c_int(M if a_turned else K),
+            ctypes.c_int(M if a_transposed else K),
             ctypes.byref(zero),
             ctypes.c_void_p(c),
             ctypes.c_int(N),

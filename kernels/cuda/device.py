@@ -1,7 +1,7 @@
 """The one door to a device: every kernel and every product of ours goes through `launch` and `product`.
 
-A kernel launched by its address sees neither shape, dtype nor strides of what it is given; the door looks at
-them first. And what goes through one door can be noted there: `record`.
+A kernel sees addresses, not shapes, dtypes or strides, so the door checks these first. And what goes through
+one door can be noted there: `record`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tinynet.kernels.cuda.source import C_NAMES, TYPES, Kernel, Parameter, kerne
 
 THREADS = 256
 """Threads of a block."""
-LARGEST = 2**31 - 2**10
-"""Threads of a launch, and values of an array: kernels count in 32 bits."""
+MAX_COUNT = 2**31 - 2**10
+"""The most threads of a launch and values of an array: kernels count in 32 bits."""
 OPTIONS = ("-std=c++17",)
-NUMBERS: dict[Any, Any] = {np.dtype("float32"): ctypes.c_float, np.dtype("float64"): ctypes.c_double}
+C_REALS: dict[Any, Any] = {np.dtype("float32"): ctypes.c_float, np.dtype("float64"): ctypes.c_double}
 
 Call = Callable[[], object]
 
@@ -49,9 +49,9 @@ class Device(ABC):
         takes = kernel.parameters
         if len(arguments) + 1 != len(takes):
             raise self.failure(f"kernel {name} takes {len(takes)} arguments, got {len(arguments) + 1}")
-        if not 0 <= size <= LARGEST:
+        if not 0 <= size <= MAX_COUNT:
             raise self.failure(
-                f"kernel {name} can have at most {LARGEST} threads, got {size}: use smaller batches"
+                f"kernel {name} can have at most {MAX_COUNT} threads, got {size}: use smaller batches"
             )
         bound: dict[str, str] = {}
         values = [np.int32(size)]
@@ -70,7 +70,7 @@ class Device(ABC):
         """c (M, N) = a · b, either transposed first if so asked; all C-contiguous, of one dtype."""
         for array in (a, b, c):
             self._check("product", Parameter("a number", "matrix", True), array, {})
-            if array.dtype != c.dtype or c.dtype not in NUMBERS or array.ndim != 2:
+            if array.dtype != c.dtype or c.dtype not in C_REALS or array.ndim != 2:
                 raise self.failure(
                     f"a product takes matrices of one floating dtype, got {array.ndim} axes of {array.dtype}"
                 )
@@ -112,7 +112,7 @@ class Device(ABC):
         return self._repeat(noted) if complete else run
 
     def break_recording(self) -> None:
-        """Say that something was computed that did not go through the door."""
+        """Say that something was computed outside the door: the recording under way is incomplete."""
         self._is_complete = False
 
     def _repeat(self, calls: list[Call]) -> Call:
@@ -167,7 +167,7 @@ class Device(ABC):
                 self._library(), self.address(self._workspace), tf32=self._tf32, failure=self.failure
             )
         factors = ((self.address(array), turned) for array, turned in (a, b))
-        self._cublas.product(NUMBERS[c.dtype], shape, *factors, self.address(c), self._stream())
+        self._cublas.product(C_REALS[c.dtype], shape, *factors, self.address(c), self._stream())
 
     # --- checks -------------------------------------------------------------------------------------------
 
@@ -180,9 +180,9 @@ class Device(ABC):
             raise self.failure(f"{what}: expected an array of the device in use, got one of another")
         if not array.flags.c_contiguous:
             raise self.failure(f"{what}: expected a C-contiguous array, got strides {array.strides}")
-        if array.size > LARGEST:
+        if array.size > MAX_COUNT:
             raise self.failure(
-                f"{what}: expected at most {LARGEST} values, got {array.size}: use smaller batches"
+                f"{what}: expected at most {MAX_COUNT} values, got {array.size}: use smaller batches"
             )
         found = C_NAMES.get(array.dtype)
         expected = parameter.type
@@ -250,7 +250,7 @@ class CudaDevice(Device):
             raise self.failure(f"{kernel.file} does not compile:\n{error}") from None
 
     def _library(self) -> ctypes.CDLL:
-        return cublas.load()
+        return cublas.find_library()
 
     def _stream(self) -> int:
         return int(self.xp.cuda.get_current_stream().ptr)

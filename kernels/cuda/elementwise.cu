@@ -4,14 +4,14 @@
 // y = scale · x + offset        x of any real type
 template <typename Real, typename Value>
 __global__ void rescale(int size, const Value *x, Real *y, Real scale, Real offset) {
-    int i = number();
+    int i = thread_index();
     if (i < size) y[i] = scale * (Real)x[i] + offset;
 }
 
 // y (M, C) += b (C,), then at least `floor` (0: a ReLU, -infinity: none). NaN stays.
 template <typename Real>
 __global__ void add_bias(int size, Real *y, const Real *b, int C, Real floor) {
-    int i = number();
+    int i = thread_index();
     if (i >= size) return;
     Real value = y[i] + b[i % C];
     y[i] = value < floor ? floor : value;
@@ -20,31 +20,31 @@ __global__ void add_bias(int size, Real *y, const Real *b, int C, Real floor) {
 // y (N, length) = rows index (N,) of x (M, length)
 template <typename Value>
 __global__ void take(int size, const Value *x, const long long *index, Value *y, int length) {
-    int i = number();
+    int i = thread_index();
     if (i < size) y[i] = x[index[i / length] * length + i % length];
 }
 
 // y += factor · x
 template <typename Real>
 __global__ void add_scaled(int size, const Real *x, Real *y, Real factor) {
-    int i = number();
+    int i = thread_index();
     if (i < size) y[i] += factor * x[i];
 }
 
 // result = a + b, result = value        each one number; one thread
 __global__ void add(int size, const double *a, const double *b, double *result) {
-    if (number() < size) *result = *a + *b;
+    if (thread_index() < size) *result = *a + *b;
 }
 __global__ void put(int size, double *result, double value) {
-    if (number() < size) *result = value;
+    if (thread_index() < size) *result = value;
 }
 
 // sums (size,): thread i adds up every size-th value of x (N,), from value i on, and multiplies by factor
 __global__ void add_up(int size, const double *x, int N, double factor, double *sums) {
-    int i = number();
+    int i = thread_index();
     if (i >= size) return;
     double sum = 0;
-    IN_ADVANCE
+    UNROLLED
     for (int n = i; n < N; n += size) sum += x[n];
     sums[i] = factor * sum;
 }

@@ -1,13 +1,16 @@
 // im2col and its transpose col2im: with them a convolution is a product.
 //
-//     x (N, H, W, C)    cols (N, OH, OW, KH, KW, C)    window (oh, ow) begins at pixel (oh · down - top, ow · across - left)
+//     x              (N, H, W, C)
+//     cols           (N, OH, OW, KH, KW, C)
+//     down, across   the stride
+//     top, left      the padding: window (oh, ow) begins at pixel (oh · down - top, ow · across - left)
 #include "common.cuh"
 
 // cols[n, oh, ow, u, v, c] = x[n, oh · down - top + u, ow · across - left + v, c], 0 outside the image
 template <typename Real>
 __global__ void im2col(int size, const Real *x, Real *cols, int H, int W, int C, int OH, int OW, int KH, int KW,
                        int down, int across, int top, int left) {
-    int i = number();
+    int i = thread_index();
     if (i >= size) return;
     int c = i % C, v = i / C % KW, u = i / C / KW % KH;
     int window = i / C / KW / KH;
@@ -21,7 +24,7 @@ __global__ void im2col(int size, const Real *x, Real *cols, int H, int W, int C,
 template <typename Real>
 __global__ void col2im(int size, const Real *cols, Real *x, int H, int W, int C, int OH, int OW, int KH, int KW,
                        int down, int across, int top, int left) {
-    int i = number();
+    int i = thread_index();
     if (i >= size) return;
     int c = i % C, w = i / C % W, h = i / C / W % H, n = i / C / W / H;
     int end_oh = end_of_windows(h + top, down, OH), end_ow = end_of_windows(w + left, across, OW);

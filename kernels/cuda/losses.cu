@@ -10,7 +10,7 @@
 template <typename Real>
 __global__ void softmax_cross_entropy(int size, const Real *logits, const long long *labels, Real *gradient,
                                       double *losses, int K, double smoothing) {
-    int n = number();
+    int n = thread_index();
     if (n >= size) return;
     const Real *z = logits + n * K;
     Real *g = gradient + n * K;
@@ -37,7 +37,7 @@ __global__ void softmax_cross_entropy(int size, const Real *logits, const long l
 template <typename Real>
 __global__ void cross_entropy(int size, const Real *scores, const long long *labels, Real *gradient,
                               double *losses, int K, Real floor) {
-    int n = number();
+    int n = thread_index();
     if (n >= size) return;
     const Real *s = scores + n * K;
     long long label = labels[n];
@@ -58,7 +58,7 @@ __global__ void cross_entropy(int size, const Real *scores, const long long *lab
 // NaN counts as the largest
 template <typename Real>
 __global__ void is_right(int size, const Real *outputs, const long long *labels, bool *right, int K) {
-    int n = number();
+    int n = thread_index();
     if (n >= size) return;
     const Real *row = outputs + n * K;
     int best = 0;
@@ -71,9 +71,9 @@ __global__ void is_right(int size, const Real *outputs, const long long *labels,
 
 // result = how many of flags (N,) are true        one thread
 __global__ void count(int size, const bool *flags, int N, long long *result) {
-    if (number() >= size) return;
+    if (thread_index() >= size) return;
     long long sum = 0;
-    IN_ADVANCE
+    UNROLLED
     for (int n = 0; n < N; n++) sum += flags[n];
     *result = sum;
 }

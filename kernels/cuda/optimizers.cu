@@ -4,11 +4,15 @@
 // then be captured once, and repeated with other numbers.
 #include "common.cuh"
 
-// v ← μ v + g,   θ ← θ - α v, or θ - α (g + μ v); before it the first `decayed` values shrink by α · decay
+// v ← μ v + g,   θ ← θ - α v, or with `nesterov` θ - α (g + μ v)
+//
+//     values, grads, velocity   θ, g and v (P,)
+//     rate                      α, on the device
+//     decay, decayed            before that, the first `decayed` values are multiplied by 1 - α · decay
 template <typename Real>
 __global__ void sgd(int size, Real *values, const Real *grads, Real *velocity, const double *rate, Real momentum,
                     bool nesterov, double decay, int decayed) {
-    int i = number();
+    int i = thread_index();
     if (i >= size) return;
     Real g = grads[i], v = momentum * velocity[i] + g, alpha = *rate;
     Real shrink = i < decayed ? 1 - *rate * decay : 1;
@@ -16,22 +20,27 @@ __global__ void sgd(int size, Real *values, const Real *grads, Real *velocity, c
     values[i] = values[i] * shrink - alpha * (nesterov ? g + momentum * v : v);
 }
 
-// What all values share in step t: numbers = α, 1 / (1 - β₁ᵗ), 1 / (1 - β₂ᵗ), 1 - α · decay        one thread
+// What all values share in step t, by one thread: numbers (4,) = α, 1 / (1 - β₁ᵗ), 1 / (1 - β₂ᵗ), 1 - α · decay
 template <typename Real>
 __global__ void adam_numbers(int size, const double *step, const double *rate, Real *numbers, double beta1,
                              double beta2, double decay) {
-    if (number() >= size) return;
+    if (thread_index() >= size) return;
     numbers[0] = *rate;
     numbers[1] = 1 / (1 - pow(beta1, *step));
     numbers[2] = 1 / (1 - pow(beta2, *step));
     numbers[3] = 1 - *rate * decay;
 }
 
-// m ← m + (1-β₁)(g - m),   v ← v + (1-β₂)(g² - v),   θ ← θ - α m̂ / (√v̂ + ε); gain = 1 - β, decay as in `sgd`
+// m ← m + (1-β₁)(g - m),   v ← v + (1-β₂)(g² - v),   θ ← θ - α m̂ / (√v̂ + ε)
+//
+//     values, grads, m, v   θ, g, m and v (P,)
+//     numbers               (4,): see `adam_numbers`
+//     gain1, gain2          1 - β₁ and 1 - β₂
+//     decayed               as in `sgd`
 template <typename Real>
 __global__ void adam(int size, Real *values, const Real *grads, Real *m, Real *v, const Real *numbers, Real gain1,
                      Real gain2, Real epsilon, int decayed) {
-    int i = number();
+    int i = thread_index();
     if (i >= size) return;
     Real rate = numbers[0], unbias1 = numbers[1], unbias2 = numbers[2], shrink = i < decayed ? numbers[3] : 1;
     Real g = grads[i];
@@ -44,17 +53,17 @@ __global__ void adam(int size, Real *values, const Real *grads, Real *m, Real *v
 // average += gain · (values - average)
 template <typename Real>
 __global__ void moving_average(int size, Real *average, const Real *values, const double *gain) {
-    int i = number();
+    int i = thread_index();
     if (i < size) average[i] += (Real)*gain * (values[i] - average[i]);
 }
 
 // sums (size,): thread i adds up x² of every size-th value of x (length,), from value i on
 template <typename Real>
 __global__ void sum_of_squares(int size, const Real *x, double *sums, int length) {
-    int i = number();
+    int i = thread_index();
     if (i >= size) return;
     double sum = 0;
-    IN_ADVANCE
+    UNROLLED
     for (int j = i; j < length; j += size) sum += (double)x[j] * x[j];
     sums[i] = sum;
 }
@@ -62,7 +71,7 @@ __global__ void sum_of_squares(int size, const Real *x, double *sums, int length
 // grads are scaled so that their norm is at most `limit`; square: their Σ g². NaN stays.
 template <typename Real>
 __global__ void clip(int size, Real *grads, const double *square, double limit) {
-    int i = number();
+    int i = thread_index();
     double norm = sqrt(*square);
     if (i < size && !(norm <= limit)) grads[i] *= (Real)(limit / norm);
 }

@@ -20,10 +20,14 @@ __device__ inline void draw(unsigned block, unsigned low, unsigned high, unsigne
     words[0] = c0, words[1] = c1, words[2] = c2, words[3] = c3;
 }
 
-// bits (count,): the words from number `first` on; one thread a block
+// The words from number `first` on; one thread a block.
+//
+//     bits        (count,)
+//     low, high   the two words of the seed
+//     step        on the device
 __global__ void random_bits(int size, unsigned *bits, int count, unsigned low, unsigned high, const double *step,
                             unsigned layer, unsigned stream, unsigned first) {
-    int block = number();
+    int block = thread_index();
     if (block >= size) return;
     unsigned words[4];
     draw(first / 4 + block, low, high, (unsigned)*step, layer, stream, words);
@@ -31,12 +35,14 @@ __global__ void random_bits(int size, unsigned *bits, int count, unsigned low, u
     for (int i = larger(0, begin); i < smaller(count, begin + 4); i++) bits[i] = words[i - begin];
 }
 
-// keep = word ≥ threshold,   y = scale · x where kept, else 0 · x (NaN stays); one thread a block
+// keep = word ≥ threshold,   y = scale · x where kept, else 0 · x (NaN stays); one thread a block.
+//
+//     x, y, keep   (count,); the other arguments are those of `random_bits`
 template <typename Real>
 __global__ void dropout(int size, const Real *x, Real *y, bool *keep, int count, unsigned low, unsigned high,
                         const double *step, unsigned layer, unsigned stream, unsigned first, long long threshold,
                         Real scale) {
-    int block = number();
+    int block = thread_index();
     if (block >= size) return;
     unsigned words[4];
     draw(first / 4 + block, low, high, (unsigned)*step, layer, stream, words);
@@ -50,6 +56,6 @@ __global__ void dropout(int size, const Real *x, Real *y, bool *keep, int count,
 // dx = dy · scale where kept, else 0
 template <typename Real>
 __global__ void dropout_backward(int size, const Real *dy, const bool *keep, Real *dx, Real scale) {
-    int i = number();
+    int i = thread_index();
     if (i < size) dx[i] = dy[i] * (keep[i] ? scale : (Real)0);
 }

@@ -1,17 +1,22 @@
 // Max and average pooling, forward and backward.
 //
-//     x (N, H, W, C)    y (N, OH, OW, C)    window (oh, ow) begins at pixel (oh · down - top, ow · across - left)
+//     x, dx          (N, H, W, C)
+//     y, dy          (N, OH, OW, C)
+//     winner         like y: the number u · KW + v of the window's pixel that is largest
+//     KH, KW         pixels of a window
+//     down, across   the stride
+//     top, left      the padding: window (oh, ow) begins at pixel (oh · down - top, ow · across - left)
 //
 // A window is clipped to the image; padding is never read. A backward has one thread a pixel, which gathers
 // from the windows it lies in.
 #include "common.cuh"
 
-// y = the largest of a window; winner = the number u · KW + v of the first of these, a NaN being larger than
-// all. positive: nobody wins (-1) where y is not above 0, for x that comes from a ReLU, whose gradient is 0.
+// y = the largest of a window, the first of several; a NaN is larger than all. positive: no pixel wins (-1)
+// where y is not above 0: x comes from a ReLU, whose gradient is 0 there.
 template <typename Real>
 __global__ void maxpool(int size, const Real *x, Real *y, int *winner, int H, int W, int C, int OH, int OW,
                         int KH, int KW, int down, int across, int top, int left, bool positive) {
-    int i = number();
+    int i = thread_index();
     if (i >= size) return;
     int c = i % C, ow = i / C % OW, oh = i / C / OW % OH, n = i / C / OW / OH;
     int h = oh * down - top, w = ow * across - left;
@@ -31,7 +36,7 @@ __global__ void maxpool(int size, const Real *x, Real *y, int *winner, int H, in
 template <typename Real>
 __global__ void maxpool_backward(int size, const Real *dy, const int *winner, Real *dx, int H, int W, int C,
                                  int OH, int OW, int KH, int KW, int down, int across, int top, int left) {
-    int i = number();
+    int i = thread_index();
     if (i >= size) return;
     int c = i % C, w = i / C % W, h = i / C / W % H, n = i / C / W / H;
     int end_oh = end_of_windows(h + top, down, OH), end_ow = end_of_windows(w + left, across, OW);
@@ -55,7 +60,7 @@ __device__ inline int pixels_of(int o, int stride, int corner, int window, int e
 template <typename Real>
 __global__ void avgpool(int size, const Real *x, Real *y, int H, int W, int C, int OH, int OW, int KH, int KW,
                         int down, int across, int top, int left) {
-    int i = number();
+    int i = thread_index();
     if (i >= size) return;
     int c = i % C, ow = i / C % OW, oh = i / C / OW % OH, n = i / C / OW / OH;
     int h = oh * down - top, w = ow * across - left;
@@ -70,7 +75,7 @@ __global__ void avgpool(int size, const Real *x, Real *y, int H, int W, int C, i
 template <typename Real>
 __global__ void avgpool_backward(int size, const Real *dy, Real *dx, int H, int W, int C, int OH, int OW,
                                  int KH, int KW, int down, int across, int top, int left) {
-    int i = number();
+    int i = thread_index();
     if (i >= size) return;
     int c = i % C, w = i / C % W, h = i / C / W % H, n = i / C / W / H;
     int end_oh = end_of_windows(h + top, down, OH), end_ow = end_of_windows(w + left, across, OW);

@@ -55,7 +55,7 @@ def test_the_matrices_convolve() -> None:
 def test_every_vector_width(
     bits: int, dtype: str, channels: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(brgemm.BITS, str(bits))
+    monkeypatch.setenv(brgemm.VARIABLE, str(bits))
     brgemm.vector_bits.cache_clear()
     brgemm.tile_for.cache_clear()
     try:

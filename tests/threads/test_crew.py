@@ -36,9 +36,9 @@ def mark(start: int, stop: int, slot: int, times: Any, starts: Any, slots: Any, 
 def meet(start: int, stop: int, present: Any, met: Any, expected: int, looks: int) -> None:
     """Each item of the range waits for a while until `expected` are present, and tells if they were."""
     for i in range(start, stop):
-        crew.add(present, 0, 1)
+        crew.atomic_add(present, 0, 1)
         for _ in range(looks):
-            if crew.look(present, 0) >= expected:
+            if crew.atomic_load(present, 0) >= expected:
                 met[i] = 1
                 break
             crew.pause()
@@ -93,7 +93,7 @@ def test_a_second_caller_does_its_work_alone_meanwhile() -> None:
 @needs_compiler
 def test_jobs_are_done_whenever_workers_fall_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses around the time after which a worker sleeps, from two threads at once."""
-    monkeypatch.setattr(Worker, "LOOKS", 200)
+    monkeypatch.setattr(Worker, "MAX_IDLE_LOOKS", 200)
     pauses = np.random.default_rng(0).uniform(0, 40e-6, 1500)
 
     def many(wrong: list[int]) -> None:

@@ -75,7 +75,7 @@ class Backend(ABC):
 
     @staticmethod
     def free_bytes() -> int | None:
-        """Memory that this process can still have where the backend computes; None where nobody says."""
+        """Memory that this process can still have where the backend computes; None where that is unknown."""
         return machine.free_bytes()
 
     @classmethod

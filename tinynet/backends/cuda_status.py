@@ -1,4 +1,4 @@
-"""Why the GPU backend cannot run here, if it cannot, and the command that mends it.
+"""Why the GPU backend cannot run here, if it cannot, and the command that repairs it.
 
 `read` collects the few facts that decide; `diagnose` says what they mean. A driver runs programs made for the
 CUDA version it offers and for all earlier ones; CuPy comes built for CUDA 12 or for CUDA 13.
@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 from tinynet import extras
 
-OLDEST = 12_000
-"""The first CUDA version that CuPy is still built for; `number` says how versions are counted."""
+MIN_CUDA = 12_000
+"""The oldest CUDA version that CuPy is built for, as CUDA counts: see `number`."""
 DRIVER_FIX = (
     "sudo ubuntu-drivers install (other systems: nvidia.com/drivers; a container: start it with --gpus all)"
 )
@@ -33,7 +33,7 @@ MISSING_PARTS = (
     "cuda_fp16.h",
     "open source file",
 )
-"""What errors speak of where CUDA's compiler, libraries or headers are missing."""
+"""Words in errors that tell of missing parts of CUDA: compiler, libraries or headers."""
 
 
 class Problem(NamedTuple):
@@ -44,7 +44,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Facts:
-    """What decides whether CuPy can compute here; what could not be looked at yet is 0 or empty."""
+    """What decides whether CuPy can compute here; a fact that is not known is 0 or empty."""
 
     packages: tuple[str, ...] = ()
     """The installed distributions of CuPy, such as "cupy-cuda12x"."""
@@ -59,11 +59,11 @@ class Facts:
     """The CUDA version that CuPy computes with."""
     devices: int = 0
     refusal: str = ""
-    """What CUDA answered instead of a number of devices."""
+    """CUDA's error where the number of devices was asked for."""
     device: str = ""
-    """The name of the one that is used."""
+    """The name of the device that is used."""
     trial: str = ""
-    """What a small computation on it raised."""
+    """The error of a small computation on it."""
 
 
 def diagnose(facts: Facts) -> Problem | None:
@@ -76,8 +76,8 @@ def diagnose(facts: Facts) -> Problem | None:
     if not facts.driver:
         found = "no NVIDIA driver is found" + ("" if facts.packages else ", and CuPy is not installed")
         return Problem(found, f"on a machine with an NVIDIA GPU: {DRIVER_FIX}; elsewhere: --backend numba")
-    if facts.driver < OLDEST:
-        found = f"the NVIDIA driver offers CUDA {number(facts.driver)}; {number(OLDEST)} or newer is needed"
+    if facts.driver < MIN_CUDA:
+        found = f"the NVIDIA driver offers CUDA {number(facts.driver)}; {number(MIN_CUDA)} or newer is needed"
         return Problem(found, DRIVER_FIX)
     if facts.import_error and not facts.packages:
         return Problem("CuPy is not installed", install)
@@ -130,7 +130,7 @@ def _reinstall(facts: Facts) -> str:
 
 
 def number(cuda: int) -> str:
-    """12040 is how CUDA says 12.4."""
+    """A CUDA version as people write it: 12040 is 12.4."""
     return f"{cuda // 1000}.{cuda % 1000 // 10}"
 
 
@@ -143,25 +143,25 @@ def summary(facts: Facts) -> str:
     )
 
 
-# --- looking ----------------------------------------------------------------------------------------------
+# --- reading the facts ------------------------------------------------------------------------------------
 
 
 @cache
 def read() -> Facts:
-    """The facts of this machine, as far as each allows to look at the next; read once."""
+    """The facts of this machine, up to the first that rules out the next; read once."""
     facts = Facts(cupy_packages(), driver_version(), os.environ.get("CUDA_VISIBLE_DEVICES"))
     if len(facts.packages) > 1 or not facts.driver:
         return facts
     try:
         import cupy
     except Exception as error:  # a damaged installation raises whatever it likes
-        return replace(facts, import_error=_said(error))
+        return replace(facts, import_error=_one_line(error))
     runtime = cupy.cuda.runtime
     facts = replace(facts, version=cupy.__version__, runtime=runtime.runtimeGetVersion())
     try:
         facts = replace(facts, devices=runtime.getDeviceCount())
     except runtime.CUDARuntimeError as error:
-        return replace(facts, refusal=_said(error))
+        return replace(facts, refusal=_one_line(error))
     if not facts.devices:
         return facts
     name = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
@@ -186,7 +186,7 @@ def driver_version() -> int:
 
 
 def try_out() -> str:
-    """What compiling a kernel, running it and a matrix product raise; "" if they compute rightly."""
+    """The error of compiling and running a kernel and a matrix product; "" if the result is right."""
     import cupy
 
     source = 'extern "C" __global__ void twice(float* x) { x[threadIdx.x] *= 2; }'
@@ -197,12 +197,12 @@ def try_out() -> str:
             cupy.RawKernel(source, "twice")((1,), (4,), (x,))
             total = float((x @ x).sum())
     except Exception as error:  # compiler, launcher and cuBLAS each raise their own
-        return _said(error)
+        return _one_line(error)
     return "" if total == 32 else f"2 · 2 summed up in a product gave {total}, not 32"
 
 
 def free_bytes() -> int:
-    """Memory of the device that this process can still have, with what CuPy keeps for later arrays."""
+    """Memory of the device that this process can still have, in bytes, including CuPy's own reserve."""
     import cupy
 
     free, _ = cupy.cuda.runtime.memGetInfo()
@@ -210,6 +210,6 @@ def free_bytes() -> int:
     return free + kept
 
 
-def _said(error: Exception) -> str:
-    """Its kind and its words, on one line."""
+def _one_line(error: Exception) -> str:
+    """The type and the message of an error, on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())

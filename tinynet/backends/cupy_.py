@@ -32,10 +32,10 @@ from tinynet.kernels.cuda.source import C_NAMES
 from tinynet.rng import LOW_32, Key, drop_threshold
 from tinynet.types import Array, Shape
 
-PARTS = (4096, 64)
-"""Partial sums of a flat buffer, and of those."""
-LEAST_ROWS = 32
-"""Rows of a chunk, at least; else there are about as many chunks as rows in one (`_chunk_rows`)."""
+PARTIAL_SUMS = (4096, 64)
+"""A sum over a flat buffer is made of so many partial sums, and these of so many."""
+MIN_CHUNK_ROWS = 32
+"""Rows that are summed up in one piece, at least: see `_chunk_rows`."""
 F64 = np.dtype(np.float64)
 
 
@@ -399,7 +399,7 @@ class CupyBackend(CompiledBackend):
 
     def _squares(self, x: Array) -> Array:
         """Partial sums of x², x of any shape."""
-        first, then = (self.memory.scratch(f"{parts} squares", (parts,), F64) for parts in PARTS)
+        first, then = (self.memory.scratch(f"{parts} squares", (parts,), F64) for parts in PARTIAL_SUMS)
         self.device.launch("sum_of_squares", len(first), x, first, x.size)
         self.device.launch("add_up", len(then), first, len(first), 1.0, then)
         return then
@@ -438,8 +438,8 @@ def _blocks(key: Key, count: int) -> int:
 
 
 def _chunk_rows(rows: int) -> int:
-    """The rows of one chunk: a power of 2 near the root of all."""
-    return max(LEAST_ROWS, 1 << math.isqrt(max(rows - 1, 0)).bit_length())
+    """Rows of one chunk: a power of 2 near the root of all rows, so there are about as many chunks."""
+    return max(MIN_CHUNK_ROWS, 1 << math.isqrt(max(rows - 1, 0)).bit_length())
 
 
 def _geometry(x: Shape, window: Window) -> tuple[int, ...]:

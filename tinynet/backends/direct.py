@@ -41,7 +41,7 @@ class Axis(NamedTuple):
     @property
     def narrowest(self) -> int:
         """Output pixels of the smallest phase that has any."""
-        return int(min(filter(None, self.phases[:, direct.COUNT])))
+        return int(min(filter(None, self.phases[:, direct.OUT_COUNT])))
 
 
 def forward_axis(size: int, output: int, window: int, stride: int, before: int) -> Axis:
@@ -99,14 +99,14 @@ class Direct(Convolution):
         np.sum(sums.reshape(len(sums), *dW.shape), axis=0, out=dW)
 
     def input_gradient(self, dy: Array, W: Array, dx: Array) -> None:
-        """dx = convolutions of dy, one for each phase of x, with the kernel turned around."""
+        """dx = convolutions of dy, one for each phase of x, with the kernel rotated by 180°."""
         if self.im2col is not None:
             self.im2col.input_gradient(dy, W, dx)
             return
         width = brgemm.width_of(brgemm.tile_for(self.gradient_axes[1].narrowest, self.channels, dy.itemsize))
         depth = math.prod(self.window.size) * self.filters
-        kernels = self.memory.scratch("turned", (-(-self.channels // width), depth, width), dy.dtype)
-        threads.over(direct.pack_turned, len(kernels), W, self.window.stride, kernels)
+        kernels = self.memory.scratch("rotated", (-(-self.channels // width), depth, width), dy.dtype)
+        threads.over(direct.pack_rotated, len(kernels), W, self.window.stride, kernels)
         strides, nothing = (depth * width, width), np.empty(0, dy.dtype)
         self._convolve(dy, kernels, strides, nothing, -math.inf, dx, *self.gradient_axes)
 

@@ -51,21 +51,21 @@ KERNELS = vars(activations) | {"rescale": elementwise.rescale, "dropout_backward
 MAX_CONVOLUTIONS = 64
 """Shapes whose convolution a layer keeps: a batch size each."""
 MIN_ELEMENTS_PER_PART = 1 << 16
-"""Elements worth a thread: handing a shard to one costs about as much as a pass over this many."""
+"""Below this, handing a part to another thread costs more than the loop over it."""
 ALIGN = 4096
-"""Elementwise parts end at multiples of this, so vector loops meet the same elements whatever the parts."""
-DEPTH = 512
-"""Rows of a panel that all tiles use before the next are read: 64 KiB, which stay in a second-level cache."""
-FETCH = 8
-"""Multiply-adds that take as long as reading a value that is in no cache."""
+"""Elementwise parts end at multiples of this: vector loops then group the same elements for any parts."""
+PANEL_ROWS = 512
+"""Rows of a panel that all tiles use before the next rows are read: 64 KiB, for a second-level cache."""
+MULTIPLY_ADDS_PER_FETCH = 8
+"""Multiply-adds in the time that it takes to read a value from main memory."""
 MAX_PACKED_ROWS = 8
-"""Rows that are read in less time than packed weights, which lie in one piece, save."""
+"""Packing the weights of a dense layer pays only up to this batch size."""
 SPLIT_DEPTH_FROM = 2 * MIN_MULTIPLY_ADDS_PER_PART
-"""Multiply-adds from which, up to twice as many, a deep product is work for two threads."""
-CHUNK = 1 << 14
-"""Elements of one partial sum."""
-NUMBERS = "?bBhHiIlLqQfd"
-"""Dtypes compiled code reads (not half or extended precision)."""
+"""Products of this many multiply-adds, up to twice as many, are split in depth for two threads."""
+CHUNK_ELEMENTS = 1 << 14
+"""Elements that are summed up in one piece; the pieces are then added in order."""
+COMPILED_DTYPES = "?bBhHiIlLqQfd"
+"""Characters of the dtypes that kernels can read: not half or extended precision."""
 
 
 class NumbaBackend(CompiledBackend):
@@ -105,7 +105,7 @@ class NumbaBackend(CompiledBackend):
         return bits[skipped:]
 
     def rescale(self, x: Array, scale: float, offset: float, dtype: str) -> Array:
-        if x.dtype.char not in NUMBERS:
+        if x.dtype.char not in COMPILED_DTYPES:
             return super().rescale(x, scale, offset, dtype)
         y = self.memory.own("rescale", x.shape, np.dtype(dtype))
         self._each(elementwise.rescale, x, y, scalars=(y.dtype.type(scale), y.dtype.type(offset)))
@@ -346,7 +346,7 @@ class NumbaBackend(CompiledBackend):
         return result
 
     def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:
-        sums = np.empty(-(-W.size // CHUNK))
+        sums = np.empty(-(-W.size // CHUNK_ELEMENTS))
         W, gradient = W.reshape(-1), np.empty(0, W.dtype) if dW is None else dW.reshape(-1)
         factor = W.dtype.type(2.0 * rate)
         threads.over(
@@ -355,9 +355,9 @@ class NumbaBackend(CompiledBackend):
             W,
             gradient,
             factor,
-            CHUNK,
+            CHUNK_ELEMENTS,
             sums,
-            least=MIN_ELEMENTS_PER_PART // CHUNK,
+            least=MIN_ELEMENTS_PER_PART // CHUNK_ELEMENTS,
         )
         return rate * sums.sum()
 
@@ -402,10 +402,9 @@ class NumbaBackend(CompiledBackend):
         self._each(optimizers.moving_average, average, values, scalars=(values.dtype.type(gain),))
 
     def clip_global_norm(self, grads: Array, limit: float) -> None:
-        sums = np.empty(-(-grads.size // CHUNK))
-        threads.over(
-            optimizers.sum_of_squares, len(sums), grads, CHUNK, sums, least=MIN_ELEMENTS_PER_PART // CHUNK
-        )
+        sums = np.empty(-(-grads.size // CHUNK_ELEMENTS))
+        least = MIN_ELEMENTS_PER_PART // CHUNK_ELEMENTS
+        threads.over(optimizers.sum_of_squares, len(sums), grads, CHUNK_ELEMENTS, sums, least=least)
         norm = np.sqrt(sums.sum())
         if not norm <= limit:  # true for NaN, which must show in the gradients
             self._each(elementwise.scale_in_place, grads, scalars=(grads.dtype.type(limit / norm),))
@@ -422,7 +421,7 @@ class NumbaBackend(CompiledBackend):
         rows = _chunk_rows(x)
         chunks = -(-len(x) // rows)
         sums = self.memory.own("chunk sums", (results, chunks, x.shape[1]), np.dtype(np.float64))
-        threads.over(kernel, chunks, x, *others, rows, *sums, least=MIN_ELEMENTS_PER_PART // CHUNK)
+        threads.over(kernel, chunks, x, *others, rows, *sums, least=MIN_ELEMENTS_PER_PART // CHUNK_ELEMENTS)
         return sums
 
     def _map(self, kernel: str, *inputs: Array, scalars: tuple[float, ...] = (), role: str = "") -> Array:
@@ -454,13 +453,13 @@ def _product(
     floor: float = -math.inf,
     by_row: bool = False,
 ) -> None:
-    """c (M, N) = A · B + bias, at least `floor`, out of tiles; `kernels.cpu.product` says how A and B lie."""
+    """c (M, N) = max(A · B + bias, floor), tile by tile; see `kernels.cpu.product.product` for the layout."""
     height, width = len(tile[0]), brgemm.width_of(tile)
     tiles = -(-c.shape[0] // height) * -(-c.shape[1] // width)
-    work = max(height * width * depth, FETCH * width * depth)  # few rows: reading B takes longer
+    work = max(height, MULTIPLY_ADDS_PER_FETCH) * width * depth  # with few rows, reading B takes longer
     least = -(-MIN_MULTIPLY_ADDS_PER_PART // work)
     before = np.ndarray(c.shape, c.dtype, bias, 0, (0, bias.itemsize))  # every row of it is the bias
-    chunk = DEPTH if c.shape[0] % height == 0 else max(depth, 1)
+    chunk = PANEL_ROWS if c.shape[0] % height == 0 else max(depth, 1)
     floor = c.dtype.type(floor)
     flat_a, flat_b = a.reshape(-1), b.reshape(-1)
     arguments = (flat_a, a_strides, flat_b, b_strides, before, c, depth, chunk, floor, by_row, tile)
@@ -479,11 +478,11 @@ def _product_in_halves(
     floor: float,
     sums: Array,
 ) -> None:
-    """The same for a deep product, through sums (2, M, N): each thread has half of the depth.
+    """`_product` for a large depth, through sums (2, M, N): each thread computes half of the depth.
 
-    The first layer's weights are then read where the optimiser has just written them, by the same thread.
+    A thread then reads the rows of the weights that it has just updated, which are in its core's cache.
     """
-    chunk = DEPTH if c.shape[0] % len(tile[0]) == 0 else depth
+    chunk = PANEL_ROWS if c.shape[0] % len(tile[0]) == 0 else depth
     nothing = np.empty((0, 0), c.dtype)
     factors = (a.reshape(-1), a_strides, b.reshape(-1), b_strides)
     threads.over(product.product_of_parts, len(sums), *factors, nothing, sums, depth, chunk, tile)
@@ -512,7 +511,7 @@ def _no_displacement(height: int, width: int) -> Array:
 
 
 def _chunk_rows(x: Array) -> int:
-    return max(1, CHUNK // x.shape[1])
+    return max(1, CHUNK_ELEMENTS // x.shape[1])
 
 
 def _over_rows(kernel: Callable[..., None], x: Array, *arguments: Any) -> None:

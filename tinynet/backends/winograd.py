@@ -36,7 +36,7 @@ class Winograd(Convolution):
         return (
             window.size == (winograd.KERNEL, winograd.KERNEL)
             and window.stride == (1, 1)
-            and W[2] % winograd.CHANNELS == W[3] % winograd.CHANNELS == 0
+            and W[2] % winograd.CHANNEL_MULTIPLE == W[3] % winograd.CHANNEL_MULTIPLE == 0
         )
 
     @staticmethod
@@ -69,7 +69,7 @@ class Winograd(Convolution):
         padded_dy = self._scratch_images("dy", grid, 0, F, dtype)
         corner = (self.window.corner[0], self.window.corner[1] * C)
         lanes = brgemm.lanes_for(x.itemsize)
-        tile = brgemm.tile_for(winograd.CHANNELS, F, x.itemsize)
+        tile = brgemm.tile_for(winograd.CHANNEL_MULTIPLE, F, x.itemsize)
         for first in range(0, self.images, block):
             images = min(block, self.images - first)
             both = (padded, padded_dy, lines(x), corner, lines(dy), first, V, D, lanes)
@@ -82,9 +82,9 @@ class Winograd(Convolution):
         if self.direct is not None:
             self.direct.input_gradient(dy, W, dx)
             return
-        turned = self.memory.scratch("winograd turned", (*W.shape[:2], W.shape[3], W.shape[2]), W.dtype)
-        threads.over(winograd.turn, self.filters, W, turned)
-        self._by_tiles(dy, turned, self.backward_window, np.empty(0, dy.dtype), -math.inf, dx)
+        rotated = self.memory.scratch("winograd rotated", (*W.shape[:2], W.shape[3], W.shape[2]), W.dtype)
+        threads.over(winograd.rotate_kernel, self.filters, W, rotated)
+        self._by_tiles(dy, rotated, self.backward_window, np.empty(0, dy.dtype), -math.inf, dx)
 
     def _by_tiles(self, x: Array, W: Array, window: Window, bias: Array, floor: float, y: Array) -> None:
         C, F, dtype = x.shape[3], y.shape[3], x.dtype

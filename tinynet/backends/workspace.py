@@ -1,9 +1,9 @@
 """Memory that a model's operations write into, allocated once and used again at every step.
 
 A fresh large array costs page faults, often more than the arithmetic that fills it. Here each (owner, role)
-has one block, as large as the largest batch it has seen; a smaller batch gets the front of it.
+has one buffer, as large as the largest batch it has seen; a smaller batch gets the front of it.
 
-Training and evaluation have a block each (`phase`), so evaluating in mid-training never overwrites what a
+Training and evaluation have a buffer each (`phase`), so evaluating in mid-training never overwrites what a
 pending backward still needs. What an operation returns therefore stays valid until the same layer runs
 again in the same phase: copy what must live longer.
 """
@@ -29,13 +29,13 @@ def aligned_empty(size: int, dtype: np.dtype[np.generic], boundary: int = 64) ->
 
 
 class Workspace:
-    """The blocks of one model."""
+    """The buffers of one model."""
 
     def __init__(self) -> None:
         self.phase = "train"
         self.packed: dict[tuple[str, str, Shape], Array] | None = None
-        """What was made of weights that no longer change; None while they may."""
-        self._blocks: dict[tuple[str, str, str, np.dtype[np.generic]], Array] = {}
+        """Packed forms of weights, while these are known not to change; else None."""
+        self._buffers: dict[tuple[str, str, str, np.dtype[np.generic]], Array] = {}
         self._views: dict[tuple[str, str, str, np.dtype[np.generic], Shape], Array] = {}
 
     def array(
@@ -51,16 +51,16 @@ class Workspace:
         view = self._views.get((*key, shape))
         if view is None:
             size = math.prod(shape)
-            if key not in self._blocks or self._blocks[key].size < size:
-                self._blocks[key] = allocate(size, dtype)
+            if key not in self._buffers or self._buffers[key].size < size:
+                self._buffers[key] = allocate(size, dtype)
                 self._views = {k: v for k, v in self._views.items() if k[:4] != key}
-            view = self._views[(*key, shape)] = self._blocks[key][:size].reshape(shape)
+            view = self._views[(*key, shape)] = self._buffers[key][:size].reshape(shape)
         return view
 
     @property
     def nbytes(self) -> int:
-        """Bytes held by all blocks."""
-        return sum(block.nbytes for block in self._blocks.values())
+        """Bytes held by all buffers."""
+        return sum(buffer.nbytes for buffer in self._buffers.values())
 
 
 @dataclass(frozen=True)
@@ -79,21 +79,21 @@ class Memory:
 
     @property
     def is_packed(self) -> bool:
-        """Whether weights no longer change, so that forms of them are worth keeping."""
+        """Whether weights are known not to change, so that packed forms of them are kept."""
         return self.workspace is not None and self.workspace.packed is not None
 
     def own(self, role: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
-        """To write a result into: valid until the same operation of this layer runs again."""
+        """An array for a result: valid until the same operation of this layer runs again."""
         return self._array(self.owner, role, shape, dtype)
 
     def scratch(self, role: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
-        """To be used within one operation: all layers share it, so that it is in cache."""
+        """An array for use within one operation: all layers share it, so it stays in cache."""
         return self._array("scratch", role, shape, dtype)
 
     def from_weights(
         self, role: str, shape: Shape, dtype: np.dtype[Any], fill: Callable[[Array], None]
     ) -> Array:
-        """What `fill` makes of this layer's weights: each time in scratch memory, once if they are packed."""
+        """The array that `fill` writes from this layer's weights: kept if `is_packed`, else made anew."""
         if self.workspace is None or self.workspace.packed is None:
             array = self.scratch(role, shape, dtype)
             fill(array)

@@ -1,4 +1,4 @@
-"""The threads of BLAS: how many it has, and none of its own where ours compute."""
+"""The threads of BLAS: how many it has, and a way to keep it to one while ours compute."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 def serial_blas() -> Iterator[None]:
     """Every matrix product inside runs on the thread that asks for it.
 
-    Three reasons. Our threads each compute products of their own and would compete with those of BLAS. BLAS'
-    threads spin on for milliseconds after a product, on cores that we need next. And how BLAS cuts a product
-    up, hence its last bits, depends on how many threads it has.
+    There are three reasons. Our threads each compute products and would compete with those of BLAS. BLAS'
+    threads spin for milliseconds after a product, on cores that we need next. And how BLAS divides a product,
+    hence its last bits, depends on its number of threads.
     """
     state = _state()
     with state.lock:
@@ -37,19 +37,19 @@ def serial_blas() -> Iterator[None]:
 
 @cache
 def _libraries() -> list[Any]:
-    """The BLAS libraries there are at first, NumPy's among them; to look again takes too long for a step."""
+    """The BLAS libraries at the first call, NumPy's among them: a new search takes too long for each step."""
     return libraries_now()
 
 
 def libraries_now() -> list[Any]:
-    """The BLAS libraries of this process by now: Numba, for one, loads SciPy's with its first kernel."""
+    """The BLAS libraries loaded so far. Later there may be more: Numba's first kernel loads SciPy's."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 class _State:
-    """Who has taken the threads away. A lock does not survive a fork: there is one of these a process id."""
+    """How many blocks are open. A lock does not survive a fork, so there is one of these a process id."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

@@ -1,11 +1,8 @@
-"""How many threads to use, and a crew of them that shares out the parts of a kernel.
+"""The crew: threads that share out the parts of a kernel, and recordings of what kernels have done.
 
-Waking a sleeping thread costs 50 µs and more, as much as many an operation here. So a worker looks out for
-work for a millisecond before it sleeps (`kernels.cpu.crew`). The calling thread works too, and does all of it
-where the crew is busy with another caller's. A forked child makes workers of its own.
-
-    limit(2)            # from now on
-    with limit(1): ...  # inside the block
+Waking a sleeping thread costs 50 µs and more, as much as many an operation here. So a worker looks for new
+work for a millisecond before it sleeps (`kernels.cpu.crew`). The calling thread works too, and does all of
+the work while the crew is busy for another caller. A forked child starts workers of its own.
 """
 
 from __future__ import annotations
@@ -23,11 +20,12 @@ from tinynet.threads.budget import size
 from tinynet.types import Array
 
 PARTS_PER_THREAD = 4
+"""More than one, as a core may be busy with something else: the others then take its parts."""
 
 
 @lru_cache(maxsize=4096)
 def parts(count: int, least: int, align: int, workers: int) -> int:
-    """Into how many parts to cut range(count) for so many workers: some for each, as cores may be busy.
+    """Into how many parts to cut range(count) for so many workers: `PARTS_PER_THREAD` for each.
 
     There are fewer where they would be shorter than `least` or `align`, still as many for each worker. A
     single worker gets a single part.
@@ -49,7 +47,7 @@ def over(
         _serially(kernel, count, *arguments)
         return
     crew = _crew()
-    workers = min(slots or size(), crew.most)
+    workers = min(slots or size(), crew.max_threads)
     number = parts(count, least, align, workers)
     if number > 1:
         crew.gather(workers)
@@ -65,11 +63,11 @@ def _serially(kernel: Callable[..., None], count: int, *arguments: Any) -> None:
 
 
 class RecordedKernels:
-    """What `run` has kernels do, noted when it runs first, to be repeated without any Python in between.
+    """The kernels that `run` launches, noted when it runs first, to be repeated without Python in between.
 
-    Calling it has all of them do their work again: on the same arrays, which may hold other numbers by then.
-    So nothing that `run` computes may come from elsewhere than kernels, and those must be the same each time.
-    Where it said by `break_recording` that this is not so, it is run again as it is.
+    A call runs all of them again on the same arrays, which may hold other numbers by then. So everything that
+    `run` computes must come from kernels, and these must be the same each time. Where `break_recording` said
+    that this is not so, a call is simply `run()`.
     """
 
     def __init__(self, run: Callable[[], object]) -> None:
@@ -95,11 +93,11 @@ class RecordedKernels:
     def note(self, arguments: tuple[Any, ...]) -> Array:
         """Where to write the next job. Its arguments are kept, as the job holds their addresses."""
         self._arguments.append(arguments)
-        self._rows.append(_new_job())
-        return self._rows[-1]
+        self._noted.append(_new_job())
+        return self._noted[-1]
 
     def _note_all(self) -> None:
-        self._size, self._rows, self._arguments = size(), list[Array](), list[tuple[Any, ...]]()
+        self._size, self._noted, self._arguments = size(), list[Array](), list[tuple[Any, ...]]()
         self.is_complete = True
         outer, _caller.recording = _caller.recording, self
         try:
@@ -107,16 +105,16 @@ class RecordedKernels:
         finally:
             _caller.recording = outer
         self._jobs = None
-        if self.is_complete and self._rows:  # none under NUMBA_DISABLE_JIT
+        if self.is_complete and self._noted:  # none under NUMBA_DISABLE_JIT
             from tinynet.kernels.cpu import crew
 
-            self._jobs = np.concatenate(self._rows)
+            self._jobs = np.concatenate(self._noted)
             shared = self._jobs[self._jobs[:, crew.PARTS] > 1]
             self._workers = shared[:, crew.THREADS].max(initial=1)
 
 
 def break_recording() -> None:
-    """Say that something was computed that is no kernel: a program under way must not leave it out."""
+    """Say that something was computed outside kernels: the recording under way, if any, is incomplete."""
     if _caller.recording is not None:
         _caller.recording.is_complete = False
 
@@ -128,7 +126,7 @@ def is_recording() -> bool:
 
 @contextmanager
 def outside_recording() -> Iterator[None]:
-    """A program under way does not repeat what kernels do inside: their results will still be there."""
+    """Kernels inside the block are not recorded: their results last, so nothing has to be repeated."""
     outer, _caller.recording = _caller.recording, None
     try:
         yield
@@ -137,7 +135,7 @@ def outside_recording() -> Iterator[None]:
 
 
 class _Caller(threading.local):
-    """What belongs to each thread that calls kernels: where it writes a job, the program that notes them."""
+    """What each thread that calls kernels has of its own: a job to write, and the recording under way."""
 
     recording: RecordedKernels | None = None
 
@@ -156,13 +154,13 @@ def _new_job() -> Array:
 
 
 class Crew:
-    """The workers of a process and the board they look at."""
+    """The workers of a process, and the board on which they find jobs."""
 
     def __init__(self) -> None:
         from tinynet.kernels.cpu import crew  # compiles: only where kernels really run
 
-        self.most, self.run_all = crew.MOST_THREADS, crew.run_all
-        self.board = np.zeros(crew.SIZE, np.int64)
+        self.max_threads, self.run_all = crew.MAX_THREADS, crew.run_all
+        self.board = np.zeros(crew.BOARD_SIZE, np.int64)
         self.workers: list[Worker] = []
         self._lock = threading.Lock()
 
@@ -178,10 +176,10 @@ class Crew:
 
 
 class Worker(threading.Thread):
-    """A thread that works on what comes up on the board, looks out for more for a while, then sleeps."""
+    """A thread that works on each new job, looks for another for a while, then sleeps."""
 
-    LOOKS = 60000
-    """How often to look before sleeping: a millisecond or more, longer than the pauses within a step."""
+    MAX_IDLE_LOOKS = 60000
+    """Looks without a new job before it sleeps: a millisecond or more, longer than any pause in a step."""
 
     def __init__(self, board: Array, slot: int) -> None:
         super().__init__(name=f"tinynet {slot}", daemon=True)
@@ -194,14 +192,14 @@ class Worker(threading.Thread):
         super().start()
 
     def wake(self) -> None:
-        """It may miss the next job, but not those after."""
+        """Let it look again. It may come too late for the next job, which is then done without it."""
         self.is_asleep = False
         self._alarm.release()
 
     def run(self) -> None:
         seen = 0
         while True:
-            seen = self._serve(self._board, self._slot, seen, self.LOOKS)
+            seen = self._serve(self._board, self._slot, seen, self.MAX_IDLE_LOOKS)
             self.is_asleep = True
             if self._board[self._ticket] == seen:  # else there was one just now
                 self._alarm.acquire()

@@ -1,4 +1,4 @@
-"""Work that is no kernel, on threads of its own."""
+"""Calls that are not kernels, each on a thread of its own."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tinynet.threads.crew import break_recording
 
 
 def together(calls: Sequence[Callable[[], object]]) -> None:
-    """Run all `calls` on threads of their own, as many at a time as there are in use; raise what one raised.
+    """Run all `calls` on threads of their own, at most `size()` at a time; raise what one of them raised.
 
-    For work that is not a kernel and takes milliseconds: starting a thread takes a tenth of one. Ctrl-C is
-    raised when the calls under way are done; no others begin.
+    For calls that take milliseconds: starting a thread takes a tenth of one. Ctrl-C is raised when the calls
+    under way are done; no others begin.
     """
     break_recording()
     waiting, failures = deque(calls), list[BaseException]()
@@ -30,15 +30,15 @@ def together(calls: Sequence[Callable[[], object]]) -> None:
             except BaseException as failure:  # raised below, in the caller's thread
                 failures.append(failure)
 
-    crew = [threading.Thread(target=work, name="tinynet") for _ in range(min(size(), len(calls)))]
+    workers = [threading.Thread(target=work, name="tinynet") for _ in range(min(size(), len(calls)))]
     try:
-        for thread in crew:
+        for thread in workers:
             thread.start()
-        for thread in crew:
+        for thread in workers:
             thread.join()
     finally:
         waiting.clear()
-        for thread in crew:
+        for thread in workers:
             if thread.is_alive():
                 thread.join()
     for failure in failures:

@@ -23,7 +23,7 @@ REFERENCE = NumpyBackend()
 @pytest.fixture(params=[512, 256, 128])
 def vector_bits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Forces a vector width. Widths the processor lacks are split by the compiler: slow there, but right."""
-    monkeypatch.setenv(brgemm.BITS, str(request.param))
+    monkeypatch.setenv(brgemm.VARIABLE, str(request.param))
     for remembered in (brgemm.vector_bits, brgemm.tile_for):
         remembered.cache_clear()
     yield request.param

@@ -18,7 +18,7 @@ from tinynet import backends
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.errors import BackendError, ConfigError
 from tinynet.kernels.cuda import cublas
-from tinynet.kernels.cuda.device import LARGEST, OPTIONS, THREADS, CudaDevice, Device
+from tinynet.kernels.cuda.device import MAX_COUNT, OPTIONS, THREADS, CudaDevice, Device
 from tinynet.kernels.cuda.source import kernels
 from tinynet.rng import Key, philox_bits
 
@@ -58,15 +58,15 @@ def test_an_array_of_another_device() -> None:
         relu(device, X, device.empty(12, np.float32))
 
 
-@pytest.mark.parametrize("size", [-1, LARGEST + 1])
+@pytest.mark.parametrize("size", [-1, MAX_COUNT + 1])
 def test_more_threads_than_32_bits_count(size: int) -> None:
     with pytest.raises(RuntimeError, match="use smaller batches"):
         relu(HostDevice(), X, X.copy(), size)
 
 
 def test_more_values_than_32_bits_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    huge = np.broadcast_to(np.float32(0), (LARGEST + 1, 1))
-    fake = SimpleNamespace(size=LARGEST + 1, dtype=huge.dtype, flags=SimpleNamespace(c_contiguous=True))
+    huge = np.broadcast_to(np.float32(0), (MAX_COUNT + 1, 1))
+    fake = SimpleNamespace(size=MAX_COUNT + 1, dtype=huge.dtype, flags=SimpleNamespace(c_contiguous=True))
     device = HostDevice()
     monkeypatch.setattr(device, "xp", SimpleNamespace(ndarray=SimpleNamespace))
     with pytest.raises(RuntimeError, match="expected at most 2147482624 values, got 2147482625"):
@@ -349,7 +349,7 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Cupy:
     module = Cupy()
     module.library = Library(module)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.setattr(cublas, "load", lambda: module.library)  # type: ignore[attr-defined]
+    monkeypatch.setattr(cublas, "find_library", lambda: module.library)  # type: ignore[attr-defined]
     return module
 
 
