@@ -8,6 +8,7 @@ a table in the table.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -144,12 +145,14 @@ def _fits(value: object, hint: Any) -> bool:
         return len(value) == len(inner) and all(map(_fits, value, inner))
     if origin is Sequence:
         return isinstance(value, list | tuple)
-    if origin in (dict, list):
-        return isinstance(value, origin)
+    if origin is list:
+        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict)
     if hint is Any:
         return True
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, type(None) if hint is None else hint)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from tinynet.errors import RunError
+from tinynet.errors import ConfigError, RunError
 from tinynet.io import tables
+from tinynet.io.reading import read_json, reason
+from tinynet.printable import printable
 from tinynet.runs.recipe import FAMILIES, Recipe
+
+MAX_BYTES = 2**20
+"""Of a config.json; ours have 2,000."""
+SURROGATES = "".join(map(chr, range(0xDC80, 0xDD00)))
+"""What stands for the bytes of a name that is no UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,19 @@ class Settings:
     start: StartingPoint | None = None
     freeze: list[str] = field(default_factory=list)
     """Patterns of layers and parameters that keep their weights."""
+
+    def __post_init__(self) -> None:
+        names = {PurePosixPath(self.name).name, PureWindowsPath(self.name).name}
+        if (
+            names != {self.name}
+            or self.name in ("", "..")
+            or printable(self.name, keep=SURROGATES) != self.name
+        ):
+            raise ConfigError(  # a folder is called by it, and it may come from a run of somebody else's
+                "this is no name for a run",
+                expected="a name that a folder can have, without a path",
+                received=repr(self.name),
+            )
 
     def as_table(self) -> dict[str, Any]:
         """What config.json holds: plain values; what is at its default is left out."""
@@ -61,7 +80,7 @@ def read_settings(folder: Path) -> Settings:
     """What config.json in a run's folder says. Raises RunError where there is none, or it is damaged."""
     path = folder / "config.json"
     try:
-        table = json.loads(path.read_text("utf-8"))
+        table = read_json(path, MAX_BYTES)
         return tables.from_arguments(Settings, table, "config.json", FAMILIES)
     except FileNotFoundError as error:
         raise RunError(
@@ -69,8 +88,8 @@ def read_settings(folder: Path) -> Settings:
             expected="a folder with a config.json, which `tinynet train` made",
             fix="check the path; `tinynet train` prints it",
         ) from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise RunError(f"{path} is damaged", received=error, fix="start the run again") from error
+    except (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        raise RunError(f"{path} is damaged", received=reason(error), fix="start the run again") from error
 
 
 def origin(settings: Settings) -> dict[str, str | None]:
