@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
+from tinynet.errors import RunError
 from tinynet.io.atomic import write_atomic
+from tinynet.io.reading import parse_json, read_regular, reason
 from tinynet.training import Callback, EpochEnd, StepEnd, Trainer
+
+EVENTS = ("start", "step", "epoch", "end")
+MAX_BYTES = 2**26
+"""Of a log that is read: half a million lines."""
 
 
 class JsonLog(Callback):
     """One JSON object a line: a `start`, every epoch's record, every so many steps, an `end`.
 
-    After a resume the lines of work that is about to be done again are dropped first.
+    After a resume the lines of work that is about to be done again are dropped first, and those that are
+    damaged, with a warning; the checkpoint has the epochs that they told of.
     """
 
     def __init__(self, path: str | Path, start: dict[str, Any] | None = None, every_steps: int = 50) -> None:
@@ -22,9 +30,13 @@ class JsonLog(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         state = trainer.state
+        lines, damaged = parse_log(self.path)
+        if damaged:
+            warnings.warn(f"{self.path}: {_listed(damaged)} damaged, and dropped", stacklevel=2)
+            lines = _with_epochs(lines, state.history)
         kept = [
             line
-            for line in read_log(self.path)
+            for line in lines
             if (line["event"] == "step" and line["step"] <= state.step)
             or (line["event"] == "epoch" and line["epoch"] <= state.epoch)
             or (line["event"] in ("start", "end") and line["step"] <= state.step)
@@ -56,8 +68,55 @@ class JsonLog(Callback):
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a JSON log; a last line cut short by a kill is left out."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
+    """The lines of a JSON log that are whole. Raises RunError where the file cannot be read at all."""
+    return parse_log(path)[0]
+
+
+def parse_log(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """The lines that are whole, and the numbers of those that are not: of another kind, or no JSON.
+
+    A last line cut short by a kill is no damage, and left out. Raises RunError where the file cannot be read.
+    """
+    try:
+        texts = read_regular(path, MAX_BYTES).split(b"\n")[:-1]
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be read",
+            expected=f"a log of at most {MAX_BYTES:,} bytes",
+            received=reason(error),
+            fix="move it away: the run goes on without it",
+        ) from error
+    numbered = [(number, _parsed(text)) for number, text in enumerate(texts, start=1) if text]
+    return [line for _, line in numbered if line], [number for number, line in numbered if not line]
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    """The line, or None where it is none of ours."""
+    try:
+        line = parse_json(text.decode("utf-8"))
+    except ValueError:
+        return None
+    if not isinstance(line, dict) or line.get("event") not in EVENTS or not _is_count(line.get("step")):
+        return None
+    if line["event"] != "epoch":
+        return line
+    figures = all(isinstance(value, int | float | None) for name, value in line.items() if name != "event")
+    return line if figures and _is_count(line.get("epoch")) else None
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _with_epochs(lines: list[dict[str, Any]], history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines, and one for each epoch of the history that has none, in the order of their steps."""
+    told = {line["epoch"] for line in lines if line["event"] == "epoch"}
+    lost = [{"event": "epoch", "step": 0, **record} for record in history if record["epoch"] not in told]
+    return sorted([*lines, *lost], key=lambda line: line["step"])
+
+
+def _listed(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:5])) + (", …" if len(numbers) > 5 else "")
+    return f"line {shown} is" if len(numbers) == 1 else f"lines {shown} are"

@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from tinynet import machine
+from tinynet.callbacks.log import MAX_BYTES
 from tinynet.data import kaggle
 from tinynet.data.datasets import Dataset, load
+from tinynet.errors import RunError
 from tinynet.experiments import classical
 from tinynet.experiments.systems import SYSTEMS, Entry
 from tinynet.io.markdown import markdown_table, run_section, warning, write_json, write_page
+from tinynet.io.reading import read_regular, reason
 from tinynet.runs import recipe
 from tinynet.runs.predictions import read_predictions
 from tinynet.runs.run import train_once
@@ -152,7 +155,13 @@ def train_with_submission(
     submission, log = place / "submission.csv", place / "log.jsonl"
     if not submission.exists():
         kaggle.write_submission(submission, read_predictions(place)[1])
-    return {**found, "log_sha256": hashlib.sha256(log.read_bytes()).hexdigest()}
+    try:
+        lines = read_regular(log, MAX_BYTES)
+    except OSError as error:
+        raise RunError(
+            f"{log} cannot be read", received=reason(error), fix=f"delete {place}, and repeat the command"
+        ) from error
+    return {**found, "log_sha256": hashlib.sha256(lines).hexdigest()}
 
 
 def write_report(

@@ -79,7 +79,8 @@ def score_runs(
                 received=", ".join(about.get("classes", [])),
                 fix="leave it out",
             )
-        seconds = [line["seconds"] for line in read_log(folder / "log.jsonl") if line["event"] == "epoch"]
+        epochs = [line for line in read_log(folder / "log.jsonl") if line["event"] == "epoch"]
+        seconds = [line.get("seconds") or 0.0 for line in epochs]
         predict(model, loss, rows.validation.images[:EVALUATION_BATCH])
         began = time.perf_counter()
         predicted = predict(model, loss, rows.validation.images).classes
