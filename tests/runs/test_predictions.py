@@ -1,4 +1,4 @@
-"""What a classifier makes of images: probabilities, classes, and the file that keeps them."""
+"""What a classifier makes of images, and the CSV file that keeps it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,62 @@ import numpy as np
 import pytest
 from nets import images, mlp
 
-from tinynet.data.datasets import Split
-from tinynet.errors import RunError, ShapeError
-from tinynet.layers import Dense, Flatten, Rescale
+from tinynet.data import Split
+from tinynet.errors import NonFiniteError, RunError, ShapeError
+from tinynet.layers import Dense, Flatten, ReLU, Rescale
 from tinynet.losses import SoftmaxCrossEntropy
 from tinynet.model import Sequential
-from tinynet.runs import predictions
-from tinynet.runs.predictions import Predictions
+from tinynet.runs.predictions import Predictions, class_names, predict, read_predictions, write_predictions
+
+IMAGES = np.zeros((5, 4), np.float32)
+
+
+def classifier() -> tuple[Sequential, SoftmaxCrossEntropy]:
+    model, loss = Sequential([Dense(3)], (4,), backend="numpy"), SoftmaxCrossEntropy()
+    loss.start(model)
+    return model, loss
+
+
+@pytest.mark.parametrize("weight", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_predict_nothing(weight: float) -> None:
+    model, loss = classifier()
+    assert predict(model, loss, IMAGES).probabilities.shape == (5, 3)
+    model.store.values.views["dense_1.b"][...] = weight
+    with np.errstate(invalid="ignore"), pytest.raises(NonFiniteError, match="NaN for 5 of 5 images"):
+        predict(model, loss, IMAGES)
+
+
+def test_a_model_without_classes() -> None:
+    model, loss = Sequential([ReLU()], (2, 2, 1), backend="numpy"), SoftmaxCrossEntropy()
+    loss.start(model)
+    with pytest.raises(ShapeError, match="no classifier"):
+        predict(model, loss, np.zeros((5, 2, 2, 1), np.float32))
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    split = Split(np.zeros((2, 28, 28, 1), np.uint8), np.array([1, 0]))
+    predictions = Predictions(np.array([[0.25, 0.75], [0.0, 1.0]]))
+    write_predictions(tmp_path / "predictions.csv", split, predictions)
+    labels, predicted, confidence = read_predictions(tmp_path)
+    assert (labels.tolist(), predicted.tolist(), confidence.tolist()) == ([1, 0], [1, 1], [0.75, 1.0])
+
+
+HEAD = "index,label,predicted,confidence\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *["", HEAD[:-2], "a" + HEAD, HEAD + "1,0,0,0.5\n", HEAD + "0,0,0,0.5\n0,0,0,0.5\n", HEAD + "\n\n"],
+        *[HEAD + f"0,{label},0,0.5\n" for label in ("x", "-1", "1.5", "9" * 30, "9" * 5000, "٣", "", "\0")],
+        *[HEAD + f"0,0,0,{share}\n" for share in ("nan", "inf", "-0.5", "1e9", "", "0.5,1", '"' * 200_000)],
+        HEAD + "0,0,0,0.5\udcff",
+    ],
+)
+def test_a_damaged_file_is_a_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "predictions.csv").write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(RunError, match=r"predictions.csv cannot be read(.|\n)*fix: finish the run"):
+        read_predictions(tmp_path)
 
 
 def test_a_classifier_gives_probabilities() -> None:
@@ -22,7 +71,7 @@ def test_a_classifier_gives_probabilities() -> None:
     loss = SoftmaxCrossEntropy()
     loss.start(model)
     x, _ = images(7)
-    found = predictions.predict(model, loss, x)
+    found = predict(model, loss, x)
     logits = np.exp(model.predict(x).astype(float))
     np.testing.assert_allclose(found.probabilities, logits / logits.sum(axis=1, keepdims=True), rtol=1e-5)
     np.testing.assert_array_equal(found.classes, logits.argmax(axis=1))
@@ -33,29 +82,9 @@ def test_images_of_another_shape_are_refused() -> None:
     with pytest.raises(
         ShapeError, match=r"do not fit the model\n  expected: \(2,\)\n  received: \(6, 6, 1\)"
     ):
-        predictions.predict(mlp(), SoftmaxCrossEntropy(), images(3)[0])
+        predict(mlp(), SoftmaxCrossEntropy(), images(3)[0])
 
 
 def test_outputs_without_a_name_have_their_number() -> None:
-    assert predictions.class_names(["cat"], 3) == ["cat", "1", "2"]
-    assert predictions.class_names(["cat", "dog"], 1) == ["cat"]
-
-
-def test_what_is_written_reads_back(tmp_path: Path) -> None:
-    made = Predictions(np.array([[0.25, 0.75], [0.875, 0.125]]))
-    split = Split(np.zeros((2, 1, 1, 1), np.uint8), np.array([1, 1]))
-    predictions.write_predictions(tmp_path / "predictions.csv", split, made)
-    labels, predicted, confidence = predictions.read_predictions(tmp_path)
-    assert labels.tolist() == [1, 1]
-    assert predicted.tolist() == [1, 0]
-    assert confidence.tolist() == [0.75, 0.875]
-
-
-@pytest.mark.parametrize(
-    "content", [None, "index,label\n0,1\n", "index,label,predicted,confidence\n0,a,1,1\n"]
-)
-def test_a_file_that_cannot_be_read_is_refused_with_the_fix(content: str | None, tmp_path: Path) -> None:
-    if content is not None:
-        (tmp_path / "predictions.csv").write_text(content)
-    with pytest.raises(RunError, match=r"cannot be read(.|\n)*fix: finish the run"):
-        predictions.read_predictions(tmp_path)
+    assert class_names(["cat"], 3) == ["cat", "1", "2"]
+    assert class_names(["cat", "dog"], 1) == ["cat"]

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from sklearn import metrics as sk
 
-from tinynet.errors import DataError, ShapeError
-from tinynet.runs.report import Report, write_report
+from tinynet.errors import DataError, RunError, ShapeError
+from tinynet.runs.report import Report, read_report, write_report
 
 CLASSES = ["zero", "one", "two|three", "never"]
 HISTORY: list[dict[str, Any]] = [
@@ -233,3 +233,27 @@ def test_a_notebook_shows_the_main_figures(tmp_path: Path) -> None:
 def test_a_notebook_shows_a_bare_report(tmp_path: Path) -> None:
     report, _ = _write(tmp_path, history=[{"epoch": 1, "loss": 0.5}], facts={})
     assert "<tr><td>seed</td><td>not recorded</td></tr>" in report._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "null", "5", "", "{}", "[" * 10_000, '{"test": 1}', None, "test", "training", "facts", "machine"],
+)
+def test_a_damaged_report_is_a_sentence(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "report.json"
+    if content is None:
+        path.write_bytes(b'{"test": "\xff"}')
+    elif content in (table := dict(_write(tmp_path)[0])):
+        path.write_text(json.dumps(table | {content: [1]}))
+    else:
+        path.write_text(content)
+    with pytest.raises(RunError, match=r"report.json is damaged(.|\n)*fix: delete"):
+        read_report(tmp_path)
+
+
+def test_a_report_is_read_back(tmp_path: Path) -> None:
+    written = dict(_write(tmp_path)[0])
+    assert dict(read_report(tmp_path)) == written
+    (tmp_path / "report.json").unlink()
+    with pytest.raises(RunError, match="has no report"):
+        read_report(tmp_path)

@@ -122,7 +122,14 @@ def run(
         own = dataclasses.replace(asked, dataset=part.name, data_sha256=part.sha256)
         place = folder / _name(k)
         report = train_once(place, own, part, listen=partial(listen, k + 1), threads=threads)
-        _, predicted, confidence = read_predictions(place)
+        labels, predicted, confidence = read_predictions(place)
+        if not np.array_equal(labels, part.test.labels):
+            raise RunError(
+                f"the predictions in {place} are of other images",
+                expected=f"{len(part.test):,} rows with the labels of the fold",
+                received=f"{len(labels):,} rows",
+                fix="delete that folder, and repeat the command",
+            )
         yield Fold(
             k + 1,
             *plan.cut(len(part.train)),
@@ -223,7 +230,7 @@ def figures(fold: Fold) -> dict[str, Any]:
         "epochs": training["epochs"],
         "final_loss": training["final_loss"],
         "seconds": training["seconds_total"],
-        "stopped": fold.report["facts"]["stopped"],
+        "stopped": fold.report["facts"].get("stopped"),
     }
 
 

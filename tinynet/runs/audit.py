@@ -6,7 +6,6 @@ from the log and predictions.csv, and the predictions again from the saved weigh
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,14 +18,15 @@ import numpy as np
 from tinynet import checkpoint
 from tinynet.analysis.evaluation import class_figures
 from tinynet.backends.base import Backend
-from tinynet.callbacks.log import read_log
+from tinynet.callbacks.log import parse_log
 from tinynet.data import overlap
 from tinynet.data.datasets import Dataset, Split
 from tinynet.errors import RunError
 from tinynet.io.markdown import plain
+from tinynet.io.reading import read_json, read_text, reason
 from tinynet.runs import provenance, report
 from tinynet.runs.predictions import predict, read_predictions
-from tinynet.runs.settings import Settings, origin, read_settings
+from tinynet.runs.settings import MAX_BYTES, Settings, origin, read_settings
 from tinynet.runs.trainers import build_trainer
 from tinynet.types import Array
 
@@ -126,31 +126,28 @@ def _short(value: Any) -> str:
 
 
 def _read_report(folder: Path) -> tuple[dict[str, Any], str]:
+    reported = dict(report.read_report(folder))
     try:
-        reported = json.loads((folder / "report.json").read_text("utf-8"))
-        page = (folder / "report.md").read_text("utf-8")
+        page = read_text(folder / "report.md", report.MAX_BYTES)
     except FileNotFoundError as error:
         raise RunError(
             f"the run in {folder} has no report",
-            received=f"no {Path(error.filename).name}",
+            received="no report.md",
             fix=f"finish it: tinynet train --resume {folder}",
         ) from error
-    except ValueError as error:
-        raise RunError(f"the report in {folder} is damaged", received=error) from error
-    keys = {"test", "training", "facts", "machine", "versions", "config", "history"}
-    if not isinstance(reported, dict) or keys - set(reported):
-        raise RunError(f"{folder / 'report.json'} is no report of a run", expected=", ".join(sorted(keys)))
+    except (OSError, ValueError) as error:
+        raise RunError(f"the report in {folder} is damaged", received=reason(error)) from error
     return reported, page
 
 
 def _history(folder: Path, reported: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
     """The epochs as the log has them, and where config.json, the log and the report disagree."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config = read_json(folder / "config.json", MAX_BYTES)  # `read_settings` could read it
     path = folder / "log.jsonl"
-    try:
-        lines = [(line["event"], line) for line in read_log(path)]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged", received=repr(error)) from error
+    whole, damaged = parse_log(path)
+    if damaged:
+        raise RunError(f"{path} is damaged", received=f"line {damaged[0]} is none of ours")
+    lines = [(line["event"], line) for line in whole]
     faults = list(differences(reported["config"], config, "config"))
     starts = [line for event, line in lines if event == "start"]
     if not starts:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,16 @@ from typing import Any
 import numpy as np
 
 from tinynet.data.datasets import Split
-from tinynet.errors import RunError, ShapeError
+from tinynet.errors import NonFiniteError, RunError, ShapeError
 from tinynet.io.atomic import write_atomic
+from tinynet.io.reading import read_text, reason
 from tinynet.model import Sequential
 from tinynet.types import Array
+
+HEAD = "index,label,predicted,confidence"
+ROW = re.compile(r"([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9}),([01]\.[0-9]{1,20})", re.ASCII)
+MAX_BYTES = 2**26
+"""Of a predictions.csv: two million rows."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +41,30 @@ class Predictions:
 
 
 def predict(model: Sequential, loss: Any, images: Array) -> Predictions:
-    """The predictions of a classifier, trained with `loss`, for host images (M, H, W, C)."""
+    """The predictions of a classifier, trained with `loss`, for host images (M, H, W, C).
+
+    Raises ShapeError for a model or images that do not fit, NonFiniteError where an output is NaN.
+    """
+    if len(model.output_shape) != 1:
+        raise ShapeError(
+            "this model is no classifier",
+            expected="outputs (M, K), one for each of K classes",
+            received=f"(M, {', '.join(map(str, model.output_shape))})",
+        )
     if images.shape[1:] != model.input_shape:
         raise ShapeError(
             "the images do not fit the model", expected=model.input_shape, received=images.shape[1:]
         )
     outputs = model.backend.asarray(model.predict(images))
-    return Predictions(model.backend.to_host(loss.probabilities(outputs)))
+    probabilities = model.backend.to_host(loss.probabilities(outputs))
+    if wrong := int((~np.isfinite(probabilities).all(axis=1)).sum()):
+        raise NonFiniteError(
+            "the model does not give probabilities",
+            expected="numbers from 0 to 1",
+            received=f"NaN for {wrong:,} of {len(images):,} images",
+            fix="its weights are NaN or far too large: use another checkpoint, or train again",
+        )
+    return Predictions(probabilities)
 
 
 def class_names(known: Sequence[str], count: int) -> list[str]:
@@ -54,20 +76,31 @@ def write_predictions(path: Path, split: Split, predictions: Predictions) -> Non
     """A CSV line for every image: its index, label, predicted class, and the probability of that."""
     rows = zip(split.labels, predictions.classes, predictions.confidence, strict=True)
     lines = [f"{i},{label},{guess},{p:.6f}" for i, (label, guess, p) in enumerate(rows)]
-    write_atomic(path, ("index,label,predicted,confidence\n" + "\n".join(lines) + "\n").encode())
+    write_atomic(path, "".join(f"{line}\n" for line in [HEAD, *lines]).encode())
 
 
 def read_predictions(folder: Path) -> tuple[Array, Array, Array]:
     """Labels, predicted classes and their probabilities, (N,) each, as a run's predictions.csv has them."""
     path = folder / "predictions.csv"
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
-        labels, predicted = (np.array([int(row[name]) for row in rows]) for name in ("label", "predicted"))
-        return labels, predicted, np.array([float(row["confidence"]) for row in rows])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        head, *lines = read_text(path, MAX_BYTES).removesuffix("\n").split("\n")
+        if head != HEAD:
+            raise ValueError(f"the head {head[:60]!r}")
+        rows = [_parsed(number, line) for number, line in enumerate(lines)]
+        labels, predicted = (np.array([row[place] for row in rows], np.int64) for place in (0, 1))
+        return labels, predicted, np.array([row[2] for row in rows], np.float64)
+    except (OSError, ValueError) as error:
         raise RunError(
             f"{path} cannot be read",
-            expected="index,label,predicted,confidence and a row for each test image",
-            received=error,
+            expected=f"{HEAD} and a row for each test image",
+            received=reason(error),
             fix=f"finish the run: tinynet train --resume {folder}",
         ) from error
+
+
+def _parsed(number: int, line: str) -> tuple[int, int, float]:
+    """The label, the predicted class and its probability in row `number`, from 0."""
+    found = ROW.fullmatch(line)
+    if found is None or int(found[1]) != number:
+        raise ValueError(f"row {number}: {line[:60]!r}")
+    return int(found[2]), int(found[3]), float(found[4])

@@ -10,7 +10,7 @@ from typing import Any
 
 from tinynet import machine, plots
 from tinynet.analysis.evaluation import class_figures
-from tinynet.errors import ShapeError
+from tinynet.errors import RunError, ShapeError
 from tinynet.io import html
 from tinynet.io.atomic import write_atomic
 from tinynet.io.markdown import (
@@ -25,6 +25,7 @@ from tinynet.io.markdown import (
     warning,
     write_json,
 )
+from tinynet.io.reading import read_json, reason
 from tinynet.types import Array
 
 SOMETIMES = (
@@ -35,6 +36,10 @@ SOMETIMES = (
     ("frozen", "frozen"),
 )
 """Rows of the page for a run of several processes, or one that did not start from random weights."""
+
+KEYS = ("test", "training", "facts", "machine", "versions", "config", "history")
+MAX_BYTES = 2**25
+"""Of a report.json; ours have 200 for each epoch."""
 
 
 class Report(Mapping[str, Any]):
@@ -142,6 +147,34 @@ def summarise(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _last(history: Sequence[Mapping[str, Any]], key: str) -> Any:
     """The last value recorded; validation may run every few epochs only."""
     return next((row[key] for row in reversed(history) if row.get(key) is not None), None)
+
+
+def read_report(folder: Path) -> Report:
+    """What report.json in a run's folder holds. Raises RunError where there is none, or it is damaged."""
+    path = folder / "report.json"
+    try:
+        content = read_json(path, MAX_BYTES)
+        lacking = [key for key in KEYS if key not in content]
+        if not isinstance(content, dict) or lacking:
+            raise ValueError(f"no {', '.join(lacking or KEYS)}")
+        for part, name in (("test", "accuracy"), ("test", "macro_f1"), ("training", "seconds_total")):
+            if not isinstance(content[part][name], int | float):
+                raise ValueError(f"{part}: {name} is {content[part][name]!r}")
+        markdown(content)  # which looks at all the rest
+    except FileNotFoundError as error:
+        raise RunError(
+            f"the run in {folder} has no report",
+            received="no report.json",
+            fix=f"finish it: tinynet train --resume {folder}",
+        ) from error
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise RunError(
+            f"{path} is damaged: it is no report of a run",
+            expected=f"a table with {', '.join(KEYS)}",
+            received=reason(error),
+            fix=f"delete report.md and report.json, then: tinynet train --resume {folder}",
+        ) from error
+    return Report(content)
 
 
 def headline(report: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ from tinynet.errors import ConfigError, RunError
 from tinynet.io.atomic import write_atomic
 from tinynet.runs.predictions import predict, write_predictions
 from tinynet.runs.recipe import Training
-from tinynet.runs.report import Report, write_report
+from tinynet.runs.report import Report, read_report, write_report
 from tinynet.runs.settings import Settings, final_model, origin, read_settings
 from tinynet.runs.trainers import build_monitors, trainer_from_recipe
 from tinynet.training import Callback
@@ -241,12 +241,7 @@ def train_once(
         if not run.train([listen()]):
             raise KeyboardInterrupt
         run.finish(threads=threads)
-    try:
-        return Report(json.loads((folder / "report.json").read_text("utf-8")))
-    except ValueError as error:
-        raise RunError(
-            f"the report in {folder} is damaged", received=error, fix="delete that folder and train again"
-        ) from error
+    return read_report(folder)
 
 
 def _check_same(folder: Path, asked: Settings) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,9 @@ from tinynet.io.markdown import (
     write_json,
     write_page,
 )
+from tinynet.io.reading import read_json
 from tinynet.runs import recipe
+from tinynet.runs.report import MAX_BYTES
 
 REPORT = "report.json"
 JOURNAL = "study.journal"
@@ -42,14 +43,14 @@ def check_folder(folder: Path, about: Mapping[str, Any]) -> None:
         if not folder.exists() or not any(folder.iterdir()):
             return
         written = folder / REPORT
-        found = json.loads(written.read_text("utf-8")) if written.exists() else {}
+        found = read_json(written, MAX_BYTES) if written.exists() else {}
     except OSError as error:
         raise RunError(
             f"the folder {folder} cannot be used: {error.strerror}", fix="choose another --out"
         ) from error
     except ValueError:
         found = {}
-    if "search" in found:
+    if isinstance(found, dict) and isinstance(found.get("search"), dict):
         studies.check_same(folder, found["search"], about)
     elif not (folder / JOURNAL).exists():
         raise RunError(f"the folder {folder} is not empty", fix="choose another --out")
