@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +172,22 @@ def test_pruners() -> None:
         "SuccessiveHalvingPruner",
         "NopPruner",
     ]
+
+
+def test_a_damaged_line_is_a_sentence(wanted: Any, opened: Any, tmp_path: Path) -> None:
+    draw(opened(wanted()), wanted())
+    path = tmp_path / "study.journal"
+    lines = path.read_bytes().splitlines(keepends=True)
+    for number in range(len(lines)):
+        for damage in (b"[1]\n", b"\xff\n", b"[" * 5000 + b"\n", b"{}\n", b'{"op_code": 4}\n', b""):
+            path.write_bytes(b"".join([*lines[:number], damage, *lines[number + 1 :]]))
+            with suppress(RunError):
+                list(search.trials(wanted(), opened(wanted()), count=1))
+                assert damage in (b"", b'{"op_code": 4}\n')  # what is left is a whole search
+
+
+def test_a_pipe_in_place_of_the_journal(wanted: Any, opened: Any, tmp_path: Path) -> None:
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "study.journal")
+        with pytest.raises(RunError, match="a named pipe"):
+            opened(wanted())

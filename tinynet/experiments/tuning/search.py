@@ -103,11 +103,30 @@ def trials(
     Trials of other processes count, too. `listen(number)` makes a listener for a trial. Ctrl-C marks the
     trial under way as failed and raises KeyboardInterrupt; what was found stays in the study.
     """
+    _check_trials(search, study)
     began = time.monotonic()
     while len(study.get_trials(deepcopy=False, states=studies.LIVE)) < count:
         if seconds is not None and time.monotonic() - began >= seconds:
             return
         yield _try(search, study, listen)
+
+
+def _check_trials(search: Search, study: Study) -> None:
+    """Raise RunError where a trial in the storage has settings or figures that none can have."""
+    for trial in study.get_trials(deepcopy=False, states=studies.FINISHED):
+        done = trial.state == TrialState.COMPLETE
+        figures = [*trial.intermediate_values.values(), *([trial.value] if done else [])]
+        try:
+            search.space.values(trial.params)
+            if not all(0 <= figure <= 1 for figure in figures if figure is not None or done):
+                raise ValueError(f"the figures {figures}")
+        except (LookupError, TypeError, ValueError) as error:
+            raise RunError(
+                f"trial {trial.number} in the storage of this search is damaged",
+                expected="a value for each setting, and accuracies from 0 to 1",
+                received=repr(error)[:200],
+                fix="choose another --storage, or delete the file to begin anew",
+            ) from error
 
 
 def _try(search: Search, study: Study, listen: Callable[[int], Callback]) -> FrozenTrial:

@@ -28,9 +28,10 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from tinynet.errors import ConfigError, RunError
+from tinynet.errors import ConfigError, RunError, TinynetError
 from tinynet.experiments.tuning.space import Range, Setting, Space
 from tinynet.io import toml
+from tinynet.io.reading import parse_json, read_regular, reason
 from tinynet.rng import Key, Stream, permutation, philox_bits
 
 Table: TypeAlias = dict[str, Any]
@@ -40,6 +41,8 @@ LIVE = (*FINISHED, TrialState.RUNNING)
 LARGEST_GRID = 10_000
 PREFIX = "tinynet "
 """A study is named by this and what it searches, so that to create it says all in one step."""
+MAX_BYTES = 2**28
+"""Of a journal; ours have 2,000 for each trial."""
 PATIENCE = 10.0
 """Seconds to wait for a lock, which a process holds for milliseconds."""
 
@@ -67,9 +70,11 @@ def open_study(file: Path, about: Table, sampler: BaseSampler, pruner: BasePrune
             load_if_exists=True,
         )
         _check_first(file, storage, about)  # another process may have been quicker
-    except (AssertionError, KeyError, TypeError, ValueError) as error:  # what Optuna raises for such a file
-        raise _no_study(file, repr(error)) from error
-    _close_orphans(study)
+        _close_orphans(study)
+    except TinynetError:
+        raise
+    except Exception as error:  # Optuna does not say what it raises for a damaged file
+        raise _no_study(file, repr(error)[:200]) from error
     return study
 
 
@@ -78,7 +83,10 @@ def _check_first(file: Path, storage: JournalStorage, about: Table) -> None:
     for name in optuna.get_all_study_names(storage)[:1]:
         if not name.startswith(PREFIX):
             raise ValueError(f"a study called {name!r}")
-        check_same(file, json.loads(name.removeprefix(PREFIX)), about)
+        found = parse_json(name.removeprefix(PREFIX))
+        if not isinstance(found, dict):
+            raise ValueError(f"a study called {name!r}")
+        check_same(file, found, about)
 
 
 def check_same(place: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -238,15 +246,21 @@ def _is_another_process(pid: int) -> bool:
 
 
 def _check_kind(file: Path) -> None:
-    """Refuse what is no journal before anything is added to it."""
-    if not file.exists() or not (data := file.read_bytes()):
-        return
+    """Refuse what is no journal before anything is added to it. That it is damaged shows here, too."""
     try:
-        first = json.loads(data.partition(b"\n")[0])
-    except ValueError as error:
-        raise _no_study(file, "other content") from error
-    if not isinstance(first, dict) or "op_code" not in first:
-        raise _no_study(file, "other content")
+        lines = read_regular(file, MAX_BYTES).split(b"\n")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _no_study(file, reason(error)) from error
+    whole = lines if len(lines) == 1 else lines[:-1]  # the last one may be cut short, but not the only one
+    for number, text in enumerate(whole if any(lines) else lines[:-1], start=1):
+        try:
+            line = parse_json(text.decode("utf-8"))
+        except ValueError as error:
+            raise _no_study(file, f"other content in line {number}") from error
+        if not isinstance(line, dict) or not isinstance(line.get("op_code"), int):
+            raise _no_study(file, f"other content in line {number}")
 
 
 def _no_study(file: Path, received: str) -> RunError:
