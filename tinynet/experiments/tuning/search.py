@@ -118,7 +118,7 @@ def _check_trials(search: Search, study: Study) -> None:
         figures = [*trial.intermediate_values.values(), *([trial.value] if done else [])]
         try:
             search.space.values(trial.params)
-            if any(figure is None or not 0 <= figure <= 1 for figure in figures if figure is not None or done):
+            if any(f is None or not 0 <= f <= 1 for f in figures if f is not None or done):
                 raise ValueError(f"the figures {figures}")
         except (LookupError, TypeError, ValueError) as error:
             raise RunError(
