@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import Sequential, Trainer
 from tinynet.benchmark.net import ADAM, Net
 from tinynet.data.batches import Batches
 from tinynet.losses import LOSSES
+from tinynet.model import Sequential
 from tinynet.optim import Adam
 from tinynet.schedules import Schedule
-from tinynet.training import StepEnd
+from tinynet.training import StepEnd, Trainer
 from tinynet.types import Array
 
 DISTRIBUTIONS = ("tinynet", "numpy", "numba")
