@@ -48,7 +48,7 @@ def test_a_picture_and_what_predict_says_of_it(
     predicted = tinynet("predict", convolutional, tmp_path / "photo.png", "--backend", backend)
     found = json.loads((out / "explanation.json").read_text())
     assert f"Predicted: {found['first']} (" in said
-    assert f"│ {found['first']} │" in predicted
+    assert f"│ {found['first']} │" in predicted or f"│ not sure: {found['first']}? │" in predicted
     assert "photo.png: inverted, cropped from 90 x 120" in said
     assert found["fitted"].startswith("inverted, cropped from 90 x 120")
     assert "Grad-CAM is of conv2d_1 + relu_1, of 24 × 24 places" in said

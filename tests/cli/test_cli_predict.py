@@ -118,3 +118,37 @@ def test_an_output_that_cannot_be_written(predict: Command, digits: Split, tmp_p
     assert "cannot be written" in predict(tmp_path / "one", "--out", tmp_path / "no" / "out.csv", code=1)
     both = ("--out", tmp_path / "both.csv", "--submission", tmp_path / "both.csv")
     assert "name the same file" in predict(tmp_path / "one", *both, code=2)
+
+
+def test_several_digits_in_a_picture_are_no_answer(predict, tmp_path):
+    canvas = np.full((120, 200), 240, np.uint8)
+    canvas[20:100, 40:50] = canvas[20:100, 140:150] = 10
+    Image.fromarray(canvas).save(tmp_path / "two.png")
+    out = tmp_path / "out.csv"
+    said = predict(tmp_path / "two.png", "--out", out, "--seen", tmp_path / "seen.png")
+    assert "not sure" in said
+    assert "two.png: several digits: 2 separate shapes; crop the picture to one of them" in said
+    assert rows(out)[0]["note"] == "several digits: 2 separate shapes"
+    with Image.open(tmp_path / "seen.png") as sheet:
+        levels = np.asarray(sheet.convert("RGB")).astype(int)
+    assert np.ptp(levels, axis=2).max() < 10  # it is readable in grey
+    assert levels.min() < 60
+
+
+def test_a_sheet_of_what_was_seen_needs_a_picture(predict, digits, tmp_path):
+    write_idx(tmp_path / "one", digits.images[:1])
+    said = predict(tmp_path / "one", "--seen", tmp_path / "seen.png", code=2)
+    assert "--seen is for pictures" in said
+    assert not (tmp_path / "seen.png").exists()
+
+
+def test_a_model_of_nan_has_no_answer(tinynet, trained, digits, tmp_path):
+    model, loss, about = checkpoint.load_model(trained.folder / "model.safetensors", backend="numpy")
+    model.store.values.flat[:] = np.nan
+    checkpoint.save_model(tmp_path / "m.safetensors", model, loss, about)
+    write_idx(tmp_path / "one", digits.images[:1])
+    wanted = ("--submission", tmp_path / "s.csv")
+    said = tinynet("predict", tmp_path / "m.safetensors", tmp_path / "one", *wanted, code=1)
+    assert "has no answer" in said
+    assert "nan %" not in said
+    assert not (tmp_path / "s.csv").exists()

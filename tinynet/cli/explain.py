@@ -86,7 +86,8 @@ def command(
 
     model, loss, about = checkpoint.load_model(run, backend=backend)
     classes = class_names(about.get("classes", []), model.output_shape[-1])
-    images, fitted = read_images(image, model.input_shape)
+    images, reading = read_images(image, model.input_shape)
+    fitted = reading.fitted if reading else None
     if index >= len(images):
         raise DataError(
             f"{image} has no image {index}",
@@ -99,6 +100,8 @@ def command(
     name = str(image) if fitted else f"{image} #{index}"
     if fitted:
         console.print(escape(f"{image}: {fitted}"))
+    if reading and reading.warning:
+        console.print(escape(f"{image}: {reading.warning}; crop the picture to one of them"))
     for sentence in explain.conclusions(found, classes):
         console.print(escape(sentence))
     explain.write_explanation(out, found, classes, {"model": str(run), "image": name, "fitted": fitted})

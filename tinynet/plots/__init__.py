@@ -5,6 +5,7 @@ from tinynet.plots.evaluation import confusion_matrix, precision_recall, reliabi
 from tinynet.plots.explanation import activations, filters, maps
 from tinynet.plots.exploration import correlation, explained_variance, labels, pixels
 from tinynet.plots.images import digits
+from tinynet.plots.reading import readings
 from tinynet.plots.search import search_history, search_settings
 from tinynet.plots.training import learning_curve
 
@@ -21,6 +22,7 @@ __all__ = [
     "maps",
     "pixels",
     "precision_recall",
+    "readings",
     "reliability",
     "roc",
     "search_history",

@@ -1,0 +1,58 @@
+"""A sheet of what a net saw: each picture, step by step, and the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tinynet.plots.style import figure_at
+from tinynet.types import Array
+
+if TYPE_CHECKING:
+    from tinynet.data.pictures import Reading
+
+STEPS = ("picture", "ground removed", "dropped (dark)", "what the net sees")
+LARGEST = 320
+"""Pixels of a picture's side that are drawn."""
+
+
+def readings(rows: Sequence[tuple[str, Reading, str]], path: str | Path) -> None:
+    """Draw each picture in a row: as it came, without its ground, what was dropped, and what the net sees.
+
+    rows: the name of each picture, how it was read, and the answer, in words
+
+    All is drawn as ink on paper, in grey. Raises ConfigError and OSError as `learning_curve` does.
+    """
+    with figure_at(path, 10.5, 2.1 * len(rows) + 0.4) as figure:
+        panels = figure.subplots(len(rows), len(STEPS) + 1, squeeze=False)
+        for line, (name, reading, answer) in zip(panels, rows, strict=True):
+            *pictures, said = line
+            for axes, title, values in zip(pictures, STEPS, _steps(reading), strict=True):
+                axes.imshow(values, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+                axes.grid(False)
+                axes.set(xticks=[], yticks=[])
+                axes.spines[:].set(visible=True, color="#999999")
+                axes.set_title(title, loc="center", size=8, weight="normal", pad=3)
+            said.set_axis_off()
+            said.text(0, 0.5, f"{name}\n\n{answer}", va="center", size=9, wrap=True)
+
+
+def _steps(reading: Reading) -> tuple[Array, Array, Array, Array]:
+    """The four pictures, 1 for black: (h, w) three times, and (H, W)."""
+    grey = reading.picture @ np.array([0.299, 0.587, 0.114]) / 255
+    rest = np.where(reading.dropped, 1.0, 0.35 * reading.ink)
+    return (
+        _smaller(1 - grey),
+        _smaller(reading.contrast),
+        _smaller(rest),
+        reading.image[..., 0] / 255,
+    )
+
+
+def _smaller(values: Array) -> Array:
+    """Every so many pixels of the picture: enough to look at."""
+    step = -(-max(values.shape) // LARGEST)
+    return values[::step, ::step]
