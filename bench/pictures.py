@@ -81,7 +81,6 @@ def outcomes(run: Path, chosen: Set, condition: str, each: int) -> list[Outcome]
 
 
 def as_markdown(run: Path, each: int, name: str, found: dict[str, list[Outcome]]) -> str:
-    about = machine()
     every = [outcome for outcomes in found.values() for outcome in outcomes]
     clean = [outcome for condition in CLEAN for outcome in found[condition]]
     hands = sorted({outcome.hand for outcome in every})
@@ -89,7 +88,7 @@ def as_markdown(run: Path, each: int, name: str, found: dict[str, list[Outcome]]
     command = f"tinynet train cnn --seed 1 --out {run}\npython bench/pictures.py {run}{options}"
     blocks = [
         "# Pictures, as people take them",
-        f"{datetime.date.today()}, on {about['cpu']}.",
+        f"{datetime.date.today()}, on {machine()}.",
         f"```sh\n{command}\n```",
         f"The {name} set of `tests/drawings`: every digit by the hands and fonts {', '.join(hands)}, {each}"
         " times under each condition. The reader was built on another set: other hands, fonts and seeds.",
