@@ -21,13 +21,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from drawings import CLEAN, CONDITIONS, DEVELOPMENT, HELD_OUT, Set, draw
 
-from tinynet import checkpoint, runs
+from tinynet import checkpoint
 from tinynet.benchmark.harness import machine
 from tinynet.cli.predict import NOT_SURE
 from tinynet.data.pictures import read_picture
 from tinynet.errors import DataError
 from tinynet.files import write_atomic
 from tinynet.pages import percent, table
+from tinynet.runs.predictions import predict
 
 RESULTS = Path(__file__).parent / "results" / "pictures.md"
 SETS = {"held-out": HELD_OUT, "development": DEVELOPMENT}
@@ -74,7 +75,7 @@ def outcomes(run: Path, chosen: Set, condition: str, each: int) -> list[Outcome]
             except DataError:
                 results.append(Outcome(drawing.digit, drawing.hand, None, 0.0, False))
                 continue
-            said = runs.predict(model, loss, reading.image[None])
+            said = predict(model, loss, reading.image[None])
             guess, sure = int(said.classes[0]), float(said.confidence[0])
             results.append(Outcome(drawing.digit, drawing.hand, guess, sure, reading.digits > 1))
     return results

@@ -120,7 +120,7 @@ def test_an_output_that_cannot_be_written(predict: Command, digits: Split, tmp_p
     assert "name the same file" in predict(tmp_path / "one", *both, code=2)
 
 
-def test_several_digits_in_a_picture_are_no_answer(predict, tmp_path):
+def test_several_digits_in_a_picture_are_no_answer(predict: Command, tmp_path: Path) -> None:
     canvas = np.full((120, 200), 240, np.uint8)
     canvas[20:100, 40:50] = canvas[20:100, 140:150] = 10
     Image.fromarray(canvas).save(tmp_path / "two.png")
@@ -135,14 +135,16 @@ def test_several_digits_in_a_picture_are_no_answer(predict, tmp_path):
     assert levels.min() < 60
 
 
-def test_a_sheet_of_what_was_seen_needs_a_picture(predict, digits, tmp_path):
+def test_a_sheet_of_what_was_seen_needs_a_picture(predict: Command, digits: Split, tmp_path: Path) -> None:
     write_idx(tmp_path / "one", digits.images[:1])
     said = predict(tmp_path / "one", "--seen", tmp_path / "seen.png", code=2)
     assert "--seen is for pictures" in said
     assert not (tmp_path / "seen.png").exists()
 
 
-def test_a_model_of_nan_has_no_answer(tinynet, trained, digits, tmp_path):
+def test_a_model_of_nan_has_no_answer(
+    tinynet: Command, trained: Trained, digits: Split, tmp_path: Path
+) -> None:
     model, loss, about = checkpoint.load_model(trained.folder / "model.safetensors", backend="numpy")
     model.store.values.flat[:] = np.nan
     checkpoint.save_model(tmp_path / "m.safetensors", model, loss, about)

@@ -7,19 +7,21 @@ the net that MNIST makes, is in bench/results/pictures.md.
 from __future__ import annotations
 
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from drawings import CLEAN, CONDITIONS, HELD_OUT, draw
 
-from tinynet import checkpoint, runs
+from tinynet import checkpoint
 from tinynet.cli import main
 from tinynet.data.pictures import read_picture
+from tinynet.runs.predictions import predict
 
 
 @pytest.fixture(scope="module")
-def net(tmp_path_factory):
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's folder."""
     folder = tmp_path_factory.mktemp("net") / "run"
     recipe = folder.with_name("brief.toml")
@@ -30,7 +32,7 @@ def net(tmp_path_factory):
     return folder
 
 
-def test_held_out_drawings_are_read(net, tmp_path):
+def test_held_out_drawings_are_read(net: Path, tmp_path: Path) -> None:
     model, loss, _ = checkpoint.load_model(net)
     right = {}
     for condition in CONDITIONS:
@@ -39,13 +41,13 @@ def test_held_out_drawings_are_read(net, tmp_path):
             (tmp_path / "picture").write_bytes(drawing.file)
             images.append(read_picture(tmp_path / "picture").image)
             digits.append(drawing.digit)
-        right[condition] = runs.predict(model, loss, np.stack(images)).classes == digits
+        right[condition] = predict(model, loss, np.stack(images)).classes == digits
     assert np.concatenate(list(right.values())).mean() >= 0.95
     assert np.concatenate([right[condition] for condition in CLEAN]).mean() >= 0.99
     assert min(answers.mean() for answers in right.values()) >= 0.75
 
 
-def test_two_drawings_of_the_same_number_are_the_same_file():
+def test_two_drawings_of_the_same_number_are_the_same_file() -> None:
     first, second = (next(draw(HELD_OUT, "heavy noise", 1)) for _ in range(2))
     assert first.file == second.file
     assert set(CLEAN) <= set(CONDITIONS)

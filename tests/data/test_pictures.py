@@ -176,20 +176,20 @@ def test_what_is_no_picture(tmp_path: Path) -> None:
         read_image(tmp_path)
 
 
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(DataError, match=r"cannot be read(.|\n)*a pipe"):
         read_image(tmp_path / "pipe.png")
 
 
 @pytest.mark.parametrize(("brand", "kind"), [(b"heic", "HEIC"), (b"mif1", "HEIC"), (b"avif", "AVIF")])
-def test_what_cannot_be_decoded_is_refused_by_name(tmp_path, brand, kind):
+def test_what_cannot_be_decoded_is_refused_by_name(tmp_path: Path, brand: bytes, kind: str) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(12))
     with pytest.raises(DataError, match=rf"photo\.jpg is {kind}: save it as PNG or JPEG"):
         read_image(tmp_path / "photo.jpg")
 
 
-def test_several_digits_are_counted_and_the_strokes_of_one_are_not(save):
+def test_several_digits_are_counted_and_the_strokes_of_one_are_not(save: Save) -> None:
     one = picture(200, 300)
     assert read_picture(save(one)).warning is None
     one[30:130, 200:220] = 0
@@ -199,14 +199,14 @@ def test_several_digits_are_counted_and_the_strokes_of_one_are_not(save):
     assert read_picture(save(five)).warning is None
 
 
-def test_noise_alone_is_blank(save):
+def test_noise_alone_is_blank(save: Save) -> None:
     for sigma in (5, 30):
         grey = np.random.default_rng(sigma).normal(128, sigma, (240, 320))
         with pytest.raises(DataError, match="is blank"):
             read_image(save(grey.clip(0, 255).astype(np.uint8)))
 
 
-def test_lines_and_dust_are_dropped_and_shown(save):
+def test_lines_and_dust_are_dropped_and_shown(save: Save) -> None:
     paper = np.full((300, 300), 250, np.uint8)
     paper[20::40] = paper[:, 15::40] = 150
     paper[250:254, 280:284] = 0

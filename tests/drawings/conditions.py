@@ -12,7 +12,7 @@ from drawings.pen import Writer
 from tinynet.types import Array
 
 Random = np.random.Generator
-Colour = tuple[float, float, float]
+Colour = tuple[float, ...]
 WHITE, BLACK = (255, 255, 255), (15, 15, 18)
 PAPER, INK = (246, 244, 238), (30, 32, 52)
 
@@ -74,7 +74,7 @@ def warped(colours: Array, ground: Colour, random: Random, by: float, size: tupl
     for (u, v), (x, y) in zip(seen, corners, strict=True):
         rows += [[u, v, 1, 0, 0, 0, -x * u, -x * v], [0, 0, 0, u, v, 1, -y * u, -y * v]]
         targets += [x, y]
-    numbers = np.linalg.solve(rows, targets)
+    numbers = np.linalg.solve(rows, targets).tolist()
     fill = tuple(round(level) for level in ground)
     bicubic = Image.Resampling.BICUBIC
     return np.asarray(

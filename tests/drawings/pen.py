@@ -68,7 +68,8 @@ class Writer:
         smooth = np.stack(
             [np.convolve(axis, kernel / np.sqrt((kernel**2).sum()), "same") for axis in shaken.T]
         )
-        return points + 100 * self.hand.tremor * smooth.T
+        strayed: Array = points + 100 * self.hand.tremor * np.transpose(smooth)
+        return strayed
 
 
 def _dense(stroke: Array, step: float = 3.0) -> Array:
