@@ -151,6 +151,6 @@ def test_a_model_of_nan_has_no_answer(
     write_idx(tmp_path / "one", digits.images[:1])
     wanted = ("--submission", tmp_path / "s.csv")
     said = tinynet("predict", tmp_path / "m.safetensors", tmp_path / "one", *wanted, code=1)
-    assert "has no answer" in said
+    assert "the model does not give probabilities" in said
     assert "nan %" not in said
     assert not (tmp_path / "s.csv").exists()

@@ -63,12 +63,12 @@ class Writer:
 
     def _tremble(self, points: Array) -> Array:
         """Points (N, 2) that stray slowly to and fro."""
-        shaken = self.random.normal(size=points.shape)
+        shaken = np.asarray(self.random.normal(size=points.shape))
         kernel = np.hanning(9)[1:-1]
         smooth = np.stack(
             [np.convolve(axis, kernel / np.sqrt((kernel**2).sum()), "same") for axis in shaken.T]
         )
-        strayed: Array = points + 100 * self.hand.tremor * np.transpose(smooth)
+        strayed: Array = points + 100 * self.hand.tremor * smooth.T
         return strayed
 
 
