@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 from contextlib import suppress
-from pathlib import Path
 
 from tinynet.kernels.cpu import jit
 from tinynet.kernels.cpu.numba_private import (
@@ -55,17 +55,21 @@ class Files(IndexDataCacheFile):
     def save(self, key, data):
         content = self._dump((self._source_stamp, key, data))
         with self._open_for_write(self.path_of(key)) as file:  # writes another file, then renames it
+            if hasattr(os, "fchmod"):
+                os.fchmod(file.fileno(), 0o600)  # whatever the umask lets a group do
             file.write(hashlib.sha256(content).digest() + content)
 
     def load(self, key):
         try:
-            written = Path(self.path_of(key)).read_bytes()
+            written = jit.read_private(self.path_of(key))
         except OSError:
+            return None
+        if written is None:
             return None
         checksum, content = written[:32], written[32:]
         if hashlib.sha256(content).digest() != checksum:
             return None
-        stamp, found, data = pickle.loads(content)  # noqa: S301 (we wrote it, as Numba does)
+        stamp, found, data = pickle.loads(content)  # noqa: S301 (nobody else can have written it)
         return data if (stamp, found) == (self._source_stamp, key) else None
 
     def path_of(self, key):

@@ -122,6 +122,79 @@ def test_code_for_another_processor_is_not_used(
     assert len(compilations) == len(list(folder.iterdir())) == 2
 
 
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+as_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can give files away")
+
+
+@pytest.fixture
+def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own cache folder, in the test's."""
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "user" / name)
+    return tmp_path / "user" / "tinynet" / "kernels"
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775, 0o702])
+def test_a_folder_that_others_can_write_to_is_not_used(folder: Path, users: Path, mode: int) -> None:
+    folder.parent.mkdir()
+    folder.parent.chmod(mode)
+    with pytest.warns(UserWarning, match=f"others can write to {folder.parent}.* kept in {users}"):
+        assert module.cache_folder() == users / module.version()
+
+
+@as_root
+def test_a_folder_of_somebody_else_is_not_used(folder: Path, users: Path) -> None:
+    for place in (folder.parent, users):
+        place.mkdir(parents=True, mode=0o700)
+        os.chown(place, 12345, 12345)
+    with pytest.warns(UserWarning, match="others can write to"):
+        found = module.cache_folder()
+    assert found.parent.stat().st_mode & 0o777 == 0o700
+    assert found.parent.stat().st_uid == os.geteuid()
+    assert found.parent not in (folder.parent, users)
+
+
+@as_root
+def test_a_link_of_somebody_else_is_not_followed(folder: Path, users: Path, tmp_path: Path) -> None:
+    (tmp_path / "ours").mkdir(mode=0o700)
+    folder.parent.symlink_to(tmp_path / "ours")
+    assert module.cache_folder() == folder
+    module.safe_root.cache_clear()
+    os.chown(folder.parent, 12345, 12345, follow_symlinks=False)
+    with pytest.warns(UserWarning, match="others can write to"):
+        assert module.cache_folder().parent == users
+
+
+@posix
+def test_folders_and_files_are_made_for_this_user_alone(tmp_path: Path) -> None:
+    mask = os.umask(0)
+    try:
+        module.mark_used(tmp_path / "root" / "version")
+        files = cache.Files(str(tmp_path / "root" / "version"), "kernel", "this version")
+        files.save("key", "code")
+    finally:
+        os.umask(mask)
+    for place, mode in ((tmp_path / "root", 0o700), (Path(files.path_of("key")), 0o600)):
+        assert place.stat().st_mode & 0o777 == mode
+    assert files.load("key") == "code"
+
+
+@posix
+def test_a_file_that_others_can_write_to_is_not_read(tmp_path: Path) -> None:
+    files = cache.Files(str(tmp_path), "kernel", "this version")
+    files.save("key", "code")
+    path = Path(files.path_of("key"))
+    path.chmod(0o666)
+    assert files.load("key") is None
+    path.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 12345)
+        assert files.load("key") is None
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    assert files.load("key") is None
+
+
 def test_a_file_serves_its_own_key_and_version_only(tmp_path: Path) -> None:
     files = cache.Files(str(tmp_path), "kernel", "this version")
     files.save("key", "code")
