@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,14 +29,10 @@ def test_a_file_of_the_largest_size_and_one_byte_more(tmp_path: Path) -> None:
 
 def test_a_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a"
-    path.write_bytes(b"1")
-    opened = open_regular
-
-    def grown(name: Any) -> Any:
-        path.write_bytes(b"12345")
-        return opened(name)
-
-    monkeypatch.setattr(reading, "open_regular", grown)
+    path.write_bytes(b"12345")
+    was_empty = os.stat_result([stat.S_IFREG, *[0] * 9])
+    monkeypatch.setattr(reading.os, "fstat", lambda descriptor: was_empty)
+    assert read_regular(path, 5) == b"12345"
     with pytest.raises(OSError, match="larger than 4 bytes"):
         read_regular(path, 4)
 

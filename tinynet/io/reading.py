@@ -17,6 +17,8 @@ from typing import Any, BinaryIO, cast
 MAX_DEPTH = 100
 """Levels of tables and lists in one another. Our own have ten, and four more for each run started from."""
 
+CHUNK = 1 << 16
+
 KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -39,11 +41,14 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
 def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
     """The bytes of a regular file. OSError where there are more than `limit`."""
+    data = b""
     with open_regular(path) as file:
-        if os.fstat(file.fileno()).st_size <= limit:
-            data = file.read(limit + 1)
-            if len(data) <= limit:
+        expected = os.fstat(file.fileno()).st_size
+        while max(expected, len(data)) <= limit:
+            more = file.read(max(expected - len(data) + 1, CHUNK))
+            if not more:
                 return data
+            data += more
     raise OSError(errno.EFBIG, f"larger than {limit:,} bytes", os.fspath(path))
 
 
