@@ -28,7 +28,7 @@ from tinynet.data.pictures import read_picture
 from tinynet.errors import DataError
 from tinynet.files import write_atomic
 from tinynet.pages import percent, table
-from tinynet.runs.predictions import predict
+from tinynet.runs.predictions import predict, read_predictions
 
 RESULTS = Path(__file__).parent / "results" / "pictures.md"
 SETS = {"held-out": HELD_OUT, "development": DEVELOPMENT}
@@ -128,7 +128,7 @@ def share(outcomes: list[Outcome]) -> float:
 
 def tested(run: Path) -> list[tuple[bool, float]]:
     """Whether a run was right about each of its test images, and how sure it was."""
-    labels, predicted, confidence = runs.read_predictions(run)
+    labels, predicted, confidence = read_predictions(run)
     return list(zip(labels == predicted, confidence, strict=True))
 
 

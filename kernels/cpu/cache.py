@@ -1,6 +1,6 @@
 """Numba's cache on disk, with folders and files of our own: safe with several processes at once.
 
-`jit` says in which folder each version's compiled kernels are kept.
+`cache_folder` says in which folder each version's compiled kernels are kept.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import pickle
 from contextlib import suppress
 
-from tinynet.kernels.cpu import jit
+from tinynet.kernels.cpu import cache_folder
 from tinynet.kernels.cpu.numba_private import (
     CompileResultCacheImpl,
     FunctionCache,
@@ -28,14 +28,14 @@ class _Locator(_CacheLocator):
 
     @classmethod
     def from_function(cls, function, file):
-        jit.mark_used(jit.cache_folder())
+        cache_folder.mark_used(cache_folder.current())
         return cls(function)
 
     def get_cache_path(self):
-        return str(jit.cache_folder())
+        return str(cache_folder.current())
 
     def get_source_stamp(self):
-        return jit.version()
+        return cache_folder.version()
 
     def get_disambiguator(self):
         return str(self._line)
@@ -61,7 +61,7 @@ class Files(IndexDataCacheFile):
 
     def load(self, key):
         try:
-            written = jit.read_private(self.path_of(key))
+            written = cache_folder.read_private(self.path_of(key))
         except OSError:
             return None
         if written is None:
@@ -84,14 +84,14 @@ class KernelCache(FunctionCache):
 
     def __init__(self, function):
         super().__init__(function)
-        self._cache_file = Files(self.cache_path, self._impl.filename_base, jit.version())
+        self._cache_file = Files(self.cache_path, self._impl.filename_base, cache_folder.version())
 
     def load_overload(self, sig, target_context):
         rtsys.initialize(target_context)  # Numba's own would load all that it can compile, too
         with self._guard_against_spurious_io_errors():
             found = self._load_overload(sig, target_context)
-        if found is None and jit.announce is not None:
-            jit.announce()
+        if found is None and cache_folder.announce is not None:
+            cache_folder.announce()
         return found
 
     def save_overload(self, sig, data):

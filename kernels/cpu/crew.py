@@ -28,7 +28,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from tinynet.kernels.cpu.jit import compiled
+from tinynet.kernels.cpu.compiling import compiled
 from tinynet.kernels.cpu.numba_private import cgutils
 
 LINE = 8

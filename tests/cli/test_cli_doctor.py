@@ -79,15 +79,15 @@ def test_folders_that_cannot_be_written(
 
 def test_the_kernel_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     numba = pytest.importorskip("numba")
-    from tinynet.kernels.cpu import jit
+    from tinynet.kernels.cpu import cache_folder
 
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    jit.cache_folder().mkdir(parents=True)
+    cache_folder.current().mkdir(parents=True)
     for number in range(3):
-        (jit.cache_folder() / f"kernel.{number}.nbc").write_bytes(bytes(100_000))
+        (cache_folder.current() / f"kernel.{number}.nbc").write_bytes(bytes(100_000))
     good, found, _ = finding("kernel cache")
     assert good
-    assert found == f"{jit.cache_folder()}, can be written; 3 compiled kernels, 0.3 MB"
+    assert found == f"{cache_folder.current()}, can be written; 3 compiled kernels, 0.3 MB"
 
     (tmp_path / "file").touch()
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "file"))

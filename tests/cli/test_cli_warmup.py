@@ -13,7 +13,7 @@ from commands import Command
 from tinynet.backends.base import Backend
 from tinynet.cli.console import console
 from tinynet.experiments import warmup
-from tinynet.kernels.cpu import jit
+from tinynet.kernels.cpu import cache_folder
 from tinynet.runs import recipe
 from tinynet.runs.recipe import Recipe
 
@@ -28,7 +28,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[int, st
 
     def steps(chosen: Recipe, ops: Backend, dtype: str) -> list[tuple[str, Callable[[], object]]]:
         requests.append((len(chosen.layers), ops.name, dtype))
-        return [("training", lambda: jit.announce()), ("prediction", lambda: None)]
+        return [("training", lambda: cache_folder.announce()), ("prediction", lambda: None)]
 
     requests: list[tuple[int, str, str]] = []
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kernels"))
@@ -41,9 +41,9 @@ def test_all_architectures_by_default(tinynet: Command, asked: list[tuple[int, s
     said = tinynet("warmup", "--backend", "numba")
     assert [name for name in recipe.names() if f"{name}: 1 kernel compiled, " in said] == recipe.names()
     assert f"{len(recipe.names())} kernels compiled in " in said
-    assert f"Kernel cache: {jit.cache_folder()}, 0 compiled kernels, 0.0 MB." in said
+    assert f"Kernel cache: {cache_folder.current()}, 0 compiled kernels, 0.0 MB." in said
     assert asked == [(len(recipe.load(name).layers), "numba", "float32") for name in recipe.names()]
-    assert jit.announce is None
+    assert cache_folder.announce is None
 
 
 @compiled

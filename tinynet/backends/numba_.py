@@ -34,8 +34,8 @@ from tinynet.kernels.cpu import (
     activations,
     augmentation,
     brgemm,
+    cache_folder,
     elementwise,
-    jit,
     normalization,
     optimizers,
     philox,
@@ -89,7 +89,7 @@ class NumbaBackend(CompiledBackend):
         return Status(cls.name, True, f"numba {numba.__version__}")
 
     def announce_compiling(self, announce: Callable[[], None] | None) -> None:
-        jit.announce = announce
+        cache_folder.announce = announce
 
     def record(self, run: Callable[[], object]) -> Callable[[], object]:
         return threads.RecordedKernels(run)

@@ -167,10 +167,10 @@ def _data_set(name: str, cached: Path) -> tuple[bool, str, str]:
 
 def _kernel_cache() -> tuple[bool, str, str]:
     try:
-        from tinynet.kernels.cpu import jit
+        from tinynet.kernels.cpu import cache_folder, numba_private
     except ImportError as error:
         return False, f"numba's kernels cannot be loaded: {error}", "see the numba backend above"
-    if not jit.HAS_CACHE:
+    if not numba_private.HAS_CACHE:
         return True, "Numba's own: this release of Numba has no room for ours", ""
-    good, found, fix = writable(jit.cache_folder(), KERNEL_CACHE_FIX)
+    good, found, fix = writable(cache_folder.current(), KERNEL_CACHE_FIX)
     return good, f"{found}; {kernel_cache_contents()}", fix

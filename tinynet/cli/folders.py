@@ -23,7 +23,7 @@ def writable(folder: Path, fix: str) -> tuple[bool, str, str]:
 
 def kernel_cache_contents() -> str:
     """How many compiled kernels of this version are on disk, and their size."""
-    from tinynet.kernels.cpu import jit
+    from tinynet.kernels.cpu import cache_folder
 
-    kernels, size = jit.cache_contents()
+    kernels, size = cache_folder.contents()
     return f"{kernels} compiled kernels, {size / 1e6:.1f} MB"

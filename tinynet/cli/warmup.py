@@ -43,9 +43,9 @@ def command(architectures: tuple[str, ...], dtype: str, backend: str) -> None:
         console.print(f"Nothing to compile: {reason}.")
         return
 
-    from tinynet.kernels.cpu import jit
+    from tinynet.kernels.cpu import cache_folder
 
-    works, found, fix = writable(jit.cache_folder(), KERNEL_CACHE_FIX)
+    works, found, fix = writable(cache_folder.current(), KERNEL_CACHE_FIX)
     if not works:
         raise BackendError("compiled kernels cannot be kept", received=found, fix=fix)
     began = time.perf_counter()
@@ -55,18 +55,18 @@ def command(architectures: tuple[str, ...], dtype: str, backend: str) -> None:
         f"{_kernels(compiled)} compiled in {seconds:.1f} s." if compiled else "Nothing was left to compile.",
         style="bold green",
     )
-    console.print(f"Kernel cache: {jit.cache_folder()}, {kernel_cache_contents()}.", soft_wrap=True)
+    console.print(f"Kernel cache: {cache_folder.current()}, {kernel_cache_contents()}.", soft_wrap=True)
 
 
 def _why_nothing(ops: Backend) -> str:
     """Why this backend has no kernels to compile; "" if it has."""
     if ops.name != "numba":
         return f"the {ops.name} backend has no compiled kernels on disk"
-    from tinynet.kernels.cpu import jit
+    from tinynet.kernels.cpu import compiling
 
-    if not jit.HAS_CACHE:
+    if not compiling.HAS_CACHE:
         return "Numba keeps its own files, and does not tell which are missing"
-    return "NUMBA_DISABLE_JIT is set" if jit.is_disabled() else ""
+    return "NUMBA_DISABLE_JIT is set" if compiling.is_disabled() else ""
 
 
 def _compile(plan: dict[str, list[Job]], ops: Backend) -> int:

@@ -18,8 +18,7 @@ from numba.core import caching
 from numba.core.codegen import JITCPUCodegen
 
 from tinynet.backends.numba_ import NumbaBackend
-from tinynet.kernels.cpu import cache
-from tinynet.kernels.cpu import jit as module
+from tinynet.kernels.cpu import cache, cache_folder
 from tinynet.kernels.cpu.jit import jit
 
 compiled = pytest.mark.skipif(
@@ -35,14 +34,14 @@ def double(x: float) -> float:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder for kernels made in the test."""
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    return module.cache_folder()
+    return cache_folder.current()
 
 
 @pytest.fixture
 def compilations(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     """One entry for each kernel compiled in the test."""
     found: list[None] = []
-    monkeypatch.setattr(module, "announce", lambda: found.append(None))
+    monkeypatch.setattr(cache_folder, "announce", lambda: found.append(None))
     return found
 
 
@@ -51,9 +50,9 @@ def test_the_cache_is_in_numbas_folder_if_one_is_named_else_in_the_users(
 ) -> None:
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "user" / name)
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
-    assert module.cache_folder() == tmp_path / "user" / "tinynet" / "kernels" / module.version()
+    assert cache_folder.current() == tmp_path / "user" / "tinynet" / "kernels" / cache_folder.version()
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "numba"))
-    assert module.cache_folder() == tmp_path / "numba" / "tinynet" / module.version()
+    assert cache_folder.current() == tmp_path / "numba" / "tinynet" / cache_folder.version()
 
 
 @compiled
@@ -62,17 +61,17 @@ def test_a_compiled_kernel_is_kept_in_the_folder(folder: Path, compilations: lis
     assert (kernel(4.0), kernel(np.float32(4.0))) == (8.0, 8.0)
     files = list(folder.iterdir())
     assert len(files) == len(compilations) == 2
-    assert module.cache_contents() == (2, sum(file.stat().st_size for file in files))
+    assert cache_folder.contents() == (2, sum(file.stat().st_size for file in files))
     assert jit(double)(4.0) == 8.0
     assert len(compilations) == 2
 
 
 def test_a_version_is_what_the_kernels_are_made_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def version_of(sources: Path) -> str:
-        monkeypatch.setattr(module, "__file__", str(sources / "jit.py"))
-        return module.version.__wrapped__()
+        monkeypatch.setattr(cache_folder, "__file__", str(sources / "cache_folder.py"))
+        return cache_folder.version.__wrapped__()
 
-    sources = Path(module.__file__).parent
+    sources = Path(cache_folder.__file__).parent
     same, other = tmp_path / "same", tmp_path / "other"
     for copy in (same, other):
         shutil.copytree(sources, copy)
@@ -80,7 +79,7 @@ def test_a_version_is_what_the_kernels_are_made_of(monkeypatch: pytest.MonkeyPat
     assert version_of(same) == version_of(sources)
     assert version_of(other) != version_of(sources)
     monkeypatch.setattr(numba, "__version__", "0.0")
-    assert version_of(same) != module.version()
+    assert version_of(same) != cache_folder.version()
 
 
 def test_versions_not_used_for_longest_are_deleted(tmp_path: Path) -> None:
@@ -89,7 +88,7 @@ def test_versions_not_used_for_longest_are_deleted(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "kernel.1.nbc").touch()
         os.utime(tmp_path / name, (number, number))
-    module.mark_used(tmp_path / names[0])
+    cache_folder.mark_used(tmp_path / names[0])
     assert {place.name for place in tmp_path.iterdir()} == {names[0], *names[-3:], "not ours"}
 
 
@@ -139,7 +138,7 @@ def test_a_folder_that_others_can_write_to_is_not_used(folder: Path, users: Path
     folder.parent.mkdir()
     folder.parent.chmod(mode)
     with pytest.warns(UserWarning, match=f"others can write to {folder.parent}.* kept in {users}"):
-        assert module.cache_folder() == users / module.version()
+        assert cache_folder.current() == users / cache_folder.version()
 
 
 @as_root
@@ -148,7 +147,7 @@ def test_a_folder_of_somebody_else_is_not_used(folder: Path, users: Path) -> Non
         place.mkdir(parents=True, mode=0o700)
         os.chown(place, 12345, 12345)
     with pytest.warns(UserWarning, match="others can write to"):
-        found = module.cache_folder()
+        found = cache_folder.current()
     assert found.parent.stat().st_mode & 0o777 == 0o700
     assert found.parent.stat().st_uid == os.geteuid()
     assert found.parent not in (folder.parent, users)
@@ -158,18 +157,18 @@ def test_a_folder_of_somebody_else_is_not_used(folder: Path, users: Path) -> Non
 def test_a_link_of_somebody_else_is_not_followed(folder: Path, users: Path, tmp_path: Path) -> None:
     (tmp_path / "ours").mkdir(mode=0o700)
     folder.parent.symlink_to(tmp_path / "ours")
-    assert module.cache_folder() == folder
-    module.safe_root.cache_clear()
+    assert cache_folder.current() == folder
+    cache_folder.safe_root.cache_clear()
     os.chown(folder.parent, 12345, 12345, follow_symlinks=False)
     with pytest.warns(UserWarning, match="others can write to"):
-        assert module.cache_folder().parent == users
+        assert cache_folder.current().parent == users
 
 
 @posix
 def test_folders_and_files_are_made_for_this_user_alone(tmp_path: Path) -> None:
     mask = os.umask(0)
     try:
-        module.mark_used(tmp_path / "root" / "version")
+        cache_folder.mark_used(tmp_path / "root" / "version")
         files = cache.Files(str(tmp_path / "root" / "version"), "kernel", "this version")
         files.save("key", "code")
     finally:
@@ -224,10 +223,10 @@ RUN = """
 import sys
 import numpy as np
 from tinynet.backends.numba_ import NumbaBackend
-from tinynet.kernels.cpu import jit
+from tinynet.kernels.cpu import cache_folder
 
 compiled, ops = [], NumbaBackend()
-jit.announce = lambda: compiled.append(1)
+cache_folder.announce = lambda: compiled.append(1)
 results = {}
 for dtype in sys.argv[1:]:
     x = np.linspace(-1, 1, 12).astype(dtype).reshape(3, 4)

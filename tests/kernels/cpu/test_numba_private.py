@@ -12,7 +12,7 @@ from pathlib import Path
 import numba
 import pytest
 
-from tinynet.kernels.cpu import jit, numba_private
+from tinynet.kernels.cpu import cache_folder, numba_private
 
 ROOT = Path(__file__).resolve().parents[3]
 compiled = pytest.mark.skipif(
@@ -26,9 +26,9 @@ del caching._CacheLocator
 import numpy as np
 from tinynet.backends.numba_ import NumbaBackend
 from tinynet.cli import doctor
-from tinynet.kernels.cpu import activations, jit
+from tinynet.kernels.cpu import activations, cache_folder, numba_private
 
-assert not jit.HAS_CACHE
+assert not numba_private.HAS_CACHE
 x = np.linspace(-1, 1, 12, dtype="f4").reshape(3, 4)
 y = NumbaBackend().relu(x)
 assert (y == np.maximum(x, 0)).all()
@@ -60,7 +60,7 @@ def run(script: str, cache: Path) -> str:
 @compiled
 def test_without_our_cache_numbas_own_keeps_the_kernels(tmp_path: Path) -> None:
     assert run(WITHOUT_CACHE, tmp_path) == "0\n"
-    assert list(tmp_path.rglob(f"*relu_{jit.version()}*.nbc"))
+    assert list(tmp_path.rglob(f"*relu_{cache_folder.version()}*.nbc"))
     assert run(WITHOUT_CACHE, tmp_path) == "1\n"
 
 

@@ -1,0 +1,40 @@
+"""A function compiled by Numba and kept on disk: a kernel without `launch`. `jit` says what it promises."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import numba
+
+from tinynet.kernels.cpu import cache_folder
+from tinynet.kernels.cpu.numba_private import HAS_CACHE
+
+FUSE = {"contract"}
+REORDER = {"contract", "reassoc", "nsz"}
+
+
+def is_disabled():
+    """Whether NUMBA_DISABLE_JIT is set: kernels then run as they are, in Python."""
+    return bool(numba.config.DISABLE_JIT)
+
+
+def compiled(function, *, reorder=False):
+    """`function`, compiled for each combination of types; `function` itself under NUMBA_DISABLE_JIT."""
+    if is_disabled():
+        return function
+    fastmath = REORDER if reorder else FUSE
+    kernel = numba.jit(nopython=True, nogil=True, error_model="numpy", fastmath=fastmath)(function)
+    if HAS_CACHE:
+        from tinynet.kernels.cpu.cache import KernelCache  # which only some releases of Numba have
+
+        kernel._cache = KernelCache(function)  # what enable_caching does, with our cache
+    else:
+        function.__qualname__ += (
+            f"_{cache_folder.version()}"  # Numba's own names files by it, and knows no other sources
+        )
+        named = numba.config.CACHE_DIR
+        if not named or cache_folder.is_ours_alone(Path(named)):
+            with suppress(RuntimeError):  # it finds no folder to write to
+                kernel.enable_caching()
+    return kernel
