@@ -28,6 +28,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from nets import blobs, mlp
+from optuna.samplers import RandomSampler
 from safetensors.numpy import save
 
 from tinynet import checkpoint
@@ -39,6 +40,7 @@ from tinynet.errors import TinynetError
 from tinynet.experiments.tuning import search, study
 from tinynet.experiments.tuning import space as spaces
 from tinynet.io.tensors import read_tensors
+from tinynet.model import build_layers
 from tinynet.runs import recipe
 from tinynet.runs.predictions import read_predictions
 from tinynet.runs.report import read_report, write_report
@@ -97,7 +99,7 @@ def predicted(path: Path) -> None:
 def planned(path: Path) -> None:
     """Load a recipe, and say its architecture."""
     plan = recipe.load(str(path))
-    checkpoint.build_layers(plan.layers, plan.input_shape, "float32", lambda layer: None)  # type: ignore[arg-type,return-value]
+    build_layers(plan.layers, plan.input_shape, "float32", lambda layer: None)  # type: ignore[arg-type,return-value]
 
 
 def logged(path: Path) -> None:
@@ -108,17 +110,17 @@ def logged(path: Path) -> None:
 
 
 def searched(path: Path) -> None:
-    opened = study.open_study(path, {"a": 1}, study.RandomSampler(), study.make_pruner("none", 1))
+    opened = study.open_study(path, {"a": 1}, RandomSampler(), study.make_pruner("none", 1))
     found = search.Search.__new__(search.Search)
     object.__setattr__(found, "space", SPACE)
-    search._check_trials(found, opened)
+    search.check_trials(found, opened)
 
 
 SPACE = spaces.from_table({"search": {"training.epochs": {"low": 1, "high": 3}}})
 
 
 def journal(folder: Path) -> bytes:
-    opened = study.open_study(folder / "j", {"a": 1}, study.RandomSampler(), study.make_pruner("none", 1))
+    opened = study.open_study(folder / "j", {"a": 1}, RandomSampler(), study.make_pruner("none", 1))
     for figure in (0.25, 0.5):
         trial = opened.ask(study.distributions(SPACE))
         study.sign(trial)
@@ -268,7 +270,7 @@ def sealed(path: Path, data: bytes, random: random.Random) -> bytes:
     if random.random() < 0.3:
         name = random.choice(list(tensors))
         tensors[name] = np.full(random.choice([(), (0,), (3,), tensors[name].shape]), np.nan, np.float32)
-    return save(tensors, {"tinynet": text, "sha256": checkpoint._digest(tensors, text)})
+    return save(tensors, {"tinynet": text, "sha256": checkpoint.digest_of(tensors, text)})
 
 
 def damaged(reader: Reader, path: Path, seed: int) -> bytes:
@@ -306,7 +308,7 @@ def idx(*sizes: int, code: int = 8) -> bytes:
 def forged(header: Any) -> bytes:
     text = header if isinstance(header, str) else json.dumps(header)
     tensors = {"x": np.zeros(1, np.float32)}
-    return save(tensors, {"tinynet": text, "sha256": checkpoint._digest(tensors, text)})
+    return save(tensors, {"tinynet": text, "sha256": checkpoint.digest_of(tensors, text)})
 
 
 ARCHITECTURE = {

@@ -33,7 +33,6 @@ TESTED_BY = {
     "tinynet/runs/audit.py": ("cli/test_cli_audit.py", "needs whole runs"),
     "tinynet/runs/provenance.py": ("cli/test_cli_finetune.py", "needs runs that began with others"),
     "tinynet/runs/run.py": ("cli/test_cli_train.py", "needs whole runs"),
-    "tinynet/runs/settings.py": ("cli/test_cli_train.py", "needs whole runs"),
     "kernels/cpu/*.py": ("backends/test_parity.py", "each kernel is the inside of an operation"),
     "kernels/cpu/cache.py": ("kernels/cpu/test_jit.py", "the files of the cache that jit names"),
     "kernels/cpu/crew.py": ("threads/test_crew.py", "the compiled half of threads/crew.py"),

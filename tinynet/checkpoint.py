@@ -327,7 +327,7 @@ def start_from(path: Path, model: Sequential, classes: Sequence[str] = ()) -> Wa
             fix="start an architecture from it that has its layers",
         )
     _fill(model.backend, taken, kept)
-    return WarmStart(_digest(kept), reinitialised)
+    return WarmStart(digest_of(kept), reinitialised)
 
 
 def _new_head(
@@ -346,7 +346,7 @@ def _new_head(
 
 def weights_sha256(model: Sequential) -> str:
     """One hash over all parameters and running statistics: equal models have equal hashes."""
-    return _digest(_model_tensors(model))
+    return digest_of(_model_tensors(model))
 
 
 def _check_same_architecture(path: Path, saved: Architecture, here: Mapping[str, Any]) -> None:
@@ -410,7 +410,7 @@ def _write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Array]) 
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     text = json.dumps(header)
     try:
-        write_atomic(path, save(contiguous, {HEADER_KEY: text, "sha256": _digest(contiguous, text)}))
+        write_atomic(path, save(contiguous, {HEADER_KEY: text, "sha256": digest_of(contiguous, text)}))
     except OSError as error:
         full = error.errno == errno.ENOSPC
         before = "what was there before is intact" if path.exists() else "nothing was there before"
@@ -431,7 +431,7 @@ def _read(path: Path) -> tuple[Header, dict[str, Array]]:
             received=", ".join(metadata)[:200] or "no metadata",
         )
     text = metadata[HEADER_KEY]
-    if metadata.get("sha256") != _digest(tensors, text):
+    if metadata.get("sha256") != digest_of(tensors, text):
         raise CheckpointError(
             f"{path} is damaged: its contents do not match its checksum",
             fix="use another checkpoint of the run, or train again",
@@ -445,7 +445,7 @@ def _read(path: Path) -> tuple[Header, dict[str, Array]]:
         raise CheckpointError(f"{path} has a header that this version cannot read: {error}") from error
 
 
-def _digest(tensors: Mapping[str, Array], header: str = "") -> str:
+def digest_of(tensors: Mapping[str, Array], header: str = "") -> str:
     """SHA-256 over the header, and over names, dtypes, shapes and bytes in order of name."""
     digest = hashlib.sha256(header.encode())
     for name in sorted(tensors):

@@ -103,7 +103,7 @@ def trials(
     Trials of other processes count, too. `listen(number)` makes a listener for a trial. Ctrl-C marks the
     trial under way as failed and raises KeyboardInterrupt; what was found stays in the study.
     """
-    _check_trials(search, study)
+    check_trials(search, study)
     began = time.monotonic()
     while len(study.get_trials(deepcopy=False, states=studies.LIVE)) < count:
         if seconds is not None and time.monotonic() - began >= seconds:
@@ -111,7 +111,7 @@ def trials(
         yield _try(search, study, listen)
 
 
-def _check_trials(search: Search, study: Study) -> None:
+def check_trials(search: Search, study: Study) -> None:
     """Raise RunError where a trial in the storage has settings or figures that none can have."""
     for trial in study.get_trials(deepcopy=False, states=studies.FINISHED):
         done = trial.state == TrialState.COMPLETE
