@@ -447,9 +447,9 @@ def _read(path: Path) -> tuple[Header, dict[str, Array]]:
 
 def digest_of(tensors: Mapping[str, Array], header: str = "") -> str:
     """SHA-256 over the header, and over names, dtypes, shapes and bytes in order of name."""
-    digest = hashlib.sha256(header.encode())
+    hashed = hashlib.sha256(header.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {tensor.shape}\n".encode())
-        digest.update(tensor.tobytes())
-    return digest.hexdigest()
+        hashed.update(f"{name} {tensor.dtype} {tensor.shape}\n".encode())
+        hashed.update(tensor.tobytes())
+    return hashed.hexdigest()
