@@ -410,7 +410,9 @@ def _write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Array]) 
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     text = json.dumps(header)
     try:
-        write_atomic(path, save(contiguous, {HEADER_KEY: text, "sha256": digest_of(contiguous, text)}))
+        write_atomic(
+            path, _sorted(save(contiguous, {HEADER_KEY: text, "sha256": digest_of(contiguous, text)}))
+        )
     except OSError as error:
         full = error.errno == errno.ENOSPC
         before = "what was there before is intact" if path.exists() else "nothing was there before"
@@ -419,6 +421,14 @@ def _write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Array]) 
             received=before,
             fix="free some disk space, then resume the run" if full else "mend the folder's permissions",
         ) from error
+
+
+def _sorted(file: bytes) -> bytes:
+    """A safetensors file with its header in order: safetensors draws that of metadata by chance."""
+    size = int.from_bytes(file[:8], "little")
+    header = json.dumps(json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(header).to_bytes(8, "little") + header + file[8 + size :]
 
 
 def _read(path: Path) -> tuple[Header, dict[str, Array]]:
