@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinynet import threads
 from tinynet.backends.base import Backend, Status
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.geometry import Window
@@ -23,6 +24,10 @@ class NumpyBackend(Backend):
 
     name = "numpy"
     xp: Any = np
+
+    def __init__(self, convolution: str = "auto", precision: str = "float32") -> None:
+        super().__init__(convolution, precision)
+        threads.limit_blas()  # how BLAS cuts a product, hence its last bits, depends on its threads
 
     @classmethod
     def status(cls) -> Status:

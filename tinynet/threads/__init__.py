@@ -1,7 +1,7 @@
 """Threads: how many there may be (`budget`), and a crew of them that shares out a kernel's work (`crew`)."""
 
 from tinynet.threads.blas import serial_blas
-from tinynet.threads.budget import VARIABLE, budget, limit, size
+from tinynet.threads.budget import VARIABLE, budget, limit, limit_blas, size
 from tinynet.threads.crew import (
     RecordedKernels,
     break_recording,
@@ -19,6 +19,7 @@ __all__ = [
     "budget",
     "is_recording",
     "limit",
+    "limit_blas",
     "outside_recording",
     "over",
     "parts",

@@ -51,6 +51,18 @@ class limit:
             library.set_num_threads(count)
 
 
+def limit_blas() -> None:
+    """Let BLAS use no more threads than TINYNET_THREADS says, from now on; without it leave BLAS alone."""
+    if os.environ.get(VARIABLE):
+        _limit_blas(budget())
+
+
+@cache
+def _limit_blas(count: int) -> None:
+    for library in blas.libraries_now():
+        library.set_num_threads(min(count, library.num_threads))
+
+
 @cache
 def _first_budget() -> int:
     return budget()
