@@ -63,5 +63,5 @@ def test_what_one_layer_returns_is_checked_before_the_next_gets_it() -> None:
             return wide, wide
 
     net = Sequential([Dense(3), TooWide(), Dense(2)], (4,), backend="numpy")
-    with pytest.raises(ShapeError, match=r"Dense 'dense_2' got an input of the wrong shape\n.*\n.*\(2, 6\)"):
+    with pytest.raises(ShapeError, match=r"TooWide 'toowide_1': forward .*\n.*\(2, 3\).*\n.*\(2, 6\)"):
         net.forward(np.zeros((2, 4), np.float32))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinynet import backends
 from tinynet.backends.base import Backend
+from tinynet.errors import DTypeError, ShapeError
 from tinynet.layers.base import Layer
 from tinynet.losses import Loss
 from tinynet.model import Sequential
@@ -95,7 +97,7 @@ def check_loss(
     def f() -> float:
         return float(loss.forward(z, t)[0])
 
-    analytic = loss.backward(loss.forward(z, t)[1]).copy()
+    analytic = _checked(loss, loss.backward(loss.forward(z, t)[1]), z).copy()
     error = gradient_error(f, z, analytic, ops, seed)
     return [Check(subject or type(loss).__name__, "outputs", error, tolerance)]
 
@@ -177,9 +179,10 @@ def _check_stack(
         return float(value + model.penalty())
 
     y, tape = model.forward(x, train=train)
-    dy = loss.backward(loss.forward(y, labels)[1]) if loss else cotangent
+    dy = _checked(loss, loss.backward(loss.forward(y, labels)[1]), y) if loss else cotangent
+    model.store.grads.flat[...] = math.nan  # a gradient that is added to, or left out, shows
     dx = model.backward(dy, tape, input_gradient=True)
-    assert dx is not None
+    assert dx is not None  # it was asked for
     model.regularize()
     analytic = {"x": dx.copy()}
     analytic |= {name: gradient.copy() for name, gradient in model.store.grads.views.items()}
@@ -194,6 +197,19 @@ def _check_stack(
         )
         for name, gradient in analytic.items()
     ]
+
+
+def _checked(loss: Loss, gradient: Any, outputs: Array) -> Array:
+    """What the backward of `loss` has returned; an error unless it is ∂loss/∂outputs."""
+    shape, dtype = getattr(gradient, "shape", None), getattr(gradient, "dtype", None)
+    if shape != outputs.shape or dtype != outputs.dtype:
+        raise (DTypeError if shape is None or dtype != outputs.dtype else ShapeError)(
+            f"{type(loss).__name__}: backward returned no ∂loss/∂outputs",
+            expected=f"an array {outputs.shape} of {outputs.dtype}",
+            received=type(gradient).__name__ if shape is None else f"an array {shape} of {dtype}",
+            fix="end backward with: return gradient",
+        )
+    return gradient
 
 
 def tie_free(shape: Shape, seed: int) -> Array:

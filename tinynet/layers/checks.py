@@ -1,9 +1,11 @@
-"""What is checked for every layer: its settings when it is built, its input and gradient before each call."""
+"""What is checked for every layer before each call: its input and its gradient."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from tinynet.backends.base import kind_of
-from tinynet.errors import ConfigError, DeviceError, DTypeError, ShapeError
+from tinynet.errors import DeviceError, DTypeError, ShapeError
 from tinynet.layers.base import Layer
 from tinynet.types import Array, Shape
 
@@ -44,20 +46,40 @@ def check_gradient(layer: Layer, dy: Array) -> None:
         )
 
 
-def check_setting(condition: bool, layer: Layer, setting: str, expected: str) -> None:
-    """Raise ConfigError unless `condition` holds for the layer's field `setting`."""
-    if not condition:
-        raise ConfigError(
-            f"{type(layer).__name__} cannot use this {setting}",
-            expected=expected,
-            received=f"{setting}={getattr(layer, setting)!r}",
+def checked_output(layer: Layer, returned: Any, samples: int) -> tuple[Array, Any]:
+    """What `forward` has returned; an error unless it is (y, cache) with y (N, *output_shape), N samples."""
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise DTypeError(
+            f"{layer.label}: forward returned no pair",
+            expected="(y, cache): the output, and what backward needs (it may be None)",
+            received=type(returned).__name__,
+            fix="end forward with: return y, cache",
         )
+    _check_returned(layer, returned[0], (samples, *layer.output_shape), "forward returned as its output y")
+    return returned
 
 
-def check_count(layer: Layer, setting: str) -> None:
-    """Raise ConfigError unless the layer's field `setting` is a whole number of at least 1."""
-    count = getattr(layer, setting)
-    check_setting(isinstance(count, int) and count > 0, layer, setting, "a whole number of at least 1")
+def check_returned_gradient(layer: Layer, dx: object, samples: int) -> None:
+    """Raise ShapeError or DTypeError unless what `backward` has returned is ∂L/∂x (N, *input_shape)."""
+    _check_returned(layer, dx, (samples, *layer.input_shape), "backward returned as ∂L/∂x")
+
+
+def _check_returned(layer: Layer, array: Any, shape: Shape, what: str) -> None:
+    expected = f"an array {shape} of {layer.dtype}"
+    if not layer.ops.holds(array):
+        fix = "return it" if array is None else f"an array of {kind_of(layer.ops.xp.ndarray)}"
+        raise DTypeError(
+            f"{layer.label}: {what} no array of its backend",
+            expected=expected,
+            received="nothing (None)" if array is None else kind_of(type(array)),
+            fix=fix,
+        )
+    if array.shape != shape or array.dtype != layer.dtype:
+        raise (ShapeError if array.shape != shape else DTypeError)(
+            f"{layer.label}: {what} another array than it must",
+            expected=expected,
+            received=f"an array {array.shape} of {array.dtype}",
+        )
 
 
 def _batch_of(shape: Shape) -> str:
