@@ -18,10 +18,11 @@ import tinynet.kernels
 PACKAGE = Path(tinynet.__file__).parent
 KERNELS = Path(tinynet.kernels.__file__).parent
 
-GROUND = "errors printable types"
+GROUND = "checks errors printable types"
 MAY_IMPORT = {
     "printable": "",
     "errors": "printable",
+    "checks": "errors",
     "types": "",
     "version": "",
     "kernels": "",
@@ -48,18 +49,19 @@ MAY_IMPORT = {
     "metrics": f"{GROUND} losses",
     "diagnosis": f"{GROUND} distributed model rng",
     "out_of_memory": f"{GROUND} backends layers model",
+    "advice": f"{GROUND} layers losses model",
     "gradcheck": f"{GROUND} backends layers losses model rng",
     "data": f"{GROUND} backends distributed io rng",
     "step": f"{GROUND} averaging backends distributed losses model optim",
     "history": f"{GROUND} io",
-    "training": f"{GROUND} averaging data diagnosis distributed history interrupt losses model optim"
+    "training": f"{GROUND} advice averaging data diagnosis distributed history interrupt losses model optim"
     " out_of_memory schedules step",
     "checkpoint": f"{GROUND} backends history io layers losses model training",
     "callbacks": f"{GROUND} checkpoint extras history io training",
     "plots": f"{GROUND} data io metrics",
     "analysis": f"{GROUND} data geometry io layers losses metrics model plots rng",
-    "runs": f"{GROUND} analysis averaging backends callbacks checkpoint data distributed history io layers"
-    " losses machine model optim plots schedules training version",
+    "runs": f"{GROUND} analysis averaging backends callbacks checkpoint data distributed history interrupt io"
+    " layers losses machine model optim plots schedules training version",
     "experiments": f"{GROUND} analysis backends callbacks checkpoint data extras io layers machine metrics"
     " model plots rng runs training",
     "tinynet": "callbacks checkpoint data layers losses model optim schedules training version",

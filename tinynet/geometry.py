@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from tinynet.errors import ConfigError, ShapeError
+from tinynet.checks import refusal, whole
+from tinynet.errors import ShapeError
 from tinynet.types import Shape
 
 Pair: TypeAlias = tuple[int, int]
@@ -36,8 +37,7 @@ class Window:
         (the convention of TensorFlow). A number: that many on every side; a pair: (rows, columns); a pair of
         pairs: ((top, bottom), (left, right)).
 
-        Raises ConfigError for any other padding, ShapeError where the window is larger than the padded image.
-        `label` is whose window it is.
+        Raises ShapeError where the window is larger than the padded image. `label` is whose window it is.
         """
         window = cls(size, stride, _resolve_padding(padding, image, size, stride))
         height, width = window.padded(image)
@@ -65,16 +65,42 @@ class Window:
         return (height - self.size[0]) // self.stride[0] + 1, (width - self.size[1]) // self.stride[1] + 1
 
 
-def as_pair(size: Size, owner: object, setting: str) -> Pair:
-    """An int stands for both axes; ConfigError unless both are at least 1. `owner` has the `setting`."""
-    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
-    if len(pair) != 2 or not all(isinstance(extent, int) and extent >= 1 for extent in pair):
-        raise ConfigError(
-            f"{type(owner).__name__} cannot use this {setting}",
-            expected="a whole number of at least 1, or a pair of them (rows, columns)",
-            received=repr(size),
-        )
-    return pair
+def as_pair(size: Size) -> Pair:
+    """An int stands for both axes."""
+    return size if isinstance(size, tuple) else (size, size)
+
+
+def window_size(value: object, owner: str, setting: str) -> Size:
+    """A setting of a window's size or stride, as ints; ConfigError unless each is at least 1."""
+    try:
+        if isinstance(value, tuple | list):
+            rows, columns = (whole(each, owner, setting, least=1) for each in value)
+            return rows, columns
+        return whole(value, owner, setting, least=1)
+    except ValueError as error:  # a ConfigError, or other than two
+        expected = "a whole number of at least 1, or a pair of them (rows, columns)"
+        raise refusal(value, owner, setting, expected) from error
+
+
+def window_padding(value: Any, owner: str, setting: str) -> PaddingSetting:
+    """A setting of padding, with ints; ConfigError for anything that `Window.resolve` does not know."""
+    try:
+        if isinstance(value, str) and value in ("valid", "same"):
+            return value
+        if isinstance(value, tuple | list):
+            first, second = (_side(each, owner, setting) for each in value)
+            return first, second
+        return whole(value, owner, setting, least=0)
+    except ValueError as error:
+        expected = '"same", "valid", or 0 and up: a number, (rows, columns), ((top, bottom), (left, right))'
+        raise refusal(value, owner, setting, expected) from error
+
+
+def _side(value: Any, owner: str, setting: str) -> Any:
+    if isinstance(value, tuple | list):
+        begin, end = (whole(each, owner, setting, least=0) for each in value)
+        return begin, end
+    return whole(value, owner, setting, least=0)
 
 
 def _resolve_padding(setting: PaddingSetting, image: Shape, size: Pair, stride: Pair) -> Padding:
@@ -82,17 +108,8 @@ def _resolve_padding(setting: PaddingSetting, image: Shape, size: Pair, stride: 
         return ((0, 0), (0, 0))
     if setting == "same":
         return _same(image[0], size[0], stride[0]), _same(image[1], size[1], stride[1])
-    if isinstance(setting, int):
-        setting = (setting, setting)
-    if isinstance(setting, tuple | list) and len(setting) == 2:
-        top_bottom, left_right = (_both_sides(side) for side in setting)
-        if min(top_bottom + left_right) >= 0:
-            return top_bottom, left_right
-    raise ConfigError(
-        "unknown padding",
-        expected='"same", "valid", or 0 and up: a number, (rows, columns), ((top, bottom), (left, right))',
-        received=repr(setting),
-    )
+    rows, columns = setting if isinstance(setting, tuple) else (int(setting), int(setting))
+    return _both_sides(rows), _both_sides(columns)
 
 
 def _same(size: int, window: int, stride: int) -> Pair:

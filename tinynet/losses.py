@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinynet.backends.base import Backend
 from tinynet.backends.recording import operations_for
+from tinynet.checks import Checked, real
 from tinynet.errors import ConfigError, DataError, DTypeError, ShapeError
 from tinynet.types import Array
 
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class Loss(ABC):
+class Loss(Checked, ABC):
     """A differentiable measure of error. `start(model)` gives it the model's backend."""
 
     ops: Backend = field(init=False, repr=False)
+    user: object = field(default=None, init=False, repr=False)
+    """A token of the last Trainer that was given it."""
 
     def start(self, model: Sequential) -> None:
         """Compute where `model` computes."""
@@ -65,9 +68,8 @@ class SoftmaxCrossEntropy(Loss):
 
     smoothing: float = 0.0
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.smoothing < 1:
-            raise ConfigError("label smoothing", expected="in [0, 1)", received=self.smoothing)
+    def check_settings(self) -> None:
+        self.settle("smoothing", real, least=0, below=1)
 
     def check(self, outputs: Array, targets: Array) -> None:
         check_labels(outputs, targets)

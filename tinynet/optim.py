@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinynet.backends.base import Backend
-from tinynet.errors import ConfigError
+from tinynet.checks import Checked, real, refusal, yes_or_no
 from tinynet.store import ParameterStore
 from tinynet.types import Array
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class Optimizer(ABC):
+class Optimizer(Checked, ABC):
     """Moves parameters along their gradients. `learning_rate` is the base a schedule scales."""
 
     learning_rate: float = 1e-3
@@ -32,14 +32,19 @@ class Optimizer(ABC):
     state: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
     store: ParameterStore = field(init=False, repr=False)
     ops: Backend = field(init=False, repr=False)
+    user: object = field(default=None, init=False, repr=False)
+    """A token of the last Trainer that was given it."""
 
     averages: ClassVar[tuple[str, ...]] = ("m", "v")
     """Names of the running averages, each as long as what learns."""
 
-    def __post_init__(self) -> None:
-        self.check(self.learning_rate >= 0, "learning_rate", "0 or more")
-        self.check(self.weight_decay >= 0, "weight_decay", "0 or more")
-        self.check(self.clip is None or self.clip > 0, "clip", "above 0, or nothing")
+    handed_over: ClassVar[tuple[str, ...]] = ("learning_rate",)
+
+    def check_settings(self) -> None:
+        self.settle("learning_rate", real, least=0)
+        self.settle("weight_decay", real, least=0)
+        if self.clip is not None:
+            self.settle("clip", real, above=0)
 
     def start(self, model: Sequential) -> None:
         """Take charge of the parameters of `model`, with running averages that begin at 0."""
@@ -63,14 +68,6 @@ class Optimizer(ABC):
     def update(self, values: Array, grads: Array, step: int, rate: float) -> None:
         """Step number `step` (from 1), in place on what learns of the flat buffers (P,)."""
 
-    def check(self, condition: bool, setting: str, expected: str) -> None:
-        if not condition:
-            raise ConfigError(
-                f"{type(self).__name__} cannot use this {setting}",
-                expected=expected,
-                received=f"{setting}={getattr(self, setting)!r}",
-            )
-
 
 @dataclass(eq=False)
 class SGD(Optimizer):
@@ -86,10 +83,12 @@ class SGD(Optimizer):
 
     averages: ClassVar[tuple[str, ...]] = ("velocity",)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check(0 <= self.momentum < 1, "momentum", "in [0, 1)")
-        self.check(not self.nesterov or self.momentum > 0, "nesterov", "a momentum above 0 with it")
+    def check_settings(self) -> None:
+        super().check_settings()
+        self.settle("momentum", real, least=0, below=1)
+        self.settle("nesterov", yes_or_no)
+        if self.nesterov and self.momentum == 0:
+            raise refusal(self.nesterov, "SGD", "nesterov", "a momentum above 0 with it")
 
     def update(self, values: Array, grads: Array, step: int, rate: float) -> None:
         velocity, decayed = self.state["velocity"], self.store.decayed
@@ -108,11 +107,11 @@ class Adam(Optimizer):
     beta2: float = 0.999
     epsilon: float = 1e-8
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check(0 <= self.beta1 < 1, "beta1", "in [0, 1)")
-        self.check(0 <= self.beta2 < 1, "beta2", "in [0, 1)")
-        self.check(self.epsilon > 0, "epsilon", "above 0")
+    def check_settings(self) -> None:
+        super().check_settings()
+        self.settle("beta1", real, least=0, below=1)
+        self.settle("beta2", real, least=0, below=1)
+        self.settle("epsilon", real, above=0)
 
     def update(self, values: Array, grads: Array, step: int, rate: float) -> None:
         self.ops.adam(

@@ -11,17 +11,17 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from tinynet.errors import ConfigError
+from tinynet.checks import Checked, real
 
 
 @dataclass(frozen=True)
-class Schedule(ABC):
+class Schedule(Checked, ABC):
     """A function of time. Subclasses give `shape(epoch, epochs)`, the factor after the warm-up."""
 
     warmup: float = 0.0
 
-    def __post_init__(self) -> None:
-        check(self.warmup >= 0, "a warm-up", "0 epochs or more", self.warmup)
+    def check_settings(self) -> None:
+        self.settle("warmup", real, least=0)
 
     def __call__(self, epoch: float, epochs: float) -> float:
         if epoch < self.warmup:
@@ -48,10 +48,10 @@ class Step(Schedule):
     every: float = 10.0
     factor: float = 0.1
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.every > 0, "the step schedule", "every above 0", self.every)
-        check(self.factor > 0, "the step schedule", "factor above 0", self.factor)
+    def check_settings(self) -> None:
+        super().check_settings()
+        self.settle("every", real, above=0)
+        self.settle("factor", real, above=0)
 
     def shape(self, epoch: float, epochs: float) -> float:
         return float(self.factor ** math.floor(epoch / self.every))
@@ -63,9 +63,9 @@ class Cosine(Schedule):
 
     final: float = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.final >= 0, "the cosine schedule", "final of 0 or more", self.final)
+    def check_settings(self) -> None:
+        super().check_settings()
+        self.settle("final", real, least=0)
 
     def shape(self, epoch: float, epochs: float) -> float:
         return _cosine(1.0, self.final, min(epoch / epochs, 1.0))
@@ -82,23 +82,17 @@ class OneCycle(Schedule):
     start: float = 0.04
     final: float = 1e-4
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(0 < self.peak < 1, "the one-cycle schedule", "peak in (0, 1)", self.peak)
-        check(self.start >= 0, "the one-cycle schedule", "start of 0 or more", self.start)
-        check(self.final >= 0, "the one-cycle schedule", "final of 0 or more", self.final)
+    def check_settings(self) -> None:
+        super().check_settings()
+        self.settle("peak", real, above=0, below=1)
+        self.settle("start", real, least=0)
+        self.settle("final", real, least=0)
 
     def shape(self, epoch: float, epochs: float) -> float:
         passed = min(epoch / epochs, 1.0)
         if passed < self.peak:
             return _cosine(self.start, 1.0, passed / self.peak)
         return _cosine(1.0, self.final, (passed - self.peak) / (1.0 - self.peak))
-
-
-def check(condition: bool, what: str, expected: str, received: float) -> None:
-    """Raise ConfigError unless `condition` holds."""
-    if not condition:
-        raise ConfigError(f"{what} has a setting out of range", expected=expected, received=received)
 
 
 def _cosine(start: float, end: float, passed: float) -> float:

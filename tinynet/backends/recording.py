@@ -13,6 +13,7 @@ from typing import Any
 
 from tinynet.backends.base import Backend
 from tinynet.backends.workspace import Workspace
+from tinynet.checks import changes
 from tinynet.types import Array
 
 MAX_RECORDINGS = 16
@@ -86,6 +87,7 @@ class Recorder:
     def __init__(self, backend: Backend, compute: Callable[..., Any], records: bool) -> None:
         self._backend, self._compute, self._records = backend, compute, records
         self._recordings: dict[Any, _Recording] = {}
+        self._changes = changes()
 
     def __len__(self) -> int:
         """Recordings kept."""
@@ -98,6 +100,9 @@ class Recorder:
     def __call__(self, *batch: Array, **context: Any) -> Any:
         if not self._records or sum(array.nbytes for array in batch) > self._backend.max_recorded_bytes:
             return self._compute(*batch, **context)
+        if self._changes != changes():  # numbers such as a slope are part of a recording
+            self.forget()
+            self._changes = changes()
         key = tuple((array.shape, array.dtype) for array in batch)
         recording = self._recordings.get(key)
         if recording is None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tinynet.callbacks.monitors import Monitor
 from tinynet.checkpoint import save_model, save_training
+from tinynet.checks import real
 from tinynet.training import Callback, EpochEnd, StepEnd, Trainer
 
 
@@ -40,7 +41,11 @@ class LastCheckpoint(Callback):
         about: dict[str, Any] | None = None,
         seconds: float = 30.0,
     ) -> None:
-        self.path, self.others, self.about, self.seconds = Path(path), others, about or {}, seconds
+        self.path, self.others, self.about = Path(path), others, about or {}
+        self.seconds = real(seconds, "LastCheckpoint", "seconds", least=0)
+        self._saved_at = time.monotonic()
+
+    def on_start(self, trainer: Trainer) -> None:
         self._saved_at = time.monotonic()
 
     def on_step(self, trainer: Trainer, event: StepEnd) -> None:

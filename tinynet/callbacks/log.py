@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from tinynet.checks import whole
 from tinynet.errors import RunError
 from tinynet.io.atomic import write_atomic
 from tinynet.io.reading import parse_json, read_regular, reason
@@ -26,11 +27,12 @@ class JsonLog(Callback):
     """
 
     def __init__(self, path: str | Path, start: dict[str, Any] | None = None, every_steps: int = 50) -> None:
-        self.path, self.start, self.every_steps = Path(path), start or {}, every_steps
+        self.path, self.start = Path(path), start or {}
+        self.every_steps = whole(every_steps, "JsonLog", "every_steps", least=1)
 
     def on_start(self, trainer: Trainer) -> None:
         state = trainer.state
-        lines, damaged = parse_log(self.path)
+        lines, damaged = parse_log(self.path) if state.step else ([], [])
         if damaged:
             warnings.warn(f"{self.path}: {_listed(damaged)} damaged, and dropped", stacklevel=2)
             lines = _with_epochs(lines, state.history)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tinynet import extras
+from tinynet.checks import whole
 from tinynet.training import Callback, EpochEnd, StepEnd, Trainer
 
 
@@ -21,7 +22,8 @@ class TensorBoardLog(Callback):
 
     def __init__(self, folder: str | Path, every_steps: int = 50) -> None:
         extras.load("tensorboard")
-        self.folder, self.every_steps = Path(folder), every_steps
+        self.folder = Path(folder)
+        self.every_steps = whole(every_steps, "TensorBoardLog", "every_steps", least=1)
 
     def on_start(self, trainer: Trainer) -> None:
         # Not SummaryWriter: it hands events to a thread, and its flush does not wait for those under way.

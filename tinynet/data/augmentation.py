@@ -16,14 +16,15 @@ floating ones differ between backends in their last digits.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from tinynet.backends.base import Backend
-from tinynet.errors import ConfigError, DTypeError, ShapeError
+from tinynet.checks import Checked, real
+from tinynet.errors import DTypeError, ShapeError
 from tinynet.rng import Key, uniform
 from tinynet.types import Array
 
@@ -66,7 +67,7 @@ class Distortions(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class Augmentation(Checked):
     """How far images are distorted, at the most; 0 is not at all. Each image draws evenly within the limits.
 
     Sources: Simard, Steinkraus, Platt, "Best practices for convolutional neural networks", ICDAR 2003
@@ -93,15 +94,9 @@ class Augmentation:
     erase: float = 0.0
     """Largest share of the area that is blanked out, one rectangle an image, to whole rows and columns."""
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            (low, high), value = LIMITS[field.name], getattr(self, field.name)
-            if not low <= value <= high:
-                raise ConfigError(
-                    f"{field.name} of the augmentation is out of range",
-                    expected=f"{low} to {high}",
-                    received=value,
-                )
+    def check_settings(self) -> None:
+        for name, (low, high) in LIMITS.items():
+            self.settle(name, real, least=low, most=high)
 
     def check(self, images: Array) -> None:
         """Raise unless these are images (N, H, W, C) of a dtype that can be augmented."""

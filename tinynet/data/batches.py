@@ -8,6 +8,7 @@ import numpy as np
 
 from tinynet.backends.base import Backend
 from tinynet.backends.workspace import Workspace
+from tinynet.checks import whole
 from tinynet.data.augmentation import Augmentation
 from tinynet.distributed.group import ALONE, Group, Shard
 from tinynet.errors import DataError, NonFiniteError, ShapeError
@@ -38,8 +39,7 @@ class Batches:
         check_samples(inputs, targets)
         if augmentation is not None:
             augmentation.check(inputs)
-        if batch_size < 1:
-            raise DataError("the batch is too small", expected="at least 1 sample", received=batch_size)
+        batch_size = whole(batch_size, "training", "batch_size", least=1)
         self.augmentation, self.group = augmentation, group
         self.backend = backend.bound_to(Workspace(), "batches")
         self.batch_size = batch_size

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tinynet.checks import real
 from tinynet.layers.base import Layer
-from tinynet.layers.checks import check_setting
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -42,6 +42,9 @@ class LeakyReLU(Activation):
 
     slope: float = 0.01
 
+    def check_settings(self) -> None:
+        self.settle("slope", real)
+
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
         return self.ops.leaky_relu(x, self.slope), x
 
@@ -59,9 +62,8 @@ class ELU(Activation):
 
     alpha: float = 1.0
 
-    def build(self, input_shape: Shape) -> Shape:
-        check_setting(self.alpha > 0, self, "alpha", "above 0")
-        return super().build(input_shape)
+    def check_settings(self) -> None:
+        self.settle("alpha", real, above=0)
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
         y = self.ops.elu(x, self.alpha)

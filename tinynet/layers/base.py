@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from tinynet.backends.base import Backend
+from tinynet.checks import Checked
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import ShapeError
 from tinynet.params import Spec, Views
@@ -15,10 +16,10 @@ from tinynet.types import Array, Shape
 
 
 @dataclass(eq=False)
-class Layer(ABC):
+class Layer(Checked, ABC):
     """A differentiable function with parameters.
 
-    A subclass is a dataclass of its settings and implements three methods:
+    A subclass is a dataclass of its settings, checked in `check_settings`, and implements three methods:
 
     - `build(input_shape)`: check the shape of one sample, declare parameters, return the output's shape;
     - `forward(x, train=, key=)`: return the output and whatever `backward` needs;
@@ -45,6 +46,11 @@ class Layer(ABC):
     grads: Views = field(default_factory=Views, init=False, repr=False)
     state: Views = field(default_factory=Views, init=False, repr=False)
     ops: Backend = field(init=False, repr=False)
+
+    @property
+    def is_in_use(self) -> bool:  # type: ignore[override]
+        """Whether it is part of a model; its `fixed` settings, which `build` has read, then stay."""
+        return bool(self.name)
 
     takes_any_dtype: ClassVar[bool] = False
     """Whether `forward` takes arrays of any real dtype, and not just of the model's."""

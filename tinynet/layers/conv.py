@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from tinynet.geometry import PaddingSetting, Size, Window, as_pair
+from tinynet.checks import real, whole
+from tinynet.geometry import PaddingSetting, Size, Window, as_pair, window_padding, window_size
 from tinynet.layers.base import Layer
-from tinynet.layers.checks import check_count, check_setting
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -40,11 +40,18 @@ class Conv2D(Layer):
     l2: float = 0.0
     geometry: Window = field(init=False, repr=False)
 
+    fixed: ClassVar[tuple[str, ...]] = ("filters", "kernel", "stride", "padding", "init", "l2")
+
+    def check_settings(self) -> None:
+        self.settle("filters", whole, least=1)
+        self.settle("kernel", window_size)
+        self.settle("stride", window_size)
+        self.settle("padding", window_padding)
+        self.settle("l2", real, least=0)
+
     def build(self, input_shape: Shape) -> Shape:
-        check_count(self, "filters")
-        check_setting(self.l2 >= 0, self, "l2", "0 or more")
         self.expect_input_rank(input_shape, "(H, W, C)", "images are height, width, channels; see Reshape")
-        kernel, stride = as_pair(self.kernel, self, "kernel"), as_pair(self.stride, self, "stride")
+        kernel, stride = as_pair(self.kernel), as_pair(self.stride)
         self.geometry = Window.resolve(input_shape, kernel, stride, self.padding, label=self.label)
         self.add_param("W", (*kernel, input_shape[2], self.filters), self.init, weight_decay=True, l2=self.l2)
         self.add_param("b", (self.filters,), "zeros")

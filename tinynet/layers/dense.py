@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from tinynet.checks import real, whole
 from tinynet.layers.base import Layer
-from tinynet.layers.checks import check_count, check_setting
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -27,9 +28,13 @@ class Dense(Layer):
     init: str = "glorot_uniform"
     l2: float = 0.0
 
+    fixed: ClassVar[tuple[str, ...]] = ("units", "init", "l2")
+
+    def check_settings(self) -> None:
+        self.settle("units", whole, least=1)
+        self.settle("l2", real, least=0)
+
     def build(self, input_shape: Shape) -> Shape:
-        check_count(self, "units")
-        check_setting(self.l2 >= 0, self, "l2", "0 or more")
         self.expect_input_rank(input_shape, "(features,)", "add Flatten() before it")
         self.add_param("W", (*input_shape, self.units), self.init, weight_decay=True, l2=self.l2)
         self.add_param("b", (self.units,), "zeros")

@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tinynet.checks import real
 from tinynet.layers.base import Layer
-from tinynet.layers.checks import check_setting
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -24,8 +24,10 @@ class Dropout(Layer):
 
     rate: float
 
+    def check_settings(self) -> None:
+        self.settle("rate", real, least=0, below=1)
+
     def build(self, input_shape: Shape) -> Shape:
-        check_setting(0 <= self.rate < 1, self, "rate", "in [0, 1)")
         return input_shape
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:

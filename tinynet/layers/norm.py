@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinynet.backends.numpy_ import column_sums
+from tinynet.checks import real
 from tinynet.layers.base import Layer
-from tinynet.layers.checks import check_setting
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
 
@@ -22,7 +22,7 @@ class BatchNorm(Layer):
 
     Moving x also shifts the mean (second term) and stretches the variance (third): the result has mean 0
     and no component along x̂. For evaluation μ and σ² are running averages,
-    running ← momentum · running + (1 - momentum) · batch, the variance taken unbiased (m / (m - 1));
+    running ← momentum · running + (1 - momentum) · batch, the variance taken unbiased (m / (m - 1), m > 1);
     y is then linear in x and ∂L/∂x = γ / √(σ² + ε) · dy. A frozen layer does so in training, too.
 
     Where several processes have a shard of the batch each, the statistics are those of the whole batch
@@ -34,9 +34,11 @@ class BatchNorm(Layer):
     momentum: float = 0.9
     epsilon: float = 1e-5
 
+    def check_settings(self) -> None:
+        self.settle("momentum", real, least=0, below=1)
+        self.settle("epsilon", real, above=0)
+
     def build(self, input_shape: Shape) -> Shape:
-        check_setting(0 <= self.momentum < 1, self, "momentum", "in [0, 1)")
-        check_setting(self.epsilon > 0, self, "epsilon", "above 0")
         if len(input_shape) != 1:
             self.expect_input_rank(input_shape, "(H, W, C)", "BatchNorm takes (features,) or (H, W, C)")
         channels = (input_shape[-1],)
@@ -58,8 +60,9 @@ class BatchNorm(Layer):
             return y.reshape(x.shape), (False, rows)
         y, mean, variance, saved = self.ops.batchnorm(rows, p.gamma, p.beta, self.epsilon, self.shard)
         m = len(rows) * self.shard.batch // (self.shard.stop - self.shard.first)
-        self.ops.running_average(running.mean, mean, self.momentum, 1.0)
-        self.ops.running_average(running.variance, variance, self.momentum, m / max(m - 1, 1))
+        if m > 1:  # one value has no variance, and its mean says nothing of the others
+            self.ops.running_average(running.mean, mean, self.momentum, 1.0)
+            self.ops.running_average(running.variance, variance, self.momentum, m / (m - 1))
         return y.reshape(x.shape), (True, saved)
 
     def backward(self, dy: Array, cache: Any) -> Array | None:

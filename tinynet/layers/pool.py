@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from tinynet.errors import ConfigError
-from tinynet.geometry import PaddingSetting, Size, Window, as_pair
+from tinynet.geometry import PaddingSetting, Size, Window, as_pair, window_padding, window_size
 from tinynet.layers.base import Layer
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
@@ -23,12 +23,20 @@ class Pool2D(Layer):
     padding: PaddingSetting = "valid"
     geometry: Window = field(init=False, repr=False)
 
+    fixed: ClassVar[tuple[str, ...]] = ("window", "stride", "padding")
+
+    def check_settings(self) -> None:
+        self.settle("window", window_size)
+        if self.stride is not None:
+            self.settle("stride", window_size)
+        self.settle("padding", window_padding)
+
     def build(self, input_shape: Shape) -> Shape:
         self.expect_input_rank(input_shape, "(H, W, C)", "pooling works on images; see Reshape")
-        size = as_pair(self.window, self, "window")
-        stride = size if self.stride is None else as_pair(self.stride, self, "stride")
-        self.geometry = Window.resolve(input_shape, size, stride, self.padding, label=self.label)
-        for pads, extent in zip(self.geometry.padding, size, strict=True):
+        window = as_pair(self.window)
+        stride = window if self.stride is None else as_pair(self.stride)
+        self.geometry = Window.resolve(input_shape, window, stride, self.padding, label=self.label)
+        for pads, extent in zip(self.geometry.padding, window, strict=True):
             if max(pads) >= extent:
                 raise ConfigError(
                     f"{self.label}: a window could lie wholly in the padding",
@@ -88,8 +96,8 @@ class GlobalAveragePool(Layer):
         return input_shape[2:]
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Shape]:
-        y: Array = x.mean(axis=(1, 2), dtype="float64").astype(x.dtype)  # in float64: see `column_sums`
-        return y, x.shape
+        mean: Array = x.mean(axis=(1, 2), dtype="float64")  # it adds row after row: see `column_sums`
+        return mean.astype(x.dtype), x.shape
 
     def backward(self, dy: Array, cache: Shape) -> Array | None:
         N, H, W, C = cache

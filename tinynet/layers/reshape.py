@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tinynet.errors import ConfigError, ShapeError
+from tinynet.checks import real, refusal, sizes
+from tinynet.errors import ShapeError
 from tinynet.layers.base import Layer
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
@@ -41,14 +42,19 @@ class Reshape(Rearrangement):
 
     shape: tuple[int, ...]
 
+    fixed: ClassVar[tuple[str, ...]] = ("shape",)
+
+    def check_settings(self) -> None:
+        self.settle("shape", sizes)
+
     def build(self, input_shape: Shape) -> Shape:
         if math.prod(self.shape) != math.prod(input_shape) or min(self.shape, default=1) < 1:
             raise ShapeError(
                 f"{self.label} cannot change the number of values",
                 expected=f"a shape of {math.prod(input_shape)} values, as {input_shape} has",
-                received=tuple(self.shape),
+                received=self.shape,
             )
-        return tuple(self.shape)
+        return self.shape
 
 
 @dataclass(eq=False)
@@ -65,9 +71,13 @@ class Rescale(Layer):
     offset: float = 0.0
     takes_any_dtype: ClassVar[bool] = True
 
-    def build(self, input_shape: Shape) -> Shape:
+    def check_settings(self) -> None:
+        self.settle("scale", real)
+        self.settle("offset", real)
         if self.scale == 0:
-            raise ConfigError("Rescale by 0 loses its input", expected="a scale other than 0", received=0)
+            raise refusal(self.scale, "Rescale", "scale", "a number other than 0, by which all input is lost")
+
+    def build(self, input_shape: Shape) -> Shape:
         return input_shape
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, None]:
