@@ -29,6 +29,7 @@ PROGRAM = """
 import sys, time
 import numpy as np
 from tinynet import Callback, Dense, Sequential, Trainer
+from tinynet.interrupt import Interrupted
 
 class Talk(Callback):
     def on_step(self, trainer, event):
@@ -40,8 +41,10 @@ class Talk(Callback):
 
 model = Sequential([Dense(2)], (3,), backend="numpy")
 data = np.ones((40, 3), np.float32), np.arange(40) % 2
-Trainer(model, data, epochs=10**6, batch_size=10).run([Talk()])
-print("left in order", flush=True)
+try:
+    Trainer(model, data, epochs=10**6, batch_size=10).run([Talk()])
+except Interrupted:
+    print("left in order", flush=True)
 """
 
 

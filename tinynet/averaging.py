@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from tinynet.errors import ConfigError
+from tinynet.checks import real
 from tinynet.model import Sequential
 from tinynet.types import Array
 
@@ -53,8 +53,7 @@ class ExponentialMovingAverage(Average):
     """
 
     def __init__(self, model: Sequential, decay: float) -> None:
-        check_decay(decay)
-        self.model, self.decay = model, decay
+        self.model, self.decay = model, check_decay(decay)
         self.ops = model.backend.bound_to(model.workspace, "average")
         self.values, self.state = (
             model.backend.zeros_flat(len(flat), model.dtype) for flat in self._weights()
@@ -68,20 +67,21 @@ class ExponentialMovingAverage(Average):
             self.ops.moving_average(average, weights, gain)
 
     def use(self) -> None:
-        self.model.unpack()
-        for average, weights in zip((self.values, self.state), self._weights(), strict=True):
-            weights[...] = average
+        with self.model.changing_weights():
+            for average, weights in zip((self.values, self.state), self._weights(), strict=True):
+                weights[...] = average
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        kept = [weights.copy() for weights in self._weights()]
-        self.use()
-        try:
-            yield
-        finally:
-            self.model.unpack()
-            for weights, before in zip(self._weights(), kept, strict=True):
-                weights[...] = before
+        with self.model.changing_weights():  # all the time: who predicts meanwhile waits for the weights
+            kept = [weights.copy() for weights in self._weights()]
+            self.use()
+            try:
+                yield
+            finally:
+                self.model.unpack()
+                for weights, before in zip(self._weights(), kept, strict=True):
+                    weights[...] = before
 
     def tensors(self) -> Mapping[str, Array]:
         store = self.model.store
@@ -95,11 +95,6 @@ class ExponentialMovingAverage(Average):
         return store.values.flat[: store.learning], store.state.flat
 
 
-def check_decay(decay: float) -> None:
-    """Raise ConfigError unless weights can be averaged with this decay."""
-    if not 0 < decay < 1:
-        raise ConfigError(
-            "the weights cannot be averaged with this decay",
-            expected="above 0 and below 1, such as 0.999",
-            received=decay,
-        )
+def check_decay(decay: float) -> float:
+    """The decay as a number; ConfigError unless weights can be averaged with it."""
+    return real(decay, "the average of the weights", "ema_decay", above=0, below=1)

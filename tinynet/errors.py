@@ -72,6 +72,10 @@ class RunError(TinynetError, RuntimeError):
     """A run folder cannot be used as asked."""
 
 
+class TinynetWarning(UserWarning):
+    """What is asked for can be done, and will hardly do what was meant."""
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str | None:
     """The fix for an unknown name that is almost a known one."""
     nearest = difflib.get_close_matches(str(name), known, 1)

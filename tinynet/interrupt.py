@@ -10,6 +10,10 @@ from contextlib import contextmanager
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended a training in order: it stopped after a step, and its callbacks have saved."""
+
+
 class Interrupt:
     """Set by the first signal inside `heard()`; a second one acts as it always does, at once."""
 
@@ -23,7 +27,9 @@ class Interrupt:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in SIGNALS}
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
+        # None: the program that Python runs in handles that signal, and could not be given it back
+        before = {number: handler for number, handler in handlers.items() if handler is not None}
 
         def restore() -> None:
             for number, handler in before.items():
@@ -33,7 +39,7 @@ class Interrupt:
             self.is_set = True
             restore()
 
-        for number in SIGNALS:
+        for number in before:
             signal.signal(number, note)
         try:
             yield

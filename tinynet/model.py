@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import reduce
 from itertools import pairwise
@@ -18,13 +19,14 @@ from tinynet import backends
 from tinynet.backends.base import Backend
 from tinynet.backends.recording import Recorder, may_record, operations_for
 from tinynet.backends.workspace import Workspace
+from tinynet.checks import sizes, whole
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import ConfigError, DeviceError, DTypeError, ShapeError
 from tinynet.freezing import frozen_parameters, parameter_names
 from tinynet.io import tables
 from tinynet.layers import LAYERS, BatchNorm, Conv2D, Dense, MaxPool2D, ReLU
 from tinynet.layers.base import Layer
-from tinynet.layers.checks import check_gradient, check_input
+from tinynet.layers.checks import check_gradient, check_input, check_returned_gradient, checked_output
 from tinynet.rng import Key, Stream
 from tinynet.store import ParameterStore
 from tinynet.summary import Summary
@@ -83,14 +85,15 @@ class Sequential:
                 raise ConfigError(
                     "a model is made of layers", expected="layers, such as Dense(10)", received=repr(layer)
                 )
-        if not isinstance(input_shape, Sequence | np.ndarray):
+        self._layers = tuple(layers)
+        try:
+            self.input_shape = sizes(input_shape, "a model", "input_shape")
+        except ConfigError as error:
             raise ConfigError(
-                "the input shape is that of one sample",
-                expected="a tuple, such as (28, 28, 1) or (784,)",
+                "the input shape is that of one sample, without the batch",
+                expected="a tuple, such as (28, 28, 1) or (784,), of whole numbers",
                 received=repr(input_shape),
-            )
-        self.layers = list(layers)
-        self.input_shape = tuple(input_shape)
+            ) from error
         if min(self.input_shape, default=1) < 1:
             raise ShapeError(
                 "a sample has no values", expected="sizes of at least 1", received=self.input_shape
@@ -101,7 +104,7 @@ class Sequential:
         """Held while the workspace is in use: for a batch of training, for a prediction."""
         _models.add(self)
         self.dtype = dtype
-        self.seed = seed
+        self.seed = whole(seed, "a model", "seed", least=0, most=2**64 - 1)
         self._check_unused()
         try:
             self._build()
@@ -110,7 +113,7 @@ class Sequential:
             for layer in self.layers:
                 layer.release()
             raise
-        self.store = ParameterStore(self.layers, self.backend, dtype, seed, frozen)
+        self.store = ParameterStore(self.layers, self.backend, dtype, self.seed, frozen)
         for layer in self.layers:
             layer.params, layer.grads, layer.state = self.store.views_of(layer)
             layer.frozen = bool(layer.param_specs) and frozen.issuperset(parameter_names(layer))
@@ -119,6 +122,11 @@ class Sequential:
         self._first_learner = next(learners, len(self.layers))
         records = may_record("evaluate", self.backend, self, *self.layers)
         self.recorded_outputs = Recorder(self.backend, self._outputs, records)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, from the input to the output. A model keeps those that it was built of."""
+        return self._layers
 
     def _check_unused(self) -> None:
         for position, layer in enumerate(self.layers):
@@ -171,8 +179,9 @@ class Sequential:
         for position, layer in enumerate(self.layers):
             key = Key(self.seed, Stream.DROPOUT, position, step, shard.first * self._widths[position])
             layer.shard = shard
-            check_input(layer, x)
-            x, cache = layer.forward(x, train=train, key=key)
+            if position == 0:
+                check_input(layer, x)
+            x, cache = checked_output(layer, layer.forward(x, train=train, key=key), len(x))
             caches.append(cache)
             if watch:
                 watch(position, x)
@@ -188,15 +197,16 @@ class Sequential:
         """
         self.workspace.phase = tape.phase
         last = 0 if input_gradient else self._first_learner
-        gradient: Array | None = dy
+        check_gradient(self.layers[len(tape.caches) - 1], dy)
+        gradient: Any = dy
         for position in reversed(range(last, len(tape.caches))):
             layer = self.layers[position]
             layer.needs_dx = input_gradient or position > last
-            assert gradient is not None, "only the last layer visited may return no gradient"
             if watch:
                 watch(position, gradient)
-            check_gradient(layer, gradient)
             gradient = layer.backward(gradient, tape.caches[position])
+            if layer.needs_dx:
+                check_returned_gradient(layer, gradient, len(dy))
         return gradient if input_gradient else None
 
     def regularize(self) -> float | Array:
@@ -222,8 +232,7 @@ class Sequential:
 
         Several threads may predict by one model, and train it besides: they take turns.
         """
-        if batch_size < 1:
-            raise ConfigError("the batch is too small", expected="at least 1 sample", received=batch_size)
+        batch_size = whole(batch_size, "predict", "batch_size", least=1)
         self.backend.check_takes(x, "samples")
         out = np.empty((len(x), *self.output_shape), dtype=self.dtype)
         with self.lock:
@@ -239,6 +248,13 @@ class Sequential:
     def is_packed(self) -> bool:
         """Whether it is taken that weights stay as they are: see `pack`."""
         return self.workspace.packed is not None
+
+    @contextmanager
+    def changing_weights(self) -> Iterator[None]:
+        """Inside the block weights may be written to: nobody predicts by them, and no packed form is kept."""
+        with self.lock:
+            self.unpack()
+            yield
 
     def pack(self) -> None:
         """Take it that the weights stay as they are: forms of them that are faster to read are made once.

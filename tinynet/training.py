@@ -12,19 +12,20 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tinynet import out_of_memory
+from tinynet import advice, out_of_memory
 from tinynet.averaging import Average, ExponentialMovingAverage
+from tinynet.checks import whole
 from tinynet.data.augmentation import Augmentation
 from tinynet.data.batches import Batches
 from tinynet.diagnosis import first_non_finite
 from tinynet.distributed.group import ALONE, Group
-from tinynet.errors import ConfigError, NonFiniteError, ShapeError
+from tinynet.errors import ConfigError, DataError, DTypeError, NonFiniteError, ShapeError
 from tinynet.history import History
-from tinynet.interrupt import Interrupt
+from tinynet.interrupt import Interrupt, Interrupted
 from tinynet.losses import Loss, SoftmaxCrossEntropy, check_label_range
 from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.optim import Adam, Optimizer
-from tinynet.schedules import Constant, Schedule
+from tinynet.schedules import Constant, Cosine, Schedule
 from tinynet.step import Now, Step
 from tinynet.types import Array
 
@@ -123,6 +124,9 @@ class Trainer:
     distorts the images that are learned, and no others. With `ema_decay`, such as 0.999, validation and the
     final model use the moving average of the weights over the steps.
 
+    The loss and the optimiser belong to the Trainer that was given them last. They may go from a training
+    that is done to the next; one that still trains raises ConfigError. Settings may be changed on the way.
+
     Several processes in a `group`, each with a Trainer made alike, train one model: see `distributed`. All
     have the same events and the same state; callbacks that change the training must do so in each.
     """
@@ -142,14 +146,18 @@ class Trainer:
         ema_decay: float | None = None,
         group: Group = ALONE,
     ) -> None:
-        if epochs < 0:
-            raise ConfigError("epochs", expected="0 or more", received=epochs)
-        for part, kind, example in ((loss, Loss, SoftmaxCrossEntropy), (optimizer, Optimizer, Adam)):
+        for part, kind, example in (
+            (loss, Loss, SoftmaxCrossEntropy),
+            (optimizer, Optimizer, Adam),
+            (schedule, Schedule, Cosine),
+            (augmentation, Augmentation, Augmentation),
+        ):
             if not isinstance(part, kind | None):
                 raise ConfigError(
                     f"{part!r} is no {kind.__name__.lower()}", expected=f"one, such as {example.__name__}()"
                 )
-        if 0 < batch_size < group.size:
+        batch_size = whole(batch_size, "Trainer", "batch_size", least=1)
+        if batch_size < group.size:
             raise ConfigError(
                 "the batch is too small for so many processes",
                 expected=f"at least {group.size} samples, one for each",
@@ -159,21 +167,27 @@ class Trainer:
         self.loss = loss or SoftmaxCrossEntropy()
         self.optimizer = optimizer or Adam()
         self.schedule = schedule or Constant()
-        self.epochs = epochs
+        self.epochs = whole(epochs, "Trainer", "epochs", least=0)
         self.group = group
         self.state = TrainingState()
         self.interrupt = Interrupt()
-        for inputs, targets in filter(None, (train, validation)):
-            self._check(inputs, targets)
+        self._is_over = False
+        self._check(train, "train")
+        if validation is not None:
+            self._check(validation, "validation")
         self.classifies = self._are_labels(train[1])
-        self.loss.start(model)
-        self.optimizer.start(model)
+        self._token = object()
+        for part in (self.loss, self.optimizer):
+            part.start(model)
+            part.user = self._token
         self.average = Average() if ema_decay is None else ExponentialMovingAverage(model, ema_decay)
         self.step = Step(model, self.loss, self.optimizer, self.average, group, self.classifies)
         self.train = Batches(*train, batch_size, model.backend, augmentation, group)
         self.validation = (
             Batches(*validation, EVALUATION_BATCH, model.backend, group=group) if validation else None
         )
+        advice.on_loss(model, self.loss)
+        advice.on_batches(model, batch_size, self.train.shard(len(self.train) - 1).batch)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Trainer cannot be copied; copy its model, and make a Trainer of the copy")
@@ -181,15 +195,32 @@ class Trainer:
     def events(self) -> Iterator[StepEnd | EpochEnd]:
         """Train, saying so after every batch and every epoch. Ends early once `stop` was called.
 
-        Raises OutOfMemoryError, with a batch size that fits, where a step needs more memory than there is.
+        Goes on where an interruption has left it. Raises ConfigError where the training is over already, and
+        OutOfMemoryError, with a batch size that fits, where a step needs more memory than there is.
         """
+        self._begin()
         try:
             yield from self._epochs()
         except MemoryError as error:
             size, step = self.train.batch_size, self.state.step
             raise out_of_memory.shortage(self.model, size, step, error) from error
-        if self.state.step and self.state.stopped != "interrupted":
-            self.average.use()
+        if self.state.stopped != "interrupted":
+            self._is_over = True
+            if self.state.step:
+                self.average.use()
+
+    def _begin(self) -> None:
+        state = self.state
+        if state.stopped == "interrupted":
+            state.stopped = None
+        if self._is_over and (state.stopped or state.epoch >= self.epochs):
+            raise ConfigError(
+                "this training is over",
+                expected="a Trainer that has epochs left",
+                received=state.stopped or f"all of {self.epochs} epochs done",
+                fix="make a new Trainer; to go on with this one, raise its `epochs`"
+                + (" and set `state.stopped` to None" if state.stopped else ""),
+            )
 
     def _epochs(self) -> Iterator[StepEnd | EpochEnd]:
         state = self.state
@@ -210,9 +241,15 @@ class Trainer:
     def run(self, callbacks: Sequence[Callback] = ()) -> History:
         """Train to the end with `callbacks` listening; return the history, one record an epoch.
 
-        Ctrl-C (SIGINT) or SIGTERM stops after the step under way, so callbacks can still save; a second one
-        stops at once.
+        Ctrl-C (SIGINT) or SIGTERM stops after the step under way, so callbacks can still save. Then `run`
+        raises Interrupted, a KeyboardInterrupt; called again, it goes on. A second signal stops at once.
         """
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise ConfigError(
+                    f"{callback!r} is no callback", expected="a list of them, such as [EarlyStopping()]"
+                )
+        self._begin()
         with self.interrupt.heard():
             for callback in callbacks:
                 callback.on_start(self)
@@ -224,8 +261,9 @@ class Trainer:
                         callback.on_epoch(self, event)
             for callback in callbacks:
                 callback.on_end(self)
-            if self.interrupt.is_set:  # as late as that
-                self.stop("interrupted")
+        if self.interrupt.is_set:
+            self.stop("interrupted")
+            raise Interrupted
         return self.state.history
 
     def stop(self, reason: str) -> None:
@@ -260,6 +298,9 @@ class Trainer:
 
     def _learn(self, x: Array, targets: Array, rate: float) -> tuple[Any, Any]:
         """One step; return the loss and the number of correct answers before the update."""
+        for part in (self.loss, self.optimizer):
+            if part.user is not self._token:
+                self._refuse_shared(part)
         step, update = self.state.step, self.optimizer.steps + 1
         now = Now(step, update, rate, self.average.gain(step))
         with self.model.lock:
@@ -271,6 +312,15 @@ class Trainer:
                 learned = self.step(x, targets, now, shard, partial(self._check_loss, x))
         self.optimizer.steps = update
         return learned
+
+    def _refuse_shared(self, part: Loss | Optimizer) -> NoReturn:
+        kind = type(part).__name__
+        raise ConfigError(
+            f"another Trainer has been given the {kind} of this one",
+            expected="one for each Trainer that goes on training",
+            received="the same object in two",
+            fix=f"make another {kind}, or a copy: dataclasses.replace(…)",
+        )
 
     def _check_loss(self, x: Array, loss: Any) -> None:
         """Stop at a loss that is NaN or infinite before it reaches the weights, if it is time to look."""
@@ -284,6 +334,7 @@ class Trainer:
     def _is_stopped(self) -> bool:
         """Whether to stop. A signal counts from here on, for the whole group: all end after the same step."""
         if self.group.any(self.interrupt.is_set):
+            self.interrupt.is_set = True
             self.stop("interrupted")
         return self.state.stopped is not None
 
@@ -316,7 +367,15 @@ class Trainer:
             fix="a smaller learning rate, or gradient clipping (clip = 1.0 for the optimiser)",
         )
 
-    def _check(self, inputs: Array, targets: Array) -> None:
+    def _check(self, samples: Any, what: str) -> None:
+        if not isinstance(samples, tuple | list) or len(samples) != 2:
+            parts = f" of {len(samples)}" if isinstance(samples, tuple | list) else ""
+            raise DataError(
+                f"`{what}` is a pair of arrays",
+                expected="(inputs, targets)",
+                received=f"{type(samples).__name__}{parts}",
+            )
+        inputs, targets = samples
         self.model.backend.check_takes(inputs, "samples")
         self.model.backend.check_takes(targets, "targets")
         if inputs.shape[1:] != self.model.input_shape:
@@ -326,6 +385,9 @@ class Trainer:
                 received=inputs.shape[1:],
                 fix="reshape the data, or build the model for this input shape",
             )
+        self.model.as_input(inputs[:0])
+        if targets.dtype.kind not in "fiub":
+            raise DTypeError("targets are real numbers", expected="numbers", received=targets.dtype)
         outputs = np.broadcast_to(np.zeros((), self.model.dtype), (len(targets), *self.model.output_shape))
         self.loss.check(outputs, targets)
         if self._are_labels(targets):

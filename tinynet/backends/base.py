@@ -22,7 +22,7 @@ import numpy as np
 from tinynet import machine
 from tinynet.backends.workspace import Workspace
 from tinynet.distributed.group import WHOLE, Shard
-from tinynet.errors import DeviceError
+from tinynet.errors import DataError, DeviceError, ShapeError
 from tinynet.geometry import Window
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
@@ -146,8 +146,11 @@ class Backend(ABC):
         """Whether `array` is of this backend's kind."""
         return isinstance(array, self.xp.ndarray)
 
-    def check_takes(self, array: object, what: str) -> None:
-        """Raise DeviceError unless `asarray` takes `array`: one of the host, or of this backend."""
+    def check_takes(self, array: Any, what: str) -> None:
+        """Raise DeviceError unless `asarray` takes `array`: one of the host, or of this backend.
+
+        DataError for one with a mask, which would be lost; ShapeError for a single number.
+        """
         if not (isinstance(array, np.ndarray) or self.holds(array)):
             raise DeviceError(
                 f"the {self.name} backend cannot take these {what}",
@@ -155,6 +158,15 @@ class Backend(ABC):
                 received=kind_of(type(array)),
                 fix="numpy.asarray(…), or .get() for an array of CuPy",
             )
+        if isinstance(array, np.ma.MaskedArray):
+            raise DataError(
+                f"these {what} have a mask, of which nothing here would know",
+                expected=kind_of(np.ndarray),
+                received=kind_of(type(array)),
+                fix="choose values for what is masked: array.filled(0), or drop those rows",
+            )
+        if array.ndim == 0:
+            raise ShapeError(f"these {what} are a single number", expected="(N, …)", received="()")
 
     @abstractmethod
     def zeros_flat(self, size: int, dtype: str) -> Array:

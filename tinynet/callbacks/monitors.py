@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
+from tinynet.checks import Checked, real, whole, yes_or_no
 from tinynet.errors import CheckpointError, ConfigError
 from tinynet.training import Callback, EpochEnd, Trainer
 from tinynet.types import Array
 
 
 @dataclass(kw_only=True)
-class Monitor(Callback):
+class Monitor(Checked, Callback):
     """Watches one figure of the epochs: the smallest so far, or the largest for an accuracy.
 
-    It has improved when it beats the best by more than `min_delta`; `waited` counts epochs without.
+    It has improved when it beats the best by more than `min_delta`; `waited` counts epochs without. With
+    another Trainer it starts anew, unless `checkpoint.load_training` has restored it for that one.
     """
 
     monitor: str = "val_loss"
@@ -23,6 +26,11 @@ class Monitor(Callback):
     best: float = field(default=math.inf, init=False)
     best_epoch: int = field(default=0, init=False)
     waited: int = field(default=0, init=False)
+    _trainer: weakref.ref[Trainer] | None = field(default=None, init=False, repr=False, compare=False)
+    _is_restored: bool = field(default=False, init=False, repr=False, compare=False)
+
+    def check_settings(self) -> None:
+        self.settle("min_delta", real, least=0)
 
     def check(self, trainer: Trainer) -> None:
         """Raise ConfigError unless the epochs of `trainer` will have the figure to watch."""
@@ -39,6 +47,14 @@ class Monitor(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         self.check(trainer)
+        is_known = self._trainer is not None and self._trainer() is trainer
+        if not is_known and not self._is_restored:
+            self.start_anew()
+        self._trainer, self._is_restored = weakref.ref(trainer), False
+
+    def start_anew(self) -> None:
+        """Forget what another training was like."""
+        self.best, self.best_epoch, self.waited = math.inf, 0, 0
 
     def improved(self, record: dict[str, Any]) -> bool:
         """Look at an epoch's record; True if the figure improved."""
@@ -54,6 +70,7 @@ class Monitor(Callback):
 
     def restore(self, state: dict[str, Any], arrays: dict[str, Array]) -> None:
         self.best, self.best_epoch, self.waited = state["best"], state["best_epoch"], state["waited"]
+        self._is_restored = True
 
 
 @dataclass(kw_only=True)
@@ -64,8 +81,10 @@ class EarlyStopping(Monitor):
     restore_best: bool = True
     _weights: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        check_patience(self)
+    def check_settings(self) -> None:
+        super().check_settings()
+        self.settle("patience", whole, least=1)
+        self.settle("restore_best", yes_or_no)
 
     def on_start(self, trainer: Trainer) -> None:
         super().on_start(trainer)
@@ -89,8 +108,13 @@ class EarlyStopping(Monitor):
 
     def on_end(self, trainer: Trainer) -> None:
         if self._weights and trainer.state.stopped != "interrupted":
-            trainer.model.store.values.flat[...] = self._weights["values"]
-            trainer.model.store.state.flat[...] = self._weights["state"]
+            with trainer.model.changing_weights():
+                trainer.model.store.values.flat[...] = self._weights["values"]
+                trainer.model.store.state.flat[...] = self._weights["state"]
+
+    def start_anew(self) -> None:
+        super().start_anew()
+        self._weights = {}
 
     def arrays(self) -> dict[str, Array]:
         return self._weights
@@ -111,20 +135,13 @@ class ReduceOnPlateau(Monitor):
     factor: float = 0.2
     min_scale: float = 0.0
 
-    def __post_init__(self) -> None:
-        check_patience(self)
+    def check_settings(self) -> None:
+        super().check_settings()
+        self.settle("patience", whole, least=1)
+        self.settle("factor", real, above=0, below=1)
+        self.settle("min_scale", real, least=0, most=1)
 
     def on_epoch(self, trainer: Trainer, event: EpochEnd) -> None:
         if not self.improved(event.record) and self.waited >= self.patience:
             trainer.state.rate_scale = max(trainer.state.rate_scale * self.factor, self.min_scale)
             self.waited = 0
-
-
-def check_patience(callback: EarlyStopping | ReduceOnPlateau) -> None:
-    """Raise ConfigError unless the callback's patience is at least one epoch."""
-    if callback.patience < 1:
-        raise ConfigError(
-            f"{type(callback).__name__} needs patience",
-            expected="1 epoch or more",
-            received=callback.patience,
-        )

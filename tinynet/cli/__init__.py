@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 
-from tinynet.errors import TinynetError, did_you_mean
+from tinynet.errors import TinynetError, TinynetWarning, did_you_mean
 from tinynet.version import VERSION
 
 COMMANDS = (
@@ -55,7 +58,9 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = partial(_show, warnings.showwarning)
+                return super().invoke(ctx)
         except TinynetError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
@@ -63,6 +68,14 @@ class Commands(click.Group):
             raise click.ClickException(f"{place}{error.strerror or error}") from error
         except MemoryError as error:
             raise click.ClickException(f"out of memory: {error or 'no more could be had'}") from error
+
+
+def _show(others: Callable[..., None], message: object, category: type, *place: Any) -> None:
+    """Print our own warnings as they are, without the line of Python they come from."""
+    if issubclass(category, TinynetWarning):
+        click.echo(f"Warning: {message}", err=True)
+    else:
+        others(message, category, *place)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

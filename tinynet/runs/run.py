@@ -17,6 +17,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tinynet.callbacks.tensorboard import TensorBoardLog
 from tinynet.data.datasets import Dataset
 from tinynet.distributed.group import ALONE, Group
 from tinynet.errors import ConfigError, RunError
+from tinynet.interrupt import Interrupted
 from tinynet.io.atomic import write_atomic
 from tinynet.runs.predictions import predict, write_predictions
 from tinynet.runs.recipe import Training
@@ -110,8 +112,6 @@ class Run:
             run._take_weights()
         else:
             checkpoint.load_training(last, run.trainer, run.listeners)
-            if run.trainer.state.stopped == "interrupted":
-                run.trainer.state.stopped = None
         return run
 
     def _take_weights(self) -> None:
@@ -148,7 +148,8 @@ class Run:
         """
         self._check_same_state()
         if self.group.rank > 0:
-            self.trainer.run([each for each in self.listeners if not isinstance(each, BestCheckpoint)])
+            with suppress(Interrupted):
+                self.trainer.run([each for each in self.listeners if not isinstance(each, BestCheckpoint)])
             return self._is_complete()
         opening = {"settings": self.settings.as_table(), "notice": self.dataset.notice}
         logs: list[Callback] = [JsonLog(self.folder / "log.jsonl", opening)]
@@ -156,7 +157,8 @@ class Run:
         if tensorboard or events.exists():
             logs.append(TensorBoardLog(events))
         last = LastCheckpoint(self.folder / "last.safetensors", self.listeners, self.about, save_every)
-        self.trainer.run([*self.listeners, *logs, last, *callbacks])
+        with suppress(Interrupted):
+            self.trainer.run([*self.listeners, *logs, last, *callbacks])
         return self._is_complete()
 
     def finish(self, *, threads: int | None = None) -> Report:
