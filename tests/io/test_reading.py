@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from tinynet.io import reading
 from tinynet.io.reading import MAX_DEPTH, open_regular, parse_json, read_json, read_regular, read_text
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
@@ -31,7 +30,7 @@ def test_a_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "a"
     path.write_bytes(b"12345")
     was_empty = os.stat_result([stat.S_IFREG, *[0] * 9])
-    monkeypatch.setattr(reading.os, "fstat", lambda descriptor: was_empty)
+    monkeypatch.setattr(os, "fstat", lambda descriptor: was_empty)
     assert read_regular(path, 5) == b"12345"
     with pytest.raises(OSError, match="larger than 4 bytes"):
         read_regular(path, 4)

@@ -12,6 +12,7 @@ from safetensors.numpy import save
 
 from tinynet.errors import CheckpointError
 from tinynet.io.tensors import MAX_BYTES, MAX_HEADER, read_tensors
+from tinynet.types import Array
 
 
 def write(path: Path, header: bytes, data: bytes = b"") -> Path:
@@ -20,7 +21,10 @@ def write(path: Path, header: bytes, data: bytes = b"") -> Path:
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    tensors = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones((), np.int64)}
+    tensors: dict[str, Array] = {
+        "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "b": np.ones((), np.int64),
+    }
     (tmp_path / "t").write_bytes(save(tensors, {"x": "y"}))
     metadata, found = read_tensors(tmp_path / "t")
     assert metadata == {"x": "y"}
