@@ -109,20 +109,23 @@ def test_real_numbers_of_numpy_will_do(setting: str, kind: type) -> None:
 def test_numbers_become_pythons_own() -> None:
     assert type(whole(np.int64(3), "a", "b")) is int
     assert type(real(np.float32(0.5), "a", "b")) is float
-    assert type(tn.Dense(np.int64(3)).units) is int
+    three: Any = np.int64(3)
+    assert type(tn.Dense(three).units) is int
     assert type(tn.Dropout(np.float32(0.5)).rate) is float  # type: ignore[arg-type]
 
 
 def test_a_model_of_numpys_numbers_trains_and_is_saved(tmp_path: Path, backend: str) -> None:
-    n, half = np.int64(3), np.float64(0.5)
+    n: Any = np.int64(3)
+    half = np.float64(0.5)
+    one: Any = np.int8(1)
     layers = [
-        *[tn.Conv2D(n, (n, n), padding=(np.int8(1), 1)), tn.BatchNorm(half, half), tn.LeakyReLU(half)],
-        *[tn.MaxPool2D(np.int32(2)), tn.Reshape((n * 4,)), tn.Dropout(half), tn.Dense(n + 1, l2=half)],  # type: ignore[arg-type]
+        *[tn.Conv2D(n, (n, n), padding=(one, 1)), tn.BatchNorm(half, half), tn.LeakyReLU(half)],
+        *[tn.MaxPool2D(one + one), tn.Reshape((n * 4,)), tn.Dropout(half), tn.Dense(n + 1, l2=half)],
     ]
     model = tn.Sequential(layers, np.array([4, 4, 1]), seed=np.int64(1), backend=backend)  # type: ignore[arg-type]
     x = np.zeros((6, 4, 4, 1), np.float32)
     labels: Array = np.arange(6) % 3
-    tn.Trainer(model, (x, labels), epochs=np.int32(1), batch_size=np.int64(3)).run()
+    tn.Trainer(model, (x, labels), epochs=one, batch_size=n).run()
     tn.save_model(tmp_path / "net", model)
     assert load_model(tmp_path / "net", backend=backend).model.config() == model.config()
 
@@ -135,7 +138,7 @@ def test_a_plateau_lowers_the_rate_and_nothing_else(factor: float) -> None:
 
 def test_the_batch_is_no_part_of_the_input_shape() -> None:
     with pytest.raises(ConfigError, match=r"without the batch\n.*\n  received: \(None, 28, 28, 1\)"):
-        tn.Sequential([tn.Flatten()], (None, 28, 28, 1), backend="numpy")  # type: ignore[list-item]
+        tn.Sequential([tn.Flatten()], (None, 28, 28, 1), backend="numpy")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -171,19 +171,21 @@ def hears_signals() -> Any:
 
 @pytest.mark.usefixtures("hears_signals")
 def test_ctrl_c_ends_a_loop_over_seeds_after_the_callbacks_have_saved(tmp_path: Path) -> None:
-    done = []
+    trainers, done = [_trainer(seed) for seed in range(3)], []
+
+    def loop() -> None:
+        for trainer in trainers:
+            interrupt = Call(5, lambda trainer: os.kill(os.getpid(), signal.SIGINT))
+            trainer.run([interrupt, JsonLog(tmp_path / "log")])
+            done.append(trainer)
+
     with pytest.raises(KeyboardInterrupt) as caught:
-        for seed in range(3):
-            trainer = _trainer(seed)
-            trainer.run(
-                [Call(5, lambda trainer: os.kill(os.getpid(), signal.SIGINT)), JsonLog(tmp_path / "log")]
-            )
-            done.append(seed)
+        loop()
     assert caught.type is Interrupted
     assert done == []
     assert read_log(tmp_path / "log")[-1] == {"event": "end", "step": 5, "stopped": "interrupted"}
-    trainer.run()
-    assert trainer.state.step == 12
+    trainers[0].run()
+    assert trainers[0].state.step == 12
 
 
 def test_a_handler_that_python_does_not_know_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
