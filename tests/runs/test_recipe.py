@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tinynet import zoo
 from tinynet.errors import ConfigError
 from tinynet.io import tables
 from tinynet.layers import Dense, Dropout
@@ -16,6 +18,7 @@ from tinynet.optim import SGD
 from tinynet.runs import recipe
 from tinynet.runs.recipe import Training
 
+ZOO = Path(zoo.__file__).parent
 SIZES = {"linear": 7_850, "mlp": 101_770, "lenet": 1_199_882, "kaggle-cnn": 2_686_858}
 
 
@@ -37,6 +40,15 @@ def test_every_named_recipe_builds_and_survives_a_round_trip(name: str) -> None:
     assert model.store.count + model.store.state_count == SIZES.get(
         name, model.store.count + model.store.state_count
     )
+
+
+@pytest.mark.parametrize(
+    "file", sorted(ZOO.rglob("*.toml")), ids=lambda file: "-".join(file.parts[-2:])
+)
+def test_a_comment_in_the_zoo_says_how_many_parameters_there_are(file: Path) -> None:
+    store = recipe.load(str(file)).build_model(backend="numpy").store
+    said = re.findall(r"([\d,]+) parameters", file.read_text("utf-8"))
+    assert said == [f"{store.count + store.state_count:,}"] * len(said)
 
 
 @pytest.mark.parametrize("name", recipe.names())
