@@ -50,6 +50,17 @@ def test_every_example_is_understood(command: list[str]) -> None:
         asked.make_parser(click.Context(asked)).parse_args(arguments)
 
 
+@pytest.mark.parametrize("command", SUBCOMMANDS, ids=" ".join)
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_every_option_that_takes_a_number_wants_a_finite_one(
+    tinynet: Command, command: list[str], value: str
+) -> None:
+    for option in resolve(*command)[0].params:
+        if isinstance(option.type, click.types.FloatParamType):
+            said = tinynet(*command, f"{option.opts[0]}={value}", code=2)
+            assert re.search(f"{value} is not (a finite number|in the range)", said)
+
+
 def test_no_line_of_the_overview_is_cut_short(tinynet: Command) -> None:
     assert not re.search(r"[^]]\.\.\.", tinynet("--help") + tinynet("data", "--help"))
 

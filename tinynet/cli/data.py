@@ -99,16 +99,16 @@ COLUMNS = 8
 @options.data_dir
 @click.option("--augment", is_flag=True, help="Beside each image, how training might distort it.")
 @click.option("--recipe", "architecture", help="Distort as this recipe does: a name or a TOML file.")
-@click.option("--rotation", type=float, help="Degrees to either side.")
-@click.option("--shift", type=float, help="Share of the height and of the width.")
-@click.option("--scale", type=float, help="0.1: 0.9 to 1.1 times as large.")
-@click.option("--shear", type=float, help="Degrees to lean to either side.")
-@click.option("--elastic", type=float, help="Pixels of displacement, root mean square.")
+@click.option("--rotation", type=options.Finite(), help="Degrees to either side.")
+@click.option("--shift", type=options.Finite(), help="Share of the height and of the width.")
+@click.option("--scale", type=options.Finite(), help="0.1: 0.9 to 1.1 times as large.")
+@click.option("--shear", type=options.Finite(), help="Degrees to lean to either side.")
+@click.option("--elastic", type=options.Finite(), help="Pixels of displacement, root mean square.")
 @click.option(
-    "--smoothness", type=float, help="Sigma, in pixels, of the Gaussian that smooths the displacement."
+    "--smoothness", type=options.Finite(), help="Sigma, in pixels, of the Gaussian that smooths the displacement."
 )
-@click.option("--contrast", type=float, help="0.2: 0.8 to 1.2 times the contrast.")
-@click.option("--erase", type=float, help="Largest share of the area to blank out.")
+@click.option("--contrast", type=options.Finite(), help="0.2: 0.8 to 1.2 times the contrast.")
+@click.option("--erase", type=options.Finite(), help="Largest share of the area to blank out.")
 @click.option("--rows", type=click.IntRange(1, 20), default=5, show_default=True, help="Rows of images.")
 @options.seed
 @click.option(

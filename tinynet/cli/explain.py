@@ -29,7 +29,7 @@ from tinynet.cli import options
 )
 @click.option(
     "--noise",
-    type=click.FloatRange(min=0),
+    type=options.Finite(min=0),
     default=0.15,
     show_default=True,
     help="SmoothGrad's noise, as a share of the image's range of grey levels.",

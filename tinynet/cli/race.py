@@ -14,7 +14,7 @@ from tinynet.cli import options
 @click.option(
     "--to",
     "goal",
-    type=click.FloatRange(0, 100),
+    type=options.Finite(0, 100),
     default=99.0,
     show_default=True,
     help="Test accuracy (%) that the mean over the seeds must reach.",

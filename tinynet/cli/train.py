@@ -70,12 +70,12 @@ class Asked:
 @click.option("--batch", "--batch-size", "batch_size", type=click.IntRange(min=1), help="Images in a batch.")
 @click.option("--optimizer", type=str, help="SGD, Adam or AdamW.")
 @click.option(
-    "--lr", "--learning-rate", "learning_rate", type=click.FloatRange(min=0), help="Base learning rate."
+    "--lr", "--learning-rate", "learning_rate", type=options.Finite(min=0), help="Base learning rate."
 )
 @click.option("--schedule", type=str, help="Constant, Step, Cosine or OneCycle.")
 @click.option(
     "--validation",
-    type=click.FloatRange(min=0),
+    type=options.Finite(min=0),
     help="Training images held out for validation, the last ones: a share if below 1, else a count.",
 )
 @options.together(
@@ -93,7 +93,7 @@ class Asked:
 )
 @click.option(
     "--save-every",
-    type=click.FloatRange(min=0),
+    type=options.Finite(min=0),
     default=30.0,
     show_default=True,
     help="Seconds between checkpoints within an epoch. Every epoch ends with one, too.",

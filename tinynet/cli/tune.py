@@ -54,11 +54,11 @@ LEADING = 5
     type=click.IntRange(min=1),
     help=f"Trials in all, with those already there.  [default: {DEFAULT_TRIALS}; grid: all combinations]",
 )
-@click.option("--timeout", type=click.FloatRange(min=0), help="Start no trial after this many seconds.")
+@click.option("--timeout", type=options.Finite(min=0), help="Start no trial after this many seconds.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a trial.  [default: the recipe's]")
 @click.option(
     "--validation",
-    type=click.FloatRange(min=0),
+    type=options.Finite(min=0),
     help="Validation images, the last of the training set: a share if below 1, else a count.  [default: the "
     "recipe's, else 0.1]",
 )
