@@ -24,6 +24,7 @@ TESTED_BY = {
     "tinynet/analysis/blocks.py": ("analysis/test_gradients.py", "after each block a gradient is checked"),
     "tinynet/backends/*.py": ("backends/test_parity.py", "every operation against the reference's"),
     "tinynet/benchmark/net.py": ("benchmark/test_tinynet_.py", "what a worker is told of a net"),
+    "tinynet/cli/command.py": ("cli/test_cli_main.py", "every command's options, given twice"),
     "tinynet/cli/comparing.py": ("cli/test_cli_classical.py", "the comparison that two commands show"),
     "tinynet/cli/console.py": ("cli/test_cli_train.py", "what commands show, read off what they say"),
     "tinynet/cli/folders.py": ("cli/test_cli_doctor.py", "folders and the kernel cache"),

@@ -61,6 +61,20 @@ def test_every_option_that_takes_a_number_wants_a_finite_one(
             assert re.search(f"{value} is not (a finite number|in the range)", said)
 
 
+@pytest.mark.parametrize("command", SUBCOMMANDS, ids=" ".join)
+def test_an_option_given_twice_is_refused_unless_it_can_be_repeated(
+    tinynet: Command, command: list[str]
+) -> None:
+    """The last one used to win in silence."""
+    options = [each for each in resolve(*command)[0].params if isinstance(each, click.Option)]
+    for option in options:
+        name = max(option.opts, key=len)
+        said = tinynet(*command, *([name] if option.is_flag else [name, "1"]) * 2, "--nosuch", code=2)
+        assert "No such option" in said
+        if not (option.is_flag or option.multiple):
+            assert f"{name}' is given 2 times" in tinynet(*command, name, "1", name, "2", code=2)
+
+
 def test_no_line_of_the_overview_is_cut_short(tinynet: Command) -> None:
     assert not re.search(r"[^]]\.\.\.", tinynet("--help") + tinynet("data", "--help"))
 

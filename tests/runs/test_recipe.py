@@ -42,9 +42,7 @@ def test_every_named_recipe_builds_and_survives_a_round_trip(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "file", sorted(ZOO.rglob("*.toml")), ids=lambda file: "-".join(file.parts[-2:])
-)
+@pytest.mark.parametrize("file", sorted(ZOO.rglob("*.toml")), ids=lambda file: "-".join(file.parts[-2:]))
 def test_a_comment_in_the_zoo_says_how_many_parameters_there_are(file: Path) -> None:
     store = recipe.load(str(file)).build_model(backend="numpy").store
     said = re.findall(r"([\d,]+) parameters", file.read_text("utf-8"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tinynet.cli import options
+from tinynet.cli.command import Command
 
 if TYPE_CHECKING:
     from tinynet.data.datasets import Dataset, Split
@@ -20,7 +21,7 @@ SHOWN = 5
 """Lines shown of a check that fails."""
 
 
-@click.command(short_help="Does every figure of a run's report follow from its log?")
+@click.command(cls=Command, short_help="Does every figure of a run's report follow from its log?")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--test",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinynet.cli import options
+from tinynet.cli.command import Command
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tinynet.benchmark.harness import Result
 
 
-@click.command(short_help="How fast tinynet is on this machine.")
+@click.command(cls=Command, short_help="How fast tinynet is on this machine.")
 @click.option("--rows", default="*", help="Names or patterns of rows, comma separated.  [default: all]")
 @click.option(
     "--rounds",

@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from tinynet.cli import options
+from tinynet.cli.command import Command
 from tinynet.cli.comparing import write_comparison
 from tinynet.cli.process import command_line
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tinynet.runs.settings import Settings
 
 
-@click.command(short_help="Random forest, PCA and k-means beside our nets.")
+@click.command(cls=Command, short_help="Random forest, PCA and k-means beside our nets.")
 @click.option(
     "--kaggle",
     type=click.Path(path_type=Path, file_okay=False, exists=True),

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinynet.cli import options
+from tinynet.cli.command import Command
 from tinynet.cli.process import INTERRUPTED, command_line
 
 if TYPE_CHECKING:
     from tinynet.training import Callback
 
 
-@click.command(short_help="Mean and deviation of a recipe over folds of the training set.")
+@click.command(cls=Command, short_help="Mean and deviation of a recipe over folds of the training set.")
 @click.argument("architecture", default="cnn")
 @click.option(
     "--folds",

@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from tinynet.cli import options
+from tinynet.cli.command import Group
 
 name = click.argument("name", default="mnist")
 
 
-@click.group(short_help="Fetch, show and verify the data sets.")
+@click.group(cls=Group, short_help="Fetch, show and verify the data sets.")
 def command() -> None:
     """Fetch, show and verify the data sets.
 
@@ -105,7 +106,9 @@ COLUMNS = 8
 @click.option("--shear", type=options.Finite(), help="Degrees to lean to either side.")
 @click.option("--elastic", type=options.Finite(), help="Pixels of displacement, root mean square.")
 @click.option(
-    "--smoothness", type=options.Finite(), help="Sigma, in pixels, of the Gaussian that smooths the displacement."
+    "--smoothness",
+    type=options.Finite(),
+    help="Sigma, in pixels, of the Gaussian that smooths the displacement.",
 )
 @click.option("--contrast", type=options.Finite(), help="0.2: 0.8 to 1.2 times the contrast.")
 @click.option("--erase", type=options.Finite(), help="Largest share of the area to blank out.")

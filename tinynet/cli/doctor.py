@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import click
 
+from tinynet.cli.command import Command
 from tinynet.cli.folders import KERNEL_CACHE_FIX, kernel_cache_contents, writable
 
 Finding: TypeAlias = tuple[str, bool, str, str]
@@ -28,7 +29,7 @@ EXTRAS = {
 }
 
 
-@click.command(short_help="What works on this machine, and how to fix the rest.")
+@click.command(cls=Command, short_help="What works on this machine, and how to fix the rest.")
 def command() -> None:
     """Check this machine: installed packages, backends, threads and caches, with a fix for each problem.
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from tinynet.cli import options
+from tinynet.cli.command import Command
 
 
-@click.command(short_help="Several nets together: the mean of their probabilities.")
+@click.command(cls=Command, short_help="Several nets together: the mean of their probabilities.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",

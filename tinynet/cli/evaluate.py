@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from tinynet.cli import options
+from tinynet.cli.command import Command
 
 
-@click.command(short_help="How good is a net, and where is it wrong?")
+@click.command(cls=Command, short_help="How good is a net, and where is it wrong?")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Which images."

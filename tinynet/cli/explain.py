@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from tinynet.cli import options
+from tinynet.cli.command import Command
 
 
-@click.command(short_help="Why does it see that?")
+@click.command(cls=Command, short_help="Why does it see that?")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option(

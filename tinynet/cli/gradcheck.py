@@ -7,9 +7,10 @@ import sys
 import click
 
 from tinynet.cli import options
+from tinynet.cli.command import Command
 
 
-@click.command(short_help="Every gradient against central differences.")
+@click.command(cls=Command, short_help="Every gradient against central differences.")
 @click.option("--layer", help="Check this alone: a layer, a loss or a model, as the table names it.")
 @options.together(options.backend, options.seed)
 def command(layer: str | None, backend: str, seed: int) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from tinynet.cli import options
+from tinynet.cli.command import Command
 
 if TYPE_CHECKING:
     from tinynet.data.pictures import Reading
@@ -50,7 +51,7 @@ class Seen(NamedTuple):
         return f"not sure: {self.ranked[0][0]}?" if self.note else self.ranked[0][0]
 
 
-@click.command(short_help="What does a net see in pictures and tables?")
+@click.command(cls=Command, short_help="What does a net see in pictures and tables?")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Write all predictions here (CSV).")

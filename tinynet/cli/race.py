@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from tinynet.cli import options
+from tinynet.cli.command import Command
 
 
-@click.command(short_help="Seconds of training to 99 %, over several seeds.")
+@click.command(cls=Command, short_help="Seconds of training to 99 %, over several seeds.")
 @click.argument("architecture", default="race")
 @click.option(
     "--to",

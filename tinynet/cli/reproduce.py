@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinynet.cli import options
+from tinynet.cli.command import Command
 from tinynet.cli.comparing import write_comparison
 from tinynet.cli.process import INTERRUPTED, command_line
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tinynet.training import Callback
 
 
-@click.command(short_help="The reference systems: their figures and ours.")
+@click.command(cls=Command, short_help="The reference systems: their figures and ours.")
 @click.argument("system", type=click.Choice(["R1", "R2", "R3", "R4", "best"]))
 @click.option(
     "--seeds", type=click.IntRange(min=1), help="Seeds 0, 1, 2, … of each net.  [default: 5; R3: 3]"

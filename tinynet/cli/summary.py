@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tinynet.cli import options
+from tinynet.cli.command import Command
 
 if TYPE_CHECKING:
     from tinynet.model import Sequential
@@ -24,7 +25,7 @@ KINDS = {
 """What the picture calls the layer that a block begins with."""
 
 
-@click.command(short_help="The layers of a net, and the cost of each.")
+@click.command(cls=Command, short_help="The layers of a net, and the cost of each.")
 @click.argument("what", default="cnn")
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images in a batch.")
 @click.option(

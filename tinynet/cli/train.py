@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinynet.cli import options
+from tinynet.cli.command import Command
 from tinynet.cli.process import INTERRUPTED, command_line
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Asked:
     out: Path | None
 
 
-@click.command(short_help="Train a net; leave a folder with its weights and a report.")
+@click.command(cls=Command, short_help="Train a net; leave a folder with its weights and a report.")
 @click.argument("architecture", required=False)
 @click.option(
     "--recipe",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinynet.cli import options
+from tinynet.cli.command import Command
 from tinynet.cli.process import INTERRUPTED, command_line
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ LEADING = 5
 """Trials in the table at the end, a column each."""
 
 
-@click.command(short_help="Search good settings for a recipe.")
+@click.command(cls=Command, short_help="Search good settings for a recipe.")
 @click.argument("architecture", default="cnn")
 @click.option(
     "--space",

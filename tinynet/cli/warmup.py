@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tinynet.cli import options
+from tinynet.cli.command import Command
 from tinynet.cli.folders import KERNEL_CACHE_FIX, kernel_cache_contents, writable
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tinynet.experiments.warmup import Job
 
 
-@click.command(short_help="Compile kernels ahead of the first training.")
+@click.command(cls=Command, short_help="Compile kernels ahead of the first training.")
 @click.argument("architectures", metavar="[ARCHITECTURE]...", nargs=-1)
 @options.dtype
 @options.together(options.backend)

@@ -1,0 +1,31 @@
+"""A command that refuses an option given twice, instead of taking the last one in silence."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import click
+
+
+class Command(click.Command):
+    """A click command whose options are given once, but for flags and those that can be repeated."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:  # else a shell asks for completions
+            _, _, order = self.make_parser(ctx).parse_args([*args])
+            for parameter, times in Counter(order).items():
+                if times > 1 and isinstance(parameter, click.Option) and _takes_one(parameter):
+                    raise click.UsageError(
+                        f"{parameter.get_error_hint(ctx)} is given {times} times; it takes one value.", ctx
+                    )
+        return super().parse_args(ctx, args)
+
+
+def _takes_one(option: click.Option) -> bool:
+    return not (option.multiple or option.is_flag or option.count)
+
+
+class Group(click.Group):
+    """A click group of such commands."""
+
+    command_class = Command
