@@ -58,7 +58,7 @@ MAY_IMPORT = {
     " out_of_memory schedules step",
     "checkpoint": f"{GROUND} backends history io layers losses model training",
     "callbacks": f"{GROUND} checkpoint extras history io training",
-    "plots": f"{GROUND} data io metrics",
+    "plots": f"{GROUND} data history io metrics",
     "analysis": f"{GROUND} data geometry io layers losses metrics model plots rng",
     "runs": f"{GROUND} analysis averaging backends callbacks checkpoint data distributed history interrupt io"
     " layers losses machine model optim plots schedules training version",

@@ -13,6 +13,7 @@ from nets import blobs, mlp, weights
 from tinynet import layers as L
 from tinynet.callbacks.monitors import EarlyStopping, ReduceOnPlateau
 from tinynet.errors import ConfigError
+from tinynet.history import BestBy
 from tinynet.model import Sequential
 from tinynet.optim import SGD
 from tinynet.training import Callback, EpochEnd, Trainer
@@ -57,6 +58,18 @@ def test_early_stopping(
         assert f"{figures[best - 1]:.4f}" in str(trainer.state.stopped)
     callback.on_end(trainer)
     np.testing.assert_array_equal(trainer.model.store.values.flat, best)
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
+@pytest.mark.parametrize("min_delta", [0.0, 0.05])
+def test_all_who_judge_an_epoch_find_the_same_one_best(monitor: str, min_delta: float) -> None:
+    figures = np.random.default_rng(5).random(40).round(2)
+    records = [{"epoch": epoch, monitor: float(figure)} for epoch, figure in enumerate(figures, 1)]
+    callback = EarlyStopping(monitor=monitor, min_delta=min_delta)
+    for end, record in enumerate(records, start=1):
+        callback.improved(record)
+        best = BestBy(monitor, min_delta).best(records[:end])
+        assert best is records[callback.best_epoch - 1]
 
 
 def test_without_restore_best_the_last_weights_stay() -> None:

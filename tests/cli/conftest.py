@@ -48,9 +48,10 @@ def train(tiny: Path, tmp_path: Path) -> Command:
 
     def run(*arguments: object, code: int = 0, architecture: Path = tiny) -> str:
         out = () if "--out" in arguments or "--resume" in arguments else ("--out", tmp_path / "run")
-        common = () if "--resume" in arguments else (architecture, "--dataset", "sample")
+        net = () if "--resume" in arguments else (architecture,)
+        data = () if {"--dataset", "--resume"} & set(arguments) else ("--dataset", "sample")
         backend = () if {"--backend", "--resume"} & set(arguments) else ("--backend", "numpy")
-        return call("train", *common, *backend, *out, *arguments, code=code)
+        return call("train", *net, *data, *backend, *out, *arguments, code=code)
 
     return run
 

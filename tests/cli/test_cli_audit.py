@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from commands import Command, Trained
 
+from tinynet.checkpoint import load_model, weights_sha256
 from tinynet.data import load, write_csv
 
 
@@ -28,7 +29,7 @@ def change(path: Path, old: str, new: str) -> None:
 
 def test_an_honest_run_passes(tinynet: Command, trained: Trained) -> None:
     said = tinynet("audit", trained.folder)
-    assert "All 12 checks hold" in said
+    assert "All 13 checks hold" in said
     assert "does not hold" not in said
 
 
@@ -47,7 +48,7 @@ def test_a_better_figure_on_the_page(tinynet: Command, run: Path) -> None:
     change(run / "report.md", "| best validation accuracy | ", "| best validation accuracy | 9")
     said = tinynet("audit", run, code=1)
     assert "does not hold report.md" in said
-    assert "1 of 12 checks" in said
+    assert "1 of 13 checks" in said
 
 
 def test_a_best_epoch_that_the_log_never_reached(tinynet: Command, run: Path) -> None:
@@ -98,7 +99,8 @@ def test_other_weights(tinynet: Command, run: Path, train: Command, tmp_path: Pa
     said = tinynet("audit", run, code=1)
     assert "facts.weights_sha256" in said
     assert "does not hold predictions, from the saved weights" in said
-    assert "does not hold best epoch, from its saved weights val_loss" in said
+    assert "does not hold best epoch, from the saved weights val_loss" in said
+    assert "does not hold final validation figures, from the saved weights val_loss" in said
 
 
 def test_a_changed_configuration(tinynet: Command, run: Path) -> None:
@@ -113,7 +115,7 @@ def test_test_images_that_were_trained_on(tinynet: Command, run: Path, tmp_path:
     data = load("sample")
     for name, images in (("clean", data.test.images), ("leaky", data.train.images[390:420])):
         write_csv(tmp_path / f"{name}.csv", images)
-    assert "All 13 checks hold" in tinynet("audit", run, "--test", tmp_path / "clean.csv")
+    assert "All 14 checks hold" in tinynet("audit", run, "--test", tmp_path / "clean.csv")
     said = tinynet("audit", run, "--test", tmp_path / "leaky.csv", code=1)
     assert "leaky.csv among the training images 10 of 30 occur there" in said
 
@@ -168,3 +170,49 @@ def test_a_log_that_is_gone(tinynet: Command, run: Path) -> None:
     said = tinynet("audit", run, code=1)
     assert "no line says how the run was started" in said
     assert "the log has no epoch" in said
+
+
+STOPPING = """
+layers = [ { type = "Rescale" }, { type = "Flatten" }, { type = "Dense", units = 10 } ]
+[training]
+epochs = 40
+batch_size = 50
+samples = 500
+validation = 0.2
+optimizer = { type = "Adam", learning_rate = 0.05 }
+early_stopping = { patience = 2, monitor = "MONITOR" }
+"""
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy", "accuracy"])
+def test_all_agree_on_the_best_epoch_and_its_weights_are_kept(
+    tinynet: Command, train: Command, tmp_path: Path, monitor: str
+) -> None:
+    (tmp_path / "stop.toml").write_text(STOPPING.replace("MONITOR", monitor))
+    said = train(architecture=tmp_path / "stop.toml")
+    run = tmp_path / "run"
+    found = re.search(r"no better (\w+) than [\d.]+ \(epoch (\d+)\).* weights of epoch (\d+) are kept", said)
+    assert found is not None, said
+    epoch = int(found[2])
+    assert found.groups() == (monitor, str(epoch), str(epoch))
+    report = json.loads((run / "report.json").read_text())
+    training, record = report["training"], report["history"][epoch - 1]
+    assert training["best_epoch"] == training["final_epoch"] == epoch < training["epochs"]
+    for figure in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        assert training[f"final_{figure}"] == record[figure]
+    best, model = (
+        load_model(run / f"{name}.safetensors", backend="numpy").model for name in ("best", "model")
+    )
+    assert weights_sha256(best) == weights_sha256(model) == report["facts"]["weights_sha256"]
+    assert "All 13 checks hold" in tinynet("audit", run)
+
+
+def test_a_report_of_weights_that_were_thrown_away(tinynet: Command, train: Command, tmp_path: Path) -> None:
+    (tmp_path / "stop.toml").write_text(STOPPING.replace("MONITOR", "val_loss"))
+    train(architecture=tmp_path / "stop.toml")
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    last = report["history"][-1]
+    report["training"] |= {"final_epoch": last["epoch"], "final_val_loss": last["val_loss"]}
+    (tmp_path / "run" / "report.json").write_text(json.dumps(report))
+    said = tinynet("audit", tmp_path / "run", code=1)
+    assert f"training.final_epoch: {last['epoch']} is reported" in said

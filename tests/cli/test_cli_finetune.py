@@ -80,7 +80,7 @@ def test_a_run_goes_on_from_another_and_says_so(tinynet: Command, body: Path, tm
     assert f"| hash of those weights | {digest} |" in page
     assert "| frozen | conv2d_*, batch* |" in page
     assert "re-initialised" not in page
-    assert "All 15 checks hold" in tinynet("audit", tmp_path / "run")
+    assert "All 16 checks hold" in tinynet("audit", tmp_path / "run")
     before, after = weights(body), weights(tmp_path / "run")
     assert before.keys() == after.keys()
     moved = {name for name in before if not np.array_equal(before[name], after[name])}
@@ -221,7 +221,7 @@ def judged(tinynet: Command, body: Path, tmp_path_factory: pytest.TempPathFactor
     return home
 
 
-@pytest.mark.parametrize(("name", "checks"), [("child", 15), ("grandchild", 18)])
+@pytest.mark.parametrize(("name", "checks"), [("child", 16), ("grandchild", 19)])
 def test_audit_finds_what_ancestors_have_seen(tinynet: Command, judged: Path, name: str, checks: int) -> None:
     said = tinynet("audit", judged / name, code=1)
     start = "of net-10, which it started from"

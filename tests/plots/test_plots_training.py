@@ -11,12 +11,17 @@ from plots_drawn import HISTORY, svg_text
 
 from tinynet import plots
 from tinynet.errors import DataError
+from tinynet.history import BestBy
 
 
 def test_learning_curve_says_what_to_see(tmp_path: Path) -> None:
     plots.learning_curve(HISTORY, tmp_path / "plot.svg")
     text = svg_text(tmp_path / "plot.svg")
-    assert "Learning curve: validation accuracy 85.00 % after 3 epochs" in text
+    assert "Learning curve: validation accuracy 85.00 % in epoch 3, the best of 3" in text
+    assert "best: 85.00 %, epoch 3" in text
+    plots.learning_curve(HISTORY, tmp_path / "plot.svg", best_by=BestBy("val_accuracy"))
+    text = svg_text(tmp_path / "plot.svg")
+    assert "Learning curve: validation accuracy 90.00 % in epoch 2, the best of 3" in text
     assert "best: 90.00 %, epoch 2" in text
 
 

@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from tinynet import zoo
+from tinynet.callbacks.monitors import EarlyStopping
 from tinynet.errors import ConfigError
+from tinynet.history import BestBy
 from tinynet.io import tables
 from tinynet.layers import Dense, Dropout
 from tinynet.losses import MeanSquaredError
 from tinynet.optim import SGD
 from tinynet.runs import recipe
 from tinynet.runs.recipe import Training
+from tinynet.runs.trainers import build_monitors
 
 ZOO = Path(zoo.__file__).parent
 SIZES = {"linear": 7_850, "mlp": 101_770, "lenet": 1_199_882, "kaggle-cnn": 2_686_858}
@@ -63,6 +66,21 @@ def test_what_is_at_its_default_is_not_written() -> None:
     assert "epochs = 12" in text
     assert "monitor" not in text
     assert "input_shape" not in text
+
+
+def test_a_training_has_one_notion_of_the_best_epoch() -> None:
+    stopping = EarlyStopping(monitor="val_accuracy", min_delta=0.1, restore_best=False)
+    for plan, by in (
+        (Training(), BestBy("val_loss")),
+        (Training(monitor="val_accuracy"), BestBy("val_accuracy")),
+        (Training(early_stopping=EarlyStopping()), BestBy("val_loss", 0.0, True)),
+        (Training(early_stopping=stopping), BestBy("val_accuracy", 0.1, False)),
+        (Training(monitor="accuracy", early_stopping=EarlyStopping()), BestBy("accuracy", 0.0, True)),
+    ):
+        assert plan.best_by == by
+        assert all(monitor.monitor == by.monitor for monitor in build_monitors(plan))
+    with pytest.raises(ConfigError, match="one best epoch"):
+        Training(monitor="accuracy", early_stopping=stopping)
 
 
 def test_exactly_so_many_epochs() -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from sklearn import metrics as sk
 
 from tinynet.errors import DataError, RunError, ShapeError
+from tinynet.history import BestBy
 from tinynet.runs.report import Report, read_report, write_report
 
 CLASSES = ["zero", "one", "two|three", "never"]
@@ -119,8 +120,11 @@ def test_figures_of_the_training(tmp_path: Path) -> None:
     report, text = _write(tmp_path)
     assert report["training"] == {
         "epochs": 3,
+        "best_by": "val_loss",
         "best_epoch": 2,
+        "best_val_loss": 0.4,
         "best_val_accuracy": 0.85,
+        "final_epoch": 3,
         "final_loss": 0.4,
         "final_accuracy": 0.9,
         "final_val_loss": 0.6,
@@ -130,7 +134,10 @@ def test_figures_of_the_training(tmp_path: Path) -> None:
     }
     rows = {
         "epochs": "3",
-        "best validation epoch": "2",
+        "best epoch": "2",
+        "best by": "val_loss",
+        "final weights, of epoch": "3",
+        "best validation loss": "0.4000",
         "best validation accuracy": "85.00 %",
         "final training loss": "0.4000",
         "final validation loss": "0.6000",
@@ -144,6 +151,14 @@ def test_figures_of_the_training(tmp_path: Path) -> None:
         "backend": "numba",
     }
     assert {name: _row(text, name) for name in rows} == {name: [value] for name, value in rows.items()}
+
+
+def test_figures_of_weights_that_early_stopping_put_back_are_those_of_their_epoch(tmp_path: Path) -> None:
+    """Not those of the last epoch, whose weights were thrown away."""
+    training = _write(tmp_path, best_by=BestBy("val_loss", 0.0, True))[0]["training"]
+    assert (training["best_epoch"], training["final_epoch"], training["epochs"]) == (2, 2, 3)
+    assert (training["final_val_loss"], training["final_val_accuracy"]) == (0.4, 0.85)
+    assert (training["final_loss"], training["final_accuracy"]) == (0.5, 0.8)
 
 
 def test_the_plots_are_there_and_linked(tmp_path: Path) -> None:
@@ -168,7 +183,7 @@ def test_a_bare_run_says_what_was_not_recorded(tmp_path: Path) -> None:
     assert "Reproduce" not in text
     assert report["training"]["final_loss"] is None
     assert _row(text, "final training loss") == ["nan"]
-    for name in ("best validation epoch", "time per epoch, median", "seed", "data set", "parameters"):
+    for name in ("best epoch", "time per epoch, median", "seed", "data set", "parameters"):
         assert _row(text, name) == ["not recorded"]
 
 

@@ -180,7 +180,9 @@ def _train(run: Run, save_every: float, tensorboard: bool) -> bool:
     if not complete:
         return _say_interrupted(run)
     if trainer.state.stopped:
-        console.print(f"Stopped early: {trainer.state.stopped}.")
+        kept = run.settings.recipe.training.best_by.final(trainer.state.history)
+        weights = f" The weights of epoch {kept['epoch']} are kept." if kept else ""
+        console.print(f"Stopped early: {trainer.state.stopped}.{weights}")
     if group.rank == 0:
         try:
             report = run.finish(threads=thread_budget.size())

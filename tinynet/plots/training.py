@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinynet.errors import DataError
+from tinynet.history import BY_LOSS, BestBy
 from tinynet.io.markdown import percent
 from tinynet.plots.style import BLUE, GREEN, ORANGE, figure_at
 
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def learning_curve(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+def learning_curve(
+    history: Sequence[Mapping[str, Any]], path: str | Path, *, best_by: BestBy = BY_LOSS
+) -> None:
     """Draw loss, accuracy and learning rate over the epochs, training beside validation.
+
+    The best epoch, by `best_by`, has a ring and is named in the title.
 
     history: one mapping an epoch, with `epoch` (1, 2, …) and any of `loss`, `accuracy`, `val_loss`,
     `val_accuracy` and `learning_rate`; shares are in 0 … 1, and an absent or None value is left out.
@@ -38,8 +43,9 @@ def learning_curve(history: Sequence[Mapping[str, Any]], path: str | Path) -> No
         panels = figure.subplots(len(ratios), sharex=True, height_ratios=ratios)
         _draw_pair(panels[0], history, "loss")
         _draw_pair(panels[1], history, "accuracy", scale=100)
-        _ring_best(panels[1], *_series(history, "val_accuracy"))
-        panels[0].set(title=_curve_title(history), ylabel="loss", ylim=(0, None))
+        best = best_by.best(history)
+        _ring_best(panels[1], best)
+        panels[0].set(title=_curve_title(history, best), ylabel="loss", ylim=(0, None))
         panels[1].set(ylabel="accuracy (%)")
         if rates[0]:
             panels[2].plot(*rates, color=GREEN, marker="o", clip_on=False)
@@ -70,15 +76,19 @@ def _draw_pair(axes: Axes, history: Sequence[Mapping[str, Any]], key: str, scale
             axes.plot(epochs, np.multiply(values, scale), color=colour, marker=marker, label=label)
 
 
-def _ring_best(axes: Axes, epochs: list[int], values: list[float]) -> None:
-    if not values:
+def _ring_best(axes: Axes, best: Mapping[str, Any] | None) -> None:
+    if best is None or best.get("val_accuracy") is None:
         return
-    best = int(np.argmax(values))
-    label = f"best: {percent(values[best])}, epoch {epochs[best]}"
-    axes.plot(epochs[best], 100 * values[best], "o", ms=11, mfc="none", mec=BLUE, mew=1.4, label=label)
+    epoch, accuracy = best["epoch"], best["val_accuracy"]
+    label = f"best: {percent(accuracy)}, epoch {epoch}"
+    axes.plot(epoch, 100 * accuracy, "o", ms=11, mfc="none", mec=BLUE, mew=1.4, label=label)
 
 
-def _curve_title(history: Sequence[Mapping[str, Any]]) -> str:
+def _curve_title(history: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None) -> str:
+    """The validation accuracy of the ringed epoch, or else of the last; without validation the training's."""
+    if best is not None and best.get("val_accuracy") is not None:
+        where = f"in epoch {best['epoch']}, the best of {len(history)}"
+        return f"Learning curve: validation accuracy {percent(best['val_accuracy'])} {where}"
     for key, name in (("val_accuracy", "validation"), ("accuracy", "training")):
         epochs, values = _series(history, key)
         if values:

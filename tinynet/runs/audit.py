@@ -65,10 +65,11 @@ def audit(
     reported, page = _read_report(folder)
     history, log_faults = _history(folder, reported)
     labels, predicted, confidence = read_predictions(folder)
+    by = settings.recipe.training.best_by
     yield Claim("configuration and log", log_faults)
     again = reported | {
         "history": history,
-        "training": plain(report.summarise(history)),
+        "training": plain(report.summarise(history, by)),
         "test": plain(class_figures(labels, predicted, dataset.classes)),
     }
     for key, source in (("history", "log"), ("training", "log"), ("test", "predictions")):
@@ -81,8 +82,12 @@ def audit(
     yield Claim("predictions, from the saved weights", _judge_predictions(found, predicted, confidence))
     yield unseen(dataset.test.images, trained.images, "no test image among the training images")
     if len(held_out):
-        best = _judge_best(folder, settings, held_out, history, backend)
-        yield Claim("best epoch, from its saved weights", best)
+        for what, file, record in (
+            ("best epoch", "best.safetensors", by.best(history)),
+            ("final validation figures", "model.safetensors", by.final(history)),
+        ):
+            wrong = _judge_weights(folder / file, settings, held_out, record, backend)
+            yield Claim(f"{what}, from the saved weights", wrong)
         yield unseen(dataset.test.images, held_out.images, "no test image among the validation images")
         yield unseen(held_out.images, trained.images, "no validation image among the training images")
     for ancestor, trained_on, validated_by in islice(
@@ -232,29 +237,25 @@ def _judge_predictions(found: Array, predicted: Array, confidence: Array) -> lis
     ]
 
 
-def _judge_best(
-    folder: Path,
+def _judge_weights(
+    file: Path,
     settings: Settings,
     held_out: Split,
-    history: list[dict[str, Any]],
+    record: Mapping[str, Any] | None,
     backend: str | Backend | None,
 ) -> list[str]:
-    """Whether best.safetensors has, on the validation images, the figures of the log's best epoch."""
-    plan = settings.recipe.training
-    sign = -1 if plan.monitor.endswith("accuracy") else 1
-    judged = [record for record in history if {"val_loss", plan.monitor} <= set(record)]
-    if not judged:
+    """Whether the model in `file` has, on the validation images, the figures of an epoch's record."""
+    if record is None or "val_loss" not in record:
         return ["the log has no epoch with figures of the validation images"]
-    best = min(judged, key=lambda record: sign * record[plan.monitor])
-    model, _, _ = checkpoint.load_model(folder / "best.safetensors", backend=backend or settings.backend)
+    model, _, _ = checkpoint.load_model(file, backend=backend or settings.backend)
     samples = (held_out.images, held_out.labels)
-    trainer = build_trainer(plan, model, samples, validation=samples)
+    trainer = build_trainer(settings.recipe.training, model, samples, validation=samples)
     assert trainer.validation is not None
     slack = {"loss": TOLERANCE, "accuracy": MAX_FLIPS / len(held_out)}
     found = trainer.evaluate(trainer.validation)
-    recorded = {name: best.get(f"val_{name}", math.nan) for name in found}
+    recorded = {name: record.get(f"val_{name}", math.nan) for name in found}
     return [
-        f"val_{name}: {recorded[name]:.6f} in epoch {best['epoch']} of the log, {value:.6f} follows"
+        f"val_{name}: {recorded[name]:.6f} in epoch {record['epoch']} of the log, {value:.6f} follows"
         for name, value in found.items()
         if not math.isclose(value, recorded[name], rel_tol=1e-4, abs_tol=slack[name])
     ]

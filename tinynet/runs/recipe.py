@@ -36,6 +36,7 @@ from tinynet.backends.base import Backend
 from tinynet.callbacks.monitors import EarlyStopping, ReduceOnPlateau
 from tinynet.data.augmentation import Augmentation
 from tinynet.errors import ConfigError, did_you_mean
+from tinynet.history import BY_LOSS, BestBy
 from tinynet.io import tables, toml
 from tinynet.layers import LAYERS, Layer
 from tinynet.losses import LOSSES, Loss, SoftmaxCrossEntropy
@@ -76,8 +77,9 @@ class Training(Description):
     ema_decay: float | None = None
     """The decay of a moving average of the weights, such as 0.999: see `averaging`. Validation,
     best checkpoint and final model go by it; a step's own loss and accuracy by the weights as they are."""
-    monitor: str = "val_loss"
-    """What the best checkpoint goes by."""
+    monitor: str | None = None
+    """What makes an epoch the best: the best checkpoint, early stopping and the report go by it. When it is
+    not given, the monitor of `early_stopping` is; without that, val_loss."""
     early_stopping: EarlyStopping | None = None
     reduce_on_plateau: ReduceOnPlateau | None = None
 
@@ -89,6 +91,27 @@ class Training(Description):
                 raise ConfigError(f"{name} is too small", expected=f"at least {least}", received=value)
         if self.ema_decay is not None:
             check_decay(self.ema_decay)
+        if self.monitor is not None and self.early_stopping is not None:
+            self._have_one_monitor(self.monitor, self.early_stopping)
+
+    def _have_one_monitor(self, monitor: str, stopping: EarlyStopping) -> None:
+        """Let early stopping go by `monitor`, unless it names another one itself."""
+        if stopping.monitor not in (monitor, EarlyStopping.monitor):
+            raise ConfigError(
+                "a training has one best epoch, so one monitor",
+                expected=f"monitor and early_stopping.monitor to be the same, such as {monitor!r}",
+                received=f"{monitor!r} and {stopping.monitor!r}",
+                fix="leave one of them out",
+            )
+        object.__setattr__(self, "early_stopping", dataclasses.replace(stopping, monitor=monitor))
+
+    @property
+    def best_by(self) -> BestBy:
+        """What makes an epoch the best one, and whether its weights are kept."""
+        stopping = self.early_stopping
+        if stopping is None:
+            return BestBy(self.monitor or BY_LOSS.monitor)
+        return BestBy(stopping.monitor, stopping.min_delta, stopping.restore_best)
 
     def epochs_on(self, samples: int) -> int:
         """The epochs to train on so many samples."""

@@ -11,6 +11,7 @@ from typing import Any
 from tinynet import machine, plots
 from tinynet.analysis.evaluation import class_figures
 from tinynet.errors import RunError, ShapeError
+from tinynet.history import BY_LOSS, BestBy
 from tinynet.io import html
 from tinynet.io.atomic import write_atomic
 from tinynet.io.markdown import (
@@ -81,6 +82,7 @@ def write_report(
     *,
     config: Mapping[str, Any],
     history: Sequence[Mapping[str, Any]],
+    best_by: BestBy = BY_LOSS,
     labels: Array,
     predicted: Array,
     classes: Sequence[str],
@@ -89,6 +91,7 @@ def write_report(
     """Write report.md, report.json, learning-curve.png and confusion-matrix.png into `folder`.
 
     history    as for `plots.learning_curve`, with `seconds`, the time each epoch took
+    best_by    what makes an epoch the best one, and whether its weights are the final ones
     labels (N,)   predicted (N,)   of the test set   classes: the names of the K classes
     facts      what only the caller knows, each optional: `command` (reproduces the run), `notice` (a
                warning to print on top, such as that the bundled sample was used), `backend`, `threads`,
@@ -96,7 +99,7 @@ def write_report(
                `source` and `hash`. For a run of several `processes` their number; for one that did not
                start from random weights those of `runs.origin`. Others are kept in the JSON.
 
-    The best epoch is the first of the highest validation accuracy. Returns what report.json holds (a NaN
+    Returns what report.json holds (a NaN
     there is null). The files are written one by one, each atomically, report.md last.
 
     Raises ShapeError, DTypeError or DataError if the history or the predictions make no sense, and OSError
@@ -111,7 +114,7 @@ def write_report(
         )
     report: dict[str, Any] = {
         "test": class_figures(labels, predicted, classes),
-        "training": summarise(history),
+        "training": summarise(history, best_by),
         "facts": facts,
         "machine": machine.facts(),
         "versions": machine.versions(),
@@ -119,26 +122,29 @@ def write_report(
         "history": history,
     }
     folder = Path(folder)
-    plots.learning_curve(history, folder / "learning-curve.png")
+    plots.learning_curve(history, folder / "learning-curve.png", best_by=best_by)
     plots.confusion_matrix(report["test"]["confusion"], classes, folder / "confusion-matrix.png")
     written = Report(write_json(folder / "report.json", report))
     write_atomic(folder / "report.md", markdown(report).encode())
     return written
 
 
-def summarise(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The figures of a training: its best epoch, its last values, its time."""
+def summarise(history: Sequence[Mapping[str, Any]], best_by: BestBy = BY_LOSS) -> dict[str, Any]:
+    """The figures of a training: of its best epoch, of the one whose weights are the final ones, its time."""
     seconds = [row["seconds"] for row in history if row.get("seconds") is not None]
-    judged = [row for row in history if row.get("val_accuracy") is not None]
-    best = max(judged, key=lambda row: row["val_accuracy"], default={})
+    best, final = best_by.best(history) or {}, best_by.final(history) or {}
+    kept = [row for row in history if row["epoch"] <= final["epoch"]]
     return {
         "epochs": len(history),
+        "best_by": best_by.monitor,
         "best_epoch": best.get("epoch"),
+        "best_val_loss": best.get("val_loss"),
         "best_val_accuracy": best.get("val_accuracy"),
-        "final_loss": _last(history, "loss"),
-        "final_accuracy": _last(history, "accuracy"),
-        "final_val_loss": _last(history, "val_loss"),
-        "final_val_accuracy": _last(history, "val_accuracy"),
+        "final_epoch": final.get("epoch"),
+        "final_loss": _last(kept, "loss"),
+        "final_accuracy": _last(kept, "accuracy"),
+        "final_val_loss": _last(kept, "val_loss"),
+        "final_val_accuracy": _last(kept, "val_accuracy"),
         "seconds_per_epoch": median(seconds) if seconds else None,
         "seconds_total": math.fsum(seconds) if seconds else None,
     }
@@ -187,8 +193,11 @@ def training_rows(training: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """(name, figure) for each figure of a training, as `summarise` gives them."""
     return [
         ("epochs", training["epochs"]),
-        ("best validation epoch", training["best_epoch"]),
+        ("best epoch", training["best_epoch"]),
+        ("best by", training["best_by"]),
         ("best validation accuracy", percent(training["best_val_accuracy"])),
+        ("best validation loss", figure(training["best_val_loss"])),
+        ("final weights, of epoch", training["final_epoch"]),
         ("final validation accuracy", percent(training["final_val_accuracy"])),
         ("final validation loss", figure(training["final_val_loss"])),
         ("final training accuracy", percent(training["final_accuracy"])),

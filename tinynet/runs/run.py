@@ -173,6 +173,7 @@ class Run:
             self.folder,
             config=self.settings.as_table(),
             history=self.trainer.state.history,
+            best_by=self.settings.recipe.training.best_by,
             labels=self.dataset.test.labels,
             predicted=predictions.classes,
             classes=self.dataset.classes,
@@ -219,7 +220,9 @@ class Run:
         if self.trainer.validation is None:
             return build_monitors(plan)
         best = self.folder / "best.safetensors"
-        return [BestCheckpoint(path=best, about=self.about, monitor=plan.monitor), *build_monitors(plan)]
+        by = plan.best_by
+        saved = BestCheckpoint(path=best, about=self.about, monitor=by.monitor, min_delta=by.min_delta)
+        return [saved, *build_monitors(plan)]
 
 
 def train_once(
