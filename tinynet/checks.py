@@ -110,11 +110,10 @@ def changes() -> int:
 class Checked:
     """A dataclass that checks its settings when it is made, and again whenever one of them is changed."""
 
-    fixed: ClassVar[tuple[str, ...]] = ()
-    """Settings that cannot be changed while it `is_in_use`."""
     handed_over: ClassVar[tuple[str, ...]] = ()
     """Settings that every step is given anew, so that a change makes no recording of a step wrong."""
-    is_in_use: bool = False
+    is_fixed: bool = False
+    """Whether no setting can be changed any more."""
 
     def __post_init__(self) -> None:
         self.check_settings()
@@ -133,7 +132,7 @@ class Checked:
         if name not in self.__dict__.get("_settings", ()):
             object.__setattr__(self, name, value)
             return
-        if name in self.fixed and self.is_in_use:
+        if self.is_fixed:
             raise ConfigError(
                 f"{type(self).__name__} is part of a model: its {name} cannot change any more",
                 expected=repr(getattr(self, name)),

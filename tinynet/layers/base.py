@@ -48,9 +48,11 @@ class Layer(Checked, ABC):
     ops: Backend = field(init=False, repr=False)
 
     @property
-    def is_in_use(self) -> bool:  # type: ignore[override]
-        """Whether it is part of a model; its `fixed` settings, which `build` has read, then stay."""
-        return bool(self.name)
+    def is_fixed(self) -> bool:  # type: ignore[override]
+        """Whether a model was built by its settings, so that they cannot change: parameters, shapes or
+        windows depend on them."""
+        decides = self.param_specs or self.output_shape != self.input_shape or hasattr(self, "geometry")
+        return bool(self.name) and bool(decides)
 
     takes_any_dtype: ClassVar[bool] = False
     """Whether `forward` takes arrays of any real dtype, and not just of the model's."""

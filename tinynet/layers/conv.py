@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from tinynet.checks import real, whole
 from tinynet.geometry import PaddingSetting, Size, Window, as_pair, window_padding, window_size
@@ -39,8 +39,6 @@ class Conv2D(Layer):
     init: str = "glorot_uniform"
     l2: float = 0.0
     geometry: Window = field(init=False, repr=False)
-
-    fixed: ClassVar[tuple[str, ...]] = ("filters", "kernel", "stride", "padding", "init", "l2")
 
     def check_settings(self) -> None:
         self.settle("filters", whole, least=1)

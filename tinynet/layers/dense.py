@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from tinynet.checks import real, whole
 from tinynet.layers.base import Layer
@@ -27,8 +26,6 @@ class Dense(Layer):
     units: int
     init: str = "glorot_uniform"
     l2: float = 0.0
-
-    fixed: ClassVar[tuple[str, ...]] = ("units", "init", "l2")
 
     def check_settings(self) -> None:
         self.settle("units", whole, least=1)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from tinynet.errors import ConfigError
 from tinynet.geometry import PaddingSetting, Size, Window, as_pair, window_padding, window_size
@@ -22,8 +22,6 @@ class Pool2D(Layer):
     stride: Size | None = None
     padding: PaddingSetting = "valid"
     geometry: Window = field(init=False, repr=False)
-
-    fixed: ClassVar[tuple[str, ...]] = ("window", "stride", "padding")
 
     def check_settings(self) -> None:
         self.settle("window", window_size)

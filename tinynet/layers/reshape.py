@@ -42,8 +42,6 @@ class Reshape(Rearrangement):
 
     shape: tuple[int, ...]
 
-    fixed: ClassVar[tuple[str, ...]] = ("shape",)
-
     def check_settings(self) -> None:
         self.settle("shape", sizes)
 
