@@ -234,7 +234,7 @@ def test_resuming_with_other_data(train: Command, trained: Trained, tmp_path: Pa
     folder = shutil.copytree(trained.folder, tmp_path / "other")
     settings = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(settings | {"data_sha256": "0" * 64}))
-    assert "is not the one this run was started with" in train("--resume", folder, code=1)
+    assert "is not the one the run tiny was trained on" in train("--resume", folder, code=1)
 
 
 def test_auto_is_written_down_as_what_it_was(

@@ -13,11 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tinynet.data import Dataset, Split, load
-from tinynet.errors import ConfigError, RunError
+from tinynet.errors import RunError
 from tinynet.experiments import crossval
 from tinynet.runs import recipe
 from tinynet.runs.run import Run
@@ -60,31 +58,6 @@ def run(digits: Dataset, tmp_path: Path) -> Callable[..., list[crossval.Fold]]:
         return list(crossval.run(folder, digits, folds, settings(digits, **options), listen=listen))
 
     return cross_validate
-
-
-@given(
-    counts=st.lists(st.integers(5, 23), min_size=1, max_size=5),
-    folds=st.integers(2, 5),
-    seed=st.integers(0, 2**64 - 1),
-)
-def test_folds_are_even_and_so_is_each_class(counts: list[int], folds: int, seed: int) -> None:
-    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
-    fold = crossval.assign(labels, folds, seed)
-    assert np.ptp(np.bincount(fold, minlength=folds)) <= 1
-    for label in range(len(counts)):
-        assert np.ptp(np.bincount(fold[labels == label], minlength=folds)) <= 1
-
-
-def test_folds_go_by_the_seed(digits: Dataset) -> None:
-    one, same, other = (crossval.assign(digits.train.labels, 5, seed) for seed in (1, 1, 2))
-    assert np.array_equal(one, same)
-    assert 0.5 < np.mean(one != other) < 0.95
-
-
-@pytest.mark.parametrize("folds", [1, 4])
-def test_too_many_folds_or_too_few(folds: int) -> None:
-    with pytest.raises(ConfigError, match=r"expected: 2 to 3, the images of class 1\n  received: "):
-        crossval.assign(np.array([0] * 9 + [1] * 3), folds, 0)
 
 
 def test_each_image_is_judged_once_by_a_model_that_did_not_see_it(
@@ -167,7 +140,7 @@ def test_an_interrupted_fold_goes_on_and_finished_ones_are_kept(run: Any, tmp_pa
 @pytest.mark.parametrize(
     ("folds", "changed", "different"),
     [
-        (3, {}, r"dataset sample, fold 1 of 3, .*\n  received: dataset sample, fold 1 of 2, "),
+        (3, {}, r"data_sha256 \w+, fold.1 3\n  received: data_sha256 \w+, fold.1 2\n"),
         (2, {"seed": 1}, r"data_sha256 \w+, seed 1\n  received: data_sha256 \w+, seed 0\n"),
         (2, {"epochs": 9}, r"recipe\.training\.epochs 9\n  received: recipe\.training\.epochs 3\n"),
     ],
@@ -186,7 +159,7 @@ def test_a_fold_is_no_run_on_the_whole_data_set(run: Any, digits: Dataset, tmp_p
     """To resume it as one would train on images that it is judged by."""
     run(2, "mine")
     fold = read_settings(tmp_path / "mine" / "fold-1")
-    assert fold.dataset == "sample, fold 1 of 2"
+    assert (fold.dataset, fold.fold) == ("sample", (1, 2))
     with pytest.raises(RunError, match="not the one this run was started with"):
         Run.resume(tmp_path / "mine" / "fold-1", fold, digits)
 

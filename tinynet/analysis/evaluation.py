@@ -95,11 +95,13 @@ def write_evaluation(
     probabilities: Array,
     classes: Sequence[str],
     about: Mapping[str, Any],
+    remark: str = "",
 ) -> dict[str, Any]:
     """Write evaluation.md, evaluation.json and the pictures into `folder`, which is made where it is missing.
 
     images (N, H, W, 1) uint8   labels (N,)   probabilities (N, K)   classes: K names
-    about: `model` and `data`, in words. Returns what evaluation.json holds (a NaN there is null).
+    about: `model` and `data`, in words, and what else is to be kept   remark: a sentence below the headline
+    Returns what evaluation.json holds (a NaN there is null).
 
     Each file is written atomically, evaluation.md last. Raises as `figures` does, before anything is
     written, and OSError if the folder cannot be made or written.
@@ -118,7 +120,7 @@ def write_evaluation(
         pictures["Mistakes"] = "mistakes.png"
         draw_mistakes(images, labels, probabilities, classes, folder / "mistakes.png")
     written: dict[str, Any] = write_json(folder / "evaluation.json", found)
-    write_page(folder / "evaluation.md", _blocks(found, pictures))
+    write_page(folder / "evaluation.md", _blocks(found, pictures, remark))
     return written
 
 
@@ -156,7 +158,7 @@ def _figure(value: float) -> str:
     return "not defined" if np.isnan(value) else f"{value:.4f}"
 
 
-def _blocks(found: Mapping[str, Any], pictures: Mapping[str, str]) -> list[str]:
+def _blocks(found: Mapping[str, Any], pictures: Mapping[str, str], remark: str) -> list[str]:
     low, high = found["interval"]
     calibration = found["calibration"]
     return [
@@ -165,6 +167,7 @@ def _blocks(found: Mapping[str, Any], pictures: Mapping[str, str]) -> list[str]:
         f" accuracy (Wilson) is {percent(low)} to {percent(high)}. The expected calibration error is"
         f" {percent(calibration['expected_calibration_error'])} over {calibration['bins']} bins: a mean"
         f" confidence of {percent(calibration['mean_confidence'])}.",
+        *([remark] if remark else []),
         "## Classes",
         markdown_table(CLASS_COLUMNS, class_table(found)),
         "ROC-AUC and average precision are of each class against the rest. Macro means weight classes"

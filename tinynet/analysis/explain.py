@@ -142,9 +142,10 @@ def write_explanation(
 ) -> dict[str, Any]:
     """Write explanation.md, explanation.json and the pictures into `folder`, made where it is missing.
 
-    classes: K names   about: `model`, `image` and `fitted`, in words (None: not known). Returns what
-    explanation.json holds. Each file is written atomically, the page last. Raises OSError if the folder
-    cannot be made or written.
+    classes: K names   about: `model`, `image`, `fitted` and `leakage`, in words (None: not known)
+
+    Returns what explanation.json holds. Each file is written atomically, the page last. Raises OSError if the
+    folder cannot be made or written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     draw = _pictures(found, classes)
@@ -167,6 +168,7 @@ def write_explanation(
         f"# Why {about['model']} predicts {written['first']} for {about['image']}",
         *([f"The picture was {about['fitted']}."] if about["fitted"] else []),
         *conclusions(found, classes),
+        *([about["leakage"]] if about.get("leakage") else []),
         markdown_table(
             ("class", "logit", "probability"),
             [(c["name"], f"{c['logit']:.3f}", percent(c["probability"])) for c in written["classes"]],

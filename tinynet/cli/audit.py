@@ -30,6 +30,7 @@ SHOWN = 5
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="A Kaggle CSV that must share no image with the training images of RUN. Can be repeated.",
 )
+@options.own_dataset
 @options.data_dir
 @click.option(
     "--backend",
@@ -37,7 +38,13 @@ SHOWN = 5
     help="Backend for predictions.  [default: that of the training]",
 )
 @options.together(options.threads)
-def command(run: Path, tables: tuple[Path, ...], data_dir: Path | None, backend: str | None) -> None:
+def command(
+    run: Path,
+    tables: tuple[Path, ...],
+    dataset: str | None,
+    data_dir: Path | None,
+    backend: str | None,
+) -> None:
     """Compute again each figure in the report of RUN, the folder of a finished run, and list differences.
 
     The training's figures are computed from the log, the test's from predictions.csv, and the predictions
@@ -55,25 +62,23 @@ def command(run: Path, tables: tuple[Path, ...], data_dir: Path | None, backend:
     from rich.markup import escape
 
     from tinynet import backends
-    from tinynet.cli.console import console, load_dataset
+    from tinynet.cli.console import console
+    from tinynet.cli.sources import Sources
     from tinynet.data import read_csv
     from tinynet.runs import audit
     from tinynet.runs.settings import read_settings
 
-    def load(settings: Settings) -> Dataset:
-        return load_dataset(settings.dataset, data_dir or settings.data_dir)
-
-    settings = read_settings(run)
+    settings, sources = read_settings(run), Sources(dataset, data_dir)
     ops = backends.get(backend or settings.backend)
     asked = [(table, read_csv(table)[0]) for table in tables]
-    dataset = load(settings)
+    own = sources.own(settings)
     more = (
         audit.unseen(images, trained.images, f"no image of {table} among the training images{of}")
         for table, images in asked
-        for of, trained in _learned_from(settings, dataset, load)
+        for of, trained in _learned_from(settings, own, sources.find)
     )
     done = failed = 0
-    for check in chain(audit.audit(run, dataset, load=load, backend=ops), more):
+    for check in chain(audit.audit(run, own, load=sources.find, backend=ops), more):
         done, failed = done + 1, failed + bool(check.wrong)
         verdict = "[bold red]does not hold[/]" if check.wrong else "[green]holds[/]"
         console.print(f"{verdict}  {escape(check.name)}", soft_wrap=True)

@@ -130,11 +130,11 @@ def downloads() -> Iterator[DownloadProgress]:
         yield show
 
 
-def load_dataset(name: str, data_dir: object) -> Dataset:
+def load_dataset(name: str, data_dir: object, *, notice: bool = True) -> Dataset:
     """`tinynet.data.load` with a progress bar where it downloads, and its notice, if any, said loudly."""
     with downloads() as show:
         dataset = load(name, data_dir=str(data_dir) if data_dir else None, on_progress=show)
-    if dataset.notice:
+    if dataset.notice and notice:
         console.print(f"NOTE: {dataset.notice}", style="bold yellow")
     return dataset
 

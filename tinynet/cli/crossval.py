@@ -63,6 +63,7 @@ def command(
     from tinynet import backends
     from tinynet import threads as thread_budget
     from tinynet.cli.console import TrainingProgress, console, load_dataset
+    from tinynet.cli.sources import lasting_name
     from tinynet.experiments import crossval
     from tinynet.runs import recipe
     from tinynet.runs.settings import Settings, next_folder
@@ -87,8 +88,8 @@ def command(
     asked = Settings(
         name=name,
         recipe=plan,
-        dataset=data.name,
-        data_dir=None,
+        dataset=lasting_name(dataset, data.name),
+        data_dir=str(data_dir.resolve()) if data_dir else None,
         data_sha256=data.sha256,
         seed=seed,
         backend=ops.name,

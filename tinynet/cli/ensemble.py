@@ -17,18 +17,19 @@ from tinynet.cli.command import Command
     type=click.Path(path_type=Path, file_okay=False),
     help="Write all figures (JSON), a page (Markdown) and the plots of the ensemble into this folder.",
 )
-@options.together(options.dataset, options.data_dir, options.backend, options.threads)
+@options.together(options.measured_dataset, options.data_dir, options.backend, options.threads)
 def command(
     runs: tuple[Path, ...],
     out: Path | None,
-    dataset: str,
+    dataset: str | None,
     data_dir: Path | None,
     backend: str,
 ) -> None:
     """Average the probabilities that the nets of RUNS give each test image, and evaluate that.
 
     RUNS are runs' folders or safetensors files, for the same images and classes. Nets trained with different
-    seeds make different errors, so their mean makes fewer.
+    seeds make different errors, so their mean makes fewer. The images are those of the runs' own data set
+    unless --dataset names others.
 
     \b
     Examples:
@@ -36,19 +37,28 @@ def command(
       tinynet ensemble runs/R3/kaggle-cnn-ours-* --out together
     """
     import statistics
+    from functools import reduce
+    from operator import or_
 
     from rich.markup import escape
     from rich.table import Table
 
     from tinynet import metrics
     from tinynet.analysis import evaluation
-    from tinynet.cli.console import console, load_dataset, say_other_data
+    from tinynet.cli.console import console, say_other_data
+    from tinynet.cli.sources import Sources
     from tinynet.experiments import ensemble
     from tinynet.losses import check_label_range
+    from tinynet.runs import provenance
+    from tinynet.runs.leakage import find_leakage, sentences
     from tinynet.runs.predictions import class_names
 
     members = ensemble.load_members(runs, backend=backend)
-    data = load_dataset(dataset, data_dir)
+    settings = [provenance.settings_of(run, each.about) for run, each in zip(runs, members, strict=True)]
+    if dataset is None and len({each.data_sha256 for each in settings if each}) > 1:
+        raise click.UsageError("the nets were trained on different data sets: name the images by --dataset.")
+    sources = Sources(dataset, data_dir)
+    data = sources.to_measure(next(filter(None, settings), None), members[0].about)
     images, labels = data.test.images, data.test.labels
     check_label_range(labels, members[0].model.output_shape[-1])
     say_other_data(members[0].about, data)
@@ -59,6 +69,7 @@ def command(
     classes = class_names(data.classes, together.shape[1])
     found = evaluation.figures(labels, together, classes)
 
+    leakage = reduce(or_, (find_leakage(images, each, sources.find) for each in settings))
     table = Table(title=f"{len(labels):,} test images of {data.name}")
     for column in ("net", "accuracy", "wrong"):
         table.add_column(column, justify="left" if column == "net" else "right")
@@ -73,9 +84,21 @@ def command(
         f"{100 * found['accuracy']:.2f} %, calibration error "
         f"{100 * found['calibration']['expected_calibration_error']:.2f} %"
     )
+    met = sentences(leakage.facts(), "their")
+    console.print(met, style="" if leakage.is_clean else "bold yellow", markup=False)
     if out:
-        about = {"model": ", ".join(map(str, runs)), "data": f"{len(labels):,} test images of {data.name}"}
+        about = {
+            "model": ", ".join(map(str, runs)),
+            "data": f"{len(labels):,} test images of {data.name}",
+            "leakage": leakage.facts(),
+        }
         evaluation.write_evaluation(
-            out, images=images, labels=labels, probabilities=together, classes=classes, about=about
+            out,
+            images=images,
+            labels=labels,
+            probabilities=together,
+            classes=classes,
+            about=about,
+            remark=met,
         )
         console.print(f"Figures, page and plots: {out / 'evaluation.md'}")

@@ -26,13 +26,13 @@ from tinynet.cli.command import Command
     type=click.Path(path_type=Path, dir_okay=False),
     help="Draw the most confident mistakes here, .png or .svg.",
 )
-@options.together(options.dataset, options.data_dir, options.backend, options.threads)
+@options.together(options.measured_dataset, options.data_dir, options.backend, options.threads)
 def command(
     run: Path,
     split: str,
     out: Path | None,
     mistakes: Path | None,
-    dataset: str,
+    dataset: str | None,
     data_dir: Path | None,
     backend: str,
 ) -> None:
@@ -40,6 +40,9 @@ def command(
 
     Of each class: precision, recall, F1, and the areas under its ROC and precision-recall curves against the
     rest. --out draws those curves, the confusion matrix, a reliability diagram and the worst mistakes.
+
+    The images are those of RUN's own data set unless --dataset names others. How many of them RUN was trained
+    on, or a run whose weights it started from, is said beside the figures.
 
     \b
     Examples:
@@ -53,12 +56,16 @@ def command(
 
     from tinynet import checkpoint
     from tinynet.analysis import evaluation
-    from tinynet.cli.console import console, load_dataset, say_other_data
+    from tinynet.cli.console import console, say_other_data
+    from tinynet.cli.sources import Sources
     from tinynet.losses import check_label_range
+    from tinynet.runs import provenance
+    from tinynet.runs.leakage import find_leakage, sentences
     from tinynet.runs.predictions import class_names, predict
 
     model, loss, about = checkpoint.load_model(run, backend=backend)
-    data = load_dataset(dataset, data_dir)
+    sources, settings = Sources(dataset, data_dir), provenance.settings_of(run, about)
+    data = sources.to_measure(settings, about)
     images, labels = (part := getattr(data, split)).images, part.labels
     check_label_range(labels, model.output_shape[-1])
     say_other_data(about, data)
@@ -66,6 +73,7 @@ def command(
     classes = class_names(data.classes, model.output_shape[-1])
     found = evaluation.figures(labels, probabilities, classes)
 
+    leakage = find_leakage(images, settings, sources.find)
     what = f"{len(labels):,} {split} images of {data.name}"
     table = Table(title=escape(f"{run} on {what}"))
     for column in evaluation.CLASS_COLUMNS:
@@ -80,6 +88,8 @@ def command(
         f"{100 * low:.2f} to {100 * high:.2f} %), macro F1 {found['macro_f1']:.4f}, "
         f"calibration error {100 * found['calibration']['expected_calibration_error']:.2f} %"
     )
+    met = sentences(leakage.facts())
+    console.print(met, style="" if leakage.is_clean else "bold yellow", markup=False)
     if out:
         evaluation.write_evaluation(
             out,
@@ -87,7 +97,8 @@ def command(
             labels=labels,
             probabilities=probabilities,
             classes=classes,
-            about={"model": str(run), "data": what},
+            about={"model": str(run), "data": what, "leakage": leakage.facts()},
+            remark=met,
         )
         console.print(f"Figures, page and plots: {out / 'evaluation.md'}")
     if mistakes and found["errors"]:

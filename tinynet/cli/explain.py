@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -49,7 +50,7 @@ from tinynet.cli.command import Command
     show_default=True,
     help="Folder for the page and the pictures.",
 )
-@options.together(options.backend, options.threads)
+@options.together(options.own_dataset, options.data_dir, options.backend, options.threads)
 def command(
     run: Path,
     image: Path,
@@ -59,6 +60,8 @@ def command(
     noise: float,
     seed: int,
     out: Path,
+    dataset: str | None,
+    data_dir: Path | None,
     backend: str,
 ) -> None:
     """Explain what RUN, a run's folder or a safetensors file, sees in IMAGE: any file that predict takes.
@@ -78,7 +81,10 @@ def command(
     from tinynet.analysis import explain
     from tinynet.cli.console import console
     from tinynet.cli.predict import read_images
+    from tinynet.cli.sources import Sources
     from tinynet.errors import DataError
+    from tinynet.runs import provenance
+    from tinynet.runs.leakage import find_leakage, sentences
     from tinynet.runs.predictions import class_names
 
     def say_compiling() -> None:
@@ -105,5 +111,11 @@ def command(
         console.print(escape(f"{image}: {reading.warning}; crop the picture to one of them"))
     for sentence in explain.conclusions(found, classes):
         console.print(escape(sentence))
-    explain.write_explanation(out, found, classes, {"model": str(run), "image": name, "fitted": fitted})
+    about_image: dict[str, Any] = {"model": str(run), "image": name, "fitted": fitted}
+    if reading is None:
+        sources, settings = Sources(dataset, data_dir), provenance.settings_of(run, about)
+        leakage = find_leakage(images[index : index + 1], settings, sources.find)
+        about_image["leakage"] = sentences(leakage.facts())
+        console.print(about_image["leakage"], style="" if leakage.is_clean else "bold yellow", markup=False)
+    explain.write_explanation(out, found, classes, about_image)
     console.print(f"Page and pictures: {out / 'explanation.md'}")

@@ -82,6 +82,16 @@ dataset = click.option(
     help="auto, mnist, fashion-mnist, sample, or the path of a Kaggle train.csv. auto is mnist, or the "
     "bundled sample if it cannot be downloaded.",
 )
+measured_dataset = click.option(
+    "--dataset",
+    help="Other images than the run's own: auto, mnist, fashion-mnist, sample, or the path of a Kaggle "
+    "train.csv.  [default: the run's own]",
+)
+own_dataset = click.option(
+    "--dataset",
+    help="The data set that RUN was trained on, where it lies now: a name or the path of a Kaggle train.csv. "
+    "Its hash is checked.  [default: where it was]",
+)
 data_dir = click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),

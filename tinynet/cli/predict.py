@@ -64,7 +64,7 @@ class Seen(NamedTuple):
 @click.option(
     "--seen", type=click.Path(path_type=Path), help="Draw what the net saw in each picture (PNG or SVG)."
 )
-@options.together(options.backend, options.threads)
+@options.together(options.own_dataset, options.data_dir, options.backend, options.threads)
 def command(
     run: Path,
     files: tuple[Path, ...],
@@ -72,6 +72,8 @@ def command(
     submission: Path | None,
     top: int,
     seen: Path | None,
+    dataset: str | None,
+    data_dir: Path | None,
     backend: str,
 ) -> None:
     """Say what RUN, a run's folder or a safetensors file, sees in FILES.
@@ -79,7 +81,7 @@ def command(
     FILES are pictures (PNG, JPEG, BMP, GIF, TIFF, WebP) of one digit each, IDX image files (plain or .gz) or
     Kaggle's test.csv. A picture is made to look like MNIST's first: the ground under the ink is found,
     however the light falls, and lines of the paper, dust and the desk are left out. The table says how;
-    --seen draws it.
+    --seen draws it. Images in tables (IDX, CSV) that RUN was trained on are counted.
 
     \b
     Examples:
@@ -92,9 +94,12 @@ def command(
 
     from tinynet import checkpoint
     from tinynet.cli.console import console
+    from tinynet.cli.sources import Sources
     from tinynet.data import write_submission
     from tinynet.data.files import atomic_write
     from tinynet.errors import ConfigError
+    from tinynet.runs import provenance
+    from tinynet.runs.leakage import find_leakage, sentences
     from tinynet.runs.predictions import class_names, predict
 
     if submission and submission == out:
@@ -121,6 +126,11 @@ def command(
     ]
     rows = [Seen(*place, guess) for place, guess in zip(places, guesses, strict=True)]
     show(rows)
+    if tables := [images for images, reading in parts if reading is None]:
+        sources, settings = Sources(dataset, data_dir), provenance.settings_of(run, about)
+        leakage = find_leakage(np.concatenate(tables), settings, sources.find)
+        style = "" if leakage.is_clean else "bold yellow"
+        console.print(sentences(leakage.facts()), style=style, markup=False)
     if out:
         with atomic_write(out) as stream:
             stream.write(as_csv(rows).encode())
@@ -130,10 +140,8 @@ def command(
     if submission:
         write_submission(submission, found.classes)
         console.print(f"{len(guesses):,} labels for Kaggle in {submission}")
-        console.print(
-            "Kaggle's images are MNIST's: a net trained on all of MNIST has seen them, and its score means "
-            "nothing. `tinynet audit RUN --test test.csv` counts those that a run was trained on."
-        )
+        if tables and leakage.trained.any():
+            console.print("A score on images that a net was trained on means nothing.", style="bold yellow")
 
 
 def read_images(file: Path, shape: Shape) -> tuple[Array, Reading | None]:

@@ -68,6 +68,7 @@ def command(
     from tinynet import backends
     from tinynet import threads as thread_budget
     from tinynet.cli.console import TrainingProgress, console, load_dataset
+    from tinynet.cli.sources import lasting_name
     from tinynet.experiments import reproduce
     from tinynet.experiments.systems import SYSTEMS
 
@@ -80,6 +81,7 @@ def command(
     ops = backends.get(backend)
     data = load_dataset(dataset, data_dir)
     settings = {
+        "dataset": lasting_name(dataset, data.name),
         "backend": ops.name,
         "dtype": "float32",
         "data_dir": str(data_dir.resolve()) if data_dir else None,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from tinynet.cli import options
 from tinynet.cli.command import Command
@@ -120,6 +121,8 @@ def command(
     classes differ, the last dense layer is re-initialised. Frozen layers keep their weights, and their
     BatchNorm statistics.
 
+    Data that moved are named with --resume: --data-dir, or --dataset for Kaggle's CSV.
+
     With --distributed each process computes a share of every batch, and the result is that of one process.
     Processes on one machine share its cores.
 
@@ -146,7 +149,7 @@ def command(
         click.get_current_context().with_resource(thread_budget.limit(threads or group.threads()))
         with group.in_turn():  # so that data are downloaded once
             if resume:
-                run = _resumed(resume, asked["data_dir"], group)
+                run = _resumed(resume, asked["dataset"], asked["data_dir"], group)
             else:
                 run = _started(architecture, Asked(**asked), group)
         group.watch(f"go on with: {_how_to_resume(run)}")
@@ -195,6 +198,7 @@ def _train(run: Run, save_every: float, tensorboard: bool) -> bool:
 def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
     from tinynet import backends
     from tinynet.cli.console import load_dataset
+    from tinynet.cli.sources import lasting_name
     from tinynet.runs import provenance, recipe
     from tinynet.runs.run import Run
     from tinynet.runs.settings import Settings, next_folder
@@ -216,7 +220,7 @@ def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
     settings = Settings(
         name=name,
         recipe=plan,
-        dataset=_from_anywhere(asked.dataset, dataset.name),
+        dataset=lasting_name(asked.dataset, dataset.name),
         data_dir=str(asked.data_dir.resolve()) if asked.data_dir else None,
         data_sha256=dataset.sha256,
         seed=asked.seed,
@@ -231,31 +235,24 @@ def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
     return Run.start(asked.out or next_folder(name), settings, dataset, group)
 
 
-def _from_anywhere(asked: str, found: str) -> str:
-    """A data set's name that means the same on a resume, from whichever folder."""
-    if asked == "auto":
-        return found
-    return str(Path(asked).resolve()) if Path(asked).exists() else asked
-
-
-def _resumed(folder: Path, data_dir: Path | None, group: Group) -> Run:
+def _resumed(folder: Path, dataset: str, data_dir: Path | None, group: Group) -> Run:
     from tinynet import backends
-    from tinynet.cli.console import load_dataset
+    from tinynet.cli.sources import Sources
     from tinynet.runs.run import Run
     from tinynet.runs.settings import read_settings
 
     _refuse_changes(click.get_current_context())
     settings = read_settings(folder)
     backends.get(settings.backend)  # before the data are loaded
-    dataset = load_dataset(settings.dataset, data_dir or settings.data_dir)
-    return Run.resume(folder, settings, dataset, group)
+    source = click.get_current_context().get_parameter_source("dataset")
+    named = source is ParameterSource.COMMANDLINE
+    own = Sources(dataset if named else None, data_dir).own(settings, notice=True)
+    return Run.resume(folder, settings, own, group)
 
 
 def _refuse_changes(context: click.Context) -> None:
     """A resumed run keeps its recipe, data, seed and backend: to name another one is an error."""
-    from click.core import ParameterSource
-
-    kept = ("resume", "threads", "data_dir", "save_every", "tensorboard", "distributed")
+    kept = ("resume", "threads", "dataset", "data_dir", "save_every", "tensorboard", "distributed")
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
@@ -324,6 +321,7 @@ def _say_kept(run: Run) -> None:
 
 def _say_result(run: Run, report: Report) -> None:
     from tinynet.cli.console import console
+    from tinynet.runs import leakage
 
     test = report["test"]
     console.print(
@@ -331,6 +329,9 @@ def _say_result(run: Run, report: Report) -> None:
         f"on {run.dataset.name}.",
         style="bold green",
     )
+    met = report["facts"]["leakage"]
+    if run.settings.start or any(met[name] for name in ("trained_on", "validated_by", "unknown")):
+        console.print(leakage.sentences(met), style="yellow", markup=False)
     if run.dataset.notice:
         console.print("Measured on the bundled sample's test images, not on MNIST's 10,000.", style="yellow")
     console.print(f"Report: {run.folder / 'report.md'}   try: tinynet evaluate {run.folder}")

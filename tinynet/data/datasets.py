@@ -39,6 +39,8 @@ CLASSES = {
         "Ankle boot",
     ),
 }
+NAMES = ("auto", *CLASSES, "sample")
+"""What is never taken for a path: a folder of such a name is ./mnist."""
 SYSTEM_FOLDERS = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}
 """Where a system package puts the files: Debian's dataset-fashion-mnist."""
 

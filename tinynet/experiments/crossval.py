@@ -11,7 +11,6 @@ trained again.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +22,9 @@ import numpy as np
 
 from tinynet import machine, plots
 from tinynet.analysis.evaluation import class_figures
+from tinynet.data import folds as folding
 from tinynet.data.datasets import Dataset, Split
-from tinynet.errors import ConfigError, RunError
+from tinynet.errors import RunError
 from tinynet.io.atomic import write_atomic
 from tinynet.io.markdown import (
     duration,
@@ -37,7 +37,6 @@ from tinynet.io.markdown import (
     write_json,
     write_page,
 )
-from tinynet.rng import Key, Stream, permutation
 from tinynet.runs import recipe
 from tinynet.runs.predictions import read_predictions
 from tinynet.runs.recipe import Recipe
@@ -65,29 +64,6 @@ class Fold:
     """Of the run."""
 
 
-def assign(labels: Array, folds: int, seed: int) -> Array:
-    """The fold (0 … K-1) of each image, int64 (N,), from labels (N,).
-
-    The images of each class are shuffled and dealt out in turn, so that neither the folds nor a class in
-    them differ by more than one image. Raises ConfigError for fewer than 2 folds, or than images of a class.
-    """
-    classes, counts = np.unique(labels, return_counts=True)
-    if not 2 <= folds <= counts.min():
-        raise ConfigError(
-            "the images cannot be cut into so many folds",
-            expected=f"2 to {counts.min()}, the images of class {classes[counts.argmin()]}",
-            received=folds,
-            fix="choose another --folds",
-        )
-    fold = np.empty(len(labels), dtype=np.int64)
-    dealt = 0
-    for label, count in zip(classes.tolist(), counts.tolist(), strict=True):
-        members = np.flatnonzero(labels == label)[permutation(Key(seed, Stream.FOLDS, layer=label), count)]
-        fold[members] = (dealt + np.arange(count)) % folds
-        dealt += count
-    return fold
-
-
 def check_folder(folder: Path) -> None:
     """Raise RunError unless `folder` is new, empty, or has folds to go on with."""
     if (folder / _name(0)).is_dir():
@@ -112,14 +88,14 @@ def run(
 ) -> Iterator[Fold]:
     """Train and test fold by fold, each in a folder of its own below `folder`; continue what was interrupted.
 
-    asked: the settings of all, with the data set's own name and hash. `listen(number)` makes a listener for
+    asked: the settings of all, with the hash of the whole data set. `listen(number)` makes a listener for
     each training. Every model begins with the same weights: those of the seed. Raises RunError where a fold
     is there with other settings. Ctrl-C raises KeyboardInterrupt.
     """
-    plan, fold = asked.recipe.training, assign(data.train.labels, folds, asked.seed)
+    plan, fold = asked.recipe.training, folding.assign(data.train.labels, folds, asked.seed)
     for k in range(folds):
-        part = _part(data, fold == k, f"fold {k + 1} of {folds}")
-        own = dataclasses.replace(asked, dataset=part.name, data_sha256=part.sha256)
+        part = folding.part(data, k + 1, folds, asked.seed)
+        own = dataclasses.replace(asked, data_sha256=part.sha256, fold=(k + 1, folds))
         place = folder / _name(k)
         report = train_once(place, own, part, listen=partial(listen, k + 1), threads=threads)
         labels, predicted, confidence = read_predictions(place)
@@ -143,18 +119,6 @@ def run(
 def _name(k: int) -> str:
     """The folder of a fold's run."""
     return f"fold-{k + 1}"
-
-
-def _part(data: Dataset, ours: Array, name: str) -> Dataset:
-    """The data set of one fold: the images where `ours` (N,) is true test what the others teach."""
-    images, labels = data.train.images, data.train.labels
-    return dataclasses.replace(
-        data,
-        name=f"{data.name}, {name}",
-        train=Split(images[~ours], labels[~ours]),
-        test=Split(images[ours], labels[ours]),
-        sha256=hashlib.sha256(data.sha256.encode() + ours.tobytes()).hexdigest(),
-    )
 
 
 def write_report(

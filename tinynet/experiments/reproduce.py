@@ -96,10 +96,9 @@ def run_entry(
         asked = Settings(
             name=entry.architecture,
             recipe=recipe.load(entry.architecture, reference=entry.reference),
-            dataset=dataset.name,
             data_sha256=dataset.sha256,
             seed=seed,
-            **settings,
+            **{"dataset": dataset.name, **settings},
         )
         reports.append(train_with_submission(place, asked, dataset, listen, threads))
     return Outcome(
@@ -124,17 +123,17 @@ def run_beside_classical(
     Arguments as for `run_entry`. The rows are kept in `folder`/rows.
     """
     rows = folder.resolve() / "rows"
-    if not rows.exists():
+    if not (rows / kaggle.TRAIN).exists():  # it is written last
+        (rows / kaggle.TEST).unlink(missing_ok=True)
         classical.write_rows(rows, classical.from_dataset(dataset))
     cut = load(str(rows))
     for name in BESIDE_CLASSICAL:
         asked = Settings(
             name=name,
             recipe=recipe.load(name),
-            dataset=str(rows),
             data_sha256=cut.sha256,
             seed=0,
-            **settings,
+            **{**settings, "dataset": str(rows), "data_dir": None},
         )
         train_with_submission(folder / name, asked, cut, listen, threads)
     return [folder / name for name in BESIDE_CLASSICAL]

@@ -25,6 +25,7 @@ from tinynet.errors import RunError
 from tinynet.io.markdown import plain
 from tinynet.io.reading import read_json, read_text, reason
 from tinynet.runs import provenance, report
+from tinynet.runs.leakage import find_leakage
 from tinynet.runs.predictions import predict, read_predictions
 from tinynet.runs.settings import MAX_BYTES, Settings, origin, read_settings
 from tinynet.runs.trainers import build_trainer
@@ -77,7 +78,8 @@ def audit(
     yield Claim("report.md, from all of these", _different_lines(page, _page(folder, again)))
     yield Claim("labels of the predictions, from the data", _count_different(labels, dataset.test.labels))
     loaded = checkpoint.load_model(folder, backend=backend or settings.backend)
-    yield Claim("facts, from the saved weights", _facts(reported["facts"], settings, dataset, loaded))
+    met = find_leakage(dataset.test.images, settings, load, dataset).facts()
+    yield Claim("facts, from the saved weights", _facts(reported["facts"], settings, dataset, loaded, met))
     found = predict(loaded.model, loaded.loss, dataset.test.images).probabilities
     yield Claim("predictions, from the saved weights", _judge_predictions(found, predicted, confidence))
     yield unseen(dataset.test.images, trained.images, "no test image among the training images")
@@ -197,7 +199,11 @@ def _count_different(labels: Array, expected: Array) -> list[str]:
 
 
 def _facts(
-    facts: Mapping[str, Any], settings: Settings, dataset: Dataset, loaded: checkpoint.Loaded
+    facts: Mapping[str, Any],
+    settings: Settings,
+    dataset: Dataset,
+    loaded: checkpoint.Loaded,
+    met: Mapping[str, Any],
 ) -> list[str]:
     store = loaded.model.store
     again = {
@@ -206,6 +212,7 @@ def _facts(
         "backend": settings.backend,
         "command": settings.command,
         "notice": dataset.notice,
+        "leakage": met if _is_known(facts.get("leakage")) and _is_known(met) else facts.get("leakage"),
         "parameters": store.count + store.state_count,
         "weights_sha256": checkpoint.weights_sha256(loaded.model),
         **origin(settings),
@@ -219,6 +226,11 @@ def _facts(
             "facts.data",
         )
     )
+
+
+def _is_known(leakage: Any) -> bool:
+    """Whether the data of all ancestors were at hand; they need not be for the report and its audit alike."""
+    return not (isinstance(leakage, Mapping) and leakage.get("unknown"))
 
 
 def _judge_predictions(found: Array, predicted: Array, confidence: Array) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinynet import checkpoint
-from tinynet.data import datasets
+from tinynet.data import datasets, folds
 from tinynet.data.datasets import Dataset, Split
 from tinynet.errors import RunError
 from tinynet.runs.recipe import Recipe
@@ -26,6 +26,14 @@ class Origin(NamedTuple):
     name: str
 
 
+def settings_of(path: Path, about: dict[str, Any]) -> Settings | None:
+    """Those of the run in the folder `path`, or in whose folder the file `path` lies; None for other files.
+
+    `about` is the file's. Raises RunError for a folder whose config.json is damaged.
+    """
+    return made_by(path / "model.safetensors" if path.is_dir() else path, about)
+
+
 def find(path: Path) -> Origin:
     """The finished run in the folder `path`, or the safetensors file there.
 
@@ -34,14 +42,14 @@ def find(path: Path) -> Origin:
     """
     file = final_model(path)
     model, _, about = checkpoint.load_model(file, backend="numpy")
-    settings = _made_by(file, about)
+    settings = made_by(file, about)
     start = StartingPoint(str(path.resolve()), checkpoint.weights_sha256(model), settings)
     if settings is not None:
         return Origin(start, settings.recipe, settings.name)
     return Origin(start, Recipe(model.layers, model.input_shape), path.stem)
 
 
-def _made_by(file: Path, about: dict[str, Any]) -> Settings | None:
+def made_by(file: Path, about: dict[str, Any]) -> Settings | None:
     """The settings of the run in whose folder the file lies, if it is one of that run's."""
     if not (file.parent / "config.json").exists():
         return None
@@ -66,7 +74,12 @@ def ancestors(settings: Settings) -> Iterator[Settings]:
 
 def load_data(settings: Settings) -> Dataset:
     """The data set of a run, from where the run had it."""
-    return datasets.load(settings.dataset, data_dir=settings.data_dir)
+    return part_of(settings, datasets.load(settings.dataset, data_dir=settings.data_dir))
+
+
+def part_of(settings: Settings, dataset: Dataset) -> Dataset:
+    """What a run has of its data set: all of it, unless it is one of a cross-validation."""
+    return folds.part(dataset, *settings.fold, settings.seed) if settings.fold else dataset
 
 
 def train_and_validation(settings: Settings, dataset: Dataset) -> tuple[Split, Split]:

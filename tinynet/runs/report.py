@@ -27,6 +27,7 @@ from tinynet.io.markdown import (
     write_json,
 )
 from tinynet.io.reading import read_json, reason
+from tinynet.runs import leakage
 from tinynet.types import Array
 
 SOMETIMES = (
@@ -207,6 +208,12 @@ def training_rows(training: Mapping[str, Any]) -> list[tuple[str, Any]]:
     ]
 
 
+def _leaked(facts: Mapping[str, Any] | None) -> list[str]:
+    """The block that warns of test images which the net has met before; none where there are none."""
+    met = facts and any(facts[name] for name in ("trained_on", "validated_by", "unknown"))
+    return warning(leakage.sentences(facts)) if facts and met else []
+
+
 def markdown(report: Mapping[str, Any]) -> str:
     """The page of a report."""
     test, training, facts = report["test"], report["training"], report["facts"]
@@ -215,6 +222,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     blocks = [
         f"# {headline(report)}",
         *warning(facts.get("notice")),
+        *_leaked(facts.get("leakage")),
         f"{test['errors']:,} errors. The 95 % interval of the accuracy (Wilson) is {percent(low)} to"
         f" {percent(high)}; it covers the choice of test samples, not of the seed."
         f" Macro F1 is {figure(test['macro_f1'])}.",

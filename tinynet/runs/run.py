@@ -31,7 +31,9 @@ from tinynet.distributed.group import ALONE, Group
 from tinynet.errors import ConfigError, RunError
 from tinynet.interrupt import Interrupted
 from tinynet.io.atomic import write_atomic
+from tinynet.runs.leakage import find_leakage
 from tinynet.runs.predictions import predict, write_predictions
+from tinynet.runs.provenance import load_data
 from tinynet.runs.recipe import Training
 from tinynet.runs.report import Report, read_report, write_report
 from tinynet.runs.settings import Settings, final_model, origin, read_settings
@@ -190,6 +192,9 @@ class Run:
                 **origin(self.settings),
                 "stopped": self.trainer.state.stopped,
                 "evaluation_seconds": seconds,
+                "leakage": find_leakage(
+                    self.dataset.test.images, self.settings, load_data, self.dataset
+                ).facts(),
                 "data": {
                     "name": self.dataset.name,
                     "source": self.dataset.source,
@@ -252,7 +257,7 @@ def train_once(
 def _check_same(folder: Path, asked: Settings) -> None:
     """Raise RunError unless the run in `folder` has the settings asked for, wherever its data lie."""
     found, wanted = (dict(_leaves(s.as_table())) for s in (read_settings(folder), asked))
-    names = [name for name in wanted | found if name not in ("command", "data_dir")]
+    names = [name for name in wanted | found if name not in ("command", "dataset", "data_dir")]
     different = [name for name in names if found.get(name) != wanted.get(name)]
     if different:
         shown, more = (

@@ -36,6 +36,8 @@ class Settings:
     start: StartingPoint | None = None
     freeze: list[str] = field(default_factory=list)
     """Patterns of layers and parameters that keep their weights."""
+    fold: tuple[int, int] | None = None
+    """Of a cross-validation: the run is tested on fold k (from 1) of K, and trained on the others."""
 
     def __post_init__(self) -> None:
         names = {PurePosixPath(self.name).name, PureWindowsPath(self.name).name}
