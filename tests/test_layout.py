@@ -20,6 +20,7 @@ ROOT = TESTS.parent
 TESTED_BY = {
     "tinynet/__main__.py": ("cli/test_cli_main.py", "two lines, run by every test that starts a process"),
     "tinynet/types.py": ("test_imports.py", "names for type checkers: nothing runs"),
+    "tinynet/advice.py": ("test_training_again.py", "what a Trainer says before it begins"),
     "tinynet/version.py": ("test_extras.py", "one constant, compared with the metadata"),
     "tinynet/analysis/blocks.py": ("analysis/test_gradients.py", "after each block a gradient is checked"),
     "tinynet/backends/*.py": ("backends/test_parity.py", "every operation against the reference's"),

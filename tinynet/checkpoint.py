@@ -9,7 +9,6 @@ all.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
@@ -26,7 +25,7 @@ from tinynet.backends.base import Backend
 from tinynet.errors import CheckpointError, ConfigError
 from tinynet.history import History
 from tinynet.io import tables
-from tinynet.io.atomic import write_atomic
+from tinynet.io.atomic import fix_for, write_atomic
 from tinynet.io.reading import parse_json
 from tinynet.io.tensors import read_tensors
 from tinynet.layers import LAYERS, Dense, Layer
@@ -414,12 +413,11 @@ def _write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Array]) 
             path, _sorted(save(contiguous, {HEADER_KEY: text, "sha256": digest_of(contiguous, text)}))
         )
     except OSError as error:
-        full = error.errno == errno.ENOSPC
         before = "what was there before is intact" if path.exists() else "nothing was there before"
         raise CheckpointError(
             f"{path} could not be saved: {error.strerror or error}",
             received=before,
-            fix="free some disk space, then resume the run" if full else "mend the folder's permissions",
+            fix=fix_for(error) or None,
         ) from error
 
 

@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
+import codecs
+import sys
 import unicodedata
+from io import TextIOWrapper
+
+PLAIN = {
+    "…": "...",
+    "→": "->",
+    "←": "<-",
+    "↔": "<->",
+    "±": "+-",
+    "×": "x",
+    "·": "*",
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "≥": ">=",
+    "≤": "<=",
+    "√": "sqrt",
+    "∂": "d",
+    "Σ": "sum",
+    "µ": "u",
+    "“": '"',
+    "”": '"',
+    "’": "'",
+}
+"""What stands for a character that an encoding lacks."""
+HANDLER = "tinynet-plain"
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -22,3 +49,22 @@ def _is_shown(character: str) -> bool:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def in_plain(error: UnicodeError) -> tuple[str, int]:
+    """A codec's error handler: `PLAIN`, or the code of the character."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    codes = (each.encode("ascii", "backslashreplace").decode() for each in lacking)
+    return "".join(PLAIN.get(each, code) for each, code in zip(lacking, codes, strict=True)), error.end
+
+
+codecs.register_error(HANDLER, in_plain)
+
+
+def accept_all_text() -> None:
+    """Let standard output and error take any text, whatever their encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=HANDLER)

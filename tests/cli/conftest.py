@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from commands import Command, Trained, call
 
-from tinynet.cli.console import console
+from tinynet.cli.screen import console
 from tinynet.data import load
 from tinynet.data.datasets import Dataset
 

@@ -11,7 +11,7 @@ import pytest
 from commands import Command
 
 from tinynet.backends.base import Backend
-from tinynet.cli.console import console
+from tinynet.cli.screen import console
 from tinynet.experiments import warmup
 from tinynet.kernels.cpu import cache_folder
 from tinynet.runs import recipe

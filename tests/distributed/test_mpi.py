@@ -27,6 +27,7 @@ from tinynet.data import load
 from tinynet.distributed.group import ALONE, Group
 from tinynet.distributed.mpi import MpiGroup
 from tinynet.errors import ConfigError, NonFiniteError, RunError
+from tinynet.interrupt import Interrupted
 from tinynet.runs import recipe
 from tinynet.runs.run import Run
 from tinynet.runs.settings import Settings
@@ -126,7 +127,8 @@ def test_a_signal_to_one_process_stops_all_after_the_same_step(step: int) -> Non
     def train(group: Group) -> tuple[int, str | None]:
         net = tn.Sequential([tn.Rescale(), tn.Flatten(), tn.Dense(10)], (7, 7, 1), backend="numpy")
         trainer = Trainer(net, (IMAGES, LABELS), epochs=2, batch_size=10, group=group)
-        trainer.run([InterruptedIn(rank=1, step=step)])
+        with pytest.raises(Interrupted):
+            trainer.run([InterruptedIn(rank=1, step=step)])
         return trainer.state.step, trainer.state.stopped
 
     assert in_each(3, train) == [(step, "interrupted")] * 3

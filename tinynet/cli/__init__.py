@@ -11,6 +11,8 @@ from typing import Any
 import click
 
 from tinynet.errors import TinynetError, TinynetWarning, did_you_mean
+from tinynet.io.atomic import fix_for
+from tinynet.printable import accept_all_text, printable
 from tinynet.version import VERSION
 
 COMMANDS = (
@@ -36,6 +38,10 @@ COMMANDS = (
 
 class Commands(click.Group):
     """Finds `tinynet NAME` in the module `tinynet.cli.NAME`; a mistake ends in a message, not a traceback."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        accept_all_text()
+        return super().main(*arguments, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -65,7 +71,9 @@ class Commands(click.Group):
             raise click.ClickException(str(error)) from error
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{place}{error.strerror or error}") from error
+            fix = fix_for(error)
+            said = f"{place}{error.strerror or error}" + (f"\n  fix: {fix}" if fix else "")
+            raise click.ClickException(printable(said, keep="\n")) from error
         except MemoryError as error:
             raise click.ClickException(f"out of memory: {error or 'no more could be had'}") from error
 

@@ -59,10 +59,10 @@ def command(
     """
     from itertools import chain
 
-    from rich.markup import escape
+    from rich.text import Text
 
     from tinynet import backends
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
     from tinynet.data import read_csv
     from tinynet.runs import audit
@@ -80,10 +80,10 @@ def command(
     done = failed = 0
     for check in chain(audit.audit(run, own, load=sources.find, backend=ops), more):
         done, failed = done + 1, failed + bool(check.wrong)
-        verdict = "[bold red]does not hold[/]" if check.wrong else "[green]holds[/]"
-        console.print(f"{verdict}  {escape(check.name)}", soft_wrap=True)
+        verdict = Text("does not hold", "bold red") if check.wrong else Text("holds", "green")
+        console.print(verdict + f"  {check.name}", soft_wrap=True)
         for line in check.wrong[:SHOWN]:
-            console.print(f"    {escape(line)}", soft_wrap=True)
+            console.print(f"    {line}", soft_wrap=True)
         if len(check.wrong) > SHOWN:
             console.print(f"    and {len(check.wrong) - SHOWN:,} more")
     if failed:

@@ -50,7 +50,7 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
     from tinynet import threads as thread_budget
     from tinynet.benchmark import harness
     from tinynet.benchmark.rows import chosen
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
     from tinynet.runs import recipe
 
     plan = chosen(rows)

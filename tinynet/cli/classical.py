@@ -87,7 +87,8 @@ def command(
       tinynet classical --run runs/beside
     """
     from tinynet import backends
-    from tinynet.cli.console import console, load_dataset
+    from tinynet.cli.console import load_dataset
+    from tinynet.cli.screen import console
     from tinynet.errors import RunError
     from tinynet.experiments import classical
     from tinynet.runs.settings import next_folder

@@ -27,7 +27,7 @@ def write_comparison(
     `load` finds the data set of a run. A line on the console tells each result.
     """
     from tinynet import threads
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
     from tinynet.experiments import classical
 
     nets = list(classical.score_runs(runs, rows, load, backend=backend))
@@ -60,7 +60,7 @@ def write_comparison(
 
 def _say(result: Scored, rows: Rows) -> None:
     from tinynet import metrics
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
     from tinynet.io.markdown import duration, percent
 
     accuracy = metrics.accuracy(rows.validation.labels, result.predicted)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -19,11 +18,10 @@ from rich.progress import (
 )
 
 from tinynet.backends.base import Backend
+from tinynet.cli.screen import console
 from tinynet.data.datasets import Dataset, load
 from tinynet.data.download import Progress as DownloadProgress
 from tinynet.training import Callback, EpochEnd, StepEnd, Trainer
-
-console = Console(highlight=False)
 
 
 class TrainingProgress(Callback):
@@ -38,7 +36,7 @@ class TrainingProgress(Callback):
     def __init__(self, title: str = "", *, epoch_lines: bool = True) -> None:
         self.title, self.epoch_lines = title, epoch_lines
         self.bar = Progress(
-            TextColumn(title + "epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            TextColumn("{task.fields[title]}epoch {task.fields[epoch]}/{task.fields[epochs]}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]:.4f}"),
@@ -52,7 +50,9 @@ class TrainingProgress(Callback):
         self.said_at = time.monotonic()
 
     def on_start(self, trainer: Trainer) -> None:
-        self.task = self.bar.add_task("", total=len(trainer.train), epoch=0, epochs=trainer.epochs, loss=0.0)
+        self.task = self.bar.add_task(
+            "", total=len(trainer.train), title=self.title, epoch=0, epochs=trainer.epochs, loss=0.0
+        )
         self.bar.start()
         self.backend = trainer.model.backend
         self.backend.announce_compiling(self._say_compiling)
@@ -111,7 +111,7 @@ def downloads() -> Iterator[DownloadProgress]:
     """Inside the block: what to call with (file, bytes received, bytes in all or None) to show a download."""
     tasks: dict[str, TaskID] = {}
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TimeRemainingColumn(),

@@ -62,7 +62,8 @@ def command(
     """
     from tinynet import backends
     from tinynet import threads as thread_budget
-    from tinynet.cli.console import TrainingProgress, console, load_dataset
+    from tinynet.cli.console import TrainingProgress, load_dataset
+    from tinynet.cli.screen import console
     from tinynet.cli.sources import lasting_name
     from tinynet.experiments import crossval
     from tinynet.runs import recipe
@@ -127,7 +128,7 @@ def command(
 
 
 def _say(row: dict[str, Any], folds: int) -> None:
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
     from tinynet.io.markdown import duration, percent
 
     console.print(

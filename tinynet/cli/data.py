@@ -45,7 +45,8 @@ def fetch(name: str, data_dir: Path | None) -> None:
     """
     import os
 
-    from tinynet.cli.console import console, downloads
+    from tinynet.cli.console import downloads
+    from tinynet.cli.screen import console
     from tinynet.data import datasets
 
     with downloads() as on_progress:
@@ -71,7 +72,8 @@ def info(name: str, data_dir: Path | None) -> None:
     """
     from rich.table import Table
 
-    from tinynet.cli.console import console, load_dataset
+    from tinynet.cli.console import load_dataset
+    from tinynet.cli.screen import console
     from tinynet.data import datasets
 
     facts: Any = datasets.info(load_dataset(name, data_dir))
@@ -143,7 +145,8 @@ def show(
       tinynet data show --augment --recipe my.toml --out augmented.png
     """
     from tinynet import plots
-    from tinynet.cli.console import console, load_dataset
+    from tinynet.cli.console import load_dataset
+    from tinynet.cli.screen import console
     from tinynet.rng import Key, Stream, permutation
 
     given = {key: value for key, value in asked.items() if value is not None}
@@ -225,11 +228,11 @@ def explore(name: str, out: Path | None, seed: int, data_dir: Path | None) -> No
       tinynet data explore
       tinynet data explore ../digit-recognizer/train.csv --out first-look
     """
-    from rich.markup import escape
     from rich.table import Table
 
     from tinynet.analysis import explore as room
-    from tinynet.cli.console import console, load_dataset
+    from tinynet.cli.console import load_dataset
+    from tinynet.cli.screen import console
 
     data = load_dataset(name, data_dir)
     folder = out or Path("exploration") / data.name
@@ -241,10 +244,10 @@ def explore(name: str, out: Path | None, seed: int, data_dir: Path | None) -> No
         for column in (head, *found["splits"]):
             table.add_column(column, justify="right" if column in found["splits"] else "left")
         for row in rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*row)
         console.print(table)
     for sentence in room.conclusions(found):
-        console.print(escape(sentence))
+        console.print(sentence)
     room.write_exploration(folder, exploration, seed=seed)
     console.print(f"Page and pictures: {folder / 'exploration.md'}")
 
@@ -261,10 +264,10 @@ def verify(name: str, data_dir: Path | None) -> None:
       tinynet data verify
       tinynet data verify fashion-mnist --data-dir data/fashion
     """
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
     from tinynet.data import datasets
     from tinynet.data.download import cache_dir
 
@@ -275,7 +278,7 @@ def verify(name: str, data_dir: Path | None) -> None:
     results = datasets.verify(folder, name)
     for file, status, detail in results:
         style = "green" if status == "ok" else "bold red"
-        table.add_row(file, f"[{style}]{status}[/]", escape(detail))
+        table.add_row(file, Text(status, style), detail)
     console.print(table)
     wrong = [file for file, status, _ in results if status != "ok"]
     if wrong:
@@ -316,7 +319,8 @@ def to_kaggle(folder: Path, dataset: str, data_dir: Path | None, seed: int) -> N
       tinynet train --dataset digits/train.csv --out runs/mine
       tinynet predict runs/mine digits/test.csv --submission submission.csv
     """
-    from tinynet.cli.console import console, load_dataset
+    from tinynet.cli.console import load_dataset
+    from tinynet.cli.screen import console
     from tinynet.data import kaggle
 
     data = load_dataset(dataset, data_dir)

@@ -39,10 +39,10 @@ def command() -> None:
     Example:
       tinynet doctor
     """
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
 
     backends = list(backend_rows())
     sections = {
@@ -55,8 +55,8 @@ def command() -> None:
     for title, rows in sections.items():
         table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 1))
         for what, good, found, fix in rows:
-            mark = "[green]ok[/]" if good else "[yellow]--[/]"
-            table.add_row(f" {mark}", what, escape(found + (f"\n→ {fix}" if fix else "")))
+            mark = Text(" ok", "green") if good else Text(" --", "yellow")
+            table.add_row(mark, what, found + (f"\n→ {fix}" if fix else ""))
         console.print(table, "")
     broken = [what for what, good, _, _ in backends if not good and what != "cupy"]
     if broken:

@@ -40,12 +40,12 @@ def command(
     from functools import reduce
     from operator import or_
 
-    from rich.markup import escape
     from rich.table import Table
 
     from tinynet import metrics
     from tinynet.analysis import evaluation
-    from tinynet.cli.console import console, say_other_data
+    from tinynet.cli.console import say_other_data
+    from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
     from tinynet.experiments import ensemble
     from tinynet.losses import check_label_range
@@ -74,7 +74,7 @@ def command(
     for column in ("net", "accuracy", "wrong"):
         table.add_column(column, justify="left" if column == "net" else "right")
     for run, accuracy in zip(runs, accuracies, strict=True):
-        table.add_row(escape(str(run)), f"{100 * accuracy:.2f} %", str(round((1 - accuracy) * len(labels))))
+        table.add_row(str(run), f"{100 * accuracy:.2f} %", str(round((1 - accuracy) * len(labels))))
     table.add_section()
     table.add_row("all together", f"{100 * found['accuracy']:.2f} %", str(found["errors"]), style="bold")
     console.print(table)
@@ -85,7 +85,7 @@ def command(
         f"{100 * found['calibration']['expected_calibration_error']:.2f} %"
     )
     met = sentences(leakage.facts(), "their")
-    console.print(met, style="" if leakage.is_clean else "bold yellow", markup=False)
+    console.print(met, style="" if leakage.is_clean else "bold yellow")
     if out:
         about = {
             "model": ", ".join(map(str, runs)),

@@ -51,12 +51,12 @@ def command(
       tinynet evaluate runs/clothes/best.safetensors --dataset fashion-mnist
       tinynet evaluate runs/cnn-1 --mistakes mistakes.png
     """
-    from rich.markup import escape
     from rich.table import Table
 
     from tinynet import checkpoint
     from tinynet.analysis import evaluation
-    from tinynet.cli.console import console, say_other_data
+    from tinynet.cli.console import say_other_data
+    from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
     from tinynet.losses import check_label_range
     from tinynet.runs import provenance
@@ -75,11 +75,11 @@ def command(
 
     leakage = find_leakage(images, settings, sources.find)
     what = f"{len(labels):,} {split} images of {data.name}"
-    table = Table(title=escape(f"{run} on {what}"))
+    table = Table(title=f"{run} on {what}")
     for column in evaluation.CLASS_COLUMNS:
         table.add_column(column, justify="left" if column == "class" else "right")
     for position, row in enumerate(evaluation.class_table(found), start=1):
-        table.add_row(*map(escape, row), end_section=position == len(classes))
+        table.add_row(*row, end_section=position == len(classes))
     console.print(table)
     console.print("The first: " + "; ".join(_say(first) for first in found["first"]))
     low, high = found["interval"]
@@ -89,7 +89,7 @@ def command(
         f"calibration error {100 * found['calibration']['expected_calibration_error']:.2f} %"
     )
     met = sentences(leakage.facts())
-    console.print(met, style="" if leakage.is_clean else "bold yellow", markup=False)
+    console.print(met, style="" if leakage.is_clean else "bold yellow")
     if out:
         evaluation.write_evaluation(
             out,

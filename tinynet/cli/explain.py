@@ -75,12 +75,11 @@ def command(
       tinynet explain runs/cnn-1 test.csv --index 17 --out why-17
       tinynet explain runs/cnn-1 my.png --layer conv2d_1
     """
-    from rich.markup import escape
 
     from tinynet import checkpoint
     from tinynet.analysis import explain
-    from tinynet.cli.console import console
     from tinynet.cli.predict import read_images
+    from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
     from tinynet.errors import DataError
     from tinynet.runs import provenance
@@ -106,16 +105,16 @@ def command(
     found = explain.explain(model, loss, images[index], layer=layer, seed=seed, samples=samples, noise=noise)
     name = str(image) if fitted else f"{image} #{index}"
     if fitted:
-        console.print(escape(f"{image}: {fitted}"))
+        console.print(f"{image}: {fitted}")
     if reading and reading.warning:
-        console.print(escape(f"{image}: {reading.warning}; crop the picture to one of them"))
+        console.print(f"{image}: {reading.warning}; crop the picture to one of them")
     for sentence in explain.conclusions(found, classes):
-        console.print(escape(sentence))
+        console.print(sentence)
     about_image: dict[str, Any] = {"model": str(run), "image": name, "fitted": fitted}
     if reading is None:
         sources, settings = Sources(dataset, data_dir), provenance.settings_of(run, about)
         leakage = find_leakage(images[index : index + 1], settings, sources.find)
         about_image["leakage"] = sentences(leakage.facts())
-        console.print(about_image["leakage"], style="" if leakage.is_clean else "bold yellow", markup=False)
+        console.print(about_image["leakage"], style="" if leakage.is_clean else "bold yellow")
     explain.write_explanation(out, found, classes, about_image)
     console.print(f"Page and pictures: {out / 'explanation.md'}")

@@ -23,9 +23,10 @@ def command(layer: str | None, backend: str, seed: int) -> None:
     """
     from rich.progress import track
     from rich.table import Table
+    from rich.text import Text
 
     from tinynet import backends
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
     from tinynet.errors import ConfigError
     from tinynet.gradcheck import cases
 
@@ -44,7 +45,7 @@ def command(layer: str | None, backend: str, seed: int) -> None:
     table.add_column("largest relative error", justify="right")
     table.add_column("verdict")
     for check in checks:
-        verdict = "[green]ok[/]" if check.passed else "[bold red]WRONG[/]"
+        verdict = Text("ok", "green") if check.passed else Text("WRONG", "bold red")
         table.add_row(check.subject, f"∂L/∂{check.quantity}", f"{check.error:.1e}", verdict)
     console.print(table)
     wrong = [check for check in checks if not check.passed]

@@ -93,7 +93,7 @@ def command(
     import numpy as np
 
     from tinynet import checkpoint
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
     from tinynet.data import write_submission
     from tinynet.data.files import atomic_write
@@ -130,10 +130,10 @@ def command(
         sources, settings = Sources(dataset, data_dir), provenance.settings_of(run, about)
         leakage = find_leakage(np.concatenate(tables), settings, sources.find)
         style = "" if leakage.is_clean else "bold yellow"
-        console.print(sentences(leakage.facts()), style=style, markup=False)
+        console.print(sentences(leakage.facts()), style=style)
     if out:
         with atomic_write(out) as stream:
-            stream.write(as_csv(rows).encode())
+            stream.write(as_csv(rows).encode(errors="backslashreplace"))
         console.print(f"{len(guesses):,} predictions in {out}")
     if seen:
         draw(rows, seen)
@@ -178,10 +178,9 @@ def read_images(file: Path, shape: Shape) -> tuple[Array, Reading | None]:
 
 def show(rows: Sequence[Seen]) -> None:
     """The first rows as a table on the screen, and every warning below."""
-    from rich.markup import escape
     from rich.table import Table
 
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
 
     table = Table()
     table.add_column("image", overflow="fold")
@@ -196,19 +195,19 @@ def show(rows: Sequence[Seen]) -> None:
         (_, probability), *others = row.ranked
         otherwise = ", ".join(f"{name} ({100 * p:.1f} %)" for name, p in others)
         fitted = [row.reading.fitted if row.reading else ""] if pictures else []
-        table.add_row(*map(escape, [row.name, row.answer, f"{100 * probability:.1f} %", otherwise, *fitted]))
+        table.add_row(row.name, row.answer, f"{100 * probability:.1f} %", otherwise, *fitted)
     console.print(table)
     if len(rows) > ROWS_ON_SCREEN:
         console.print(f"… and {len(rows) - ROWS_ON_SCREEN:,} more (use --out)")
     for row in rows:
         if row.reading and row.reading.warning:
-            console.print(f"{escape(row.name)}: {row.reading.warning}; crop the picture to one of them")
+            console.print(f"{row.name}: {row.reading.warning}; crop the picture to one of them")
 
 
 def draw(rows: Sequence[Seen], path: Path) -> None:
     """The sheet of --seen: every picture, step by step."""
     from tinynet import plots
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
 
     pictures = [row for row in rows if row.reading][:ROWS_ON_SCREEN]
     if not pictures:

@@ -67,7 +67,8 @@ def command(
 
     from tinynet import backends
     from tinynet import threads as thread_budget
-    from tinynet.cli.console import TrainingProgress, console, load_dataset
+    from tinynet.cli.console import TrainingProgress, load_dataset
+    from tinynet.cli.screen import console
     from tinynet.cli.sources import lasting_name
     from tinynet.experiments import reproduce
     from tinynet.experiments.systems import SYSTEMS
@@ -102,7 +103,7 @@ def command(
         for entry in SYSTEMS[system].entries:
             if which in ("both", "reference" if entry.reference else "ours"):
                 entry = dataclasses.replace(entry, seeds=seeds or entry.seeds)
-                console.print(f"[bold]{entry.name}[/bold]")
+                console.print(entry.name, style="bold")
                 outcomes.append(
                     reproduce.run_entry(
                         entry, data, folder, settings=settings, listen=listen, threads=thread_budget.size()
@@ -151,7 +152,7 @@ def _beside_the_classical(
 def _show(system: str, outcomes: list[Outcome]) -> None:
     from rich.table import Table
 
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
     from tinynet.experiments import reproduce
     from tinynet.experiments.systems import SYSTEMS
 

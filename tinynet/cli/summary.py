@@ -47,7 +47,7 @@ def command(what: str, batch: int, out: Path | None, backend: str, convolution: 
     from rich.table import Table
 
     from tinynet import backends, checkpoint, plots
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
     from tinynet.runs import recipe
 
     ops = backends.get(backend, convolution=convolution)

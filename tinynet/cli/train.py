@@ -139,7 +139,7 @@ def command(
     """
     from tinynet import extras
     from tinynet import threads as thread_budget
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
     from tinynet.distributed.mpi import joined
 
     if tensorboard:
@@ -161,7 +161,8 @@ def command(
 def _train(run: Run, save_every: float, tensorboard: bool) -> bool:
     """Train and report; False when it was interrupted. Of several processes only the first reports."""
     from tinynet import threads as thread_budget
-    from tinynet.cli.console import TrainingProgress, console
+    from tinynet.cli.console import TrainingProgress
+    from tinynet.cli.screen import console
     from tinynet.errors import OutOfMemoryError
 
     model, trainer, group = run.trainer.model, run.trainer, run.group
@@ -288,7 +289,7 @@ def _with_options(plan: Recipe, asked: Asked) -> Recipe:
 
 def _say_origin(run: Run) -> None:
     """Say which weights the run started from, and which of them are frozen."""
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
 
     start, store = run.settings.start, run.trainer.model.store
     if start:
@@ -301,7 +302,7 @@ def _say_origin(run: Run) -> None:
 
 
 def _say_interrupted(run: Run) -> bool:
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
 
     console.print(f"Interrupted and saved. Continue with: {_how_to_resume(run)}", soft_wrap=True)
     return False
@@ -313,14 +314,14 @@ def _how_to_resume(run: Run) -> str:
 
 
 def _say_kept(run: Run) -> None:
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
 
     if (run.folder / "last.safetensors").exists():
         console.print(f"The last checkpoint is kept. With more memory: {_how_to_resume(run)}", soft_wrap=True)
 
 
 def _say_result(run: Run, report: Report) -> None:
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
     from tinynet.runs import leakage
 
     test = report["test"]
@@ -331,7 +332,7 @@ def _say_result(run: Run, report: Report) -> None:
     )
     met = report["facts"]["leakage"]
     if run.settings.start or any(met[name] for name in ("trained_on", "validated_by", "unknown")):
-        console.print(leakage.sentences(met), style="yellow", markup=False)
+        console.print(leakage.sentences(met), style="yellow")
     if run.dataset.notice:
         console.print("Measured on the bundled sample's test images, not on MNIST's 10,000.", style="yellow")
     console.print(f"Report: {run.folder / 'report.md'}   try: tinynet evaluate {run.folder}")

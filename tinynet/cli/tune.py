@@ -106,7 +106,8 @@ def command(architecture: str, show_space: bool, **asked: Any) -> None:
 def _search(name: str, plan: Recipe, asked: dict[str, Any]) -> None:
     from tinynet import backends
     from tinynet import threads as thread_budget
-    from tinynet.cli.console import console, load_dataset
+    from tinynet.cli.console import load_dataset
+    from tinynet.cli.screen import console
     from tinynet.errors import RunError
     from tinynet.experiments.tuning import report, search, study
 
@@ -173,7 +174,7 @@ def _listener(count: int) -> Callable[[int], Callback]:
 
 def _say_start(name: str, wanted: Search, shared: Study, count: int, storage: Path) -> None:
     from tinynet import threads as thread_budget
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
     from tinynet.experiments.tuning import study
 
     training = wanted.plan.training
@@ -185,11 +186,11 @@ def _say_start(name: str, wanted: Search, shared: Study, count: int, storage: Pa
         f"{thread_budget.size()} threads; kept in {storage}",
         soft_wrap=True,
     )
-    console.print(wanted.space.to_toml(), style="dim", end="", soft_wrap=True, markup=False)
+    console.print(wanted.space.to_toml(), style="dim", end="", soft_wrap=True)
 
 
 def _say_trial(trial: FrozenTrial, wanted: Search) -> None:
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
     from tinynet.experiments.tuning import report
 
     row = report.row(wanted, trial)
@@ -200,14 +201,13 @@ def _say_trial(trial: FrozenTrial, wanted: Search) -> None:
     console.print(
         f"trial {number:>3}  {accuracy:>8}  {seconds:>7}  {settings}{f'  ({end})' if end else ''}",
         soft_wrap=True,
-        markup=False,
     )
 
 
 def _say_result(folder: Path, found: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
     from tinynet.experiments.tuning import report
     from tinynet.io.markdown import percent
 

@@ -33,7 +33,7 @@ def command(architectures: tuple[str, ...], dtype: str, backend: str) -> None:
       tinynet warmup my.toml --dtype float64
     """
     from tinynet import backends
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
     from tinynet.errors import BackendError
     from tinynet.experiments import warmup
     from tinynet.runs import recipe
@@ -74,7 +74,7 @@ def _compile(plan: dict[str, list[Job]], ops: Backend) -> int:
     """Do all steps of all recipes behind a progress bar, with a line for each recipe; count the kernels."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from tinynet.cli.console import console
+    from tinynet.cli.screen import console
 
     bar = Progress(
         TextColumn("{task.description}"),

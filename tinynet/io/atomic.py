@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -26,6 +27,10 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        error.filename, error.filename2 = os.fspath(path), None  # the name that a person knows
+        raise
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -36,6 +41,19 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Replace the file at `path` by `data`: readers see the old bytes or the new ones, never a mixture."""
     with atomic_file(path) as file:
         file.write(data)
+
+
+def fix_for(error: OSError) -> str:
+    """What a person can do about a file that could not be written; "" where nothing is known."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some disk space"
+    if error.errno in (errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST):
+        return "a folder of that name lies in the way: move it, or choose another name"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "mend the folder's permissions, or choose another folder"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return "make the folder first, or choose another one"
+    return ""
 
 
 def _sync_folder(folder: Path) -> None:

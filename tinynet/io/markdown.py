@@ -49,7 +49,7 @@ def run_section(
 
 def write_page(path: Path, blocks: Sequence[str]) -> None:
     """Write the page that `page` makes of these blocks."""
-    write_atomic(path, page(blocks).encode())
+    write_atomic(path, page(blocks).encode(errors="backslashreplace"))
 
 
 def page(blocks: Sequence[str]) -> str:
@@ -95,5 +95,7 @@ def plain(value: Any) -> Any:
 def write_json(path: Path, value: Any) -> Any:
     """Write `value`, made `plain`, as JSON to `path`, and return it."""
     written = plain(value)
-    write_atomic(path, (json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomic(
+        path, (json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
+    )
     return written

@@ -126,7 +126,7 @@ def write_report(
     plots.learning_curve(history, folder / "learning-curve.png", best_by=best_by)
     plots.confusion_matrix(report["test"]["confusion"], classes, folder / "confusion-matrix.png")
     written = Report(write_json(folder / "report.json", report))
-    write_atomic(folder / "report.md", markdown(report).encode())
+    write_atomic(folder / "report.md", markdown(report).encode(errors="backslashreplace"))
     return written
 
 

@@ -81,7 +81,9 @@ def write(folder: Path, name: str, search: Search, study: Study, facts: Mapping[
         }
     )
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / report["recipe_file"], _recipe_file(search, chosen, report).encode())
+    write_atomic(
+        folder / report["recipe_file"], _recipe_file(search, chosen, report).encode(errors="backslashreplace")
+    )
     _draw(folder, search, report["trials"], validated_by)
     write_json(folder / REPORT, report)
     write_page(folder / "report.md", _blocks(report))
