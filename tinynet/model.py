@@ -257,7 +257,7 @@ class Sequential:
             yield
 
     def pack(self) -> None:
-        """Take it that the weights stay as they are: forms of them that are faster to read are made once.
+        """Assume that the weights no longer change, and keep them in faster layouts for `predict`.
 
         A weight that changes from now on may not show in `predict` until `unpack`. Training unpacks.
         """

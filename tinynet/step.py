@@ -17,7 +17,7 @@ from tinynet.optim import Optimizer
 from tinynet.types import Array
 
 
-class Now(NamedTuple):
+class StepNumbers(NamedTuple):
     """The numbers that vary from step to step, on the host or as 0-d float64 arrays on the device."""
 
     step: Any
@@ -34,14 +34,14 @@ class Now(NamedTuple):
         return backend.asarray(np.array(self, np.float64))
 
 
-def nothing(loss: Any) -> None:
-    """The check of a loss that nobody looks at."""
+def no_check(loss: Any) -> None:
+    """Accept any loss."""
 
 
 class Step:
-    """What training does with a batch.
+    """One training step.
 
-    `gradients` or, on a backend that can, the whole step is recorded and then repeated without Python.
+    Where the backend gains by it, the step (or its gradients) is recorded once and replayed without Python.
     `classifies`: targets are class numbers, so that correct answers can be counted.
     """
 
@@ -60,18 +60,25 @@ class Step:
         self.is_recorded = group.size == 1 and may_record("step", ops, *chain, optimizer)
         records_gradients = not self.is_recorded and may_record("gradients", ops, *chain)
         self.recorded_gradients = Recorder(ops, self.gradients, records_gradients)
-        self.recorded_step = Recorder(ops, self._with_numbers, self.is_recorded)
+        self.recorded_step = Recorder(ops, self._from_array, self.is_recorded)
 
     def __call__(
-        self, x: Array, targets: Array, now: Now, shard: Shard = WHOLE, check: Callable[[Any], None] = nothing
+        self,
+        x: Array,
+        targets: Array,
+        now: StepNumbers,
+        shard: Shard = WHOLE,
+        check: Callable[[Any], None] = no_check,
     ) -> tuple[Any, Any]:
         """Learn from inputs x (N, …) and their targets; return the loss and the number of correct answers.
 
-        Both are of the weights before the update. `check` may look at the loss and raise.
+        Both are computed with the weights before the update. `check` may look at the loss and raise.
         """
         loss, correct = self.recorded_gradients(x, targets, step=now.step, shard=shard)
         gradients = self.model.store.learning_gradients
-        loss, correct = self.group.all_reduce(shard, gradients, loss, correct)  # alone: nothing to do
+        loss, correct = self.group.all_reduce(
+            shard, gradients, loss, correct
+        )  # one process: returns what it is given
         loss = self.model.backend.add(loss, self.model.regularize())
         check(loss)
         self.optimizer.move(now.update, now.rate)
@@ -85,10 +92,10 @@ class Step:
         self.model.backward(self.loss.backward(cache), tape)  # writes gradients: nothing to zero
         return loss, self.loss.ops.count_correct(outputs, targets) if self.classifies else 0
 
-    def recorded(self, x: Array, targets: Array, now: Now) -> tuple[Any, Any]:
+    def recorded(self, x: Array, targets: Array, now: StepNumbers) -> tuple[Any, Any]:
         """The same step, repeated as it was recorded for this batch shape; nobody can look at the loss."""
         learned: tuple[Any, Any] = self.recorded_step(x, targets, now.on(self.model.backend))
         return learned
 
-    def _with_numbers(self, x: Array, targets: Array, numbers: Array) -> tuple[Any, Any]:
-        return self(x, targets, Now(*(numbers[i, ...] for i in range(len(Now._fields)))))
+    def _from_array(self, x: Array, targets: Array, numbers: Array) -> tuple[Any, Any]:
+        return self(x, targets, StepNumbers(*(numbers[i, ...] for i in range(len(StepNumbers._fields)))))

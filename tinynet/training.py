@@ -26,7 +26,7 @@ from tinynet.losses import Loss, SoftmaxCrossEntropy, check_label_range
 from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.optim import Adam, Optimizer
 from tinynet.schedules import Constant, Cosine, Schedule
-from tinynet.step import Now, Step
+from tinynet.step import Step, StepNumbers
 from tinynet.types import Array
 
 Samples = tuple[Array, Array]
@@ -302,7 +302,7 @@ class Trainer:
             if part.user is not self._token:
                 self._refuse_shared(part)
         step, update = self.state.step, self.optimizer.steps + 1
-        now = Now(step, update, rate, self.average.gain(step))
+        now = StepNumbers(step, update, rate, self.average.gain(step))
         with self.model.lock:
             self.model.unpack()
             if self.step.is_recorded and not self._is_check_due():
