@@ -11,9 +11,9 @@ from tinynet.distributed.group import ALONE
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import SGD
-from tinynet.step import Now, Step
+from tinynet.step import Step, StepNumbers
 
-FIRST = Now(step=0, update=1, rate=0.1, gain=0.0)
+FIRST = StepNumbers(step=0, update=1, rate=0.1, gain=0.0)
 
 
 def step_of(model: Sequential, loss: Loss, *, classifies: bool) -> Step:

@@ -72,7 +72,7 @@ def test_commands_write_to_any_encoding(command: list[str], encoding: str) -> No
 
 @pytest.mark.skipif(os.name == "nt", reason="file names are Unicode there")
 def test_a_run_in_a_folder_whose_name_is_no_utf8(tmp_path: Path) -> None:
-    folder = os.fsencode(tmp_path) + b"/bad\xff[/b]\n:100:"
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff[/b]\n:100:")
     options = [
         "train",
         "linear",
@@ -87,7 +87,7 @@ def test_a_run_in_a_folder_whose_name_is_no_utf8(tmp_path: Path) -> None:
     ]
     done = subprocess.run([sys.executable, "-m", "tinynet", *options], capture_output=True)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
-    assert b"report.md" in os.listdir(folder)
+    assert "report.md" in os.listdir(folder)
     done = subprocess.run([sys.executable, "-m", "tinynet", "evaluate", folder], capture_output=True)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
 
