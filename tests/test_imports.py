@@ -65,7 +65,8 @@ MAY_IMPORT = {
     "experiments": f"{GROUND} analysis backends callbacks checkpoint data extras io layers machine metrics"
     " model plots rng runs training",
     "tinynet": "callbacks checkpoint data layers losses model optim schedules training version",
-    "benchmark": f"{GROUND} data io losses machine model optim runs schedules threads tinynet training",
+    "benchmark": f"{GROUND} data extras io losses machine model optim runs schedules threads tinynet"
+    " training",
     "cli": f"{GROUND} analysis backends benchmark checkpoint data distributed experiments extras gradcheck"
     " history io kernels layers losses machine metrics model optim plots rng runs schedules summary threads"
     " training version",

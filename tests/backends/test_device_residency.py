@@ -16,7 +16,6 @@ from tinynet.errors import DeviceError
 from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Rescale
 from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam, Optimizer
-from tinynet.rng import Key
 from tinynet.training import EpochEnd, StepEnd, Trainer
 from tinynet.types import Array
 
@@ -100,7 +99,7 @@ def test_mixing_host_and_device_arrays_is_caught() -> None:
 def test_a_host_array_handed_to_a_layer_on_the_device() -> None:
     x = np.ones((2, 8, 8, 1), np.float32)
     with pytest.raises(DeviceError, match=r"Conv2D 'conv2d_1' .* device backend") as caught:
-        trainer(DeviceBackend(), Adam()).model.layers[1].forward(x, train=False, key=Key(0, 0))
+        Sequential([Conv2D(2)], (8, 8, 1), backend=DeviceBackend()).forward(x)
     assert str(caught.value).splitlines()[1:] == [
         "  expected: device.DeviceArray",
         "  received: numpy.ndarray",

@@ -17,7 +17,7 @@ def test_a_row(tinynet: Command, tmp_path: Path) -> None:
     assert "linear-step" in said
     report = json.loads(file.read_text())
     assert (report["backend"], report["threads"], report["samples"]) == ("numpy", 1, 60_000)
-    assert any(version.startswith("tinynet ") for version in report["versions"])
+    assert any(version.startswith("tinynet-engine ") for version in report["versions"])
     [row] = report["rows"]
     assert row["row"] == "linear-step"
     assert 1 <= len(row["turns"]) == row["kept"] + row["discarded"] <= 2

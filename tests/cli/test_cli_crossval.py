@@ -54,7 +54,7 @@ def test_ctrl_c_and_on(crossval: Command, tmp_path: Path, monkeypatch: pytest.Mo
     with monkeypatch.context() as patch:
         patch.setattr(TrainingProgress, "on_epoch", interrupt)
         said = crossval("--folds", 3, code=130)
-    assert "Interrupted after 1 of 3 folds; all is kept. Continue with: tinynet " in said
+    assert "Interrupted after 1 of 3 folds; all is kept. Continue with: tinynet" in said
     assert not (tmp_path / "folds" / "report.md").exists()
     said = crossval("--folds", 3)
     assert said.count("fold 1/3") == said.count("fold 3/3") == 1

@@ -102,7 +102,7 @@ def test_show_distorts_as_the_recipe_and_the_options_say(
     assert "shift=0.1, scale=0.0, shear=0.0, elastic=0.0, smoothness=4.0, contrast=0.5, erase=0.0" in said
     assert "rotation=15.0, shift=0.0" in tinynet(*show, "--rotation", "15")
     assert "does not augment" in tinynet(*show, "--recipe", "linear", code=1)
-    assert "out of range" in tinynet(*show, "--rotation", "190", code=1)
+    assert "in [0, 180]" in tinynet(*show, "--rotation", "190", code=1)
     assert "need --augment" in tinynet("data", "show", "sample", "--rotation", "9", code=2)
 
 

@@ -74,7 +74,6 @@ def test_a_net_without_convolutions_says_so(
         (["--index", 4], "an index from 0 to 3"),
         (["--layer", "nosuch"], "Grad-CAM cannot look at 'nosuch'"),
         (["--layer", "dense_1"], "expected: a layer whose output has rows and columns: rescale_1, conv2d_1"),
-        (["--noise", "nan"], "SmoothGrad cannot sample so"),
     ],
 )
 def test_a_mistake_writes_nothing(
@@ -84,6 +83,14 @@ def test_a_mistake_writes_nothing(
     arguments = ["explain", convolutional, tmp_path / "many", "--out", tmp_path / "out", *options]
     assert complaint in tinynet(*arguments, "--backend", "numpy", code=1)
     assert not (tmp_path / "out").exists()
+
+
+def test_noise_is_a_finite_number(
+    tinynet: Command, convolutional: Path, digits: Split, tmp_path: Path
+) -> None:
+    write_idx(tmp_path / "many", digits.images[:4])
+    said = tinynet("explain", convolutional, tmp_path / "many", "--noise", "nan", code=2)
+    assert "nan is not a finite number" in said
 
 
 def test_a_missing_image(tinynet: Command, convolutional: Path, tmp_path: Path) -> None:

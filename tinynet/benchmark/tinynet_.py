@@ -10,6 +10,7 @@ import numpy as np
 
 from tinynet.benchmark.net import ADAM, Net
 from tinynet.data.batches import Batches
+from tinynet.extras import DISTRIBUTION
 from tinynet.losses import LOSSES
 from tinynet.model import Sequential
 from tinynet.optim import Adam
@@ -17,7 +18,7 @@ from tinynet.schedules import Schedule
 from tinynet.training import StepEnd, Trainer
 from tinynet.types import Array
 
-DISTRIBUTIONS = ("tinynet", "numpy", "numba")
+DISTRIBUTIONS = (DISTRIBUTION, "numpy", "numba")
 
 
 class Peer:
