@@ -9,25 +9,25 @@ from tinynet.layers.norm import BatchNorm
 from tinynet.layers.pool import AvgPool2D, GlobalAveragePool, MaxPool2D
 from tinynet.layers.reshape import Flatten, Rescale, Reshape
 
-__all__ = [
-    "ELU",
-    "GELU",
-    "AvgPool2D",
-    "BatchNorm",
-    "Conv2D",
+__all__ = [  # noqa: RUF022 (the order in which they are listed for a person)
     "Dense",
+    "Conv2D",
+    "MaxPool2D",
+    "AvgPool2D",
+    "GlobalAveragePool",
+    "BatchNorm",
     "Dropout",
     "Flatten",
-    "GlobalAveragePool",
-    "Layer",
-    "LeakyReLU",
-    "MaxPool2D",
-    "ReLU",
-    "Rescale",
     "Reshape",
+    "Rescale",
+    "ReLU",
+    "LeakyReLU",
+    "ELU",
+    "GELU",
     "Sigmoid",
-    "Softmax",
     "Tanh",
+    "Softmax",
+    "Layer",
 ]
 
 LAYERS: dict[str, type[Layer]] = {name: globals()[name] for name in __all__ if name != "Layer"}
