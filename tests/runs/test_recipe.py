@@ -140,7 +140,7 @@ def test_a_file_of_ones_own(toml: Callable[[str], str]) -> None:
         ('layers = []\n[training]\naugmentation = { shift = "far" }', "wrong value for 'shift' of augm"),
         (
             "layers = []\n[training]\naugmentation = { shift = 8 }",
-            "shift of the augmentation is out of range",
+            "Augmentation cannot use this shift",
         ),
         ("layers = []\n[training]\naugmentation = 3", "wrong value for 'augmentation'"),
         ("[training]", "lacks layers"),
