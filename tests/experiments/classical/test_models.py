@@ -159,7 +159,7 @@ def test_the_size_is_what_a_prediction_needs(fitted: Fitted) -> None:
 
 def test_too_few_rows(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "MINI_CLUSTERS", 401)
-    with pytest.raises(DataError, match=r"too few rows(.|\n)*401 or more(.|\n)*received: 400"):
+    with pytest.raises(DataError, match=r"too few training rows(.|\n)*401 or more(.|\n)*received: 400"):
         next(classical.compare(rows))
 
 
