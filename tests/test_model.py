@@ -172,7 +172,7 @@ def test_predicting_nothing_gives_nothing() -> None:
 
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_a_batch_of_nothing_is_refused(batch_size: int) -> None:
-    with pytest.raises(ConfigError, match=rf"at least 1 sample\n  received: {batch_size}"):
+    with pytest.raises(ConfigError, match=rf"at least 1\n  received: batch_size={batch_size}"):
         cnn("numpy").predict(pixels(2), batch_size=batch_size)
 
 

@@ -70,7 +70,7 @@ def test_the_reference_settings_are_those_of_the_systems() -> None:
     assert cnn.training.batch_size == 32
     assert cnn.training.early_stopping == EarlyStopping(patience=10, min_delta=1e-6)
     assert cnn.training.reduce_on_plateau == ReduceOnPlateau(patience=5, min_delta=1e-6, factor=0.2)
-    assert cnn.training.monitor == "val_loss"
+    assert cnn.training.best_by.monitor == "val_loss"
 
 
 @pytest.mark.parametrize("name", recipe.names(reference=True))

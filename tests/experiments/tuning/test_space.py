@@ -141,7 +141,7 @@ def test_the_default_space_leaves_out_what_a_recipe_lacks() -> None:
         ("[search]\nwidth = { low = 1, high = 2, lg = true }", "unknown key 'lg' for the range of 'width'"),
         ("[search]\nwidth = { low = 1, high = '2' }", "wrong value for 'high'"),
         ("[search]\nwidth = { low = 2, high = 1 }", r"from low to high\n  expected: low < high"),
-        ("[search]\nwidth = { low = nan, high = 1 }", "from low to high"),
+        ("[search]\nwidth = { low = nan, high = 1 }", "a whole number or a number"),
         ("[search]\nwidth = { low = 0, high = 1, log = true }", "low above 0"),
         ("[search]\nwidth = { low = 0, high = 1, points = 1 }", "2 or more"),
         ("[search]\nwidth = []", "all different"),
