@@ -94,8 +94,6 @@ def test_killed_runs_resume_bit_for_bit(whole_run: WholeRun) -> None:
         assert resumed.returncode == 0, resumed.stderr
         assert weights_hash(run) == expected
         log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-        resumed_at = [line["step"] for line in log if line["event"] == "start"][-1]
-        assert resumed_at > 0 or sign_of_life == "log.jsonl"
         assert [line["epoch"] for line in log if line["event"] == "epoch"] == [1, 2, 3, 4, 5, 6]
 
 

@@ -210,8 +210,8 @@ def save_training(
     _write(path, header, tensors)
 
 
-def load_training(path: str | Path, trainer: Trainer, callbacks: Sequence[Callback] = ()) -> None:
-    """Put a newly built `trainer` and its callbacks where the file's were.
+def load_training(path: str | Path, trainer: Trainer, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
+    """Put a newly built `trainer` and its callbacks where the file's were; return what it is `about`.
 
     Raises CheckpointError for a damaged or foreign file, and names the first parameter that differs.
     """
@@ -247,6 +247,7 @@ def load_training(path: str | Path, trainer: Trainer, callbacks: Sequence[Callba
         prefix = f"callback/{position}/"
         arrays = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
         callback.restore(kept, {name: model.backend.asarray(array) for name, array in arrays.items()})
+    return header.about
 
 
 def _check_state(path: Path, header: Header, trainer: Trainer, callbacks: Sequence[Callback]) -> None:

@@ -72,6 +72,10 @@ class RunError(TinynetError, RuntimeError):
     """A run folder cannot be used as asked."""
 
 
+class FolderInUseError(RunError):
+    """Another process is at work in a folder."""
+
+
 class TinynetWarning(UserWarning):
     """What is asked for can be done, and will hardly do what was meant."""
 

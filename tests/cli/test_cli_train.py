@@ -230,6 +230,57 @@ def test_resuming_from_a_damaged_checkpoint(train: Command, trained: Trained, tm
     assert "fix:" in said
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ('"seed": 0', '"seed": 1', "seed"),
+        ('"epochs": 2', '"epochs": 3', "recipe.training.epochs"),
+        ('"batch_size": 50', '"batch_size": 51', "recipe.training.batch_size"),
+        ('"validation": 0.2', '"validation": 0.3', "recipe.training.validation"),
+    ],
+)
+def test_a_configuration_that_was_changed_is_not_gone_on_with(
+    train: Command, trained: Trained, tmp_path: Path, old: str, new: str, what: str
+) -> None:
+    """Whether there is a checkpoint or only the first line of a log."""
+    folder = shutil.copytree(trained.folder, tmp_path / "changed")
+    config = (folder / "config.json").read_text()
+    assert old in config
+    (folder / "config.json").write_text(config.replace(old, new))
+    before = (folder / "log.jsonl").read_bytes()
+    assert f"had other settings expected: {what} " in train("--resume", folder, code=1)
+    assert (folder / "log.jsonl").read_bytes() == before
+    (folder / "last.safetensors").unlink()
+    (folder / "log.jsonl").write_bytes(before.partition(b"\n")[0] + b"\n")
+    assert f"had other settings expected: {what} " in train("--resume", folder, code=1)
+    (folder / "config.json").write_text(config)
+    assert "Test accuracy" in train("--resume", folder)
+    assert weights(folder) == weights(trained.folder)
+
+
+def test_a_checkpoint_that_is_gone_is_no_new_beginning(
+    train: Command, trained: Trained, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(trained.folder, tmp_path / "lost")
+    (folder / "last.safetensors").unlink()
+    said = train("--resume", folder, code=1)
+    assert "the checkpoint of the run in" in said
+    assert "log.jsonl tells of 16 steps done" in said
+
+
+def test_a_run_killed_before_it_wrote_anything_begins_in_the_same_folder(
+    train: Command, trained: Trained, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".lock").write_text("process 1 on elsewhere\n")
+    (folder / f".{'0a' * 16}.tmp").write_text('{"na')
+    assert "is not the folder of a run" in train("--resume", folder, code=1)
+    train()
+    assert weights(folder) == weights(trained.folder)
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
 def test_resuming_with_other_data(train: Command, trained: Trained, tmp_path: Path) -> None:
     folder = shutil.copytree(trained.folder, tmp_path / "other")
     settings = json.loads((folder / "config.json").read_text())

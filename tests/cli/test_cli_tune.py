@@ -112,7 +112,13 @@ def test_ctrl_c_keeps_what_was_found(tune: Command, tmp_path: Path, monkeypatch:
     assert "Interrupted. The trials so far are kept; the same command continues." in said
     assert [t["number"] for t in report(tmp_path / "found")["trials"]] == [0, 1]
     tune("--trials", 4)
-    assert [t["number"] for t in report(tmp_path / "found")["trials"]] == [0, 1, 3, 4]
+    tune("--trials", 4, "--out", tmp_path / "whole")
+    assert [t["number"] for t in report(tmp_path / "found")["trials"]] == [0, 1, 2, 3]
+    whole, parts = (
+        [(t["number"], t["settings"], t["epochs"]) for t in report(tmp_path / name)["trials"]]
+        for name in ("whole", "found")
+    )
+    assert whole == parts
 
 
 def test_ctrl_c_before_anything_was_found(

@@ -169,7 +169,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     crossval.check_folder(tmp_path)
     (tmp_path / "notes.txt").touch()
     for folder in (tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(RunError, match="is not empty"):
+        with pytest.raises(RunError, match=r"is not empty|Not a directory"):
             crossval.check_folder(folder)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tinynet.errors import ConfigError, RunError
 from tinynet.runs import recipe
-from tinynet.runs.settings import Settings, StartingPoint, next_folder, read_settings
+from tinynet.runs.settings import Settings, StartingPoint, read_settings
 
 SETTINGS = Settings(
     name="net",
@@ -50,11 +50,6 @@ def test_a_name_that_would_lead_elsewhere(tmp_path: Path, name: str) -> None:
     write(tmp_path, SETTINGS.as_table() | {"start": start})
     with pytest.raises(RunError, match="no name for a run"):
         read_settings(tmp_path)
-
-
-def test_a_folder_of_its_own(tmp_path: Path) -> None:
-    (tmp_path / "net-1").mkdir()
-    assert next_folder(SETTINGS.name, tmp_path) == tmp_path / "net-2"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import metrics, plots
+from tinynet.io.lock import one_at_a_time
 from tinynet.io.markdown import count, markdown_table, percent, write_json, write_page
 from tinynet.types import Array
 
@@ -104,10 +105,22 @@ def write_evaluation(
     Returns what evaluation.json holds (a NaN there is null).
 
     Each file is written atomically, evaluation.md last. Raises as `figures` does, before anything is
-    written, and OSError if the folder cannot be made or written.
+    written, and RunError if the folder cannot be made.
     """
     found: dict[str, Any] = {**about, **figures(labels, probabilities, classes)}
-    folder.mkdir(parents=True, exist_ok=True)
+    return _write(folder, found, images, labels, probabilities, classes, remark)
+
+
+@one_at_a_time
+def _write(
+    folder: Path,
+    found: dict[str, Any],
+    images: Array,
+    labels: Array,
+    probabilities: Array,
+    classes: Sequence[str],
+    remark: str,
+) -> dict[str, Any]:
     rankings = metrics.one_against_rest(labels, probabilities)
     pictures = {"Confusion matrix": "confusion-matrix.png", "Reliability": "reliability.png"}
     plots.confusion_matrix(found["confusion"], classes, folder / "confusion-matrix.png")

@@ -15,6 +15,7 @@ from tinynet.analysis.blocks import blocks
 from tinynet.analysis.grad_cam import cam_position, grad_cam, place
 from tinynet.analysis.gradients import NOISE, SAMPLES, logits, margin_gradient, saliency, smooth_grad
 from tinynet.errors import ShapeError
+from tinynet.io.lock import one_at_a_time
 from tinynet.io.markdown import markdown_table, percent, write_json, write_page
 from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Rescale
 from tinynet.layers.activation import Activation
@@ -137,6 +138,7 @@ def conclusions(found: Explanation, classes: Sequence[str]) -> list[str]:
     ]
 
 
+@one_at_a_time
 def write_explanation(
     folder: Path, found: Explanation, classes: Sequence[str], about: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -144,10 +146,9 @@ def write_explanation(
 
     classes: K names   about: `model`, `image`, `fitted` and `leakage`, in words (None: not known)
 
-    Returns what explanation.json holds. Each file is written atomically, the page last. Raises OSError if the
-    folder cannot be made or written.
+    Returns what explanation.json holds. Each file is written atomically, the page last. Raises RunError if
+    the folder cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     draw = _pictures(found, classes)
     for file, picture in draw.items():
         picture(folder / file)

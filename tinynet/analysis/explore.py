@@ -14,6 +14,7 @@ from tinynet import plots
 from tinynet.data import overlap
 from tinynet.data.datasets import Dataset, Split
 from tinynet.errors import DataError
+from tinynet.io.lock import one_at_a_time
 from tinynet.io.markdown import count, markdown_table, percent, write_json, write_page
 from tinynet.rng import Key, Stream, permutation
 from tinynet.types import Array
@@ -152,14 +153,14 @@ def explore(dataset: Dataset) -> Exploration:
     return Exploration(dataset, figures, covariances)
 
 
+@one_at_a_time
 def write_exploration(folder: Path, exploration: Exploration, *, seed: int = 0) -> dict[str, Any]:
     """Write exploration.md, exploration.json and six pictures into `folder`, made where it is missing.
 
     `seed` chooses the sample images. Returns what exploration.json holds. Each file is written atomically,
-    the page last. Raises OSError if the folder cannot be made or written.
+    the page last. Raises RunError if the folder cannot be made.
     """
     draw = _pictures(exploration, seed)
-    folder.mkdir(parents=True, exist_ok=True)
     for name, picture in draw.items():
         picture(folder / name)
     written: dict[str, Any] = write_json(folder / "exploration.json", exploration.figures)

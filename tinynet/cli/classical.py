@@ -86,19 +86,19 @@ def command(
       tinynet train cnn --dataset rows --out runs/beside
       tinynet classical --run runs/beside
     """
+    from functools import partial
+
     from tinynet import backends
     from tinynet.cli.console import load_dataset
     from tinynet.cli.screen import console
-    from tinynet.errors import RunError
     from tinynet.experiments import classical
-    from tinynet.runs.settings import next_folder
+    from tinynet.runs import folders as taken
 
     context = click.get_current_context()
     if kaggle and context.get_parameter_source("dataset") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--kaggle and --dataset do not go together.")
-    folder = out or next_folder("classical")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"the folder {folder} is not empty", fix="choose another --out")
+    if out:
+        taken.check_free(out)
     ops = backends.get(backend) if folders else None
     if kaggle:
         rows = classical.from_kaggle(kaggle, seed)
@@ -113,4 +113,5 @@ def command(
     def load(settings: Settings) -> Dataset:
         return load_dataset(settings.dataset, data_dir or settings.data_dir)
 
-    write_comparison(folder, rows, folders, load, seed=seed, backend=ops, command=command_line())
+    take = partial(taken.take, out) if out else partial(taken.take_next, "classical")
+    write_comparison(take, rows, folders, load, seed=seed, backend=ops, command=command_line())

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
 
 if TYPE_CHECKING:
     from tinynet.backends.base import Backend
     from tinynet.experiments.classical import Rows, Scored
+    from tinynet.io.lock import FolderLock
     from tinynet.runs.provenance import FindData
 
 
 def write_comparison(
-    folder: Path,
+    take: Callable[[], FolderLock],
     rows: Rows,
     runs: Sequence[Path],
     load: FindData,
@@ -22,7 +25,7 @@ def write_comparison(
     backend: Backend | None,
     command: str,
 ) -> None:
-    """Fit the classical models, test the nets of `runs`, and write the report into `folder`.
+    """Test the nets of `runs`, fit the classical models, write the report into the folder that `take` takes.
 
     `load` finds the data set of a run. A line on the console tells each result.
     """
@@ -30,7 +33,8 @@ def write_comparison(
     from tinynet.cli.screen import console
     from tinynet.experiments import classical
 
-    nets = list(classical.score_runs(runs, rows, load, backend=backend))
+    nets = list(classical.score_runs(runs, rows, load, backend=backend))  # which may refuse one of them
+    folder = click.get_current_context().with_resource(take()).folder
     with console.status("") as status:
 
         def announce(name: str) -> None:
@@ -47,7 +51,6 @@ def write_comparison(
             results.append(result)
     for net in nets:
         _say(net, rows)
-    folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "command": command,
         "seed": seed,

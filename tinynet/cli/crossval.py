@@ -66,13 +66,14 @@ def command(
     from tinynet.cli.screen import console
     from tinynet.cli.sources import lasting_name
     from tinynet.experiments import crossval
-    from tinynet.runs import recipe
-    from tinynet.runs.settings import Settings, next_folder
+    from tinynet.io.lock import FolderLock
+    from tinynet.runs import folders, recipe
+    from tinynet.runs.settings import Settings
 
     context = click.get_current_context()
     name = Path(architecture).stem
-    folder = out or next_folder(f"{name}-crossval")
-    crossval.check_folder(folder)
+    if out:
+        crossval.check_folder(out)
     plan = recipe.load(architecture)
     if epochs is not None:
         plan = plan.with_epochs(epochs)
@@ -97,6 +98,10 @@ def command(
         dtype="float32",
         command=command_line(),
     )
+    crossval.check(data, folds, plan, seed)
+    lock = FolderLock(out) if out else folders.take_next(f"{name}-crossval")
+    folder = context.with_resource(lock).folder
+    crossval.check_folder(folder)
     console.print(
         f"{name}: {folds} folds of {len(data.train):,} training images, {ops.name} backend, "
         f"{thread_budget.size()} threads, into {folder}",

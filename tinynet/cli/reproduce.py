@@ -72,6 +72,7 @@ def command(
     from tinynet.cli.sources import lasting_name
     from tinynet.experiments import reproduce
     from tinynet.experiments.systems import SYSTEMS
+    from tinynet.io.lock import FolderLock
 
     context = click.get_current_context()
     if system == "R4" and (seeds or which != "both"):
@@ -95,6 +96,7 @@ def command(
         context.call_on_close(progress.close)
         return progress
 
+    context.with_resource(FolderLock(folder))
     outcomes = []
     try:
         if system == "R4":
@@ -130,16 +132,17 @@ def _beside_the_classical(
     folder: Path, data: Dataset, ops: Backend, settings: dict[str, Any], listen: Callable[[str], Callback]
 ) -> None:
     """Train our mlp and cnn on the rows of the classical report, then write it."""
+    from functools import partial
+
     from tinynet import threads as thread_budget
     from tinynet.experiments import classical, reproduce
-    from tinynet.runs import provenance
-    from tinynet.runs.settings import next_folder
+    from tinynet.runs import folders, provenance
 
     runs = reproduce.run_beside_classical(
         data, folder, settings=settings, listen=listen, threads=thread_budget.size()
     )
     write_comparison(
-        next_folder("report", folder),
+        partial(folders.take_next, "report", folder),
         classical.from_dataset(data),
         runs,
         provenance.load_data,

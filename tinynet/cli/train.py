@@ -152,6 +152,8 @@ def command(
                 run = _resumed(resume, asked["dataset"], asked["data_dir"], group)
             else:
                 run = _started(architecture, Asked(**asked), group)
+        click.get_current_context().with_resource(run)
+        run.agree_on_folder()
         group.watch(f"go on with: {_how_to_resume(run)}")
         complete = _train(run, save_every, tensorboard)
     if not complete:
@@ -202,7 +204,7 @@ def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
     from tinynet.cli.sources import lasting_name
     from tinynet.runs import provenance, recipe
     from tinynet.runs.run import Run
-    from tinynet.runs.settings import Settings, next_folder
+    from tinynet.runs.settings import Settings
 
     if asked.freeze and not asked.start:
         raise click.UsageError("--freeze goes with --from: what is frozen keeps the weights of another run.")
@@ -233,7 +235,7 @@ def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
         start=found.start if found else None,
         freeze=list(asked.freeze),
     )
-    return Run.start(asked.out or next_folder(name), settings, dataset, group)
+    return Run.start(asked.out, settings, dataset, group)
 
 
 def _resumed(folder: Path, dataset: str, data_dir: Path | None, group: Group) -> Run:

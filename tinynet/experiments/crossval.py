@@ -38,6 +38,7 @@ from tinynet.io.markdown import (
     write_page,
 )
 from tinynet.runs import recipe
+from tinynet.runs.folders import check_free
 from tinynet.runs.predictions import read_predictions
 from tinynet.runs.recipe import Recipe
 from tinynet.runs.report import Report
@@ -66,15 +67,14 @@ class Fold:
 
 def check_folder(folder: Path) -> None:
     """Raise RunError unless `folder` is new, empty, or has folds to go on with."""
-    if (folder / _name(0)).is_dir():
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(
-            f"the folder {folder} is not empty",
-            expected="a new folder, or that of a cross-validation to go on with",
-            received="other content",
-            fix="choose another --out",
-        )
+    if not (folder / _name(0)).is_dir():
+        check_free(folder)
+
+
+def check(data: Dataset, folds: int, plan: Recipe, seed: int) -> None:
+    """Raise ConfigError for what every fold would raise, before a folder is made."""
+    first = folding.part(data, 1, folds, seed)
+    plan.training.cut(len(first.train))
 
 
 def run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,11 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is what `atomic_file` writes into first; one that stays was left by a killed process."""
+    return re.fullmatch(r"\.[0-9a-f]{32}\.tmp", path.name) is not None
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:

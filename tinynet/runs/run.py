@@ -17,13 +17,14 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from tinynet import backends, checkpoint
 from tinynet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
-from tinynet.callbacks.log import JsonLog
+from tinynet.callbacks.log import JsonLog, read_log
 from tinynet.callbacks.monitors import Monitor
 from tinynet.callbacks.tensorboard import TensorBoardLog
 from tinynet.data.datasets import Dataset
@@ -31,6 +32,9 @@ from tinynet.distributed.group import ALONE, Group
 from tinynet.errors import ConfigError, RunError
 from tinynet.interrupt import Interrupted
 from tinynet.io.atomic import write_atomic
+from tinynet.io.lock import FolderLock
+from tinynet.printable import printable
+from tinynet.runs import folders
 from tinynet.runs.leakage import find_leakage
 from tinynet.runs.predictions import predict, write_predictions
 from tinynet.runs.provenance import load_data
@@ -53,6 +57,8 @@ class Run:
 
     def __init__(self, folder: Path, settings: Settings, dataset: Dataset, group: Group = ALONE) -> None:
         self.folder, self.settings, self.dataset, self.group = folder, settings, dataset, group
+        self.lock: FolderLock | None = None
+        """While it is held, no other process trains or resumes this run."""
         group.choose_device(backends.find(settings.backend).use_device)
         self.trainer = trainer_from_recipe(
             dataset.train,
@@ -76,31 +82,37 @@ class Run:
             listener.check(self.trainer)
 
     @classmethod
-    def start(cls, folder: Path, settings: Settings, dataset: Dataset, group: Group = ALONE) -> Run:
-        """A new run in `folder`, which must be new or empty. Raises RunError where it is not."""
-        run = cls(folder, settings, dataset, group)  # everything is checked before the folder is made
+    def start(cls, folder: Path | None, settings: Settings, dataset: Dataset, group: Group = ALONE) -> Run:
+        """A new run in `folder`, which must be new or empty; None: in the next one, runs/NAME-1, -2, …
+
+        Raises RunError where it is not empty, FolderInUseError where another process has it.
+        """
+        # Everything is checked before the folder is made.
+        run = cls(folder or Path("runs") / settings.name, settings, dataset, group)
         run._take_weights()
         if group.rank > 0:
             return run
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            taken = any(folder.iterdir())
-        except OSError as error:
-            raise RunError(
-                f"the folder {folder} cannot be used: {error.strerror}", fix="choose another --out"
-            ) from error
-        if taken:
-            raise RunError(
-                f"the folder {folder} is not empty",
-                fix=f"choose another --out, or go on with that run: tinynet train --resume {folder}",
-            )
-        text = json.dumps(run.settings.as_table(), indent=1)
-        write_atomic(folder / "config.json", text.encode())
+        if folder is None:
+            run.lock = folders.take_next(settings.name)
+        else:
+            other = f"choose another --out, or go on with that run: tinynet train --resume {folder}"
+            run.lock = folders.take(folder, other)
+        with ExitStack() as undo:
+            undo.callback(run.close)
+            run.lock.clean()
+            run._is_in(run.lock.folder)
+            text = json.dumps(run.settings.as_table(), indent=1)
+            write_atomic(run.folder / "config.json", text.encode())
+            undo.pop_all()
         return run
 
     @classmethod
     def resume(cls, folder: Path, settings: Settings, dataset: Dataset, group: Group = ALONE) -> Run:
-        """The run in `folder`, as `read_settings` found it, where its last checkpoint left it."""
+        """The run in `folder`, as `read_settings` found it, where its last checkpoint left it.
+
+        Raises FolderInUseError where another process has the run, RunError where config.json is not what the
+        run was started with, or its checkpoint is gone.
+        """
         if dataset.sha256 != settings.data_sha256:
             raise RunError(
                 f"the data set {dataset.name} is not the one this run was started with",
@@ -109,12 +121,58 @@ class Run:
                 fix="name the folder with the original data: --data-dir",
             )
         run = cls(folder, settings, dataset, group)
-        last = folder / "last.safetensors"
-        if not last.exists():  # killed before its first checkpoint: it starts again
-            run._take_weights()
-        else:
-            checkpoint.load_training(last, run.trainer, run.listeners)
+        if group.rank == 0:
+            run.lock = FolderLock(folder)
+            run.lock.clean()
+        with ExitStack() as undo:
+            undo.callback(run.close)
+            run._find_place()
+            undo.pop_all()
         return run
+
+    def _find_place(self) -> None:
+        """Go to where the last checkpoint was, or to the beginning where there was none yet."""
+        folder = self.folder
+        last, log = folder / "last.safetensors", read_log(folder / "log.jsonl")
+        if last.exists():
+            about = checkpoint.load_training(last, self.trainer, self.listeners)
+            check_same(folder, self.settings, about.get("settings"))
+            return
+        if done := max((line["step"] for line in log), default=0):
+            raise RunError(
+                f"the checkpoint of the run in {folder} is gone",
+                expected=f"last.safetensors, as log.jsonl tells of {done:,} steps done",
+                received="no such file",
+                fix="put it back; to train from the beginning, delete log.jsonl, too",
+            )
+        for line in log:
+            check_same(folder, self.settings, line.get("settings"))
+        self._take_weights()  # killed before its first checkpoint: it starts again
+
+    def close(self) -> None:
+        """Let other processes have the folder. `finish` does it, too."""
+        if self.lock is not None:
+            self.lock.release()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _is_in(self, folder: Path) -> None:
+        self.folder = folder
+        self.listeners = self._listeners(self.settings.recipe.training)
+
+    def agree_on_folder(self) -> None:
+        """Let all processes know which folder the first one made."""
+        made = self.folder.name.rpartition("-")[2]
+        number = int(made) if self.lock is not None and made.isdecimal() else 0
+        number = int(self.group.total(number)[0])
+        if self.group.rank > 0 and self.folder == Path("runs") / self.settings.name:
+            self.folder = self.folder.with_name(f"{self.settings.name}-{number}")
 
     def _take_weights(self) -> None:
         """Load the weights to start from, if the settings name some."""
@@ -158,20 +216,26 @@ class Run:
         events = self.folder / "tensorboard"
         if tensorboard or events.exists():
             logs.append(TensorBoardLog(events))
-        last = LastCheckpoint(self.folder / "last.safetensors", self.listeners, self.about, save_every)
+        file, about = self.folder / "last.safetensors", {**self.about, "settings": self.settings.as_table()}
+        if not file.exists():  # from here on the log never knows more than there is a checkpoint of
+            checkpoint.save_training(file, self.trainer, self.listeners, about)
+        last = LastCheckpoint(file, self.listeners, about, save_every)
         with suppress(Interrupted):
             self.trainer.run([*self.listeners, *logs, last, *callbacks])
         return self._is_complete()
 
     def finish(self, *, threads: int | None = None) -> Report:
-        """Save the model, predict the test images, write predictions and report; return the report."""
+        """Save the model, predict the test images, write predictions and report; return the report.
+
+        The folder is then free for other processes.
+        """
         model, loss = self.trainer.model, self.trainer.loss
         checkpoint.save_model(self.folder / "model.safetensors", model, loss, self.about)
         began = time.perf_counter()
         predictions = predict(model, loss, self.dataset.test.images)
         seconds = time.perf_counter() - began
         write_predictions(self.folder / "predictions.csv", self.dataset.test, predictions)
-        return write_report(
+        report = write_report(
             self.folder,
             config=self.settings.as_table(),
             history=self.trainer.state.history,
@@ -202,6 +266,8 @@ class Run:
                 },
             },
         )
+        self.close()
+        return report
 
     def _check_same_state(self) -> None:
         """Raise RunError unless all processes have the same data, weights and place in the run."""
@@ -245,37 +311,42 @@ def train_once(
     """
     there = (folder / "config.json").exists()
     if there:
-        _check_same(folder, settings)
+        fix = "choose another --out, or delete that folder"
+        check_same(folder, settings, read_settings(folder).as_table(), fix)
     if not (folder / "report.md").exists():
         run = (Run.resume if there else Run.start)(folder, settings, dataset)
-        if not run.train([listen()]):
-            raise KeyboardInterrupt
-        run.finish(threads=threads)
+        with run:
+            if not run.train([listen()]):
+                raise KeyboardInterrupt
+            run.finish(threads=threads)
     return read_report(folder)
 
 
-def _check_same(folder: Path, asked: Settings) -> None:
-    """Raise RunError unless the run in `folder` has the settings asked for, wherever its data lie."""
-    found, wanted = (dict(_leaves(s.as_table())) for s in (read_settings(folder), asked))
+def check_same(
+    folder: Path,
+    settings: Settings,
+    before: object,
+    fix: str = "put config.json back as it was: a run is changed by starting another one",
+) -> None:
+    """Raise RunError unless the table `before` says what the settings say, wherever the data lie."""
+    found, wanted = (dict(_leaves(table)) for table in (before or {}, settings.as_table()))
     names = [name for name in wanted | found if name not in ("command", "dataset", "data_dir")]
     different = [name for name in names if found.get(name) != wanted.get(name)]
     if different:
-        shown, more = (
-            different[:MAX_LISTED_DIFFERENCES],
-            ", …" if len(different) > MAX_LISTED_DIFFERENCES else "",
-        )
+        more = ", …" if len(different) > MAX_LISTED_DIFFERENCES else ""
+        shown = different[:MAX_LISTED_DIFFERENCES]
         raise RunError(
             f"the run in {folder} had other settings",
             expected=", ".join(f"{name} {wanted.get(name)}" for name in shown) + more,
             received=", ".join(f"{name} {found.get(name)}" for name in shown) + more,
-            fix="choose another --out, or delete that folder",
+            fix=fix,
         )
 
 
 def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value in nested tables and lists, by the path to it."""
+    """Every value in nested tables and lists, by the path to it; texts as a checkpoint keeps them."""
     if isinstance(value, dict | list | tuple):
         for key, each in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _leaves(each, f"{place}.{key}" if place else str(key))
     else:
-        yield place, value
+        yield place, printable(value) if isinstance(value, str) else value

@@ -70,14 +70,6 @@ class StartingPoint:
     """The layer that starts from random weights, since its classes are others."""
 
 
-def next_folder(name: str, parent: Path = Path("runs")) -> Path:
-    """The first of runs/name-1, runs/name-2, … that does not exist."""
-    number = 1
-    while (parent / f"{name}-{number}").exists():
-        number += 1
-    return parent / f"{name}-{number}"
-
-
 def read_settings(folder: Path) -> Settings:
     """What config.json in a run's folder says. Raises RunError where there is none, or it is damaged."""
     path = folder / "config.json"

@@ -17,6 +17,7 @@ from tinynet.experiments.tuning.search import WHY, Search, best
 from tinynet.experiments.tuning.space import Choices
 from tinynet.io import toml
 from tinynet.io.atomic import write_atomic
+from tinynet.io.lock import is_free, one_at_a_time
 from tinynet.io.markdown import (
     duration,
     markdown_table,
@@ -40,7 +41,7 @@ SHOWN = 10
 def check_folder(folder: Path, about: Mapping[str, Any]) -> None:
     """Raise RunError unless `folder` is new, empty, or holds the same search already."""
     try:
-        if not folder.exists() or not any(folder.iterdir()):
+        if is_free(folder):
             return
         written = folder / REPORT
         found = read_json(written, MAX_BYTES) if written.exists() else {}
@@ -56,6 +57,7 @@ def check_folder(folder: Path, about: Mapping[str, Any]) -> None:
         raise RunError(f"the folder {folder} is not empty", fix="choose another --out")
 
 
+@one_at_a_time
 def write(folder: Path, name: str, search: Search, study: Study, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Write NAME-tuned.toml, report.md, report.json and two plots into `folder`; return what the JSON holds.
 
@@ -80,12 +82,11 @@ def write(folder: Path, name: str, search: Search, study: Study, facts: Mapping[
             "versions": {**machine.versions(), "optuna": optuna.__version__},
         }
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / REPORT, report)  # first: it says whose folder this is
     write_atomic(
         folder / report["recipe_file"], _recipe_file(search, chosen, report).encode(errors="backslashreplace")
     )
     _draw(folder, search, report["trials"], validated_by)
-    write_json(folder / REPORT, report)
     write_page(folder / "report.md", _blocks(report))
     return report
 
@@ -95,7 +96,7 @@ def row(search: Search, trial: FrozenTrial) -> dict[str, Any]:
     epochs = trial.intermediate_values
     last = epochs[max(epochs)] if epochs else None
     return {
-        "number": trial.number,
+        "number": studies.draw_of(trial),
         "state": trial.state.name.lower(),
         "accuracy": trial.value if trial.state == TrialState.COMPLETE else last,
         "settings": search.space.values(trial.params),
@@ -158,7 +159,7 @@ def _draw(folder: Path, search: Search, trials: Sequence[Mapping[str, Any]], sam
 
 def _recipe_file(search: Search, trial: FrozenTrial, report: Mapping[str, Any]) -> str:
     return (
-        f"# Trial {trial.number} of {len(report['trials'])}: {percent(trial.value)} of"
+        f"# Trial {studies.draw_of(trial)} of {len(report['trials'])}: {percent(trial.value)} of"
         f" {report['validated_by']:,} validation images right, trained on {report['trained_on']:,}"
         f" with seed {search.seed}.\n" + recipe.to_toml(search.recipe_of(trial))
     )

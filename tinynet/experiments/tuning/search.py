@@ -133,8 +133,8 @@ def _try(search: Search, study: Study, listen: Callable[[int], Callback]) -> Fro
     """Train one trial, and tell the study how it went."""
     trial = study.ask(studies.distributions(search.space))
     try:
-        studies.sign(trial)
-        figure = _train(search, trial, listen(trial.number))
+        studies.sign(study, trial)
+        figure = _train(search, trial, listen(studies.draw_of(trial)))
     except (NonFiniteError, ConfigError, ShapeError) as error:
         trial.set_user_attr(WHY, str(error).splitlines()[0])
         return study.tell(trial, state=TrialState.PRUNED)

@@ -4,13 +4,15 @@ Trials lie in a journal, a file to which each process appends lines. An SQLite f
 one machine, but its locks do not hold on network file systems; a journal under an exclusively created lock
 file does both. It is JSON, not pickle.
 
-Trial n is drawn from (seed, n), and the study gives each number once: processes that share a seed draw
-different trials, and a random search is the same whoever does which part of it. What TPE learns depends on
-which trials are done by then: it repeats exactly with one process that is not interrupted within a trial.
+Draw n comes from (seed, n), and each trial takes the first that no other has: processes that share a seed
+draw different trials, and a random search is the same whoever does which part of it. A trial that was
+interrupted or killed gives its draw back. What TPE learns depends on which trials are done by then: it
+repeats exactly with one process at a time.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -31,6 +33,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tinynet.errors import ConfigError, RunError, TinynetError
 from tinynet.experiments.tuning.space import Range, Setting, Space
 from tinynet.io import toml
+from tinynet.io.lock import FolderLock
 from tinynet.io.reading import parse_json, read_regular, reason
 from tinynet.rng import Key, Stream, permutation, philox_bits
 
@@ -45,6 +48,10 @@ MAX_BYTES = 2**28
 """Of a journal; ours have 2,000 for each trial."""
 PATIENCE = 10.0
 """Seconds to wait for a lock, which a process holds for milliseconds."""
+NAMELESS = 2.0
+"""Seconds after which a lock without its owner's name is one that a killed process left."""
+DRAW = "draw"
+"""The name under which a trial says which draw of the seed it is."""
 
 
 def open_study(file: Path, about: Table, sampler: BaseSampler, pruner: BasePruner) -> Study:
@@ -102,7 +109,10 @@ def check_same(place: Path, found: Mapping[str, Any], wanted: Mapping[str, Any])
 
 
 class Lock(JournalFileOpenLock):
-    """A file beside the journal that only one process can create; it is never broken by force."""
+    """A file beside the journal that only one process can create; it says which one.
+
+    One that was left by a process of this machine that is dead is removed; a living one is never broken.
+    """
 
     def __init__(self, journal: Path) -> None:
         super().__init__(str(journal))
@@ -114,9 +124,11 @@ class Lock(JournalFileOpenLock):
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                os.close(os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+                descriptor = os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
             except FileExistsError as error:
-                if time.monotonic() > deadline:
+                if self._is_stale():
+                    self._break()
+                elif time.monotonic() > deadline:
                     raise RunError(
                         "the storage is locked",
                         expected=f"a lock that is held for less than {PATIENCE:g} s",
@@ -125,12 +137,31 @@ class Lock(JournalFileOpenLock):
                     ) from error
                 time.sleep(0.005)
             else:
+                os.write(descriptor, json.dumps(_this_process()).encode())
+                os.close(descriptor)
                 self._cut_unfinished_line()
                 return True
 
     def release(self) -> None:
         """Let the next process in."""
         self.file.unlink(missing_ok=True)
+
+    def _is_stale(self) -> bool:
+        """Whether the process that made the file is dead. It writes its name at once, unless it dies then."""
+        try:
+            age = time.time() - self.file.stat().st_mtime
+            host, pid = json.loads(self.file.read_bytes() or b"[null, null]")
+        except (OSError, ValueError, TypeError):
+            return False  # it is gone, or being written
+        if host is None:
+            return age > NAMELESS
+        return host == platform.node() and isinstance(pid, int) and not _is_another_process(pid)
+
+    def _break(self) -> None:
+        """Remove a stale file. Processes that find it stale at once take turns: the next one is a new one."""
+        with FolderLock(self.file.parent, wait=PATIENCE):
+            if self._is_stale():
+                self.file.unlink(missing_ok=True)
 
     def _cut_unfinished_line(self) -> None:
         """What a process that was killed while it wrote has left at the end."""
@@ -152,7 +183,7 @@ def make_pruner(name: str, epochs: int) -> BasePruner:
 
 
 class Sampler(BaseSampler):
-    """Draws trial n from (seed, n): at random, by a tree-structured Parzen estimator, or from the grid."""
+    """Draws trials from (seed, n): at random, by a tree-structured Parzen estimator, or from the grid."""
 
     def __init__(self, name: str, space: Space, seed: int) -> None:
         self.name, self.space, self.seed = name, space, seed
@@ -163,10 +194,11 @@ class Sampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Make ready for this trial alone."""
+        draw = draws(study)[trial.number]
         if self.name == "grid":
-            self.drawn = self.space.combination(self._place(study, trial.number))
+            self.drawn = self.space.combination(self._place(study, draw))
         kind = TPESampler if self.name == "tpe" else RandomSampler
-        self.inner = kind(seed=int(philox_bits(Key(self.seed, Stream.SEARCH, step=trial.number), 1)[0]))
+        self.inner = kind(seed=int(philox_bits(Key(self.seed, Stream.SEARCH, step=draw), 1)[0]))
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self.inner.infer_relative_search_space(study, trial)
@@ -219,9 +251,31 @@ def _distribution(setting: Setting) -> BaseDistribution:
     return FloatDistribution(setting.low, setting.high, log=setting.log)
 
 
-def sign(trial: optuna.Trial) -> None:
-    """Write down which process trains this trial."""
-    trial.set_user_attr("process", [platform.node(), os.getpid()])
+def draws(study: Study) -> dict[int, int]:
+    """Which draw each trial is, by its number in the study; trials that failed have none."""
+    found: dict[int, int] = {}
+    for trial in sorted(study.get_trials(deepcopy=False, states=LIVE), key=lambda trial: trial.number):
+        known = trial.user_attrs.get(DRAW)
+        if not isinstance(known, int):  # of a process that has not signed yet
+            known = next(n for n in itertools.count() if n not in found.values())
+        found[trial.number] = known
+    return found
+
+
+def draw_of(trial: FrozenTrial | optuna.Trial) -> int:
+    """Which draw a trial is that was signed."""
+    known = trial.user_attrs.get(DRAW)
+    return known if isinstance(known, int) else trial.number
+
+
+def sign(study: Study, trial: optuna.Trial) -> None:
+    """Write down which draw this trial is, and which process trains it."""
+    trial.set_user_attr(DRAW, draws(study)[trial.number])
+    trial.set_user_attr("process", _this_process())
+
+
+def _this_process() -> list[Any]:
+    return [platform.node(), os.getpid()]
 
 
 def _close_orphans(study: Study) -> None:
