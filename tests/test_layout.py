@@ -50,8 +50,8 @@ TESTED_BY = {
 }
 """Source files (or globs) without a test file of their name: which tests they have instead, and why."""
 
-PROTOCOL = {"_replace", "_fields", "_asdict", "_repr_html_"}
-"""Public in spite of the underscore: the methods of named tuples, and what a notebook calls."""
+PROTOCOL = {"_replace", "_fields", "_asdict", "_repr_html_", "_exit"}
+"""Public in spite of the underscore: methods of named tuples, what a notebook calls, and `os._exit`."""
 PRIVATE = {
     ("backends/test_cuda_status.py", "_obj"): "ctypes shows what byref() points to under no other name",
     ("cli/test_cli_warmup.py", "_force_terminal"): "rich takes it at a console's making alone",

@@ -30,7 +30,7 @@ def fork(arguments: list[str], go: int) -> tuple[int, str]:
     try:
         os.read(go, 1)
         with os.fdopen(descriptor, "w") as output, redirect_stdout(output), redirect_stderr(output):
-            from tinynet.cli.console import console
+            from tinynet.cli.screen import console
 
             console.file = output
             main(arguments)
