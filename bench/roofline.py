@@ -286,7 +286,7 @@ def measure_step(net: str, batch: int, steps: int) -> MeasuredStep:
     taken: dict[tuple[Any, str], list[float]] = defaultdict(list)
     model, loss = trainer.model, trainer.loss
     watched = [(layer, name) for layer in model.layers for name in ("forward", "backward")]
-    watched += [(loss, "forward"), (loss, "backward"), (model, "regularize"), (trainer.optimizer, "step")]
+    watched += [(loss, "forward"), (loss, "backward"), (model, "regularize"), (trainer.optimizer, "move")]
     for owner, name in watched:
         watch(owner, name, taken[owner, name])
     seconds_of_steps(trainer)
@@ -366,7 +366,7 @@ def tasks(trainer: Trainer, batch: int) -> Iterator[Task]:
     work = Work(4 * penalized, 3 * NUMBER * penalized)
     yield Task("L2 penalty", f"{penalized:,}", work, model, "regularize")
     count = model.store.count
-    yield Task("adam", f"{count:,}", Work(ADAM * count, 7 * NUMBER * count), optimizer, "step")
+    yield Task("adam", f"{count:,}", Work(ADAM * count, 7 * NUMBER * count), optimizer, "move")
 
 
 def backward_name(layer: Layer) -> str:
