@@ -8,8 +8,8 @@ from importlib.util import module_from_spec
 from pathlib import Path
 
 if __name__ == "tinynet":
-    above = Path(__file__).resolve().parents[1]
-    elsewhere = [entry for entry in sys.path if Path(entry).resolve() != above]
+    here = Path(__file__).resolve()
+    elsewhere = [entry for entry in sys.path if Path(entry, "tinynet", "__init__.py").resolve() != here]
     specs = (finder.find_spec("tinynet", elsewhere) for finder in sys.meta_path)
     spec = next((spec for spec in specs if spec and spec.has_location), None)
     if spec is None:

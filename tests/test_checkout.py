@@ -38,6 +38,15 @@ def test_the_installed_package_is_found(above: Path, options: list[str]) -> None
     assert done.stdout.split() == ["Sequential", str(ROOT / "tinynet" / "__init__.py")]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+@pytest.mark.parametrize("options", [["program.py"], ["-c", PROGRAM]], ids=["script", "-c"])
+def test_a_link_to_a_checkout_is_no_circle(above: Path, options: list[str]) -> None:
+    shutil.move(above / "tinynet", above / "elsewhere")
+    (above / "tinynet").symlink_to(above / "elsewhere")
+    done = run(above, *options)
+    assert done.stdout.split() == ["Sequential", str(ROOT / "tinynet" / "__init__.py")], done.stderr[-500:]
+
+
 def test_so_is_one_that_lies_further_down_pythons_path(above: Path) -> None:
     package = above / "site" / "tinynet"
     package.mkdir(parents=True)
