@@ -122,8 +122,7 @@ SPACE = spaces.from_table({"search": {"training.epochs": {"low": 1, "high": 3}}}
 def journal(folder: Path) -> bytes:
     opened = study.open_study(folder / "j", {"a": 1}, RandomSampler(), study.make_pruner("none", 1))
     for figure in (0.25, 0.5):
-        trial = opened.ask(study.distributions(SPACE))
-        study.sign(opened, trial)
+        trial = study.begin(opened, SPACE)
         trial.report(figure, 1)
         opened.tell(trial, figure)
     return (folder / "j").read_bytes()

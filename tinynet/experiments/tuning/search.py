@@ -131,9 +131,8 @@ def check_trials(search: Search, study: Study) -> None:
 
 def _try(search: Search, study: Study, listen: Callable[[int], Callback]) -> FrozenTrial:
     """Train one trial, and tell the study how it went."""
-    trial = study.ask(studies.distributions(search.space))
+    trial = studies.begin(study, search.space)
     try:
-        studies.sign(study, trial)
         figure = _train(search, trial, listen(studies.draw_of(trial)))
     except (NonFiniteError, ConfigError, ShapeError) as error:
         trial.set_user_attr(WHY, str(error).splitlines()[0])

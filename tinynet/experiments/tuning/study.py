@@ -268,10 +268,17 @@ def draw_of(trial: FrozenTrial | optuna.Trial) -> int:
     return known if isinstance(known, int) else trial.number
 
 
-def sign(study: Study, trial: optuna.Trial) -> None:
-    """Write down which draw this trial is, and which process trains it."""
-    trial.set_user_attr(DRAW, draws(study)[trial.number])
+def begin(study: Study, space: Space) -> optuna.Trial:
+    """A new trial, with its settings; it says which draw it is, and which process trains it.
+
+    It says the latter before it is under way, so that a process killed here leaves no trial of nobody's.
+    """
+    if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        study.enqueue_trial({}, user_attrs={"process": _this_process()})
+    trial = study.ask(distributions(space))
     trial.set_user_attr("process", _this_process())
+    trial.set_user_attr(DRAW, draws(study)[trial.number])
+    return trial
 
 
 def _this_process() -> list[Any]:
