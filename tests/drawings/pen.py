@@ -62,7 +62,7 @@ class Writer:
         return _shrunk(canvas, width, height)
 
     def _tremble(self, points: Array) -> Array:
-        """Points (N, 2) that stray slowly to and fro."""
+        """Points (N, 2) that stray slowly back and forth."""
         shaken = np.asarray(self.random.normal(size=points.shape))
         kernel = np.hanning(9)[1:-1]
         smooth = np.stack(
