@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
-import shlex
-import subprocess
-from importlib import metadata
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from tinynet.errors import ConfigError
 
@@ -56,13 +50,17 @@ def _source() -> tuple[str, bool]:
 
     Installers leave a direct_url.json where a package does not come from an index.
     """
+    import json  # here and below: what only a hint needs, and would take longer to import than all of tinynet
+    from importlib import metadata
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
     checkout = Path(__file__).resolve().parents[1]
     if (checkout / "pyproject.toml").exists():
         return str(checkout), True
     try:
-        text = metadata.distribution(DISTRIBUTION).read_text(
-            "direct_url.json"
-        )  # none if from an index: PEP 610
+        found = metadata.distribution(DISTRIBUTION)
+        text = found.read_text("direct_url.json")  # None if from an index: PEP 610
     except metadata.PackageNotFoundError:
         text = None
     url = urlsplit(json.loads(text)["url"] if text else "")
@@ -72,4 +70,7 @@ def _source() -> tuple[str, bool]:
 
 def _quoted(words: list[str]) -> str:
     """A line that this system's shell cuts into these words."""
+    import shlex
+    import subprocess
+
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)

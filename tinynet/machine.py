@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +56,8 @@ def facts() -> dict[str, Any]:
 
 def version_of(distribution: str) -> str | None:
     """The version of an installed package; None where it is not installed."""
+    from importlib import metadata  # takes as long to import as much of tinynet
+
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
