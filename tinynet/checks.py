@@ -21,7 +21,7 @@ _changes = 0
 
 def whole(value: Any, owner: str, setting: str, *, least: int | None = None, most: int | None = None) -> int:
     """`value` as an int from `least` to `most`; ConfigError for anything else."""
-    if _is_a(numbers.Integral, value):
+    if type(value) is int or _is_a(numbers.Integral, value):  # the first is asked at every prediction
         number = int(value)
         if (least is None or number >= least) and (most is None or number <= most):
             return number
