@@ -356,7 +356,7 @@ def test_what_went_wrong_everywhere_is_said_once(longer: list[object], tmp_path:
 @mpi
 def test_a_process_that_fails_alone_says_so_and_ends_the_others() -> None:
     program = (
-        "from tinynet import distributed as d\n"
+        "from tinynet.distributed import mpi as d\n"
         "with d.joined() as g:\n g.watch(''); 1 / (1 - g.rank); g.any(True)"
     )
     err = said_by_failing(MPIEXEC, "-n", 2, sys.executable, "-c", program)
@@ -367,7 +367,7 @@ def test_a_process_that_fails_alone_says_so_and_ends_the_others() -> None:
 @mpi
 def test_no_process_waits_for_ever() -> None:
     program = (
-        "import time; from tinynet import distributed as d; d.TIMEOUT = 0.5\n"
+        "import time; from tinynet.distributed import mpi as d; d.TIMEOUT = 0.5\n"
         "with d.joined() as g:\n time.sleep(30 * g.rank); g.any(True)"
     )
     err = said_by_failing(MPIEXEC, "-n", 2, sys.executable, "-c", program)
