@@ -1,4 +1,4 @@
-"""tinynet.data.overlap: exactly the images that occur in the other set."""
+"""tinynet.data.duplicates: exactly the images that occur in the other set."""
 
 from __future__ import annotations
 
