@@ -24,13 +24,15 @@ TESTED_BY = {
     "tinynet/version.py": ("test_extras.py", "one constant, compared with the metadata"),
     "tinynet/analysis/blocks.py": ("analysis/test_gradients.py", "after each block a gradient is checked"),
     "tinynet/backends/*.py": ("backends/test_parity.py", "every operation against the reference's"),
+    "tinynet/backends/cpu_convolution/*.py": ("backends/test_parity.py", "ways to compute one of these"),
     "tinynet/benchmark/net.py": ("benchmark/test_tinynet_.py", "what a worker is told of a net"),
     "tinynet/cli/command.py": ("cli/test_cli_main.py", "every command's options, given twice"),
     "tinynet/cli/comparing.py": ("cli/test_cli_classical.py", "the comparison that two commands show"),
-    "tinynet/cli/console.py": ("cli/test_cli_train.py", "what commands show, read off what they say"),
+    "tinynet/cli/progress.py": ("cli/test_cli_train.py", "what commands show, read off what they say"),
     "tinynet/cli/folders.py": ("cli/test_cli_doctor.py", "folders and the kernel cache"),
     "tinynet/cli/options.py": ("cli/test_cli_main.py", "every command's options and examples"),
     "tinynet/cli/process.py": ("cli/test_cli_train.py", "exit codes and the command line in a report"),
+    "tinynet/data/images.py": ("cli/test_cli_predict.py", "the files that predict reads"),
     "tinynet/data/pictures/*.py": ("data/test_pictures.py", "steps of one way, from a picture to a digit"),
     "tinynet/experiments/classical/nets.py": ("cli/test_cli_classical.py", "needs whole runs"),
     "tinynet/experiments/systems.py": (
@@ -45,7 +47,10 @@ TESTED_BY = {
     "kernels/cpu/*.py": ("backends/test_parity.py", "each kernel is the inside of an operation"),
     "kernels/cpu/cache.py": ("kernels/cpu/test_jit.py", "the files of the cache that jit names"),
     "kernels/cpu/crew.py": ("threads/test_crew.py", "the compiled half of threads/crew.py"),
-    "kernels/cpu/winograd.py": ("backends/test_winograd.py", "with its driver, of the same name"),
+    "kernels/cpu/winograd.py": (
+        "backends/cpu_convolution/test_winograd.py",
+        "with its driver, of the same name",
+    ),
     "kernels/cuda/cublas.py": ("kernels/cuda/test_device.py", "products, on what stands for a device"),
 }
 """Source files (or globs) without a test file of their name: which tests they have instead, and why."""

@@ -83,4 +83,4 @@ def no_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
     def blind(*arguments: Any, **options: Any) -> Dataset:
         return dataclasses.replace(load(*arguments, **options), test=untouchable)
 
-    monkeypatch.setattr("tinynet.cli.console.load", blind)
+    monkeypatch.setattr("tinynet.cli.progress.load", blind)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from commands import Command
 
-from tinynet.cli.console import TrainingProgress
+from tinynet.cli.progress import TrainingProgress
 from tinynet.training import StepEnd, Trainer
 
 

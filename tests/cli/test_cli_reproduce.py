@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from commands import Command
 
-from tinynet.cli.console import TrainingProgress
+from tinynet.cli.progress import TrainingProgress
 
 
 def test_a_system_on_the_sample_misses_the_goal_for_mnist(tinynet: Command, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the data were loaded")
 
     monkeypatch.setattr(cuda_status, "read", cuda_status.Facts)
-    monkeypatch.setattr("tinynet.cli.console.load", loaded)
+    monkeypatch.setattr("tinynet.cli.progress.load", loaded)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_no_memory_outside_of_training(tinynet: Command, monkeypatch: pytest.Mon
     def load(*arguments: object, **settings: object) -> None:
         raise MemoryError("Unable to allocate 9. EiB")
 
-    monkeypatch.setattr("tinynet.cli.console.load", load)
+    monkeypatch.setattr("tinynet.cli.progress.load", load)
     assert "Error: out of memory: Unable to allocate 9. EiB" in tinynet("train", code=1)
 
 

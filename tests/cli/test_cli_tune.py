@@ -13,7 +13,7 @@ from commands import Command
 
 from tinynet import extras
 from tinynet.callbacks.log import read_log
-from tinynet.cli.console import TrainingProgress
+from tinynet.cli.progress import TrainingProgress
 from tinynet.experiments.tuning import space
 from tinynet.layers import Dense
 from tinynet.runs import recipe

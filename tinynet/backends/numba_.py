@@ -23,10 +23,10 @@ import numpy as np
 from tinynet import threads
 from tinynet.backends.base import CONVOLUTIONS, Backend, Status
 from tinynet.backends.compiled import CompiledBackend
-from tinynet.backends.convolution import MIN_MULTIPLY_ADDS_PER_PART, Convolution, packed
-from tinynet.backends.direct import Direct
-from tinynet.backends.im2col import Im2col
-from tinynet.backends.winograd import Winograd
+from tinynet.backends.cpu_convolution.base import MIN_MULTIPLY_ADDS_PER_PART, Convolution, packed
+from tinynet.backends.cpu_convolution.direct import Direct
+from tinynet.backends.cpu_convolution.im2col import Im2col
+from tinynet.backends.cpu_convolution.winograd import Winograd
 from tinynet.backends.workspace import Memory, Workspace, aligned_empty
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.geometry import Pair, Window

@@ -89,7 +89,7 @@ def command(
     from functools import partial
 
     from tinynet import backends
-    from tinynet.cli.console import load_dataset
+    from tinynet.cli.progress import load_dataset
     from tinynet.cli.screen import console
     from tinynet.experiments import classical
     from tinynet.runs import folders as taken

@@ -62,7 +62,7 @@ def command(
     """
     from tinynet import backends
     from tinynet import threads as thread_budget
-    from tinynet.cli.console import TrainingProgress, load_dataset
+    from tinynet.cli.progress import TrainingProgress, load_dataset
     from tinynet.cli.screen import console
     from tinynet.cli.sources import lasting_name
     from tinynet.experiments import crossval

@@ -45,7 +45,7 @@ def fetch(name: str, data_dir: Path | None) -> None:
     """
     import os
 
-    from tinynet.cli.console import downloads
+    from tinynet.cli.progress import downloads
     from tinynet.cli.screen import console
     from tinynet.data import datasets
 
@@ -72,7 +72,7 @@ def info(name: str, data_dir: Path | None) -> None:
     """
     from rich.table import Table
 
-    from tinynet.cli.console import load_dataset
+    from tinynet.cli.progress import load_dataset
     from tinynet.cli.screen import console
     from tinynet.data import datasets
 
@@ -145,7 +145,7 @@ def show(
       tinynet data show --augment --recipe my.toml --out augmented.png
     """
     from tinynet import plots
-    from tinynet.cli.console import load_dataset
+    from tinynet.cli.progress import load_dataset
     from tinynet.cli.screen import console
     from tinynet.rng import Key, Stream, permutation
 
@@ -231,7 +231,7 @@ def explore(name: str, out: Path | None, seed: int, data_dir: Path | None) -> No
     from rich.table import Table
 
     from tinynet.analysis import explore as room
-    from tinynet.cli.console import load_dataset
+    from tinynet.cli.progress import load_dataset
     from tinynet.cli.screen import console
 
     data = load_dataset(name, data_dir)
@@ -319,7 +319,7 @@ def to_kaggle(folder: Path, dataset: str, data_dir: Path | None, seed: int) -> N
       tinynet train --dataset digits/train.csv --out runs/mine
       tinynet predict runs/mine digits/test.csv --submission submission.csv
     """
-    from tinynet.cli.console import load_dataset
+    from tinynet.cli.progress import load_dataset
     from tinynet.cli.screen import console
     from tinynet.data import kaggle
 

@@ -44,7 +44,7 @@ def command(
 
     from tinynet import metrics
     from tinynet.analysis import evaluation
-    from tinynet.cli.console import say_other_data
+    from tinynet.cli.progress import say_other_data
     from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
     from tinynet.experiments import ensemble

@@ -55,7 +55,7 @@ def command(
 
     from tinynet import checkpoint
     from tinynet.analysis import evaluation
-    from tinynet.cli.console import say_other_data
+    from tinynet.cli.progress import say_other_data
     from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
     from tinynet.losses import check_label_range

@@ -78,9 +78,9 @@ def command(
 
     from tinynet import checkpoint
     from tinynet.analysis import explain
-    from tinynet.cli.predict import read_images
     from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
+    from tinynet.data.images import read_images
     from tinynet.errors import DataError
     from tinynet.runs import provenance
     from tinynet.runs.leakage import find_leakage, sentences

@@ -15,7 +15,6 @@ from tinynet.cli.command import Command
 
 if TYPE_CHECKING:
     from tinynet.data.pictures import Reading
-    from tinynet.types import Array, Shape
 
 ROWS_ON_SCREEN = 20
 NOT_SURE = 0.9
@@ -97,6 +96,7 @@ def command(
     from tinynet.cli.sources import Sources
     from tinynet.data import write_submission
     from tinynet.data.files import atomic_write
+    from tinynet.data.images import read_images
     from tinynet.errors import ConfigError
     from tinynet.runs import provenance
     from tinynet.runs.leakage import find_leakage, sentences
@@ -142,38 +142,6 @@ def command(
         console.print(f"{len(guesses):,} labels for Kaggle in {submission}")
         if tables and leakage.trained.any():
             console.print("A score on images that a net was trained on means nothing.", style="bold yellow")
-
-
-def read_images(file: Path, shape: Shape) -> tuple[Array, Reading | None]:
-    """The images of one file as (N, H, W, C) of the model's input shape; for a picture, how it was read.
-
-    IDX is told by its first bytes, CSV by its first word or its name; anything else is taken for a picture.
-    """
-    from tinynet.data.files import open_payload
-    from tinynet.data.idx import read_idx
-    from tinynet.data.kaggle import read_csv
-    from tinynet.data.pictures import read_picture, require_regular
-    from tinynet.errors import DataError
-
-    require_regular(file)
-    with open_payload(file) as stream:
-        head = stream.read(8)
-    if head[:2] == b"\0\0" and head[4:] != b"ftyp":
-        images = read_idx(file)
-        images = images[..., None] if images.ndim == 3 else images
-    elif head.startswith((b"label", b"pixel")) or ".csv" in file.suffixes[-2:]:
-        images, _ = read_csv(file)
-    else:
-        reading = read_picture(file, shape)
-        return reading.image[None], reading
-    if images.shape[1:] != shape or len(images) == 0 or images.dtype.kind != "u":
-        raise DataError(
-            f"the images in {file} do not fit this model",
-            expected=f"one or more images of {shape}, of bytes",
-            received=f"shape {images.shape} of {images.dtype}",
-            fix="give a file of images (not of labels), of the size the model was trained on",
-        )
-    return images, None
 
 
 def show(rows: Sequence[Seen]) -> None:

@@ -46,7 +46,7 @@ def command(
 
     from tinynet import backends
     from tinynet import threads as thread_budget
-    from tinynet.cli.console import load_dataset
+    from tinynet.cli.progress import load_dataset
     from tinynet.cli.screen import console
     from tinynet.experiments import race
     from tinynet.runs import recipe

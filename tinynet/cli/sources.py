@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import click
 from click.core import ParameterSource
 
-from tinynet.cli.console import load_dataset
+from tinynet.cli.progress import load_dataset
 from tinynet.data.datasets import NAMES, Dataset
 from tinynet.errors import RunError, TinynetError
 from tinynet.runs import provenance

@@ -163,7 +163,7 @@ def command(
 def _train(run: Run, save_every: float, tensorboard: bool) -> bool:
     """Train and report; False when it was interrupted. Of several processes only the first reports."""
     from tinynet import threads as thread_budget
-    from tinynet.cli.console import TrainingProgress
+    from tinynet.cli.progress import TrainingProgress
     from tinynet.cli.screen import console
     from tinynet.errors import OutOfMemoryError
 
@@ -200,7 +200,7 @@ def _train(run: Run, save_every: float, tensorboard: bool) -> bool:
 
 def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
     from tinynet import backends
-    from tinynet.cli.console import load_dataset
+    from tinynet.cli.progress import load_dataset
     from tinynet.cli.sources import lasting_name
     from tinynet.runs import provenance, recipe
     from tinynet.runs.run import Run

@@ -106,7 +106,7 @@ def command(architecture: str, show_space: bool, **asked: Any) -> None:
 def _search(name: str, plan: Recipe, asked: dict[str, Any]) -> None:
     from tinynet import backends
     from tinynet import threads as thread_budget
-    from tinynet.cli.console import load_dataset
+    from tinynet.cli.progress import load_dataset
     from tinynet.cli.screen import console
     from tinynet.errors import RunError
     from tinynet.experiments.tuning import report, search, study
@@ -160,7 +160,7 @@ def _count(asked: int | None, sampler: str, combinations: int) -> int:
 
 def _listener(count: int) -> Callable[[int], Callback]:
     """A bar for each trial, off the screen when the command ends."""
-    from tinynet.cli.console import TrainingProgress
+    from tinynet.cli.progress import TrainingProgress
 
     context = click.get_current_context()
 

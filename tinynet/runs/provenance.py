@@ -82,18 +82,23 @@ def part_of(settings: Settings, dataset: Dataset) -> Dataset:
     return folds.part(dataset, *settings.fold, settings.seed) if settings.fold else dataset
 
 
-def train_and_validation(settings: Settings, dataset: Dataset) -> tuple[Split, Split]:
-    """The samples that a run with these settings (trained on, validated by), out of its own data set.
-
-    Raises RunError if `dataset` is not the one the run was started with.
-    """
+def check_own_data(settings: Settings, dataset: Dataset) -> None:
+    """Raise RunError if `dataset` is not the one that the run was started with."""
     if dataset.sha256 != settings.data_sha256:
         raise RunError(
             f"the data set {dataset.name} is not the one the run {settings.name} was trained on",
             expected=settings.data_sha256,
             received=dataset.sha256,
-            fix="name the folder with the original data: --data-dir",
+            fix="name the folder with the original data (--data-dir), for a CSV the file itself (--dataset)",
         )
+
+
+def train_and_validation(settings: Settings, dataset: Dataset) -> tuple[Split, Split]:
+    """The samples that a run with these settings (trained on, validated by), out of its own data set.
+
+    Raises RunError if `dataset` is not the one the run was started with.
+    """
+    check_own_data(settings, dataset)
     return split_train_validation(settings.recipe.training, dataset.train)
 
 

@@ -37,7 +37,7 @@ from tinynet.printable import printable
 from tinynet.runs import folders
 from tinynet.runs.leakage import find_leakage
 from tinynet.runs.predictions import predict, write_predictions
-from tinynet.runs.provenance import load_data
+from tinynet.runs.provenance import check_own_data, load_data
 from tinynet.runs.recipe import Training
 from tinynet.runs.report import Report, read_report, write_report
 from tinynet.runs.settings import Settings, final_model, origin, read_settings
@@ -113,13 +113,7 @@ class Run:
         Raises FolderInUseError where another process has the run, RunError where config.json is not what the
         run was started with, or its checkpoint is gone.
         """
-        if dataset.sha256 != settings.data_sha256:
-            raise RunError(
-                f"the data set {dataset.name} is not the one this run was started with",
-                expected=settings.data_sha256,
-                received=dataset.sha256,
-                fix="name the folder with the original data: --data-dir",
-            )
+        check_own_data(settings, dataset)
         run = cls(folder, settings, dataset, group)
         if group.rank == 0:
             run.lock = FolderLock(folder)

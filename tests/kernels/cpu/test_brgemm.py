@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinynet import threads
-from tinynet.backends.direct import Direct
+from tinynet.backends.cpu_convolution.direct import Direct
 from tinynet.backends.numba_ import ALGORITHMS, MAX_CONVOLUTIONS, NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.geometry import Window

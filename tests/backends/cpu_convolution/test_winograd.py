@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinynet import threads
-from tinynet.backends import winograd as driver
+from tinynet.backends.cpu_convolution import winograd as driver
 from tinynet.backends.numba_ import NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.geometry import Window

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from tinynet import threads
-from tinynet.backends.convolution import (
+from tinynet.backends.cpu_convolution.base import (
     MIN_MULTIPLY_ADDS_PER_PART,
     Convolution,
     images_per_group,
     lines,
     packed,
 )
-from tinynet.backends.im2col import Im2col
+from tinynet.backends.cpu_convolution.im2col import Im2col
 from tinynet.backends.workspace import Memory
 from tinynet.geometry import Padding, Pair, Window
 from tinynet.kernels.cpu import brgemm, direct

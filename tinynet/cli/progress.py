@@ -1,4 +1,4 @@
-"""Talking to a person: tables and progress on a terminal, plain lines elsewhere."""
+"""Progress: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinynet import threads
-from tinynet.backends.convolution import Convolution, lines
-from tinynet.backends.direct import Direct
+from tinynet.backends.cpu_convolution.base import Convolution, lines
+from tinynet.backends.cpu_convolution.direct import Direct
 from tinynet.backends.workspace import Memory
 from tinynet.geometry import Pair, Window
 from tinynet.kernels.cpu import brgemm, winograd

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import threads
-from tinynet.backends.convolution import Convolution, images_per_group, lines
+from tinynet.backends.cpu_convolution.base import Convolution, images_per_group, lines
 from tinynet.backends.workspace import Memory
 from tinynet.geometry import Window
 from tinynet.kernels.cpu import im2col
