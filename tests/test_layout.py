@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,3 +127,11 @@ def test_tests_use_public_names_or_say_why_not() -> None:
         for name in private_names(ast.parse(path.read_text("utf-8")))
     }
     assert {place for place in found if place[1] not in PROTOCOL} == PRIVATE.keys()
+
+
+def test_every_folder_of_code_is_in_the_package() -> None:
+    """A folder that pyproject.toml forgets works in a checkout, and is missing from the wheel."""
+    said = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    packaged = {name.replace("tinynet.kernels", "kernels").replace(".", "/") for name in said["packages"]}
+    folders = {path.parent for name in ("tinynet", "kernels") for path in (ROOT / name).rglob("__init__.py")}
+    assert {folder.relative_to(ROOT).as_posix() for folder in folders} == packaged

@@ -92,7 +92,7 @@ class ExponentialMovingAverage(Average):
 
     def _weights(self) -> tuple[Array, Array]:
         store = self.model.store
-        return store.values.flat[: store.learning], store.state.flat
+        return store.learning_values, store.state.flat
 
 
 def check_decay(decay: float) -> float:

@@ -59,7 +59,7 @@ class Optimizer(Checked, ABC):
 
     def move(self, step: Any, rate: Any) -> None:
         """What step number `step` (from 1) does on the device; both numbers may be in its memory."""
-        values, grads = (b.flat[: self.store.learning] for b in (self.store.values, self.store.grads))
+        values, grads = self.store.learning_values, self.store.learning_gradients
         if self.clip is not None:
             self.ops.clip_global_norm(grads, self.clip)
         self.update(values, grads, step, rate)

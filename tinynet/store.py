@@ -52,8 +52,13 @@ class ParameterStore:
         return _views_of(layer, self.values), _views_of(layer, self.grads), _views_of(layer, self.state)
 
     @property
+    def learning_values(self) -> Array:
+        """All parameters that are not frozen, one flat array."""
+        return self.values.flat[: self.learning]
+
+    @property
     def learning_gradients(self) -> Array:
-        """The gradients of all parameters that are not frozen, one flat array."""
+        """Their gradients, one flat array."""
         return self.grads.flat[: self.learning]
 
     def _prefix(self, belongs: Callable[[str], bool]) -> int:

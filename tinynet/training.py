@@ -18,7 +18,7 @@ from tinynet.checks import whole
 from tinynet.data.augmentation import Augmentation
 from tinynet.data.batches import Batches
 from tinynet.diagnosis import first_non_finite
-from tinynet.distributed.group import ALONE, Group
+from tinynet.distributed.group import ALONE, Group, Shard
 from tinynet.errors import ConfigError, DataError, DTypeError, NonFiniteError, ShapeError
 from tinynet.history import History
 from tinynet.interrupt import Interrupt, Interrupted
@@ -227,9 +227,9 @@ class Trainer:
         while not self._is_stopped() and state.epoch < self.epochs:
             began = time.perf_counter()
             for x, targets in self.train.epoch(self.model.seed, state.epoch, state.batch):
-                rate, samples = self.learning_rate(state.batch), self.train.shard(state.batch).batch
-                loss, correct = self._learn(self.model.as_input(x), targets, rate)
-                state.count(loss, correct, samples)
+                rate, shard = self.learning_rate(state.batch), self.train.shard(state.batch)
+                loss, correct = self._learn(self.model.as_input(x), targets, rate, shard)
+                state.count(loss, correct, shard.batch)
                 now = time.perf_counter()
                 state.seconds, began = state.seconds + now - began, now
                 yield StepEnd(state.epoch, state.step, loss, rate)
@@ -296,7 +296,7 @@ class Trainer:
         """Inside the block the model has the averaged weights, if there is an average."""
         return self.average.in_use() if self.state.step else nullcontext()
 
-    def _learn(self, x: Array, targets: Array, rate: float) -> tuple[Any, Any]:
+    def _learn(self, x: Array, targets: Array, rate: float, shard: Shard) -> tuple[Any, Any]:
         """One step; return the loss and the number of correct answers before the update."""
         for part in (self.loss, self.optimizer):
             if part.user is not self._token:
@@ -308,7 +308,6 @@ class Trainer:
             if self.step.is_recorded and not self._is_check_due():
                 learned = self.step.recorded(x, targets, now)
             else:
-                shard = self.train.shard(self.state.batch)
                 learned = self.step(x, targets, now, shard, partial(self._check_loss, x))
         self.optimizer.steps = update
         return learned

@@ -98,19 +98,21 @@ class Recorder:
         self._recordings.clear()
 
     def __call__(self, *batch: Array, **context: Any) -> Any:
-        if not self._records or sum(array.nbytes for array in batch) > self._backend.max_recorded_bytes:
+        if not self._records:
             return self._compute(*batch, **context)
         if self._changes != changes():  # numbers such as a slope are part of a recording
             self.forget()
             self._changes = changes()
-        key = tuple((array.shape, array.dtype) for array in batch)
+        key = tuple([(array.shape, array.dtype) for array in batch])
         recording = self._recordings.get(key)
-        if recording is None:
-            if len(self._recordings) == MAX_RECORDINGS:
-                del self._recordings[next(iter(self._recordings))]
-            recording = self._recordings[key] = _Recording(self._backend, self._compute, batch, context)
-            return recording.results
-        return recording(*batch)
+        if recording is not None:
+            return recording(*batch)
+        if sum(array.nbytes for array in batch) > self._backend.max_recorded_bytes:
+            return self._compute(*batch, **context)
+        if len(self._recordings) == MAX_RECORDINGS:
+            del self._recordings[next(iter(self._recordings))]
+        recording = self._recordings[key] = _Recording(self._backend, self._compute, batch, context)
+        return recording.results
 
 
 class _Recording:
