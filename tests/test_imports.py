@@ -64,12 +64,14 @@ MAY_IMPORT = {
     " layers losses machine model optim plots schedules training version",
     "experiments": f"{GROUND} analysis backends callbacks checkpoint data extras io layers machine metrics"
     " model plots rng runs training",
+    "learn": f"{GROUND} analysis backends callbacks data experiments geometry gradcheck initializers layers"
+    " losses metrics model optim plots rng runs schedules training",
     "tinynet": "callbacks checkpoint data layers losses model optim schedules training version",
     "benchmark": f"{GROUND} data extras io losses machine model optim runs schedules threads tinynet"
     " training",
     "cli": f"{GROUND} analysis backends benchmark checkpoint data distributed experiments extras gradcheck"
-    " history io kernels layers losses machine metrics model optim plots rng runs schedules summary threads"
-    " training version",
+    " history io kernels layers learn losses machine metrics model optim plots rng runs schedules summary"
+    " threads training version",
     "zoo": "",
     "__main__": "cli",
 }

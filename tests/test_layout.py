@@ -41,6 +41,8 @@ TESTED_BY = {
         "others' figures, and recipes",
     ),
     "tinynet/experiments/tuning/report.py": ("cli/test_cli_tune.py", "needs a whole search"),
+    "tinynet/gradcheck/slips.py": ("learn/test_ladder.py", "guesses from a pattern"),
+    "tinynet/learn/*.py": ("learn/test_ladder.py", "right and wrong answers to every exercise"),
     "tinynet/plots/reading.py": ("cli/test_cli_predict.py", "what predict draws of those steps"),
     "tinynet/runs/audit.py": ("cli/test_cli_audit.py", "needs whole runs"),
     "tinynet/runs/provenance.py": ("cli/test_cli_finetune.py", "needs runs that began with others"),

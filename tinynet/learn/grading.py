@@ -1,0 +1,100 @@
+"""What graders have in common: call the student's function safely, and compare what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinynet.gradcheck.slips import likely_slip
+from tinynet.learn.exercise import Wrong
+from tinynet.types import Array, Shape
+
+
+def answer(f: Callable[..., Any], *inputs: Any, shape: Shape, dtype: str = "float64") -> Array:
+    """What f returns for copies of the inputs: an array of `shape` and `dtype`, every element finite.
+
+    Raises Wrong where that is not so, or where f has changed its inputs.
+    """
+    given = [each.copy() if isinstance(each, np.ndarray) else each for each in inputs]
+    found = f(*given)
+    check_unchanged(given, inputs)
+    return checked(found, shape, dtype)
+
+
+def check_unchanged(given: Any, inputs: Any) -> None:
+    """Raise Wrong where an array in `given` no longer equals its original in `inputs`."""
+    for number, (now, before) in enumerate(zip(given, inputs, strict=True), 1):
+        if isinstance(before, np.ndarray) and not np.array_equal(now, before, equal_nan=True):
+            raise Wrong(
+                f"argument {number} was changed by your function\n"
+                "  expected: inputs stay as they were\n"
+                "  likely slip: += or [...] = on an input; start from a copy, or from np.zeros"
+            )
+
+
+def checked(
+    found: Any, shape: Shape, dtype: str = "float64", what: str = "what your function returned"
+) -> Array:
+    """`found`, an array of this shape and dtype without NaN. Raises Wrong where it is not."""
+    if found is None:
+        raise Wrong(f"{what}: nothing\n  expected: an array {shape}\n  likely slip: a missing `return`")
+    if not isinstance(found, np.ndarray | np.generic):
+        if shape == () and isinstance(found, int | float):
+            found = np.asarray(found, dtype)
+        else:
+            raise Wrong(
+                f"{what}\n  expected: an array {shape} of {dtype}\n  received: {type(found).__name__}"
+            )
+    if found.shape != shape:
+        raise Wrong(
+            f"{what} has the wrong shape\n  expected: {shape}\n  received: {found.shape}{_shape_slip(found.shape, shape)}"
+        )
+    if found.dtype != np.dtype(dtype):
+        raise Wrong(
+            f"{what} has the wrong element type\n  expected: {dtype}\n  received: {found.dtype}\n"
+            "  likely slip: np.zeros or astype without the input's dtype"
+        )
+    if found.dtype.kind == "f" and not np.isfinite(found).all():
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(found))[0])
+        raise Wrong(f"{what} is not finite\n  expected: a number\n  received: {found[place]} at {place}")
+    array: Array = np.asarray(found)
+    return array
+
+
+def _shape_slip(received: Shape, expected: Shape) -> str:
+    if received == expected[::-1]:
+        return "\n  likely slip: transposed"
+    if len(received) > len(expected):
+        return "\n  likely slip: a missing sum over an axis, most often the batch"
+    return ""
+
+
+def agree(
+    received: Array,
+    expected: Array,
+    what: str,
+    slips: Mapping[str, Array] | None = None,
+    tolerance: float = 1e-7,
+) -> None:
+    """Raise Wrong unless `received` equals `expected` up to rounding; both have one shape.
+
+    `slips` names what typical wrong answers would give: where one of them is what came, its name is the hint.
+    """
+    scale = max(float(np.abs(expected).max(initial=0.0)), 1e-12)
+    errors = np.abs(received - expected)
+    if (errors <= tolerance * scale).all():
+        return
+    place = tuple(int(i) for i in np.unravel_index(int(errors.argmax()), errors.shape))
+    named = (name for name, value in (slips or {}).items() if _is(received, value))
+    slip = next(named, None) or likely_slip(received, expected)
+    raise Wrong(
+        f"{what} is wrong, most at [{', '.join(map(str, place))}]\n"
+        f"  expected: {expected[place]:.6g}\n"
+        f"  received: {received[place]:.6g}" + (f"\n  likely slip: {slip}" if slip else "")
+    )
+
+
+def _is(received: Array, value: Array) -> bool:
+    return np.shape(value) == received.shape and np.allclose(received, value, rtol=1e-6, atol=1e-12)

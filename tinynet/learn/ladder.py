@@ -1,0 +1,70 @@
+"""The rungs of the course, and the grading of their exercises."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from tinynet.errors import ConfigError
+from tinynet.learn.exercise import Exercise, Wrong
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One notebook of the course."""
+
+    number: int
+    title: str
+    notebook: str
+    """The name of its file."""
+
+    def exercises(self) -> tuple[Exercise, ...]:
+        """Its exercises, from tinynet/learn/rungNN.py."""
+        found: tuple[Exercise, ...] = import_module(f"tinynet.learn.rung{self.number:02}").EXERCISES
+        return found
+
+
+RUNGS = (
+    Rung(0, "Look at the data", "00-look-at-the-data.ipynb"),
+    Rung(1, "One neuron", "01-one-neuron.ipynb"),
+    Rung(2, "Ten neurons", "02-ten-neurons.ipynb"),
+    Rung(3, "A layer of your own", "03-a-layer-of-your-own.ipynb"),
+    Rung(4, "Two layers", "04-two-layers.ipynb"),
+    Rung(5, "How to walk downhill", "05-how-to-walk-downhill.ipynb"),
+    Rung(6, "Convolution", "06-convolution.ipynb"),
+    Rung(7, "Pooling and BatchNorm", "07-pooling-and-batchnorm.ipynb"),
+    Rung(8, "Not learning by heart", "08-not-learning-by-heart.ipynb"),
+    Rung(9, "Read a result", "09-read-a-result.ipynb"),
+    Rung(10, "Why it is fast", "10-why-it-is-fast.ipynb"),
+)
+
+
+def exercise(name: str) -> Exercise:
+    """The exercise of this name, such as 06.col2im. Raises ConfigError where there is none."""
+    number = name.split(".")[0]
+    rungs = [rung for rung in RUNGS if f"{rung.number:02}" == number]
+    known = {each.name: each for rung in rungs for each in rung.exercises()}
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 1)
+        raise ConfigError(
+            f"there is no exercise {name!r}",
+            expected=", ".join(known) or f"a rung from 00 to {RUNGS[-1].number}, a dot, and a name",
+            fix=f"did you mean {close[0]}?" if close else None,
+        )
+    return known[name]
+
+
+def check(name: str, function: Callable[..., Any]) -> None:
+    """Grade the student's `function` for the exercise `name`, and say how it went."""
+    asked = exercise(name)
+    try:
+        asked.grade(function)
+    except NotImplementedError:
+        print(f"{name}: not written yet. {asked.task}")
+    except Wrong as wrong:
+        print(f"{name}: {wrong}")
+    else:
+        print(f"{name}: right")
