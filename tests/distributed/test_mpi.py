@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +208,7 @@ MPIEXEC = shutil.which(
     "mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 )
 TIMEOUT = 120.0
+KILLS = max(1, int(os.environ.get("TINYNET_TEST_KILLS", "6")) // 3)
 TRAIN = [sys.executable, "-m", "tinynet", "train"]
 TOGETHER = [str(MPIEXEC), "-n", "2", *TRAIN, "--distributed"]
 
@@ -331,6 +334,29 @@ def test_a_lost_process_ends_the_run_with_a_message_and_a_checkpoint(
     said_by(*TRAIN, "--resume", tmp_path / "alone")
     for received, expected in zip(weights(tmp_path / "alone"), weights(whole), strict=True):
         np.testing.assert_allclose(received, expected, atol=1e-5)
+
+
+@mpi
+@linux
+def test_killed_at_any_moment_two_processes_end_the_same(
+    whole: Path, longer: list[object], tmp_path: Path
+) -> None:
+    moments = random.Random(0)
+    for kill in range(KILLS):
+        folder = tmp_path / f"killed-{kill}"
+        process = start(*TOGETHER, *longer, "--out", folder, "--save-every", 0)
+        while not folder.exists():
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 1.0) if kill % 2 else moments.uniform(0, 0.02))
+        with suppress(AssertionError, ProcessLookupError):  # it may have ended before
+            os.kill(process_of(moments.randrange(2), folder), signal.SIGKILL)
+        end_of(process)
+        if (folder / "config.json").exists():
+            said_by(*TOGETHER, "--resume", folder)
+        else:
+            said_by(*TOGETHER, *longer, "--out", folder)
+        for received, expected in zip(weights(folder), weights(whole), strict=True):
+            np.testing.assert_array_equal(received, expected)
 
 
 @mpi
