@@ -10,7 +10,7 @@ import pytest
 from nets import blobs, mlp
 
 from tinynet.callbacks.log import JsonLog, parse_log, read_log
-from tinynet.errors import RunError
+from tinynet.errors import RunError, TinynetWarning
 from tinynet.training import Trainer
 
 
@@ -89,7 +89,7 @@ def test_a_resume_takes_lost_epochs_from_the_checkpoint(tmp_path: Path) -> None:
     lines = path.read_text().splitlines()
     lines[2] = lines[2][:9]
     path.write_text("\n".join(lines) + "\n")
-    with pytest.warns(UserWarning, match=r"log.jsonl: line 3 is damaged, and dropped"):
+    with pytest.warns(TinynetWarning, match=r"log.jsonl: line 3 is damaged, and dropped"):
         JsonLog(path).on_start(trainer)
     assert read_log(path) == [*whole, {"event": "start", "step": 10}]
 

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 from commands import Command
 
 import tinynet as package
-from tinynet.cli import COMMANDS, main
+from tinynet.cli import COMMANDS, doctor, main
 
 DATA = ("fetch", "info", "show", "explore", "verify", "to-kaggle")
 SUBCOMMANDS = [*([name] for name in COMMANDS), *(["data", name] for name in DATA)]
@@ -115,6 +116,15 @@ def test_a_mistake_ends_in_a_message(arguments: Any) -> None:
     assert result.output.splitlines()[0].startswith("Error: ")
     assert "nosuch" in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_warning_comes_without_the_line_of_python_that_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    def warn(**options: Any) -> None:
+        warnings.warn("log.jsonl: line 3 is damaged", stacklevel=2)
+
+    monkeypatch.setattr(doctor.command, "callback", warn)
+    result = CliRunner().invoke(main, ["doctor"])
+    assert (result.exit_code, result.stderr) == (0, "Warning: log.jsonl: line 3 is damaged\n")
 
 
 def test_help_loads_nothing_heavy() -> None:

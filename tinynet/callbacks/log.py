@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tinynet.checks import whole
-from tinynet.errors import RunError
+from tinynet.errors import RunError, TinynetWarning
 from tinynet.io.atomic import write_atomic
 from tinynet.io.reading import parse_json, read_regular, reason
 from tinynet.training import Callback, EpochEnd, StepEnd, Trainer
@@ -34,7 +34,7 @@ class JsonLog(Callback):
         state = trainer.state
         lines, damaged = parse_log(self.path) if state.step else ([], [])
         if damaged:
-            warnings.warn(f"{self.path}: {_listed(damaged)} damaged, and dropped", stacklevel=2)
+            warnings.warn(f"{self.path}: {_listed(damaged)} damaged, and dropped", TinynetWarning, stacklevel=2)
             lines = _with_epochs(lines, state.history)
         kept = [
             line

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from tinynet.errors import TinynetError, TinynetWarning, did_you_mean
+from tinynet.errors import TinynetError, did_you_mean
 from tinynet.io.atomic import fix_for
 from tinynet.printable import accept_all_text, printable
 from tinynet.version import VERSION
@@ -79,8 +79,8 @@ class Commands(click.Group):
 
 
 def _show(others: Callable[..., None], message: object, category: type, *place: Any) -> None:
-    """Print our own warnings as they are, without the line of Python they come from."""
-    if issubclass(category, TinynetWarning):
+    """Print warnings that are meant for users as they are, without the line of Python they come from."""
+    if issubclass(category, UserWarning):
         click.echo(f"Warning: {message}", err=True)
     else:
         others(message, category, *place)
