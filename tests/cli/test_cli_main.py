@@ -118,6 +118,7 @@ def test_a_mistake_ends_in_a_message(arguments: Any) -> None:
     assert "Traceback" not in result.output
 
 
+@pytest.mark.filterwarnings("default")
 def test_a_warning_comes_without_the_line_of_python_that_warns(monkeypatch: pytest.MonkeyPatch) -> None:
     def warn(**options: Any) -> None:
         warnings.warn("log.jsonl: line 3 is damaged", stacklevel=2)

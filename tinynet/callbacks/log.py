@@ -34,7 +34,8 @@ class JsonLog(Callback):
         state = trainer.state
         lines, damaged = parse_log(self.path) if state.step else ([], [])
         if damaged:
-            warnings.warn(f"{self.path}: {_listed(damaged)} damaged, and dropped", TinynetWarning, stacklevel=2)
+            said = f"{self.path}: {_listed(damaged)} damaged, and dropped"
+            warnings.warn(said, TinynetWarning, stacklevel=2)
             lines = _with_epochs(lines, state.history)
         kept = [
             line

@@ -48,9 +48,8 @@ def checked(
                 f"{what}\n  expected: an array {shape} of {dtype}\n  received: {type(found).__name__}"
             )
     if found.shape != shape:
-        raise Wrong(
-            f"{what} has the wrong shape\n  expected: {shape}\n  received: {found.shape}{_shape_slip(found.shape, shape)}"
-        )
+        slip = _shape_slip(found.shape, shape)
+        raise Wrong(f"{what} has the wrong shape\n  expected: {shape}\n  received: {found.shape}{slip}")
     if found.dtype != np.dtype(dtype):
         raise Wrong(
             f"{what} has the wrong element type\n  expected: {dtype}\n  received: {found.dtype}\n"
