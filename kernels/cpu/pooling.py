@@ -2,9 +2,11 @@
 
 Channels are the innermost loop: neighbouring channels are neighbours in memory and take part in different
 maxima, so every inner loop is vectorised whatever the window. A window is clipped to the image before its
-loops; padding is never read. An average is added up in float64, channel by channel. The backwards zero one
+loops; padding is never read. An average is added up in float64. The backwards zero one
 image and add into it while it is in cache, in a fixed order, so windows may overlap.
 """
+
+import numpy as np
 
 from tinynet.kernels.cpu.jit import jit
 
@@ -79,19 +81,22 @@ def maxpool_backward(start, stop, dy, winner, dx, window, stride, corner):
 def avgpool(start, stop, x, y, window, stride, corner):
     """y (N, OH, OW, C): the mean of the pixels of x (N, H, W, C) in each window."""
     _, H, W, C = x.shape
+    total = np.empty(C, np.float64)  # a window may be the whole image
     _, OH, OW, _ = y.shape
     for n in range(start, stop):
         for oh in range(OH):
             top, u0, u1 = clip(oh, stride[0], corner[0], window[0], H)
             for ow in range(OW):
                 left, v0, v1 = clip(ow, stride[1], corner[1], window[1], W)
-                pixels = (u1 - u0) * (v1 - v0)
+                total[:] = 0
+                for u in range(u0, u1):
+                    for v in range(v0, v1):
+                        pixel = x[n, top + u, left + v]
+                        for c in range(C):
+                            total[c] += pixel[c]
+                mean, share = y[n, oh, ow], 1.0 / ((u1 - u0) * (v1 - v0))
                 for c in range(C):
-                    total = 0.0  # float64: a window may be the whole image
-                    for u in range(u0, u1):
-                        for v in range(v0, v1):
-                            total += x[n, top + u, left + v, c]
-                    y[n, oh, ow, c] = total / pixels
+                    mean[c] = total[c] * share
 
 
 @jit
