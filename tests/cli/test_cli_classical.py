@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import Command, Trained
 
@@ -41,6 +42,15 @@ def test_the_report_on_the_sample(tinynet: Command, tmp_path: Path) -> None:
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert [model["test"]["samples"] for model in report["models"]] == [1000] * 4
     assert "is not empty" in tinynet("classical", "--out", tmp_path / "report", code=1)
+
+
+def test_rows_that_are_there_twice_are_counted(tinynet: Command, digits: Path, tmp_path: Path) -> None:
+    data = load("sample").train
+    write_csv(digits / "train.csv", np.repeat(data.images[:200], 2, axis=0), np.repeat(data.labels[:200], 2))
+    said = tinynet("classical", "--kaggle", digits, "--out", tmp_path / "report")
+    counted = json.loads((tmp_path / "report" / "report.json").read_text())["rows"]["in_train"]["validation"]
+    assert counted > 40
+    assert f"{counted} of the validation rows and 0 of the test table's are also among" in said
 
 
 def test_a_net_on_the_same_rows_stands_in_the_table(

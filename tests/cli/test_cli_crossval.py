@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from commands import Command
 
 from tinynet.cli.progress import TrainingProgress
+from tinynet.data import load, write_csv
 from tinynet.training import StepEnd, Trainer
 
 
@@ -39,6 +41,19 @@ def test_folds_without_a_look_at_the_test_images(
     assert [fold["epochs"] for fold in report["folds"]] == [1, 1, 1]
     assert report["facts"]["seed"] == 4
     assert "fold-1 had other settings" in crossval(code=1)
+
+
+def test_images_that_lie_in_two_folds_are_counted(tinynet: Command, tiny: Path, tmp_path: Path) -> None:
+    table, data = tmp_path / "twice.csv", load("sample").train
+    write_csv(table, np.repeat(data.images[:800], 2, axis=0), np.repeat(data.labels[:800], 2))
+    said = tinynet(
+        "crossval", tiny, "--dataset", table, "--folds", 2, "--epochs", 1, "--out", tmp_path / "folds"
+    )
+    counted = json.loads((tmp_path / "folds" / "report.json").read_text())["leakage"]
+    assert counted["trained_on"] > 30
+    sentence = f"{counted['trained_on']:,} of these {counted['images']:,} images were in their training data"
+    assert sentence in " ".join(said.split())
+    assert "in its training data" in (tmp_path / "folds" / "report.md").read_text()
 
 
 def test_the_poison_works(train: Command, no_test_images: None) -> None:

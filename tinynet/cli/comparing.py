@@ -57,7 +57,9 @@ def write_comparison(
         "threads": threads.size(),
         "backend": backend.name if backend else None,
     }
-    classical.write_report(folder, rows, components, [*results, *nets], facts)
+    report = classical.write_report(folder, rows, components, [*results, *nets], facts)
+    if any(report["rows"]["in_train"].values()):
+        console.print(classical.seen_before(report), style="yellow")
     console.print(f"Report: {folder / 'report.md'}", style="bold green")
 
 

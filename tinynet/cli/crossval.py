@@ -67,7 +67,7 @@ def command(
     from tinynet.cli.sources import lasting_name
     from tinynet.experiments import crossval
     from tinynet.io.lock import FolderLock
-    from tinynet.runs import folders, recipe
+    from tinynet.runs import folders, leakage, recipe
     from tinynet.runs.settings import Settings
 
     context = click.get_current_context()
@@ -129,6 +129,8 @@ def command(
         f"Accuracy {crossval.summary(report)}: mean and standard deviation over {folds} folds",
         style="bold green",
     )
+    if not leakage.is_clean(report["leakage"]):
+        console.print(leakage.sentences(report["leakage"], "their"), style="yellow")
     console.print(f"Report: {folder / 'report.md'}", soft_wrap=True)
 
 

@@ -37,11 +37,11 @@ from tinynet.io.markdown import (
     write_json,
     write_page,
 )
-from tinynet.runs import recipe
+from tinynet.runs import leakage, recipe
 from tinynet.runs.folders import check_free
 from tinynet.runs.predictions import read_predictions
 from tinynet.runs.recipe import Recipe
-from tinynet.runs.report import Report
+from tinynet.runs.report import Report, leaked
 from tinynet.runs.run import train_once
 from tinynet.runs.settings import Settings
 from tinynet.training import Callback
@@ -144,6 +144,7 @@ def write_report(
             "deviation": statistics.stdev(row["accuracy"] for row in rows),
             "folds": rows,
             "all": class_figures(train.labels[indices], predicted, classes),
+            "leakage": leakage.together(row["leakage"] for row in rows),
             "recipe": recipe.to_toml(plan),
             "facts": facts,
             "machine": machine.facts(),
@@ -195,6 +196,7 @@ def figures(fold: Fold) -> dict[str, Any]:
         "final_loss": training["final_loss"],
         "seconds": training["seconds_total"],
         "stopped": fold.report["facts"].get("stopped"),
+        "leakage": fold.report["facts"]["leakage"],
     }
 
 
@@ -215,14 +217,15 @@ def _blocks(report: Mapping[str, Any]) -> list[str]:
     return [
         f"# {report['name']}: {summary(report)} over {len(rows)} folds",
         *warning(facts.get("notice")),
+        *leaked(report["leakage"]),
         "Accuracy, mean and standard deviation over folds of the training set; the lowest is"
         f" {percent(lowest)}, the highest {percent(highest)}. Each fold holds the same share of every class,"
-        f" and its model was trained without it, on {rows[0]['trained_on']:,} images{validated}."
+        f" and its model was trained on the others, {rows[0]['trained_on']:,} images{validated}."
         " Test images were not used.",
         markdown_table(COLUMNS, [cells(row) for row in rows]),
         f"All folds together: {whole['errors']:,} of {whole['samples']:,} wrong, macro F1"
-        f" {figure(whole['macro_f1'])}. predictions.csv has each image with the prediction of the model that"
-        " was trained without it.",
+        f" {figure(whole['macro_f1'])}. predictions.csv has each image with what its"
+        " fold's model predicted.",
         "![Confusion matrix](confusion-matrix.png)",
         "## Recipe",
         f"```toml\n{report['recipe']}```",

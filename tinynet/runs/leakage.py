@@ -5,7 +5,7 @@ A figure measured on images that the net was trained on says nothing of new ones
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,6 +50,13 @@ class Leakage:
         }
 
 
+def together(facts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What `Leakage.facts` says of several sets of images, each with a net of its own, added up."""
+    every = list(facts)
+    counts = {name: sum(each[name] for each in every) for name in ("images", "trained_on", "validated_by")}
+    return counts | {"unknown": next((each["unknown"] for each in every if each["unknown"]), None)}
+
+
 def find_leakage(
     images: Array, settings: Settings | None, load: FindData, own: Dataset | None = None
 ) -> Leakage:
@@ -68,6 +75,11 @@ def find_leakage(
     except TinynetError as error:
         return replace(found, unknown=str(error).splitlines()[0])
     return found
+
+
+def is_clean(facts: Mapping[str, Any]) -> bool:
+    """Whether `facts` say that it is known that a net has met none of the images."""
+    return not any(facts[name] for name in ("trained_on", "validated_by", "unknown"))
 
 
 def sentences(facts: Mapping[str, Any], whose: str = "its") -> str:

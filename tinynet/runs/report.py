@@ -208,10 +208,9 @@ def training_rows(training: Mapping[str, Any]) -> list[tuple[str, Any]]:
     ]
 
 
-def _leaked(facts: Mapping[str, Any] | None) -> list[str]:
+def leaked(facts: Mapping[str, Any] | None) -> list[str]:
     """The block that warns of test images which the net has met before; none where there are none."""
-    met = facts and any(facts[name] for name in ("trained_on", "validated_by", "unknown"))
-    return warning(leakage.sentences(facts)) if facts and met else []
+    return warning(leakage.sentences(facts)) if facts and not leakage.is_clean(facts) else []
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -222,7 +221,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     blocks = [
         f"# {headline(report)}",
         *warning(facts.get("notice")),
-        *_leaked(facts.get("leakage")),
+        *leaked(facts.get("leakage")),
         f"{test['errors']:,} errors. The 95 % interval of the accuracy (Wilson) is {percent(low)} to"
         f" {percent(high)}; it covers the choice of test samples, not of the seed."
         f" Macro F1 is {figure(test['macro_f1'])}.",

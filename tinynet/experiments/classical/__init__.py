@@ -5,7 +5,7 @@ scikit-learn fits them (extra `classical`); nets of finished runs stand in the s
 
 from tinynet.experiments.classical.models import Components, Scored, compare, principal_components
 from tinynet.experiments.classical.nets import score_runs
-from tinynet.experiments.classical.report import write_report
+from tinynet.experiments.classical.report import seen_before, write_report
 from tinynet.experiments.classical.rows import SEED, Rows, from_dataset, from_kaggle, write_rows
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "from_kaggle",
     "principal_components",
     "score_runs",
+    "seen_before",
     "write_report",
     "write_rows",
 ]

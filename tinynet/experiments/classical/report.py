@@ -146,6 +146,15 @@ def _predictions(rows: Rows, results: Sequence[Scored]) -> str:
     return text.getvalue()
 
 
+def seen_before(report: Mapping[str, Any]) -> str:
+    """How many of the rows that models are tested on they were fitted to, in a sentence."""
+    found = report["rows"]["in_train"]
+    return (
+        f"{found['validation']:,} of the validation rows and {found['test']:,} of the test table's are also"
+        " among the training rows, pixel for pixel."
+    )
+
+
 def _blocks(report: Mapping[str, Any]) -> list[str]:
     """The page, block by block."""
     rows, facts = report["rows"], report["facts"]
@@ -160,8 +169,7 @@ def _blocks(report: Mapping[str, Any]) -> list[str]:
         " machine; a net's fit is the sum of its epochs in its run's log, and a forest's after PCA includes"
         " the PCA. Size is what the model keeps to predict with."
         + (" Test accuracy is of the test table, whose labels were not used." if best["test"] else ""),
-        f"{rows['in_train']['validation']:,} of the validation rows and {rows['in_train']['test']:,} of the"
-        " test table's are also among the training rows, pixel for pixel.",
+        seen_before(report),
         "## Principal components",
         "![Explained variance](explained-variance.png)",
         _components(report["pca"]),
