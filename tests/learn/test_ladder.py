@@ -9,7 +9,7 @@ from tinynet.errors import ConfigError
 from tinynet.gradcheck.slips import likely_slip
 from tinynet.learn import ladder
 from tinynet.learn.exercise import Wrong
-from tinynet.learn.grading import agree, answer
+from tinynet.learn.grading import agree, answer, answers
 
 X = np.arange(6.0).reshape(2, 3) + 1.0
 
@@ -31,6 +31,23 @@ def test_an_answer_is_checked_before_its_numbers_are() -> None:
         answer(lambda x: x * np.nan, X, shape=(2, 3))
     with pytest.raises(Wrong, match="argument 1 was changed"):
         answer(lambda x: np.add(x, 1.0, out=x), X, shape=(2, 3))
+
+
+def test_several_arrays_are_checked_by_name() -> None:
+    shapes = {"dx": (2, 3), "db": (3,)}
+    dx, db = answers(lambda x: (x, x.sum(axis=0)), X, shapes=shapes)
+    np.testing.assert_array_equal(dx, X)
+    np.testing.assert_array_equal(db, X.sum(axis=0))
+    with pytest.raises(Wrong, match="missing `return`"):
+        answers(lambda x: None, X, shapes=shapes)
+    with pytest.raises(Wrong, match="received: one ndarray"):
+        answers(lambda x: x, X, shapes=shapes)
+    with pytest.raises(Wrong, match=r"received: 3 values\n.*`return dx, db`"):
+        answers(lambda x: (x, x, x), X, shapes=shapes)
+    with pytest.raises(Wrong, match=r"db has the wrong shape\n.*\n.*\n.*a missing sum"):
+        answers(lambda x: (x, x), X, shapes=shapes)
+    with pytest.raises(Wrong, match="argument 1 was changed"):
+        answers(lambda x: (np.add(x, 1.0, out=x), x[0]), X, shapes=shapes)
 
 
 def test_a_wrong_answer_gets_the_hint_of_the_slip_that_gives_it() -> None:

@@ -23,6 +23,29 @@ def answer(f: Callable[..., Any], *inputs: Any, shape: Shape, dtype: str = "floa
     return checked(found, shape, dtype)
 
 
+def answers(
+    f: Callable[..., Any], *inputs: Any, shapes: Mapping[str, Shape], dtype: str = "float64"
+) -> tuple[Array, ...]:
+    """What f returns for copies of the inputs: a tuple of arrays, whose names and shapes `shapes` gives.
+
+    Raises Wrong as `answer` does, and where it is no tuple of so many.
+    """
+    given = [each.copy() if isinstance(each, np.ndarray) else each for each in inputs]
+    found = f(*given)
+    check_unchanged(given, inputs)
+    names = ", ".join(shapes)
+    if found is None:
+        raise Wrong(f"your function returned nothing\n  expected: {names}\n  likely slip: a missing `return`")
+    if not isinstance(found, tuple) or len(found) != len(shapes):
+        received = f"{len(found)} values" if isinstance(found, tuple) else f"one {type(found).__name__}"
+        raise Wrong(
+            f"your function returned something else\n  expected: {len(shapes)} arrays\n"
+            f"  received: {received}\n  likely slip: end with `return {names}`"
+        )
+    pairs = zip(shapes.items(), found, strict=True)
+    return tuple(checked(each, shape, dtype, name) for (name, shape), each in pairs)
+
+
 def check_unchanged(given: Any, inputs: Any) -> None:
     """Raise Wrong where an array in `given` no longer equals its original in `inputs`."""
     for number, (now, before) in enumerate(zip(given, inputs, strict=True), 1):

@@ -33,16 +33,22 @@ def figure_at(path: str | Path, width: float, height: float) -> Iterator[Figure]
             received=Path(path).suffix or "no suffix",
             fix="rename the file",
         )
-    from matplotlib import style
-    from matplotlib.figure import Figure
-
     nameless = {"Software": None} if kind == "png" else {"Creator": None, "Date": None}
     buffer = io.BytesIO()
-    with style.context(["default", _style()]):
-        figure = Figure(figsize=(width, height), layout="constrained")
+    with new_figure(width, height) as figure:
         yield figure
         figure.savefig(buffer, format=kind, metadata=nameless)
     write_atomic(path, buffer.getvalue())
+
+
+@contextmanager
+def new_figure(width: float, height: float) -> Iterator[Figure]:
+    """A figure of that many inches in our style, to be drawn within the block."""
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    with style.context(["default", _style()]):
+        yield Figure(figsize=(width, height), layout="constrained")
 
 
 def _style() -> dict[str, Any]:
