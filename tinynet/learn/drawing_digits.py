@@ -23,7 +23,8 @@ def digits(images: Array, titles: Sequence[str], columns: int = 10) -> Figure:
     """Images (N, H, W) as ink on paper, each under its own title; white is the least value of all, black the
     largest."""
     rows = -(-len(images) // columns)
-    with drawing(0.95 * columns, 1.12 * rows) as figure:
+    lines = max(title.count("\n") for title in titles)
+    with drawing(0.95 * columns, (1.12 + 0.15 * lines) * rows) as figure:
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for panel in panels[len(images) :]:
             panel.set_axis_off()
@@ -54,10 +55,10 @@ def pixels(image: Array, top: int, left: int, size: int = 9) -> Figure:
     return figure
 
 
-def weights(maps: Array, titles: Sequence[str], columns: int = 10) -> Figure:
-    """Signed maps (N, H, W) in one scale: orange below 0, white at 0, purple above."""
+def weights(maps: Array, titles: Sequence[str], columns: int = 10, inches: float = 0.95) -> Figure:
+    """Signed maps (N, H, W) in one scale, each `inches` wide: orange below 0, white at 0, purple above."""
     rows, top = -(-len(maps) // columns), float(np.abs(maps).max()) or 1.0
-    with drawing(0.95 * columns + 1.0, 1.2 * rows + (1.0 if columns < 3 else 0.0)) as figure:
+    with drawing(inches * columns + 1.0, (inches + 0.2) * rows) as figure:
         panels = figure.subplots(rows, columns, squeeze=False)
         for panel in panels.ravel()[len(maps) :]:
             panel.set_axis_off()

@@ -46,6 +46,19 @@ def answers(
     return tuple(checked(each, shape, dtype, name) for (name, shape), each in pairs)
 
 
+def answer_without_overflow(f: Callable[..., Any], *inputs: Any, shape: Shape, slip: str) -> Array:
+    """As `answer`, where numbers are so large that a careless formula overflows; `slip` says which one."""
+    try:
+        with np.errstate(over="raise", invalid="raise", divide="raise"):
+            return answer(f, *inputs, shape=shape)
+    except FloatingPointError as error:
+        largest = max(float(np.abs(each).max()) for each in inputs if isinstance(each, np.ndarray))
+        raise Wrong(
+            f"inputs as large as {largest:g} do not come through: {error}\n"
+            f"  expected: numbers of ordinary size on the way\n  likely slip: {slip}"
+        ) from None
+
+
 def check_unchanged(given: Any, inputs: Any) -> None:
     """Raise Wrong where an array in `given` no longer equals its original in `inputs`."""
     for number, (now, before) in enumerate(zip(given, inputs, strict=True), 1):
