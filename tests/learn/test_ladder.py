@@ -23,6 +23,8 @@ def test_an_answer_is_checked_before_its_numbers_are() -> None:
     np.testing.assert_array_equal(answer(lambda x: x + 1.0, X, shape=(2, 3)), X + 1.0)
     with pytest.raises(Wrong, match="missing `return`"):
         answer(lambda x: None, X, shape=(2, 3))
+    with pytest.raises(Wrong, match=r"received: list\n.*np\.array makes"):
+        answer(lambda x: x.tolist(), X, shape=(2, 3))
     with pytest.raises(Wrong, match="likely slip: transposed"):
         answer(lambda x: x.T, X, shape=(2, 3))
     with pytest.raises(Wrong, match="received: float32"):
@@ -55,6 +57,11 @@ def test_a_wrong_answer_gets_the_hint_of_the_slip_that_gives_it() -> None:
         agree(X[:1], X[:1] * 2.0 + X[1:], "dx", {"forgot the batch": X[:1]})
     with pytest.raises(Wrong, match="likely slip: the sign"):
         agree(-X, X, "dx")
+
+
+def test_a_wrong_number_has_no_place() -> None:
+    with pytest.raises(Wrong, match="the loss is wrong\n  expected: 2\n"):
+        agree(np.array(3.0), np.array(2.0), "the loss")
 
 
 def test_a_slip_is_guessed_from_the_pattern() -> None:

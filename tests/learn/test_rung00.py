@@ -53,6 +53,7 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
         "the sum of each class",
     ),
     ("class_means", lambda x, t, K: np.eye(K)[t].T @ x / len(x), "each class has its own count"),
+    ("class_means", lambda x, t, K: np.eye(K)[t].T @ x / K, "divided by the number of classes"),
     ("class_means", lambda x, t, K: np.stack([x.mean(axis=0)] * K), "choose the rows with labels == k"),
     ("class_means", lambda x, t, K: class_means(x, t, K).T, "transposed"),
     ("nearest_mean", lambda x, m: ((x[:, None] - m) ** 2).sum(axis=-1).argmax(axis=1), "the farthest mean"),

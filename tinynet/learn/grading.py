@@ -80,8 +80,9 @@ def checked(
         if shape == () and isinstance(found, int | float):
             found = np.asarray(found, dtype)
         else:
+            slip = "\n  likely slip: np.array makes an array of a list" if isinstance(found, list) else ""
             raise Wrong(
-                f"{what}\n  expected: an array {shape} of {dtype}\n  received: {type(found).__name__}"
+                f"{what}\n  expected: an array {shape} of {dtype}\n  received: {type(found).__name__}{slip}"
             )
     if found.shape != shape:
         slip = _shape_slip(found.shape, shape)
@@ -122,10 +123,11 @@ def agree(
     if (errors <= tolerance * scale).all():
         return
     place = tuple(int(i) for i in np.unravel_index(int(errors.argmax()), errors.shape))
+    where = f", most at [{', '.join(map(str, place))}]" if place else ""
     named = (name for name, value in (slips or {}).items() if _is(received, value))
     slip = next(named, None) or likely_slip(received, expected)
     raise Wrong(
-        f"{what} is wrong, most at [{', '.join(map(str, place))}]\n"
+        f"{what} is wrong{where}\n"
         f"  expected: {expected[place]:.6g}\n"
         f"  received: {received[place]:.6g}" + (f"\n  likely slip: {slip}" if slip else "")
     )

@@ -63,6 +63,7 @@ def _grade_class_means(class_means: Callable[..., Any]) -> None:
     slips = {
         "the sum of each class: divide by how many pictures it has": sums,
         "divided by the number of all pictures: each class has its own count": sums / len(x),
+        "divided by the number of classes: divide by how many pictures the class has": sums / classes,
         "the mean of all pictures in every row: choose the rows with labels == k": np.tile(
             x.mean(axis=0), (classes, 1)
         ),
