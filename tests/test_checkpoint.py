@@ -18,7 +18,7 @@ from safetensors.numpy import save, save_file
 from tinynet import checkpoint
 from tinynet.callbacks.monitors import EarlyStopping
 from tinynet.checkpoint import load_model, load_training, save_model, save_training, weights_sha256
-from tinynet.errors import CheckpointError, ConfigError
+from tinynet.errors import CheckpointError, ConfigError, TinynetWarning
 from tinynet.io.tensors import read_tensors
 from tinynet.layers import LAYERS, BatchNorm, Dense, Flatten, ReLU, Rescale
 from tinynet.losses import SoftmaxCrossEntropy
@@ -75,6 +75,11 @@ def test_paths_may_be_texts_and_the_loss_that_of_a_classifier(tmp_path: Path) ->
     assert weights_sha256(back.model) == weights_sha256(model)
     assert isinstance(back.loss, SoftmaxCrossEntropy)
     assert back.about == {}
+
+
+def test_the_model_of_an_unfinished_run_is_loaded_with_a_warning(training_file: Path) -> None:
+    with pytest.warns(TinynetWarning, match=r"is not finished(.|\n)*tinynet train --resume"):
+        load_model(training_file.parent)
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "last.safetensors"])

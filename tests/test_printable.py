@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tinynet.errors import LONGEST, ConfigError
-from tinynet.printable import printable
+from tinynet.printable import printable, quoted
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,17 @@ def test_an_error_says_nothing_that_a_terminal_obeys() -> None:
 
 def test_an_error_is_never_a_flood() -> None:
     assert len(str(ConfigError("x" * 10**6))) <= LONGEST + 1
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("runs/cnn-1", "runs/cnn-1"),
+        ("my run (1)", "'my run (1)'"),
+        ("bad\udcff's", r"$'bad\xff\x27s'"),
+        ("two\nlines", r"$'two\x0alines'"),
+    ],
+    ids=["plain", "spaces", "no UTF-8", "a line break"],
+)
+def test_a_path_in_a_hint_can_be_pasted_into_a_shell(path: str, word: str) -> None:
+    assert quoted(path) == word

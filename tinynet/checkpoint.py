@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -22,7 +23,7 @@ import numpy as np
 
 from tinynet import backends
 from tinynet.backends.base import Backend
-from tinynet.errors import CheckpointError, ConfigError
+from tinynet.errors import CheckpointError, ConfigError, TinynetWarning
 from tinynet.history import History
 from tinynet.io import tables
 from tinynet.io.atomic import fix_for, write_atomic
@@ -31,7 +32,7 @@ from tinynet.io.tensors import read_tensors
 from tinynet.layers import LAYERS, Dense, Layer
 from tinynet.losses import LOSSES, Loss, SoftmaxCrossEntropy
 from tinynet.model import DTYPES, Sequential, build_layers
-from tinynet.printable import printable
+from tinynet.printable import printable, quoted
 from tinynet.training import TrainingState
 from tinynet.types import Array, Shape
 
@@ -176,10 +177,13 @@ def _declared_tensors(layers: Sequence[Layer], header: Header, ops: Backend) -> 
 
 
 def _model_of_run(folder: Path) -> Path:
-    files = [folder / "model.safetensors", folder / "last.safetensors"]
-    for file in files:
-        if file.exists():
-            return file
+    final, last = files = (folder / "model.safetensors", folder / "last.safetensors")
+    if final.exists():
+        return final
+    if last.exists():
+        said = f"the run in {folder} is not finished: its model is as it was last saved"
+        warnings.warn(f"{said}\n  fix: tinynet train --resume {quoted(folder)}", TinynetWarning, stacklevel=3)
+        return last
     raise CheckpointError(
         f"{folder} is not the folder of a run, or nothing of the run is saved yet",
         expected=" or ".join(file.name for file in files),

@@ -43,6 +43,21 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(each if each in keep or _is_shown(each) else _escaped(each) for each in text)
 
 
+def quoted(path: object) -> str:
+    r"""A path as a word to paste into a shell; one that is no UTF-8 as bash writes it, $'bad\xff'."""
+    import os
+    import shlex
+
+    text = str(path)
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + "".join(map(_as_bash_has_it, os.fsencode(text))) + "'"
+
+
+def _as_bash_has_it(byte: int) -> str:
+    return chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}"
+
+
 def _is_shown(character: str) -> bool:
     return character.isprintable() or unicodedata.category(character) == "Zs"
 

@@ -114,5 +114,5 @@ def test_a_place_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder" / ".lock").mkdir(parents=True)
     for folder in (tmp_path / "file", tmp_path / "folder"):
-        with pytest.raises(RunError, match=r"cannot be used: .*\n  fix: choose another --out"):
+        with pytest.raises(RunError, match=r"cannot be used: .*\n  fix: make it writable for you"):
             FolderLock(folder)

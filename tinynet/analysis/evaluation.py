@@ -121,6 +121,8 @@ def _write(
     classes: Sequence[str],
     remark: str,
 ) -> dict[str, Any]:
+    for old in ("evaluation.md", "evaluation.json"):  # an interruption leaves no old page beside new pictures
+        (folder / old).unlink(missing_ok=True)
     rankings = metrics.one_against_rest(labels, probabilities)
     pictures = {"Confusion matrix": "confusion-matrix.png", "Reliability": "reliability.png"}
     plots.confusion_matrix(found["confusion"], classes, folder / "confusion-matrix.png")

@@ -14,9 +14,13 @@ from tinynet.cli import options
 from tinynet.cli.command import Command
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from tinynet.data.pictures import Reading
 
 ROWS_ON_SCREEN = 20
+WIDTH_OF_A_TABLE = 60
+"""Columns of a screen; on a narrower one each image is a line."""
 NOT_SURE = 0.9
 """An answer less probable than this is none. Of MNIST's test images, 41 of the 51 that `cnn` gets wrong are
 below, and 134 of the 9,949 that it gets right (bench/results/pictures.md)."""
@@ -48,6 +52,16 @@ class Seen(NamedTuple):
     @property
     def answer(self) -> str:
         return f"not sure: {self.ranked[0][0]}?" if self.note else self.ranked[0][0]
+
+    @property
+    def percent(self) -> str:
+        """The probability of the answer."""
+        return f"{100 * self.ranked[0][1]:.1f} %"
+
+    @property
+    def others(self) -> str:
+        """The other classes that were asked for, with their probabilities."""
+        return ", ".join(f"{name} ({100 * p:.1f} %)" for name, p in self.ranked[1:])
 
 
 @click.command(cls=Command, short_help="What does a net see in pictures and tables?")
@@ -146,30 +160,36 @@ def command(
 
 def show(rows: Sequence[Seen]) -> None:
     """The first rows as a table on the screen, and every warning below."""
-    from rich.table import Table
-
     from tinynet.cli.screen import console
+
+    shown = rows[:ROWS_ON_SCREEN]
+    if console.width < WIDTH_OF_A_TABLE:
+        for row in shown:
+            console.print(f"{row.name}: {row.answer} ({row.percent}); {row.others}")
+    else:
+        console.print(_table(shown))
+    if len(rows) > ROWS_ON_SCREEN:
+        console.print(f"… and {len(rows) - ROWS_ON_SCREEN:,} more (use --out)")
+    for row in rows:
+        if row.reading and row.reading.warning:
+            console.print(f"{row.name}: {row.reading.warning}; crop the picture to one of them")
+
+
+def _table(rows: Sequence[Seen]) -> Table:
+    from rich.table import Table
 
     table = Table()
     table.add_column("image", overflow="fold")
     table.add_column("prediction")
     table.add_column("probability", justify="right")
     table.add_column("otherwise")
-    shown = rows[:ROWS_ON_SCREEN]
-    pictures = any(row.reading for row in shown)
+    pictures = any(row.reading for row in rows)
     if pictures:
         table.add_column("how it was fitted")
-    for row in shown:
-        (_, probability), *others = row.ranked
-        otherwise = ", ".join(f"{name} ({100 * p:.1f} %)" for name, p in others)
-        fitted = [row.reading.fitted if row.reading else ""] if pictures else []
-        table.add_row(row.name, row.answer, f"{100 * probability:.1f} %", otherwise, *fitted)
-    console.print(table)
-    if len(rows) > ROWS_ON_SCREEN:
-        console.print(f"… and {len(rows) - ROWS_ON_SCREEN:,} more (use --out)")
     for row in rows:
-        if row.reading and row.reading.warning:
-            console.print(f"{row.name}: {row.reading.warning}; crop the picture to one of them")
+        fitted = [row.reading.fitted if row.reading else ""] if pictures else []
+        table.add_row(row.name, row.answer, row.percent, row.others, *fitted)
+    return table
 
 
 def draw(rows: Sequence[Seen], path: Path) -> None:

@@ -324,6 +324,7 @@ def _say_kept(run: Run) -> None:
 
 def _say_result(run: Run, report: Report) -> None:
     from tinynet.cli.screen import console
+    from tinynet.printable import quoted
     from tinynet.runs import leakage
 
     test = report["test"]
@@ -337,6 +338,6 @@ def _say_result(run: Run, report: Report) -> None:
         console.print(leakage.sentences(met), style="yellow")
     if run.dataset.notice:
         console.print("Measured on the bundled sample's test images, not on MNIST's 10,000.", style="yellow")
-    console.print(f"Report: {run.folder / 'report.md'}   try: tinynet evaluate {run.folder}")
+    console.print(f"Report: {run.folder / 'report.md'}   try: tinynet evaluate {quoted(run.folder)}")
     if (run.folder / "tensorboard").exists():
         console.print(f"For TensorBoard: tensorboard --logdir {run.folder.parent}")

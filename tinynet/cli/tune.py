@@ -210,6 +210,7 @@ def _say_result(folder: Path, found: dict[str, Any]) -> None:
     from tinynet.cli.screen import console
     from tinynet.experiments.tuning import report
     from tinynet.io.markdown import percent
+    from tinynet.printable import quoted
 
     leading = report.ranked(found)[:LEADING]
     table = Table(title="The best trials, by validation images", show_header=False)
@@ -226,5 +227,6 @@ def _say_result(folder: Path, found: dict[str, Any]) -> None:
         style="bold green",
     )
     console.print(
-        f"Report: {folder / 'report.md'}   try: tinynet train {folder / found['recipe_file']}", soft_wrap=True
+        f"Report: {folder / 'report.md'}   try: tinynet train {quoted(folder / found['recipe_file'])}",
+        soft_wrap=True,
     )

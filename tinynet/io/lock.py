@@ -46,7 +46,8 @@ class FolderLock:
             descriptor = _take(folder / NAME, wait)
         except OSError as error:
             raise RunError(
-                f"the folder {folder} cannot be used: {error.strerror or error}", fix="choose another --out"
+                f"the folder {folder} cannot be used: {error.strerror or error}",
+                fix="make it writable for you, or use another folder",
             ) from error
         self._finalizer = weakref.finalize(self, _give_back, folder / NAME, descriptor)
 

@@ -37,6 +37,10 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
             received="nothing of that name",
             fix="check the path; `tinynet train` prints it",
         ) from error
+    except PermissionError as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error.strerror}", fix="make it readable for you: chmod u+r"
+        ) from error
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is damaged, or no safetensors file",

@@ -24,6 +24,7 @@ from tinynet.data.datasets import Dataset, Split
 from tinynet.errors import RunError
 from tinynet.io.markdown import plain
 from tinynet.io.reading import read_json, read_text, reason
+from tinynet.printable import quoted
 from tinynet.runs import provenance, report
 from tinynet.runs.leakage import find_leakage
 from tinynet.runs.predictions import predict, read_predictions
@@ -140,7 +141,7 @@ def _read_report(folder: Path) -> tuple[dict[str, Any], str]:
         raise RunError(
             f"the run in {folder} has no report",
             received="no report.md",
-            fix=f"finish it: tinynet train --resume {folder}",
+            fix=f"finish it: tinynet train --resume {quoted(folder)}",
         ) from error
     except (OSError, ValueError) as error:
         raise RunError(f"the report in {folder} is damaged", received=reason(error)) from error

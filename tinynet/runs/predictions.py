@@ -15,6 +15,7 @@ from tinynet.errors import NonFiniteError, RunError, ShapeError
 from tinynet.io.atomic import write_atomic
 from tinynet.io.reading import read_text, reason
 from tinynet.model import Sequential
+from tinynet.printable import quoted
 from tinynet.types import Array
 
 HEAD = "index,label,predicted,confidence"
@@ -94,7 +95,7 @@ def read_predictions(folder: Path) -> tuple[Array, Array, Array]:
             f"{path} cannot be read",
             expected=f"{HEAD} and a row for each test image",
             received=reason(error),
-            fix=f"finish the run: tinynet train --resume {folder}",
+            fix=f"finish the run: tinynet train --resume {quoted(folder)}",
         ) from error
 
 

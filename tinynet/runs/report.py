@@ -27,6 +27,7 @@ from tinynet.io.markdown import (
     write_json,
 )
 from tinynet.io.reading import read_json, reason
+from tinynet.printable import quoted
 from tinynet.runs import leakage
 from tinynet.types import Array
 
@@ -172,14 +173,14 @@ def read_report(folder: Path) -> Report:
         raise RunError(
             f"the run in {folder} has no report",
             received="no report.json",
-            fix=f"finish it: tinynet train --resume {folder}",
+            fix=f"finish it: tinynet train --resume {quoted(folder)}",
         ) from error
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise RunError(
             f"{path} is damaged: it is no report of a run",
             expected=f"a table with {', '.join(KEYS)}",
             received=reason(error),
-            fix=f"delete report.md and report.json, then: tinynet train --resume {folder}",
+            fix=f"delete report.md and report.json, then: tinynet train --resume {quoted(folder)}",
         ) from error
     return Report(content)
 

@@ -33,7 +33,7 @@ from tinynet.errors import ConfigError, RunError
 from tinynet.interrupt import Interrupted
 from tinynet.io.atomic import write_atomic
 from tinynet.io.lock import FolderLock
-from tinynet.printable import printable
+from tinynet.printable import printable, quoted
 from tinynet.runs import folders
 from tinynet.runs.leakage import find_leakage
 from tinynet.runs.predictions import predict, write_predictions
@@ -95,7 +95,7 @@ class Run:
         if folder is None:
             run.lock = folders.take_next(settings.name)
         else:
-            other = f"choose another --out, or go on with that run: tinynet train --resume {folder}"
+            other = f"choose another --out, or go on with that run: tinynet train --resume {quoted(folder)}"
             run.lock = folders.take(folder, other)
         with ExitStack() as undo:
             undo.callback(run.close)

@@ -9,7 +9,7 @@ from typing import Any
 from tinynet.errors import ConfigError, RunError
 from tinynet.io import tables
 from tinynet.io.reading import read_json, reason
-from tinynet.printable import printable
+from tinynet.printable import printable, quoted
 from tinynet.runs.recipe import FAMILIES, Recipe
 
 MAX_BYTES = 2**20
@@ -111,6 +111,6 @@ def final_model(path: Path) -> Path:
             f"the run in {path} is not finished",
             expected="a model.safetensors",
             received="none",
-            fix=f"finish it: tinynet train --resume {path}",
+            fix=f"finish it: tinynet train --resume {quoted(path)}",
         )
     return file
