@@ -227,12 +227,17 @@ def test_a_users_own_layer_is_checked_alike(backend: str) -> None:
     assert verdicts(check_layer(Parabola(factor=1.0), (4,), backend=backend)) == {"x": False, "a": True}
 
 
-def test_a_verdict_is_one_line() -> None:
+def test_a_verdict_is_one_line_and_a_wrong_one_is_explained_below() -> None:
     right, wrong = check_layer(Parabola(factor=1.0), (4,), backend="numpy", subject="mine")[::-1]
     assert str(right).startswith("mine ")
     assert "∂L/∂a" in str(right)
     assert str(right).endswith("ok")
-    assert str(wrong).endswith("WRONG")
+    assert len(str(right).splitlines()) == 1
+    assert (right.worst, right.slip) == (None, None)
+    verdict, worst, slip = str(wrong).splitlines()
+    assert verdict.endswith("WRONG")
+    assert worst.startswith("    worst at [")
+    assert slip.startswith("    likely slip: a factor")
 
 
 # --- kinks and numbers --------------------------------------------------------------------------------------

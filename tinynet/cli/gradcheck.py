@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 import click
@@ -21,23 +22,32 @@ def command(layer: str | None, backend: str, seed: int) -> None:
       tinynet gradcheck
       tinynet gradcheck --backend numba --layer Conv2D
     """
-    from rich.progress import track
     from rich.table import Table
     from rich.text import Text
 
     from tinynet import backends
+    from tinynet.cli.progress import COMPILING, steps
     from tinynet.cli.screen import console
-    from tinynet.errors import ConfigError
+    from tinynet.errors import ConfigError, did_you_mean
     from tinynet.gradcheck import cases
 
     if layer is not None and layer not in cases.NAMES:
         raise ConfigError(
-            "nothing of that name to check", expected=", ".join(cases.NAMES), received=repr(layer)
+            "nothing of that name to check",
+            expected=", ".join(cases.NAMES),
+            received=repr(layer),
+            fix=did_you_mean(layer, cases.NAMES),
         )
     ops = backends.get(backend)
     names = [layer] if layer else list(cases.NAMES)
-    shown = track(names, "checking", console=console, transient=True, disable=not console.is_terminal)
-    checks = [check for name in shown for check in cases.run(name, ops, seed)]
+
+    def say_compiling() -> None:
+        ops.announce_compiling(None)  # once is enough
+        console.print(COMPILING)
+
+    ops.announce_compiling(say_compiling)
+    checks = [check for name in steps(names, "checking") for check in cases.run(name, ops, seed)]
+    ops.announce_compiling(None)
 
     table = Table(title=f"Gradient check, {ops.name} backend, float64")
     table.add_column("layer")
@@ -49,6 +59,8 @@ def command(layer: str | None, backend: str, seed: int) -> None:
         table.add_row(check.subject, f"∂L/∂{check.quantity}", f"{check.error:.1e}", verdict)
     console.print(table)
     wrong = [check for check in checks if not check.passed]
-    worst = max(check.error for check in checks)
+    for check in wrong:
+        console.print("\n    ".join([f"WRONG: {check.subject}, ∂L/∂{check.quantity}", *check.explanation]))
+    worst = max((check.error for check in checks), key=lambda error: (math.isnan(error), error))
     console.print(f"{len(checks) - len(wrong)} of {len(checks)} gradients right, largest error {worst:.1e}")
     sys.exit(1 if wrong else 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,30 @@ from tinynet.cli.screen import console
 from tinynet.data.datasets import Dataset, load
 from tinynet.data.download import Progress as DownloadProgress
 from tinynet.training import Callback, EpochEnd, StepEnd, Trainer
+
+COMPILING = "compiling kernels for this processor: some seconds, only the first time …"
+QUIET = 2.0
+"""Seconds of silence before `steps` prints lines where there is no terminal."""
+
+
+def steps(names: Sequence[str], verb: str) -> Iterator[str]:
+    """The names one after another: a bar says which, or lines after QUIET seconds without a terminal."""
+    start = time.monotonic()
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=len(names))
+        for number, name in enumerate(names, 1):
+            bar.update(task, description=f"{verb} {name}")
+            if not console.is_terminal and time.monotonic() - start >= QUIET:
+                console.print(f"{verb} {name} ({number} of {len(names)})")
+            yield name
+            bar.advance(task)
 
 
 class TrainingProgress(Callback):
@@ -60,7 +84,7 @@ class TrainingProgress(Callback):
     def _say_compiling(self) -> None:
         """Once is enough: the other kernels follow in the next seconds."""
         self.close_announcements()
-        self.bar.console.print("compiling kernels for this processor: some seconds, only the first time …")
+        self.bar.console.print(COMPILING)
 
     def on_step(self, trainer: Trainer, event: StepEnd) -> None:
         now = time.monotonic()

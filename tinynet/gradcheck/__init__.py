@@ -11,6 +11,11 @@ and any mistake in it invisible. Inputs have no ties and stay away from 0, where
 where a kink inside a deeper model is met all the same, a second, smaller h steps past it (a wrong backward
 is wrong at every h).
 
+A backward runs twice, and finds other random numbers in place of the parameters' gradients each time: what it
+leaves there must not depend on them, or it was never written, or added to.
+
+A wrong gradient is explained: its worst element, both values there, and the likely slip (slips.py).
+
     from tinynet.gradcheck import check_layer
     for check in check_layer(MyLayer(3), input_shape=(4,)): print(check)
 """

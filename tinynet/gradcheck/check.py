@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from tinynet import backends
 from tinynet.backends.base import Backend
 from tinynet.errors import DTypeError, ShapeError
+from tinynet.gradcheck.slips import is_single, likely_slip
 from tinynet.layers.base import Layer
 from tinynet.losses import Loss
 from tinynet.model import Sequential
@@ -30,6 +31,31 @@ f of size 1 are rounding noise (a bias before BatchNorm has gradient exactly 0).
 
 
 @dataclass(frozen=True)
+class Worst:
+    """The element of a wrong gradient that is furthest off."""
+
+    place: tuple[int, ...]
+    analytic: float
+    numeric: float
+    wrong: int
+    """How many elements are wrong, of those that were looked at."""
+    looked_at: int
+
+    @property
+    def ratio(self) -> float:
+        """What the analytic value is times the numeric one; NaN where that says nothing."""
+        return self.analytic / self.numeric if self.numeric else math.nan
+
+    def __str__(self) -> str:
+        place = ", ".join(map(str, self.place))
+        ratio = f", ratio {self.ratio:.6g}" if math.isfinite(self.ratio) else ""
+        return (
+            f"worst at [{place}]: analytic {self.analytic:.6g}, numeric {self.numeric:.6g}{ratio}"
+            f" ({self.wrong} of the {self.looked_at} elements looked at are wrong)"
+        )
+
+
+@dataclass(frozen=True)
 class Check:
     """One gradient compared. `error`: the largest |analytic - numeric| / size of the gradient."""
 
@@ -37,14 +63,24 @@ class Check:
     quantity: str
     error: float
     tolerance: float = TOLERANCE
+    worst: Worst | None = None
+    """Where it is most wrong; None if it is right."""
+    slip: str | None = None
+    """What was likely done wrong; None where the pattern shows nothing."""
 
     @property
     def passed(self) -> bool:
         return self.error <= self.tolerance  # False for NaN
 
+    @property
+    def explanation(self) -> list[str]:
+        """Lines that say what is wrong, and what the likely slip is; none if nothing is."""
+        return [str(self.worst)] * bool(self.worst) + [f"likely slip: {self.slip}"] * bool(self.slip)
+
     def __str__(self) -> str:
         verdict = "ok" if self.passed else "WRONG"
-        return f"{self.subject:32} ∂L/∂{self.quantity:24} {self.error:9.1e}  {verdict}"
+        line = f"{self.subject:32} ∂L/∂{self.quantity:24} {self.error:9.1e}  {verdict}"
+        return "\n    ".join([line, *self.explanation])
 
 
 def check_layer(
@@ -98,8 +134,8 @@ def check_loss(
         return float(loss.forward(z, t)[0])
 
     analytic = _checked(loss, loss.backward(loss.forward(z, t)[1]), z).copy()
-    error = gradient_error(f, z, analytic, ops, seed)
-    return [Check(subject or type(loss).__name__, "outputs", error, tolerance)]
+    judge = _Judge(f, ops, seed, subject or type(loss).__name__, tolerance, _counts(z))
+    return [judge(z, analytic, "outputs")]
 
 
 def gradient_error(f: Callable[[], float], tensor: Array, analytic: Array, ops: Backend, seed: int) -> float:
@@ -122,18 +158,26 @@ def gradient_error(f: Callable[[], float], tensor: Array, analytic: Array, ops: 
 def _direction_error(
     f: Callable[[], float], flat: Array, direction: Array | int, gradient: Array, scale: float, ops: Backend
 ) -> float:
+    return _compared(f, flat, direction, gradient, scale, ops)[0]
+
+
+def _compared(
+    f: Callable[[], float], flat: Array, direction: Array | int, gradient: Array, scale: float, ops: Backend
+) -> tuple[float, float]:
+    """The relative error along a direction, or in one element, and the numeric value there."""
     expected = float(gradient[direction] if isinstance(direction, int) else gradient @ direction)
-    best = math.inf
+    best, found = math.inf, math.nan
     for h in STEPS:
         numeric = _central_difference(f, flat, direction, h, ops)
         size = max(scale, abs(expected), abs(numeric), NOISE_FLOOR)
         error = abs(expected - numeric) / size
         if math.isnan(error):
-            return math.nan
-        best = min(best, error)
+            return math.nan, numeric
+        if error <= best:
+            best, found = error, numeric
         if best <= TOLERANCE:
             break
-    return best
+    return best, found
 
 
 def _central_difference(
@@ -149,6 +193,76 @@ def _central_difference(
         values.append(f())
         flat[...] = here
     return (values[0] - values[1]) / (2.0 * h)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Compares gradients of one f, and explains those that are wrong."""
+
+    f: Callable[[], float]
+    ops: Backend
+    seed: int
+    subject: str
+    tolerance: float
+    counts: Mapping[str, int]
+
+    def __call__(self, tensor: Array, analytic: Array, quantity: str, slip: str | None = None) -> Check:
+        """The verdict on ∂f/∂tensor; `slip`: what is known to be wrong with it already."""
+        error = gradient_error(self.f, tensor, analytic, self.ops, self.seed)
+        if error <= self.tolerance:
+            return Check(self.subject, quantity, error, self.tolerance)
+        gradient = self.ops.to_host(analytic)
+        errors, numeric = self._elements(tensor, gradient)
+        place = np.unravel_index(int(np.nanargmax(errors)), errors.shape)
+        worst = Worst(
+            tuple(int(i) for i in place),
+            float(gradient[place]),
+            float(numeric[place]),
+            wrong=int((errors > self.tolerance).sum()),
+            looked_at=int((~np.isnan(errors)).sum()),
+        )
+        slip = slip or likely_slip(gradient, numeric, self.counts)
+        return Check(self.subject, quantity, error, self.tolerance, worst, slip)
+
+    def _elements(self, tensor: Array, gradient: Array) -> tuple[Array, Array]:
+        """Errors and numeric values of all elements, or of a sample with a wrong one in it; else NaN."""
+        flat, analytic = tensor.reshape(-1), gradient.reshape(-1)
+        places = np.arange(flat.size)
+        if flat.size > ELEMENTWISE_UP_TO:
+            some = permutation(Key(self.seed, Stream.CHECK, layer=5), flat.size)[:ELEMENTWISE_UP_TO]
+            places = np.append(some, self._wrong_element(flat, analytic))
+        scale = float(np.abs(analytic[np.isfinite(analytic)]).max(initial=0.0))
+        errors, numeric = np.full((2, flat.size), math.nan)
+        for place in places:
+            error, value = _compared(self.f, flat, int(place), analytic, scale, self.ops)
+            errors[place], numeric[place] = math.inf if math.isnan(error) else error, value
+        return errors.reshape(gradient.shape), numeric.reshape(gradient.shape)
+
+    def _wrong_element(self, flat: Array, analytic: Array) -> int:
+        """An element that is wrong: in the half that is further off, again and again."""
+        if not np.isfinite(analytic).all():
+            return int(np.argmin(np.isfinite(analytic)))
+        places = np.arange(flat.size)
+        step = 0
+        while len(places) > 1:
+            off = []
+            for half in np.array_split(places, 2):
+                step += 1
+                direction = np.zeros(flat.size)
+                direction[half] = normal(Key(self.seed, Stream.CHECK, layer=6, step=step), half.shape)
+                off.append((_compared(self.f, flat, direction, analytic, 0.0, self.ops)[0], half))
+            places = max(off, key=lambda each: each[0])[1]
+        return int(places[0])
+
+
+def _counts(outputs: Array) -> dict[str, int]:
+    """How many there are of what a mean could be taken over: outputs (N, …, K)."""
+    N, K, positions = outputs.shape[0], outputs.shape[-1], math.prod(outputs.shape[1:-1])
+    return {
+        "the batch": N,
+        "the batch and all positions": N * positions,
+        "the batch and the outputs": N * K,
+    }
 
 
 def _check_stack(
@@ -178,25 +292,56 @@ def _check_stack(
         value = loss.forward(y, labels)[0] if loss else (y * cotangent).sum()
         return float(value + model.penalty())
 
-    y, tape = model.forward(x, train=train)
-    dy = _checked(loss, loss.backward(loss.forward(y, labels)[1]), y) if loss else cotangent
-    model.store.grads.flat[...] = math.nan  # a gradient that is added to, or left out, shows
-    dx = model.backward(dy, tape, input_gradient=True)
-    assert dx is not None  # it was asked for
+    def backward(stream: int) -> tuple[Array, dict[str, Array], dict[str, Array]]:
+        """∂L/∂x, the random numbers that a backward found in place of gradients, and what it left there."""
+        y, tape = model.forward(x, train=train)
+        dy = _checked(loss, loss.backward(loss.forward(y, labels)[1]), y) if loss else cotangent
+        grads = model.store.grads
+        grads.flat[...] = ops.asarray(normal(Key(seed, Stream.CHECK, layer=stream), grads.flat.shape))
+        found = {name: ops.to_host(view).copy() for name, view in grads.views.items()}
+        dx = model.backward(dy, tape, input_gradient=True)
+        assert dx is not None  # it was asked for
+        return dx.copy(), found, {name: ops.to_host(view).copy() for name, view in grads.views.items()}
+
+    _, *once = backward(stream=7)
+    dx, *again = backward(stream=8)
+    slips = {"x": None} | {
+        name: _not_written(*(run[name] for run in (*once, *again))) for name in model.store.grads.views
+    }
+    if is_single(ops.to_host(outputs)) and not is_single(ops.to_host(x)):
+        slips = {name: slip or "the forward is computed in float32" for name, slip in slips.items()}
     model.regularize()
-    analytic = {"x": dx.copy()}
-    analytic |= {name: gradient.copy() for name, gradient in model.store.grads.views.items()}
+    analytic = {"x": dx} | {name: gradient.copy() for name, gradient in model.store.grads.views.items()}
+    for name, gradient in analytic.items():
+        if name != "x":  # no verdict may hang on numbers that were there before
+            moved = _moved(once[1][name], again[1][name])
+            gradient[...] = ops.asarray(np.where(moved, math.nan, ops.to_host(gradient)))
     tensors = {"x": x, **model.store.values.views}
     short = len(layers) == 1
+    judge = _Judge(f, ops, seed, subject, tolerance, _counts(outputs))
     return [
-        Check(
-            subject,
-            name.split(".")[-1] if short else name,
-            gradient_error(f, tensors[name], gradient, ops, seed),
-            tolerance,
-        )
+        judge(tensors[name], gradient, name.split(".")[-1] if short else name, slips[name])
         for name, gradient in analytic.items()
     ]
+
+
+def _moved(first: Array, second: Array) -> Array:
+    """Where two runs differ that differ in what they found in place of the gradient; their random numbers
+    are of size 1."""
+    return np.abs(first - second) > 1e-9 * (1.0 + np.abs(first))
+
+
+def _not_written(found: Array, left: Array, found_again: Array, left_again: Array) -> str | None:
+    """What is wrong with a gradient that depends on the numbers found in its place; None if it does not."""
+    moved = _moved(left, left_again)
+    if not moved.any():
+        return None
+    if (left[moved] == found[moved]).all():
+        count = "" if moved.all() else f" in {np.count_nonzero(moved)} of {moved.size} elements"
+        return f"never written{count}: backward leaves there what it finds"
+    if np.allclose((left - left_again)[moved], (found - found_again)[moved]):
+        return "added to instead of written: backward finds the gradients of the step before; [...] =, not +="
+    return "it depends on what was there before backward"
 
 
 def _checked(loss: Loss, gradient: Any, outputs: Array) -> Array:
