@@ -64,4 +64,5 @@ def user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
         monkeypatch.delenv(name)
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("TINYNET_CACHE", str(folder))
+    monkeypatch.setenv("TINYNET_PROGRESS", str(folder / "progress"))
     return folder

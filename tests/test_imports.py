@@ -64,8 +64,8 @@ MAY_IMPORT = {
     " layers losses machine model optim plots schedules training version",
     "experiments": f"{GROUND} analysis backends callbacks checkpoint data extras io layers machine metrics"
     " model plots rng runs training",
-    "learn": f"{GROUND} analysis backends callbacks data experiments geometry gradcheck initializers layers"
-    " losses metrics model optim plots rng runs schedules training",
+    "learn": f"{GROUND} analysis backends callbacks data experiments geometry gradcheck initializers io"
+    " layers losses metrics model optim plots rng runs schedules training",
     "tinynet": "callbacks checkpoint data layers losses model optim schedules training version",
     "benchmark": f"{GROUND} data extras io losses machine model optim runs schedules threads tinynet"
     " training",

@@ -41,8 +41,8 @@ TESTED_BY = {
         "others' figures, and recipes",
     ),
     "tinynet/experiments/tuning/report.py": ("cli/test_cli_tune.py", "needs a whole search"),
-    "tinynet/gradcheck/slips.py": ("learn/test_ladder.py", "guesses from a pattern"),
     "tinynet/learn/*.py": ("learn/test_ladder.py", "right and wrong answers to every exercise"),
+    "tinynet/learn/trial.py": ("cli/test_cli_learn.py", "a process of its own for each exercise"),
     "tinynet/plots/reading.py": ("cli/test_cli_predict.py", "what predict draws of those steps"),
     "tinynet/runs/audit.py": ("cli/test_cli_audit.py", "needs whole runs"),
     "tinynet/runs/provenance.py": ("cli/test_cli_finetune.py", "needs runs that began with others"),
@@ -131,9 +131,17 @@ def test_tests_use_public_names_or_say_why_not() -> None:
     assert {place for place in found if place[1] not in PROTOCOL} == PRIVATE.keys()
 
 
+def folder_of(package: str, elsewhere: dict[str, str]) -> str:
+    """Where a package lies, from the longest name in `elsewhere` that its own begins with."""
+    root = max((name for name in elsewhere if f"{package}.".startswith(f"{name}.")), key=len)
+    return package.replace(root, elsewhere[root], 1).replace(".", "/")
+
+
 def test_every_folder_of_code_is_in_the_package() -> None:
     """A folder that pyproject.toml forgets works in a checkout, and is missing from the wheel."""
     said = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
-    packaged = {name.replace("tinynet.kernels", "kernels").replace(".", "/") for name in said["packages"]}
-    folders = {path.parent for name in ("tinynet", "kernels") for path in (ROOT / name).rglob("__init__.py")}
+    elsewhere = said["package-dir"]
+    packaged = {folder_of(name, elsewhere) for name in said["packages"]}
+    roots = {folder.split("/")[0] for folder in elsewhere.values()}
+    folders = {path.parent for name in roots for path in (ROOT / name).rglob("__init__.py")}
     assert {folder.relative_to(ROOT).as_posix() for folder in folders} == packaged

@@ -18,7 +18,12 @@ import tinynet as package
 from tinynet.cli import COMMANDS, doctor, main
 
 DATA = ("fetch", "info", "show", "explore", "verify", "to-kaggle")
-SUBCOMMANDS = [*([name] for name in COMMANDS), *(["data", name] for name in DATA)]
+LEARN = ("start", "check")
+SUBCOMMANDS = [
+    *([name] for name in COMMANDS),
+    *(["data", name] for name in DATA),
+    *(["learn", name] for name in LEARN),
+]
 
 
 @pytest.mark.parametrize("command", SUBCOMMANDS, ids=" ".join)

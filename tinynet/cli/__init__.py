@@ -27,6 +27,7 @@ COMMANDS = (
     "summary",
     "gradcheck",
     "classical",
+    "learn",
     "data",
     "warmup",
     "bench",

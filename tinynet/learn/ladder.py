@@ -9,7 +9,9 @@ from importlib import import_module
 from typing import Any
 
 from tinynet.errors import ConfigError
-from tinynet.learn.exercise import Exercise, Wrong
+from tinynet.learn import progress
+from tinynet.learn.exercise import Exercise
+from tinynet.learn.verdict import judge
 
 
 @dataclass(frozen=True)
@@ -42,29 +44,43 @@ RUNGS = (
 )
 
 
+def rung(number: str) -> Rung:
+    """The rung of this number, such as 06 or 6. Raises ConfigError where there is none."""
+    for each in RUNGS:
+        if number in (f"{each.number:02}", str(each.number)):
+            return each
+    titles = {each.title.lower(): each for each in RUNGS}
+    close = difflib.get_close_matches(number.lower(), titles, 1)
+    raise ConfigError(
+        f"there is no rung {number!r}",
+        expected=f"a number from 00 to {RUNGS[-1].number:02}",
+        fix=f"did you mean {titles[close[0]].number:02}, {titles[close[0]].title}?" if close else None,
+    )
+
+
 def exercise(name: str) -> Exercise:
     """The exercise of this name, such as 06.col2im. Raises ConfigError where there is none."""
-    number = name.split(".")[0]
-    rungs = [rung for rung in RUNGS if f"{rung.number:02}" == number]
-    known = {each.name: each for rung in rungs for each in rung.exercises()}
-    if name not in known:
-        close = difflib.get_close_matches(name, known, 1)
+    number, _, function = name.partition(".")
+    rungs = [each for each in RUNGS if number in (f"{each.number:02}", str(each.number))]
+    known = {each.name: each for its in rungs for each in its.exercises()}
+    full = f"{number:0>2}.{function}"
+    if full not in known:
+        close = difflib.get_close_matches(full, known, 1)
         raise ConfigError(
             f"there is no exercise {name!r}",
             expected=", ".join(known) or f"a rung from 00 to {RUNGS[-1].number}, a dot, and a name",
             fix=f"did you mean {close[0]}?" if close else None,
         )
-    return known[name]
+    return known[full]
 
 
 def check(name: str, function: Callable[..., Any]) -> None:
-    """Grade the student's `function` for the exercise `name`, and say how it went."""
+    """Grade the student's `function` for the exercise `name`, and say how it went.
+
+    Right answers are kept as progress; a function of another name, such as a solution's, does not count.
+    """
     asked = exercise(name)
-    try:
-        asked.grade(function)
-    except NotImplementedError:
-        print(f"{name}: not written yet. {asked.task}")
-    except Wrong as wrong:
-        print(f"{name}: {wrong}")
-    else:
-        print(f"{name}: right")
+    verdict = judge(asked, lambda: function)
+    print(verdict)
+    if verdict.is_right and getattr(function, "__name__", "") == asked.function:
+        progress.record(asked.name)

@@ -1,0 +1,1 @@
+"""The notebooks of the course, which are installed as tinynet.learn.notebooks."""
