@@ -1,4 +1,4 @@
-"""Every notebook of the course runs, in order and offline, and shows what it says; and the rules find faults."""
+"""Every notebook of the course runs, in order and offline, and shows what it says; the rules find faults."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def cells_of(rung: Rung) -> list[Any]:
 
 
 def run(cells: list[Any], folder: Path) -> list[Any]:
-    """The cells after a run in a kernel of its own, in `folder`. Fails where a cell does, or after SECONDS."""
+    """The cells after a run in a fresh kernel, in `folder`. Fails where a cell does, or after SECONDS."""
     nbclient = pytest.importorskip("nbclient", reason=extras.install("notebooks"))
     nbformat = pytest.importorskip("nbformat", reason=extras.install("notebooks"))
     fresh = [
