@@ -42,22 +42,23 @@ def show_ladder() -> None:
 
     right = progress.right()
     exercises = [each for rung in ladder.RUNGS for each in rung.exercises()]
-    done = sum(each.name in right for each in exercises)
     table = Table(title="The course")
     table.add_column("rung", justify="right")
     table.add_column("title")
-    table.add_column("exercises", overflow="fold")
-    table.add_column("right", justify="right")
+    table.add_column("right", overflow="fold")
+    table.add_column("open", overflow="fold")
     for rung in ladder.RUNGS:
         its = rung.exercises()
-        names = [f"{each.function} ({'right' if each.name in right else 'open'})" for each in its]
-        count = sum(each.name in right for each in its)
-        table.add_row(f"{rung.number:02}", rung.title, ", ".join(names), f"{count} of {len(its)}")
+        names = (
+            ", ".join(each.function for each in its if (each.name in right) == wanted)
+            for wanted in (True, False)
+        )
+        table.add_row(f"{rung.number:02}", rung.title, *names)
     console.print(table)
-    console.print(f"{done} of {len(exercises)} exercises right")
-    following = next((r for r in ladder.RUNGS if any(e.name not in right for e in r.exercises())), None)
-    if following:
-        console.print(f"go on: tinynet learn start {following.number:02}")
+    todo = [each for each in exercises if each.name not in right]
+    console.print(f"{len(exercises) - len(todo)} of {len(exercises)} exercises right")
+    if todo:
+        console.print(f"go on: tinynet learn start {todo[0].rung:02}")
 
 
 @command.command(short_help="Copy a rung's notebook to where you work.")

@@ -50,7 +50,9 @@ def rung(number: str) -> Rung:
         if number in (f"{each.number:02}", str(each.number)):
             return each
     titles = {each.title.lower(): each for each in RUNGS}
-    close = difflib.get_close_matches(number.lower(), titles, 1)
+    asked = number.strip().lower()
+    close = [title for title in titles if asked and asked in title]
+    close += difflib.get_close_matches(asked, titles, 1)
     raise ConfigError(
         f"there is no rung {number!r}",
         expected=f"a number from 00 to {RUNGS[-1].number:02}",
