@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 from tinynet import extras
 from tinynet.learn import progress
 from tinynet.learn.ladder import RUNGS, Rung
+from tinynet.learn.student import load
+from tinynet.learn.verdict import judge
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NOTEBOOKS = [rung for rung in RUNGS if (EXAMPLES / rung.notebook).exists()]
@@ -82,6 +85,23 @@ def test_it_runs_offline_and_prints_those_numbers_again(
     assert list(rules.wrong_exercises(found, {each.name for each in rung.exercises()})) == []
     assert list(rules.changed_numbers(stored, found)) == []
     assert progress.right() == {}, "to run a folded solution is no progress"
+
+
+@each_notebook
+def test_the_command_line_finds_the_same_starters_and_solutions(rung: Rung, tmp_path: Path) -> None:
+    """A student's copy, with the solutions written where the starters stand."""
+    cells = cells_of(rung)
+    by_tag = {tag: cell for cell in cells for tag in rules.tags(cell)}
+    solved = tmp_path / rung.notebook
+    for each in rung.exercises():
+        assert not judge(each, partial(load, EXAMPLES / rung.notebook, each.function)).is_right
+        solution = by_tag[f"solution:{each.name}"]["source"]
+        mine = solution.replace(f"{each.function}_solution", each.function)
+        by_tag[f"exercise:{each.name}"]["source"] = mine
+    solved.write_text(json.dumps({"cells": cells}))
+    for each in rung.exercises():
+        verdict = judge(each, partial(load, solved, each.function))
+        assert verdict.is_right, str(verdict)
 
 
 def test_every_notebook_is_a_rung_and_has_tests_of_its_exercises() -> None:

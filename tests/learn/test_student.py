@@ -58,6 +58,16 @@ def test_the_last_definition_counts_and_a_variable_of_its_name_does_not(tmp_path
     assert result(tmp_path, *cells) == 2
 
 
+def test_a_mistake_that_the_notebook_shows_below_the_solution_is_not_the_students(tmp_path: Path) -> None:
+    cells = [f"def {name}():\n    return {n}" for n, name in enumerate(("f", "f", "f_solution", "f"), 1)]
+    path = notebook(tmp_path, *cells)
+    assert load(path, "f")() == 4
+    made = json.loads(path.read_text())
+    made["cells"][3]["metadata"] = {"tags": ["solution:00.f", 5]}
+    path.write_text(json.dumps(made))
+    assert load(path, "f")() == 2
+
+
 def test_a_lambda_is_taken_where_there_is_no_def(tmp_path: Path) -> None:
     assert result(tmp_path, "f = lambda: 7") == 7
 

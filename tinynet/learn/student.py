@@ -7,6 +7,7 @@ whole: of all statements, only those are run that define the function or a name 
 from __future__ import annotations
 
 import ast
+import itertools
 import linecache
 import re
 import symtable
@@ -36,6 +37,7 @@ class Cell:
     filename: str
     """What Python calls it; the last part of it is shown to the student."""
     source: str
+    tags: tuple[str, ...] = ()
 
     @cached_property
     def tree(self) -> ast.Module:
@@ -111,7 +113,7 @@ def read_cells(path: Path) -> list[Cell]:
         text = read_text(path, MAX_BYTES)
         if path.suffix != ".ipynb":
             return [Cell(str(path), text)]
-        return [Cell(f"{path}, cell {n}", source) for n, source in _code_of(parse_json(text))]
+        return [Cell(f"{path}, cell {n}", source, tags) for n, source, tags in _code_of(parse_json(text))]
     except (OSError, ValueError) as error:
         raise DataError(
             f"{path} cannot be read",
@@ -121,8 +123,8 @@ def read_cells(path: Path) -> list[Cell]:
         ) from error
 
 
-def _code_of(notebook: Any) -> Iterator[tuple[int, str]]:
-    """The number, counted from 1, and the text of each cell of code. Raises ValueError for no notebook."""
+def _code_of(notebook: Any) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    """The number, counted from 1, the text and the tags of each cell of code. ValueError for no notebook."""
     cells = notebook.get("cells") if isinstance(notebook, dict) else None
     if not isinstance(cells, list):
         raise ValueError("JSON without a list of cells")
@@ -132,7 +134,9 @@ def _code_of(notebook: Any) -> Iterator[tuple[int, str]]:
             lines = source if isinstance(source, list) else [source]
             if not all(isinstance(line, str) for line in lines):
                 raise ValueError(f"cell {number} holds no text")
-            yield number, "".join(lines)
+            metadata = cell.get("metadata")
+            tags = metadata.get("tags") if isinstance(metadata, dict) else None
+            yield number, "".join(lines), tuple(map(str, tags)) if isinstance(tags, list) else ()
 
 
 def load(path: Path, name: str) -> Callable[..., Any]:
@@ -160,9 +164,15 @@ def load(path: Path, name: str) -> Callable[..., Any]:
 
 
 def _needed(statements: list[Statement], name: str) -> list[Statement]:
-    """The last definition of `name` and what it needs, in order; none where there is no definition."""
+    """The last definition of `name` and what it needs, in order; none where there is no definition.
+
+    Below its folded solution a notebook may define it again, to show a mistake: that is not the student's.
+    """
     giving = [each for each in statements if name in each.binds]
     definitions = [each for each in giving if each.is_definition] or giving
+    above = itertools.takewhile(lambda each: not _solves(each.cell, name), statements)
+    mine = {id(each) for each in above}
+    definitions = [each for each in definitions if id(each) in mine] or definitions
     if not definitions:
         return []
     chosen = {id(definitions[-1])} | {id(each) for each in statements if each.is_always_needed}
@@ -173,6 +183,10 @@ def _needed(statements: list[Statement], name: str) -> list[Statement]:
             return [each for each in statements if id(each) in chosen]
         chosen |= {id(each) for each in more}
         wanted = wanted.union(*(each.uses for each in more)) - {name}
+
+
+def _solves(cell: Cell, name: str) -> bool:
+    return any(tag.startswith("solution:") and tag.endswith(f".{name}") for tag in cell.tags)
 
 
 def _run(statements: list[Statement], path: Path, name: str) -> Callable[..., Any]:
