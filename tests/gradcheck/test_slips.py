@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,6 +177,39 @@ def test_a_wrong_layer_in_a_model_is_explained_like_one_alone(backend: str) -> N
     checks = {c.quantity: c for c in check_model(stack, (5,), SoftmaxCrossEntropy(), backend=backend)}
     assert [name for name, check in checks.items() if not check.passed] == ["affine_1.W"]
     assert "added to instead of written" in str(checks["affine_1.W"])
+    assert str(checks["affine_1.W"]).endswith("the mistake is in affine_1")
+
+
+class WrongTanh(L.Tanh):
+    def backward(self, dy: Array, cache: Array) -> Array:
+        dx = super().backward(dy, cache)
+        assert dx is not None
+        return -dx
+
+
+class WrongNorm(L.BatchNorm):
+    def backward(self, dy: Array, cache: Any) -> Array:
+        dx = super().backward(dy, cache)
+        assert dx is not None
+        return -dx
+
+
+@pytest.mark.parametrize(
+    ("stack", "suspects"),
+    [
+        ([L.Dense, WrongTanh, L.Tanh, L.Dense], ("dense_1", "wrongtanh_1", "tanh_1", "dense_2")),
+        ([WrongTanh, L.Dense, L.Dense], ("wrongtanh_1", "dense_1")),
+        ([L.Dense, L.Dense, WrongTanh], ("dense_2", "wrongtanh_1")),
+        ([L.Dense, WrongNorm, L.Dense], ("dense_1", "wrongnorm_1")),
+    ],
+)
+def test_of_a_model_the_layers_that_may_have_the_mistake_are_named(
+    stack: list[type[Layer]], suspects: tuple[str, ...]
+) -> None:
+    layers = [L.Dense(4) if each is L.Dense else each() for each in stack]
+    wrong = [c for c in check_model(layers, (4,), SoftmaxCrossEntropy(), backend="numpy") if not c.passed]
+    assert wrong
+    assert {check.suspects for check in wrong} == {suspects}
 
 
 def test_a_right_gradient_has_nothing_to_say() -> None:

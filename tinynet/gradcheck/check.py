@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,8 @@ class Check:
     """Where it is most wrong; None if it is right."""
     slip: str | None = None
     """What was likely done wrong; None where the pattern shows nothing."""
+    suspects: tuple[str, ...] = ()
+    """Of a model, the layers one of which has the mistake."""
 
     @property
     def passed(self) -> bool:
@@ -75,7 +77,12 @@ class Check:
     @property
     def explanation(self) -> list[str]:
         """Lines that say what is wrong, and what the likely slip is; none if nothing is."""
-        return [str(self.worst)] * bool(self.worst) + [f"likely slip: {self.slip}"] * bool(self.slip)
+        lines = [str(self.worst)] if self.worst else []
+        if self.slip:
+            lines.append(f"likely slip: {self.slip}")
+        if self.suspects:
+            lines.append(f"the mistake is in {' or '.join(self.suspects)}")
+        return lines
 
     def __str__(self) -> str:
         verdict = "ok" if self.passed else "WRONG"
@@ -151,14 +158,8 @@ def gradient_error(f: Callable[[], float], tensor: Array, analytic: Array, ops: 
         key = Key(seed, Stream.CHECK, layer=3)
         directions = [_unit(normal(key._replace(step=i), flat.shape)) for i in range(DIRECTIONS)]
         scale = float(np.linalg.norm(gradient)) / math.sqrt(flat.size)
-    errors = [_direction_error(f, flat, d, gradient, scale, ops) for d in directions]
+    errors = [_compared(f, flat, d, gradient, scale, ops)[0] for d in directions]
     return float(np.max(errors, initial=0.0))  # unlike max(), lets no NaN pass
-
-
-def _direction_error(
-    f: Callable[[], float], flat: Array, direction: Array | int, gradient: Array, scale: float, ops: Backend
-) -> float:
-    return _compared(f, flat, direction, gradient, scale, ops)[0]
 
 
 def _compared(
@@ -319,10 +320,30 @@ def _check_stack(
     tensors = {"x": x, **model.store.values.views}
     short = len(layers) == 1
     judge = _Judge(f, ops, seed, subject, tolerance, _counts(outputs))
-    return [
+    checks = [
         judge(tensors[name], gradient, name.split(".")[-1] if short else name, slips[name])
         for name, gradient in analytic.items()
     ]
+    if short:
+        return checks
+    zero = {name for name, gradient in analytic.items() if float(abs(gradient).max()) <= NOISE_FLOOR}
+    return _with_suspects(checks, zero, [layer.name for layer in model.layers])
+
+
+def _with_suspects(checks: list[Check], zero: set[str], layers: list[str]) -> list[Check]:
+    """The checks of a model, the wrong ones with the layers that may have spoiled them.
+
+    A gradient ∂L/∂θ of a layer is right only if the ∂L/∂y that came from the layers behind it is. So the
+    mistake lies in the last layer with a wrong one, or behind it, up to the next with a right one. One in
+    `zero` tells nothing: the gradient of a bias before BatchNorm is 0 whatever comes from there.
+    """
+    passed = {check.quantity: check.passed for check in checks}
+    wrong = {name.split(".")[0] for name in passed if not passed[name]}
+    right = {name.split(".")[0] for name in passed if passed[name] and name not in zero}
+    last = max((i for i, layer in enumerate(layers) if layer in wrong), default=0)
+    end = next((i for i in range(last, len(layers)) if layers[i] in right), len(layers) - 1)
+    suspects = tuple(layers[last : end + 1])
+    return [check if check.passed else replace(check, suspects=suspects) for check in checks]
 
 
 def _moved(first: Array, second: Array) -> Array:
