@@ -74,6 +74,11 @@ def scales_what_it_finds(grad: Array, x: Array, dy: Array) -> None:
     grad *= x.T @ dy
 
 
+def adds_to_zero(grad: Array, x: Array, dy: Array) -> None:
+    grad *= 0.0
+    grad += x.T @ dy
+
+
 def negates_an_element(grad: Array, x: Array, dy: Array) -> None:
     grad[...] = x.T @ dy
     grad[-2, 1] *= -1
@@ -99,6 +104,7 @@ def check(of_W: Callable[..., None] = right_W, of_b: Callable[..., None] = right
         (lambda grad, x, dy: None, "never written: backward leaves there what it finds"),
         (leaves_out_a_row, "never written in 3 of 9 elements"),
         (adds, r"added to instead of written: .* \[\.\.\.\] =, not \+="),
+        (adds_to_zero, "times 0 instead of written: a NaN found there stays NaN"),
         (scales_what_it_finds, "it depends on what was there before backward"),
         (writes(lambda x, dy: np.round(x.T @ dy, 4).astype("float32")), "computed in float32"),
         (writes(lambda x, dy: x.T @ dy * np.nan), "9 of 9 elements are no numbers"),

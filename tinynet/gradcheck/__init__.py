@@ -11,8 +11,8 @@ and any mistake in it invisible. Inputs have no ties and stay away from 0, where
 where a kink inside a deeper model is met all the same, a second, smaller h steps past it (a wrong backward
 is wrong at every h).
 
-A backward runs twice, and finds other random numbers in place of the parameters' gradients each time: what it
-leaves there must not depend on them, or it was never written, or added to.
+A backward must write the gradients of the parameters, whatever it finds in their place. So it finds NaN
+there, and in two runs before that random numbers, which show whether it never wrote, or added.
 
 A wrong gradient is explained: its worst element, both values there, and the likely slip (slips.py).
 

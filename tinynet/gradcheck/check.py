@@ -293,30 +293,26 @@ def _check_stack(
         value = loss.forward(y, labels)[0] if loss else (y * cotangent).sum()
         return float(value + model.penalty())
 
-    def backward(stream: int) -> tuple[Array, dict[str, Array], dict[str, Array]]:
-        """∂L/∂x, the random numbers that a backward found in place of gradients, and what it left there."""
+    def backward(garbage: Array) -> tuple[Array, dict[str, Array], dict[str, Array]]:
+        """∂L/∂x, what of `garbage` backward found in place of each gradient, and what it left there."""
         y, tape = model.forward(x, train=train)
         dy = _checked(loss, loss.backward(loss.forward(y, labels)[1]), y) if loss else cotangent
         grads = model.store.grads
-        grads.flat[...] = ops.asarray(normal(Key(seed, Stream.CHECK, layer=stream), grads.flat.shape))
+        grads.flat[...] = ops.asarray(garbage)
         found = {name: ops.to_host(view).copy() for name, view in grads.views.items()}
         dx = model.backward(dy, tape, input_gradient=True)
         assert dx is not None  # it was asked for
         return dx.copy(), found, {name: ops.to_host(view).copy() for name, view in grads.views.items()}
 
-    _, *once = backward(stream=7)
-    dx, *again = backward(stream=8)
-    slips = {"x": None} | {
-        name: _not_written(*(run[name] for run in (*once, *again))) for name in model.store.grads.views
-    }
+    size = model.store.grads.flat.shape
+    _, *once = backward(normal(Key(seed, Stream.CHECK, layer=7), size))
+    _, *again = backward(normal(Key(seed, Stream.CHECK, layer=8), size))
+    dx, _, last = backward(np.full(size, math.nan))  # a gradient that is added to, or left out, stays NaN
+    slips = {"x": None} | {name: _not_written(*(run[name] for run in (*once, *again, last))) for name in last}
     if is_single(ops.to_host(outputs)) and not is_single(ops.to_host(x)):
         slips = {name: slip or "the forward is computed in float32" for name, slip in slips.items()}
     model.regularize()
     analytic = {"x": dx} | {name: gradient.copy() for name, gradient in model.store.grads.views.items()}
-    for name, gradient in analytic.items():
-        if name != "x":  # no verdict may hang on numbers that were there before
-            moved = _moved(once[1][name], again[1][name])
-            gradient[...] = ops.asarray(np.where(moved, math.nan, ops.to_host(gradient)))
     tensors = {"x": x, **model.store.values.views}
     short = len(layers) == 1
     judge = _Judge(f, ops, seed, subject, tolerance, _counts(outputs))
@@ -346,17 +342,17 @@ def _with_suspects(checks: list[Check], zero: set[str], layers: list[str]) -> li
     return [check if check.passed else replace(check, suspects=suspects) for check in checks]
 
 
-def _moved(first: Array, second: Array) -> Array:
-    """Where two runs differ that differ in what they found in place of the gradient; their random numbers
-    are of size 1."""
-    return np.abs(first - second) > 1e-9 * (1.0 + np.abs(first))
+def _not_written(
+    found: Array, left: Array, found_again: Array, left_again: Array, left_of_nan: Array
+) -> str | None:
+    """What is wrong with a gradient that depends on the numbers found in its place; None if it does not.
 
-
-def _not_written(found: Array, left: Array, found_again: Array, left_again: Array) -> str | None:
-    """What is wrong with a gradient that depends on the numbers found in its place; None if it does not."""
-    moved = _moved(left, left_again)
+    Those are random numbers of size 1, others in each of two runs, and NaN in a third.
+    """
+    moved = np.abs(left - left_again) > 1e-9 * (1.0 + np.abs(left))
     if not moved.any():
-        return None
+        spoiled = np.isnan(left_of_nan) & np.isfinite(left)
+        return "times 0 instead of written: a NaN found there stays NaN; [...] =" if spoiled.any() else None
     if (left[moved] == found[moved]).all():
         count = "" if moved.all() else f" in {np.count_nonzero(moved)} of {moved.size} elements"
         return f"never written{count}: backward leaves there what it finds"
