@@ -1,0 +1,151 @@
+"""Rung 8, Not learning by heart: dropout, the L2 penalty and early stopping, graded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinynet.learn.exercise import Exercise, Wrong
+from tinynet.learn.grading import agree, answer
+from tinynet.types import Array
+
+RATE = 0.3
+SHAPE = (3, 5, 2)
+
+
+def _values(seed: int, shape: tuple[int, ...] = SHAPE) -> Array:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def _grade_forward(dropout_forward: Callable[..., Any]) -> None:
+    x, u = _values(0), np.random.default_rng(1).random(SHAPE)
+    keep = u >= RATE
+    agree(
+        answer(dropout_forward, x, u, RATE, shape=SHAPE),
+        x * keep / (1 - RATE),
+        "y",
+        {
+            "not divided by 1 - rate: at evaluation, without dropout, all values would be larger": x * keep,
+            "rate is the share that is dropped, and here it is the share that is kept": x * ~keep / RATE,
+            "dropped and kept are exchanged: keep where u >= rate": x * ~keep / (1 - RATE),
+            "divided by rate, the share that is dropped; divide by 1 - rate, the share that is kept": x
+            * keep
+            / RATE,
+            "multiplied by 1 - rate; divide by it": x * keep * (1 - RATE),
+            "nothing is dropped: multiply by the mask": x / (1 - RATE),
+        },
+    )
+
+
+def _grade_backward(dropout_backward: Callable[..., Any]) -> None:
+    dy, keep = _values(2), np.random.default_rng(3).random(SHAPE) >= RATE
+    first, again = (answer(dropout_backward, dy, keep, RATE, shape=SHAPE) for _ in range(2))
+    expected = dy * keep / (1 - RATE)
+    passed = first != 0
+    is_another = not passed.all() and passed.any() and not np.array_equal(passed, ~keep)
+    if not np.array_equal(first, again) or (is_another and (passed != keep).any()):
+        wrong = (passed != keep) | (first != again)
+        place = tuple(map(int, np.argwhere(wrong)[0]))
+        raise Wrong(
+            f"dx is not made with the mask of the forward, see {list(place)}\n"
+            f"  expected: {expected[place]:.6g}\n"
+            f"  received: {first[place]:.6g}\n"
+            "  likely slip: a new mask is drawn; the forward was made with `keep`, so is its derivative"
+        )
+    agree(
+        first,
+        expected,
+        "dx",
+        {
+            "not divided by 1 - rate: y = x · keep / (1 - rate) has that factor, so has ∂y/∂x": dy * keep,
+            "no mask: what was dropped did not move the loss, its gradient is 0": dy / (1 - RATE),
+            "the gradient is passed on as it came; the layer is y = x · keep / (1 - rate)": dy,
+            "dropped and kept are exchanged": dy * ~keep / (1 - RATE),
+            "multiplied by 1 - rate; divide by it": dy * keep * (1 - RATE),
+        },
+    )
+
+
+def _grade_l2(l2_gradient: Callable[..., Any]) -> None:
+    W, dW, strength = _values(4, (3, 5)), _values(5, (3, 5)), 0.1
+    agree(
+        answer(l2_gradient, W, dW, strength, shape=W.shape),
+        dW + 2 * strength * W,
+        "dW",
+        {
+            "the 2 of the derivative of W² is missing": dW + strength * W,
+            "the gradient of the data's loss is lost: add to dW": 2 * strength * W,
+            "the sign: the penalty grows with W, so its gradient points the way of W": dW - 2 * strength * W,
+            "mean instead of sum: the penalty is λ ΣW², not λ times the mean": dW + 2 * strength * W / W.size,
+            "the derivative of |W| (an L1 penalty); that of W² is 2W": dW + strength * np.sign(W),
+            "W² itself is added; a gradient has its derivative": dW + strength * W**2,
+            "the penalty's value is added to each element; a gradient has its derivative": dW
+            + strength * (W**2).sum(),
+        },
+    )
+
+
+LOSSES = np.array([0.9, 0.6, 0.7, 0.65, 0.5, 0.55, 0.52, 0.58, 0.57, 0.4, 0.6])
+PATIENCE = 3
+
+
+def _grade_early_stop(early_stop: Callable[..., Any]) -> None:
+    received = _two_epochs(early_stop, LOSSES, PATIENCE)
+    agree(
+        received,
+        np.array([8.0, 5.0]),
+        "(last epoch, best epoch)",
+        {
+            "epochs are counted from 0; the first is 1": np.array([7.0, 4.0]),
+            "the waiting is not reset: at each new best loss, start to count anew": np.array([6.0, 5.0]),
+            "compared with the epoch before; compare with the best so far": np.array([11.0, 10.0]),
+            "one epoch too late: stop when `patience` epochs have passed without a new best": np.array(
+                [9.0, 5.0]
+            ),
+            "the best of all the epochs; after the stop there are none to look at": np.array([8.0, 10.0]),
+            "two results are asked for: when it stops, and which weights it keeps": np.array([8.0, 8.0]),
+            "exchanged: the last epoch first, then the best": np.array([5.0, 8.0]),
+            "patience 1, whatever was asked for": np.array([3.0, 2.0]),
+        },
+    )
+    falling = LOSSES[[0, 1, 4, 9]]
+    agree(
+        _two_epochs(early_stop, falling, PATIENCE),
+        np.array([4.0, 4.0]),
+        "(last epoch, best epoch) of losses that only fall",
+        {"epochs are counted from 0; the first is 1": np.array([3.0, 3.0])},
+    )
+
+
+def _two_epochs(early_stop: Callable[..., Any], losses: Array, patience: int) -> Array:
+    def as_array(*given: Any) -> Any:
+        found = early_stop(*given)
+        return np.array(found, np.float64) if isinstance(found, tuple | list) else found
+
+    return answer(as_array, losses, patience, shape=(2,))
+
+
+EXERCISES = (
+    Exercise(
+        "08.dropout_forward",
+        "Drop values of x where u < rate, and scale the rest so that the mean stays what it was.",
+        _grade_forward,
+    ),
+    Exercise(
+        "08.dropout_backward",
+        "From dy, and from what the forward kept, the gradient of the loss with respect to x.",
+        _grade_backward,
+    ),
+    Exercise(
+        "08.l2_gradient",
+        "The gradient of loss + λ ΣW² with respect to W, from dW, the gradient of the loss alone.",
+        _grade_l2,
+    ),
+    Exercise(
+        "08.early_stop",
+        "From validation losses and a patience, (the epoch training stops after, the epoch of the best loss).",
+        _grade_early_stop,
+    ),
+)
