@@ -7,6 +7,7 @@ import html
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinynet.plots.style import new_figure
@@ -27,10 +28,23 @@ def drawing(width: float, height: float) -> Iterator[Figure]:
 
 def show(figure: Figure, alt: str) -> None:
     """Show a figure below the cell, with the text `alt` for whoever cannot see it."""
-    from IPython.display import display
-
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight")
-    data = base64.b64encode(stream.getvalue()).decode("ascii")
-    picture = f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}">'
+    _display(stream.getvalue(), alt)
+
+
+def show_file(path: str | Path, alt: str) -> None:
+    """Show the PNG that one of `tinynet.plots` has written, likewise."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        width = round(picture.width * DOTS_PER_INCH / picture.info["dpi"][0])
+    _display(Path(path).read_bytes(), alt, f' width="{width}"')
+
+
+def _display(png: bytes, alt: str, size: str = "") -> None:
+    from IPython.display import display
+
+    data = base64.b64encode(png).decode("ascii")
+    picture = f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}"{size}>'
     display({"text/html": picture, "text/plain": alt}, raw=True)  # type: ignore[no-untyped-call]

@@ -145,7 +145,7 @@ EXERCISES = (
     ),
     Exercise(
         "08.early_stop",
-        "From validation losses and a patience, (the epoch training stops after, the epoch of the best loss).",
+        "From validation losses and a patience: after which epoch training stops, and which was the best.",
         _grade_early_stop,
     ),
 )
