@@ -79,12 +79,12 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("09.wilson_interval", lambda right, total: wilson(right, total)[0], "received: float"),
     (
         "09.expected_calibration_error",
-        lambda *given: ece(*given, lambda share, gap: np.abs(gap).mean()),
+        lambda confidence, right, bins: ece(confidence, right, bins, lambda share, gap: np.abs(gap).mean()),
         "all bins weigh the same",
     ),
     (
         "09.expected_calibration_error",
-        lambda *given: ece(*given, lambda share, gap: -share @ gap),
+        lambda confidence, right, bins: ece(confidence, right, bins, lambda share, gap: -share @ gap),
         "gaps of both signs cancel",
     ),
     (
@@ -94,7 +94,9 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ),
     (
         "09.expected_calibration_error",
-        lambda *given: ece(*given, lambda share, gap: float(np.abs(gap).max())),
+        lambda confidence, right, bins: ece(
+            confidence, right, bins, lambda share, gap: float(np.abs(gap).max())
+        ),
         "the largest gap",
     ),
 ]

@@ -89,9 +89,8 @@ def weight_sizes(weights: Mapping[str, Array], title: str) -> Figure:
         for (name, values), colour, dashes in zip(
             weights.items(), (INK, RED, BLUE), (":", "-", "--"), strict=False
         ):
-            axes.hist(
-                values.ravel(), 80, (-top, top), histtype="step", color=colour, ls=dashes, lw=1.8, label=name
-            )
+            counts, edges = np.histogram(values, 80, (-top, top))
+            axes.stairs(counts, edges, color=colour, ls=dashes, lw=1.8, label=name)
         axes.set(xlabel="weight", ylabel="how many", yscale="log", title=title)
         axes.legend(loc="upper right")
     return figure
