@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tinynet.learn.pictures import drawing
-from tinynet.plots.style import BLUE, GREEN, INK, ORANGE, RED
+from tinynet.plots.style import BLUE, INK, RED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+PALE_BLUE, PALE_ORANGE, PALE_GREEN = "#B5D3E7", "#F6D9A0", "#A6DCCB"
 
 
 def against_limit(rates: Mapping[str, float], limit: float, title: str) -> Figure:
@@ -18,14 +20,15 @@ def against_limit(rates: Mapping[str, float], limit: float, title: str) -> Figur
     names = list(rates)
     with drawing(7.4, 0.42 * len(names) + 1.2) as figure:
         axes = figure.add_subplot()
-        axes.barh(range(len(names)), list(rates.values()), color="#B5D3E7", edgecolor=BLUE, height=0.7)
+        axes.barh(range(len(names)), list(rates.values()), color=PALE_BLUE, edgecolor=BLUE, height=0.7)
         for row, rate in enumerate(rates.values()):
-            axes.text(rate * 1.08, row, f"{rate:.3g}", va="center", size=9, color=INK)
-        axes.axvline(limit, color=RED, ls="--", label="limit of one core")
+            background = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # over the line
+            axes.text(rate * 1.1, row, f"{rate:.3g}", va="center", size=9, color=INK, bbox=background)
+        axes.axvline(limit, color=RED, ls="--", zorder=0)
+        axes.text(limit * 0.92, -0.9, f"limit of one core: {limit:.3g}", ha="right", size=9, color=RED)
         axes.set_yticks(range(len(names)), names)
-        axes.set(xscale="log", xlabel="useful GFLOP/s", title=title, ylim=(len(names) - 0.4, -0.6))
+        axes.set(xscale="log", xlabel="useful GFLOP/s", title=title, ylim=(len(names) - 0.4, -1.3))
         axes.set_xlim(right=4 * max(limit, *rates.values()))
-        axes.legend(loc="upper right")
     return figure
 
 
@@ -34,7 +37,7 @@ def tiles(M: int, N: int, K: int, rows: int, columns: int) -> Figure:
 
     A (M, K) stands to the left of C, B (K, N) above it. Tiles that are cut off at the edge are hatched.
     """
-    with drawing(0.32 * (K + N) + 1.2, 0.32 * (K + M) + 0.8) as figure:
+    with drawing(0.24 * (K + N) + 0.9, 0.24 * (K + M) + 0.6) as figure:
         axes = figure.add_subplot()
         axes.set_axis_off()
         axes.set(xlim=(-K - 1.6, N + 0.4), ylim=(M + 0.4, -K - 1.6), aspect="equal")
@@ -45,9 +48,9 @@ def tiles(M: int, N: int, K: int, rows: int, columns: int) -> Figure:
                 high, wide = min(rows, M - i), min(columns, N - j)
                 is_cut = high < rows or wide < columns
                 _box(axes, j, i, wide, high, "#F2F2F2" if is_cut else "#FFFFFF", "////" if is_cut else "")
-        _box(axes, -K - 1, rows, K, rows, ORANGE)
-        _box(axes, columns, -K - 1, columns, K, GREEN)
-        _box(axes, columns, rows, columns, rows, BLUE)
+        _box(axes, -K - 1, rows, K, rows, PALE_ORANGE)
+        _box(axes, columns, -K - 1, columns, K, PALE_GREEN)
+        _box(axes, columns, rows, columns, rows, PALE_BLUE)
         for text, x, y in (
             (f"A: {rows} rows", -K / 2 - 1, 1.5 * rows),
             (f"B: {columns} columns", 1.5 * columns, -K / 2 - 1),
