@@ -48,6 +48,10 @@ def _grade_tiled(tiled_product: Callable[..., Any]) -> None:
         )
 
 
+PRODUCTS = (np.dot, np.einsum, np.inner, np.outer, np.tensordot)
+"""Functions of NumPy's that multiply, and are no ufuncs. Others may join tiles to a whole."""
+
+
 class _Watched(np.ndarray[Any, np.dtype[Any]]):
     """An array that notes how many numbers each operation on it, or on its parts, gives."""
 
@@ -59,15 +63,19 @@ class _Watched(np.ndarray[Any, np.dtype[Any]]):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
         plain = [np.asarray(each) if isinstance(each, _Watched) else each for each in inputs]
         if "out" in settings:
-            settings["out"] = tuple(np.asarray(each) for each in settings["out"])
+            settings["out"] = tuple(np.asarray(each) for each in settings["out"] if each is not None)
         return self._noted(getattr(ufunc, method)(*plain, **settings))
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, settings: Any) -> Any:
-        return self._noted(super().__array_function__(function, types, arguments, settings))
+        result = super().__array_function__(function, types, arguments, settings)
+        return self._noted(result) if function in PRODUCTS else result
+
+    def dot(self, other: Any, out: Any = None) -> Any:
+        return self._noted(np.asarray(self).dot(np.asarray(other), out))
 
     def _noted(self, result: Any) -> Any:
         self.sizes.append(np.size(result))
-        return result
+        return np.asarray(result) if isinstance(result, _Watched) else result
 
 
 def _largest_result(tiled_product: Callable[..., Any], A: Array, B: Array) -> int:
