@@ -83,6 +83,7 @@ def test_the_model_of_an_unfinished_run_is_loaded_with_a_warning(training_file: 
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "last.safetensors"])
+@pytest.mark.filterwarnings("ignore:the run in")
 def test_the_folder_of_a_run_is_its_model(tmp_path: Path, file: str) -> None:
     model = make_trainer().model
     save_model(tmp_path / file, model)
