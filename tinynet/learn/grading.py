@@ -12,23 +12,34 @@ from tinynet.learn.exercise import Wrong
 from tinynet.types import Array, Shape
 
 
-def answer(f: Callable[..., Any], *inputs: Any, shape: Shape, dtype: str = "float64") -> Array:
+def answer(
+    f: Callable[..., Any],
+    *inputs: Any,
+    shape: Shape,
+    dtype: str = "float64",
+    slips: Mapping[Shape, str] | None = None,
+) -> Array:
     """What f returns for copies of the inputs: an array of `shape` and `dtype`, every element finite.
 
-    Raises Wrong where that is not so, or where f has changed its inputs.
+    Raises Wrong where that is not so, or where f has changed its inputs. `slips`: the shapes that typical
+    wrong answers have, and the hint for each.
     """
     given = [each.copy() if isinstance(each, np.ndarray) else each for each in inputs]
     found = f(*given)
     check_unchanged(given, inputs)
-    return checked(found, shape, dtype)
+    return checked(found, shape, dtype, slips=slips)
 
 
 def answers(
-    f: Callable[..., Any], *inputs: Any, shapes: Mapping[str, Shape], dtype: str = "float64"
+    f: Callable[..., Any],
+    *inputs: Any,
+    shapes: Mapping[str, Shape],
+    dtype: str = "float64",
+    slips: Mapping[Shape, str] | None = None,
 ) -> tuple[Array, ...]:
     """What f returns for copies of the inputs: a tuple of arrays, whose names and shapes `shapes` gives.
 
-    Raises Wrong as `answer` does, and where it is no tuple of so many.
+    Raises Wrong as `answer` does, and where it is no tuple of so many. `slips` as there.
     """
     given = [each.copy() if isinstance(each, np.ndarray) else each for each in inputs]
     found = f(*given)
@@ -43,7 +54,7 @@ def answers(
             f"  received: {received}\n  likely slip: end with `return {names}`"
         )
     pairs = zip(shapes.items(), found, strict=True)
-    return tuple(checked(each, shape, dtype, name) for (name, shape), each in pairs)
+    return tuple(checked(each, shape, dtype, name, slips) for (name, shape), each in pairs)
 
 
 def answer_without_overflow(f: Callable[..., Any], *inputs: Any, shape: Shape, slip: str) -> Array:
@@ -71,9 +82,16 @@ def check_unchanged(given: Any, inputs: Any) -> None:
 
 
 def checked(
-    found: Any, shape: Shape, dtype: str = "float64", what: str = "what your function returned"
+    found: Any,
+    shape: Shape,
+    dtype: str = "float64",
+    what: str = "what your function returned",
+    slips: Mapping[Shape, str] | None = None,
 ) -> Array:
-    """`found`, an array of this shape and dtype without NaN. Raises Wrong where it is not."""
+    """`found`, an array of this shape and dtype without NaN. Raises Wrong where it is not.
+
+    `slips`: the shapes that typical wrong answers have, and the hint for each.
+    """
     if found is None:
         raise Wrong(f"{what}: nothing\n  expected: an array {shape}\n  likely slip: a missing `return`")
     if not isinstance(found, np.ndarray | np.generic):
@@ -85,7 +103,7 @@ def checked(
                 f"{what}\n  expected: an array {shape} of {dtype}\n  received: {type(found).__name__}{slip}"
             )
     if found.shape != shape:
-        slip = _shape_slip(found.shape, shape)
+        slip = _shape_slip(found.shape, shape, slips or {})
         raise Wrong(f"{what} has the wrong shape\n  expected: {shape}\n  received: {found.shape}{slip}")
     if found.dtype != np.dtype(dtype):
         raise Wrong(
@@ -99,7 +117,9 @@ def checked(
     return array
 
 
-def _shape_slip(received: Shape, expected: Shape) -> str:
+def _shape_slip(received: Shape, expected: Shape, slips: Mapping[Shape, str]) -> str:
+    if received in slips:
+        return f"\n  likely slip: {slips[received]}"
     if received == expected[::-1]:
         return "\n  likely slip: transposed"
     if len(received) > len(expected):
