@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Box = tuple[int, int, int, int]
+Box = tuple[float, float, float, float]
 """A window on a grid: its first row, its first column, its rows, its columns."""
 COLOURS = (BLUE, RED, GREEN, ORANGE)
 INCHES_PER_CELL = 0.36
@@ -154,6 +154,7 @@ def pooling(x: Array, size: int, stride: int, by: str, dy: Array) -> Figure:
     """
     OH, OW = dy.shape
     y, dx = np.zeros_like(dy), np.zeros_like(x)
+    won: list[tuple[int, int]] = []
     winners: list[Box] = []
     for i in range(OH):
         for j in range(OW):
@@ -163,7 +164,9 @@ def pooling(x: Array, size: int, stride: int, by: str, dy: Array) -> Figure:
                 u, v = divmod(int(window.argmax()), size)
                 y[i, j] = window[u, v]
                 dx[top + u, left + v] += dy[i, j]
-                winners.append((top + u, left + v, 1, 1))
+                inset = 0.12 * won.count((top + u, left + v))  # so that each frame of one pixel is seen
+                winners.append((top + u + inset, left + v + inset, 1 - 2 * inset, 1 - 2 * inset))
+                won.append((top + u, left + v))
             else:
                 y[i, j] = window.mean()
                 dx[top : top + size, left : left + size] += dy[i, j] / size**2
