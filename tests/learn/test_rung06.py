@@ -65,6 +65,7 @@ def test_the_engine_passes(right: Callable[..., Any]) -> None:
         (lambda s, k, d, p: (s + 2 * p - k) / d + 1, "// divides whole numbers"),
         (lambda s, k, d, p: None, "missing `return`"),
         (lambda s, k, d, p: "3", "received: '3'"),
+        (lambda s, k, d, p: [3], "received: [3]"),
     ],
 )
 def test_wrong_output_sizes(wrong: Callable[..., Any], hint: str) -> None:

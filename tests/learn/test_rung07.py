@@ -147,6 +147,7 @@ def with_y(y: Callable[[Array, Array, Array], Array]) -> Wrongly:
         (scaled_by(lambda x, e: 1 / np.sqrt((x * x).mean(axis=0) + e)), "the mean is missing"),
         (scaled_by(lambda x, e: 1 / np.sqrt(x.var(axis=0, keepdims=True) + e)), "keepdims"),
         (scaled_by(lambda x, e: 1 / np.sqrt(x.var() + e)), "one number over all channels"),
+        (scaled_by(lambda x, e: 1 / np.sqrt(((x - x.mean()) ** 2).mean(axis=0) + e)), "one mean over all"),
         (with_x_hat(lambda x, mean, s: x * s), "the mean is not subtracted"),
         (with_x_hat(lambda x, mean, s: x - mean), "is not divided by anything"),
         (with_x_hat(lambda x, mean, s: (x - mean) / s), "instead of multiplied"),

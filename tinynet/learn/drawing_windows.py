@@ -183,6 +183,9 @@ def pooling(x: Array, size: int, stride: int, by: str, dy: Array) -> Figure:
     number_grid(parts[1], y, f"y: the {by}", boxes=pixels, colours=many, digits=digits)
     number_grid(parts[2], dy, "dy", boxes=pixels, colours=many)
     number_grid(parts[3], dx, "dx", boxes=chosen, colours=many, digits=digits)
+    if by == "max" and stride >= size:
+        for axes in (parts[0], parts[3]):
+            _frames(axes, windows)
     return figure
 
 
@@ -226,6 +229,14 @@ def pictures(images: Sequence[Array], titles: Sequence[str], columns: int = 8) -
         axes.imshow(image, cmap="Greys")
         axes.set_title(title, size=9, color=INK)
     return figure
+
+
+def _frames(axes: Axes, boxes: Sequence[Box]) -> None:
+    """Thin dark frames around windows that do not overlap."""
+    from matplotlib.patches import Rectangle
+
+    for top, left, height, width in boxes:
+        axes.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=INK, lw=1.1))
 
 
 def _figure(columns: float, rows: float) -> Figure:

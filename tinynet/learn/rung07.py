@@ -119,6 +119,8 @@ def _grade_batchnorm_forward(f: Callable[..., Any]) -> None:
         "the root is missing": 1.0 / (variance + EPSILON),
         "that is the standard deviation; inverse_std is 1 over it": np.sqrt(variance + EPSILON),
         "that is the variance; inverse_std is 1 / √(variance + epsilon)": variance,
+        "one mean over all channels: each column has its own, axis=0": 1.0
+        / np.sqrt(((x - x.mean()) ** 2).mean(axis=0) + EPSILON),
         "the mean is missing in the variance: Σ x² / m": 1.0 / np.sqrt((x * x).mean(axis=0) + EPSILON),
     }
     agree(found[2], inverse_std, "inverse_std", roots)
