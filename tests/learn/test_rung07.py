@@ -156,7 +156,7 @@ def with_y(y: Callable[[Array, Array, Array], Array]) -> Wrongly:
         (with_y(lambda x_hat, gamma, beta: x_hat + beta), "gamma is missing"),
         (with_y(lambda x_hat, gamma, beta: gamma * x_hat), "beta is missing"),
         (with_y(lambda x_hat, gamma, beta: x_hat), "gamma and beta are missing"),
-        (lambda *a: forward(*a)[0], "received: ndarray"),
+        (lambda *a: forward(*a)[0], "received: one ndarray"),
         (lambda *a: forward(*a)[:2], "received: 2 values"),
         (lambda *a: None, "missing `return`"),
         (lambda x, *a: forward(np.subtract(x, x.mean(axis=0), out=x), *a), "was changed by your function"),

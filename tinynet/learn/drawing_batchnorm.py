@@ -6,10 +6,11 @@ What goes forward is drawn blue with full lines, what goes back is drawn red wit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinynet.learn.pictures import drawing
 from tinynet.plots.style import BLUE, GREEN, INK, ORANGE, RED
 from tinynet.types import Array
 
@@ -41,6 +42,13 @@ EDGES = (
 )
 SYMBOLS = {"mean": "μ", "variance": "σ²", "x_hat": "x̂"}
 """How a node is called in the picture, where that is not its name."""
+LOOKS: tuple[dict[str, Any], ...] = (
+    {"color": BLUE, "marker": "o", "linestyle": "-"},
+    {"color": RED, "marker": "s", "linestyle": "--"},
+    {"color": ORANGE, "marker": "^", "linestyle": "-"},
+    {"color": GREEN, "marker": "D", "linestyle": "-."},
+)
+"""Of the curves, one after another: told apart without their colours, too."""
 WIDTH, HEIGHT = 1.14, 0.58
 """Of a node."""
 
@@ -115,49 +123,39 @@ def _arrow(axes: Axes, begin: str, end: str, colour: str, line: str, *, back: bo
 
 def spreads(curves: Mapping[str, Sequence[float]]) -> Figure:
     """The spread of the numbers behind each layer of a deep net, on a logarithmic axis, for several nets."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
-    axes = figure.subplots()
-    looks = zip((BLUE, RED, ORANGE, GREEN), "os^D", strict=True)
-    for (name, curve), (colour, marker) in zip(curves.items(), looks, strict=False):
-        axes.semilogy(range(1, len(curve) + 1), curve, color=colour, marker=marker, label=name)
-    axes.set_xlabel("layer")
-    axes.set_ylabel("standard deviation")
-    axes.grid(color="#E6E6E6")
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    with drawing(6.4, 3.4) as figure:
+        axes = figure.subplots()
+        for (name, curve), look in zip(curves.items(), LOOKS, strict=False):
+            axes.semilogy(range(1, len(curve) + 1), curve, label=name, **look)
+        _describe(axes, "layer", "standard deviation")
     return figure
 
 
 def running(batches: Sequence[float], averages: Sequence[float], truth: float, what: str) -> Figure:
     """`what` of each batch as dots, the running average behind each as a line, and that of all data."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
-    axes = figure.subplots()
-    steps = range(1, len(batches) + 1)
-    axes.plot(steps, batches, "o", color=ORANGE, markersize=4, label="of one batch")
-    axes.plot(steps, averages, color=BLUE, lw=2, label="running average")
-    axes.axhline(truth, color=INK, lw=1.2, linestyle="--", label="of all images")
-    axes.set_xlabel("step")
-    axes.set_ylabel(what)
-    axes.grid(color="#E6E6E6")
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    with drawing(6.4, 3.2) as figure:
+        axes = figure.subplots()
+        steps = range(1, len(batches) + 1)
+        axes.plot(steps, batches, "o", color=ORANGE, label="of one batch")
+        axes.plot(steps, averages, color=BLUE, label="running average")
+        axes.axhline(truth, color=INK, lw=1.2, linestyle="--", label="of all images")
+        _describe(axes, "step", what)
     return figure
 
 
 def accuracies(factors: Sequence[float], curves: Mapping[str, Sequence[float]]) -> Figure:
     """The test accuracy of several nets whose initial weights were multiplied by these factors."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
-    axes = figure.subplots()
-    looks = zip((BLUE, RED, GREEN), "os^", ("-", "--", ":"), strict=True)
-    for (name, curve), (colour, marker, line) in zip(curves.items(), looks, strict=False):
-        axes.semilogx(factors, curve, color=colour, marker=marker, linestyle=line, label=name)
-    axes.set_ylim(0.0, 1.0)
-    axes.set_xlabel("factor of the initial weights")
-    axes.set_ylabel("test accuracy")
-    axes.grid(color="#E6E6E6")
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    with drawing(6.4, 3.2) as figure:
+        axes = figure.subplots()
+        for (name, curve), look in zip(curves.items(), LOOKS, strict=False):
+            axes.semilogx(factors, curve, label=name, **look)
+        axes.set_ylim(0.0, 1.0)
+        _describe(axes, "factor of the initial weights", "test accuracy")
     return figure
+
+
+def _describe(axes: Axes, across: str, up: str) -> None:
+    """Name the axes, and the curves beside them."""
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -12,17 +12,25 @@ from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.geometry import Window
 from tinynet.gradcheck import tie_free
 from tinynet.learn.exercise import Exercise, Wrong
-from tinynet.learn.grading import agree, answer, check_unchanged, checked
+from tinynet.learn.grading import agree, answer, answers
 from tinynet.types import Array, Shape
 
 IMAGES = (3, 5, 8, 2)
 """Three images of 5 x 8 pixels and two channels."""
 ROWS, CHANNELS = 7, 3
 """The batch that is normalised: x (ROWS, CHANNELS)."""
+SHAPES = {
+    (ROWS,): "the wrong axis: a channel is a column, so sum over the rows, axis=0",
+    (1, CHANNELS): "keepdims: one number a channel is wanted, without an axis for the batch",
+    (): "one number over all channels: each column has its own, axis=0",
+}
+"""Shapes of what should be (CHANNELS,): the hint for each."""
 EPSILON = 0.1
 """Large, so that it shows where it was put."""
 STEP = 1e-5
 """How far each number is nudged for a central difference."""
+TOLERANCE = 1e-6
+"""Of a gradient, against central differences."""
 
 
 def _grade_max_pool_backward(f: Callable[..., Any]) -> None:
@@ -107,7 +115,8 @@ def _last_wins(dy: Array, x: Array, window: Window) -> Array:
 def _grade_batchnorm_forward(f: Callable[..., Any]) -> None:
     x, gamma, beta, _ = _batch()
     per_channel, per_number = (CHANNELS,), (ROWS, CHANNELS)
-    found = _several(f, x, gamma, beta, EPSILON, y=per_number, x_hat=per_number, inverse_std=per_channel)
+    shapes = {"y": per_number, "x_hat": per_number, "inverse_std": per_channel}
+    found = answers(f, x, gamma, beta, EPSILON, shapes=shapes, slips=SHAPES)
     mean, variance = x.mean(axis=0), x.var(axis=0)
     inverse_std = 1.0 / np.sqrt(variance + EPSILON)
     x_hat = (x - mean) * inverse_std
@@ -153,7 +162,8 @@ def _grade_batchnorm_backward(f: Callable[..., Any]) -> None:
     x, gamma, beta, dy = _batch()
     ops, m = NumpyBackend(), ROWS
     x_hat, inverse_std = ops.batchnorm(x, gamma, beta, EPSILON)[3]
-    found = _several(f, dy, x_hat, inverse_std, gamma, dx=x.shape, dgamma=gamma.shape, dbeta=beta.shape)
+    shapes = {"dx": x.shape, "dgamma": gamma.shape, "dbeta": beta.shape}
+    found = answers(f, dy, x_hat, inverse_std, gamma, shapes=shapes, slips=SHAPES)
 
     def loss() -> float:
         return float((ops.batchnorm(x, gamma, beta, EPSILON)[0] * dy).sum())
@@ -198,15 +208,11 @@ def _grade_batchnorm_backward(f: Callable[..., Any]) -> None:
     agree(found[0], _by_nudging(loss, x), "dx", slips, TOLERANCE)
 
 
-TOLERANCE = 1e-6
-"""Of a gradient, against central differences."""
-
-
 def _grade_running_average(f: Callable[..., Any]) -> None:
     x, mean, _, _ = _batch()
     variance, momentum = np.square(mean) + 0.5, 0.9
-    shapes: dict[str, Shape] = {"mean": mean.shape, "variance": variance.shape}
-    found = _several(f, mean, variance, x, momentum, **shapes)
+    shapes = {"mean": mean.shape, "variance": variance.shape}
+    found = answers(f, mean, variance, x, momentum, shapes=shapes, slips=SHAPES)
     batch_mean, biased, unbiased = x.mean(axis=0), x.var(axis=0), x.var(axis=0, ddof=1)
     agree(
         found[0],
@@ -237,7 +243,7 @@ def _grade_running_average(f: Callable[..., Any]) -> None:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # NumPy's, of a variance of one number
-            found = _several(f, mean, variance, x[:1], momentum, **shapes)
+            found = answers(f, mean, variance, x[:1], momentum, shapes=shapes)
     except (Wrong, ZeroDivisionError) as error:
         raise Wrong(
             "a batch of one: the running averages are not finite\n"
@@ -268,40 +274,6 @@ def _batch() -> tuple[Array, Array, Array, Array]:
     x = random.normal(size=(ROWS, CHANNELS)) * [0.5, 1.0, 2.0] + [1.0, -2.0, 3.0]
     gamma, beta = random.normal(size=(2, CHANNELS)) + 1.5
     return x, gamma, beta, random.normal(size=x.shape)
-
-
-def _several(f: Callable[..., Any], *inputs: Any, **shapes: Shape) -> list[Array]:
-    """The arrays that f returns for copies of the inputs, one of each of these names and shapes.
-
-    Raises Wrong where that is not so, or where f has changed its inputs.
-    """
-    given = [each.copy() if isinstance(each, np.ndarray) else each for each in inputs]
-    found = f(*given)
-    check_unchanged(given, inputs)
-    if not isinstance(found, tuple | list) or len(found) != len(shapes):
-        came = type(found).__name__
-        if found is None:
-            came = "nothing"
-        elif isinstance(found, tuple | list):
-            came = f"{len(found)} values"
-        slip = "\n  likely slip: a missing `return`" if found is None else ""
-        raise Wrong(f"what your function returned\n  expected: {', '.join(shapes)}\n  received: {came}{slip}")
-    return [
-        checked(each, shape, what=name, slips=_axis_slips(shape))
-        for each, (name, shape) in zip(found, shapes.items(), strict=True)
-    ]
-
-
-def _axis_slips(shape: Shape) -> dict[Shape, str]:
-    """Shapes of what should have `shape`, (CHANNELS,) or (ROWS, CHANNELS): the hint for each."""
-    if shape == (CHANNELS,):
-        return {
-            (ROWS,): "the wrong axis: a channel is a column, so sum over the rows, axis=0",
-            (1, CHANNELS): "keepdims: one number a channel is wanted, without an axis for the batch",
-            (): "one number over all channels: each column has its own, axis=0",
-            (ROWS, CHANNELS): "a missing sum over the batch, axis=0",
-        }
-    return {}
 
 
 def _by_nudging(f: Callable[[], float], tensor: Array) -> Array:
