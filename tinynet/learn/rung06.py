@@ -40,7 +40,7 @@ def _grade_output_size(f: Callable[..., Any]) -> None:
         elif isinstance(found, float):
             slip = "/ gives a float; // divides whole numbers and rounds down"
         else:
-            slip = slips.get(found) if isinstance(found, int | np.integer) else None
+            slip = slips.get(int(found)) if isinstance(found, int | np.integer) else None
         raise Wrong(
             f"output_size({size}, {kernel}, {stride}, {padding}) is wrong\n"
             f"  expected: {expected}\n  received: {found!r}" + (f"\n  likely slip: {slip}" if slip else "")

@@ -23,6 +23,7 @@ SHAPES = {
     (ROWS,): "the wrong axis: a channel is a column, so sum over the rows, axis=0",
     (1, CHANNELS): "keepdims: one number a channel is wanted, without an axis for the batch",
     (): "one number over all channels: each column has its own, axis=0",
+    (ROWS, CHANNELS): "a missing sum over the batch, axis=0",
 }
 """Shapes of what should be (CHANNELS,): the hint for each."""
 EPSILON = 0.1
