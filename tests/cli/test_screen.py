@@ -97,3 +97,13 @@ def test_a_closed_pipe_is_no_traceback() -> None:
     command = f"{sys.executable} -m tinynet summary lenet | head -1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes close otherwise there")
+def test_no_work_is_lost_by_a_closed_pipe(tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = (
+        f"{sys.executable} -m tinynet train {tiny} --dataset sample --backend numpy --out {out} | head -1"
+    )
+    subprocess.run(["bash", "-c", command], capture_output=True, check=True)
+    assert (out / "report.md").exists()

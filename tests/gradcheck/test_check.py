@@ -13,10 +13,11 @@ from one_layer import PARAMETERS
 
 from tinynet import backends
 from tinynet import layers as L
+from tinynet.errors import ConfigError
 from tinynet.gradcheck.cases import LAYER_CASES, LOSS_CASES
 from tinynet.gradcheck.check import Check, check_layer, check_loss, check_model, gradient_error, tie_free
 from tinynet.layers.base import Layer
-from tinynet.losses import SoftmaxCrossEntropy
+from tinynet.losses import MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
@@ -218,6 +219,54 @@ class Parabola(Layer):
     def backward(self, dy: Array, cache: Array) -> Array:
         self.grads.a[...] = (dy * cache * cache).sum(axis=0)
         return self.factor * self.params.a * cache * dy
+
+
+class FirstBatchKept(L.Dense):
+    """The gradient of W is that of the first batch, for ever."""
+
+    first: Any = None
+
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:
+        y, _ = super().forward(x, train=train, key=key)
+        self.first = x.copy() if self.first is None else self.first
+        return y, self.first
+
+
+class ReLU6WithoutMask(L.ReLU):
+    def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Any]:
+        y, cache = super().forward(x, train=train, key=key)
+        return self.ops.xp.minimum(y, 6.0), cache
+
+
+@pytest.mark.parametrize(
+    "layer", [FirstBatchKept(3), ReLU6WithoutMask()], ids=lambda each: type(each).__name__
+)
+def test_what_shows_in_another_batch_or_at_large_inputs_only_is_found(layer: Layer) -> None:
+    assert not all(check.passed for check in check_layer(layer, (4,), backend="numpy"))
+
+
+class FirstOutputsKept(MeanSquaredError):
+    first: Any = None
+
+    def forward(self, outputs: Array, targets: Array) -> tuple[Any, Any]:
+        self.first = (outputs.copy(), targets) if self.first is None else self.first
+        return super().forward(outputs, targets)[0], super().forward(*self.first)[1]
+
+
+class WritesToTargets(MeanSquaredError):
+    def forward(self, outputs: Array, targets: Array) -> tuple[Any, Any]:
+        found = super().forward(outputs, targets.copy())
+        targets -= outputs
+        return found
+
+
+def test_a_loss_that_keeps_its_first_batch_or_writes_to_its_targets() -> None:
+    outputs, targets = np.arange(6.0).reshape(3, 2), np.ones((3, 2))
+    [check] = check_loss(FirstOutputsKept(), outputs, targets, backend="numpy")
+    assert not check.passed
+    with pytest.raises(ConfigError, match="WritesToTargets writes to its targets"):
+        check_loss(WritesToTargets(), outputs, targets, backend="numpy")
+    np.testing.assert_array_equal(targets, 1.0)
 
 
 def test_a_users_own_layer_is_checked_alike(backend: str) -> None:

@@ -215,3 +215,9 @@ def test_a_setting_a_layer_cannot_use_is_refused(
 )
 def test_multiply_adds_of_one_sample(layer: Layer, shape: Shape, expected: int) -> None:
     assert built(layer, shape).multiply_adds() == expected
+
+
+@pytest.mark.parametrize("layer", [L.Dense(10**16), L.Dense(2**62), L.Conv2D(2**60)], ids=repr)
+def test_a_layer_that_no_memory_holds_is_refused(layer: Layer) -> None:
+    with pytest.raises(ConfigError, match="is too large"):
+        Sequential([layer], (28, 28, 1) if isinstance(layer, L.Conv2D) else (784,), backend="numpy")

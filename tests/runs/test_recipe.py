@@ -208,3 +208,11 @@ def test_the_cut(training: Training, available: int, counts: tuple[int, int]) ->
 def test_too_few_samples(training: Training) -> None:
     with pytest.raises(ConfigError, match="too small for this recipe"):
         training.cut(100)
+
+
+@pytest.mark.parametrize(
+    ("validation", "message"), [(1.5, "a share below 1, or a count"), (0.0001, "no sample is left")]
+)
+def test_a_validation_part_is_a_count_or_a_share_of_something(validation: float, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Training(validation=validation).cut(4000)

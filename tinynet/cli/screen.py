@@ -6,6 +6,8 @@ obey is escaped. A character that the encoding of the output lacks becomes a pla
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +27,12 @@ class Screen(Console):
         if not self.is_terminal and all(isinstance(each, str | Text) for each in shown):
             options.setdefault("soft_wrap", True)
         super().print(*shown, **options)
+
+    def on_broken_pipe(self) -> None:
+        """Go on unseen where nobody reads any more, such as after `| head -1`: no work is lost by it."""
+        self.quiet = True
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(printable(text, keep="\n\t"), **options)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinynet import backends
 from tinynet.backends.base import Backend
-from tinynet.errors import DTypeError, ShapeError
+from tinynet.errors import ConfigError, DTypeError, ShapeError
 from tinynet.gradcheck.slips import is_single, likely_slip
 from tinynet.layers.base import Layer
 from tinynet.losses import Loss
@@ -25,6 +25,8 @@ STEPS = (1e-5, 1e-6)
 ELEMENTWISE_UP_TO = 300
 """Tensors with more elements are checked along random directions."""
 DIRECTIONS = 12
+LAYER_SPREAD = 8.0
+"""Inputs of a single layer lie between minus this and this: a layer may bend anywhere, as ReLU6 does at 6."""
 NOISE_FLOOR = 1e-4
 """Gradients are compared relative to their size, but to no less than this: below it central differences of an
 f of size 1 are rounding noise (a bias before BatchNorm has gradient exactly 0)."""
@@ -135,12 +137,16 @@ def check_loss(
     """Check ∂loss/∂outputs at float64 outputs (N, K)."""
     ops = backend if isinstance(backend, Backend) else backends.get(backend)
     loss.ops = ops
-    z, t = ops.asarray(outputs.astype("float64")), ops.asarray(targets)
+    z, t = ops.asarray(outputs.astype("float64")), ops.asarray(targets.copy())
 
     def f() -> float:
         return float(loss.forward(z, t)[0])
 
+    other = ops.asarray(outputs[::-1].astype("float64"))
+    loss.backward(loss.forward(other, t)[1])  # what keeps anything of its first batch is then wrong for z
     analytic = _checked(loss, loss.backward(loss.forward(z, t)[1]), z).copy()
+    if not (ops.to_host(t) == ops.to_host(ops.asarray(targets))).all():
+        raise ConfigError(f"{type(loss).__name__} writes to its targets", fix="work on a copy of them")
     judge = _Judge(f, ops, seed, subject or type(loss).__name__, tolerance, _counts(z))
     return [judge(z, analytic, "outputs")]
 
@@ -280,7 +286,8 @@ def _check_stack(
     model = Sequential(layers, input_shape, backend=backend, dtype="float64", seed=seed)
     ops = model.backend
     _roughen(model, seed)
-    x = ops.asarray(tie_free((batch, *model.input_shape), seed))
+    spread = LAYER_SPREAD if len(layers) == 1 else 1.0
+    x = ops.asarray(-spread * tie_free((batch, *model.input_shape), seed))
     outputs, _ = model.forward(x, train=train)
     if loss:
         loss.start(model)
@@ -305,6 +312,8 @@ def _check_stack(
         return dx.copy(), found, {name: ops.to_host(view).copy() for name, view in grads.views.items()}
 
     size = model.store.grads.flat.shape
+    backward(np.zeros(size))
+    x[...] = -x  # what keeps anything of its first batch is wrong for this one, which is checked
     _, *once = backward(normal(Key(seed, Stream.CHECK, layer=7), size))
     _, *again = backward(normal(Key(seed, Stream.CHECK, layer=8), size))
     dx, _, last = backward(np.full(size, math.nan))  # a gradient that is added to, or left out, stays NaN

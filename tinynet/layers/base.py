@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -9,10 +10,13 @@ from typing import Any, ClassVar
 from tinynet.backends.base import Backend
 from tinynet.checks import Checked
 from tinynet.distributed.group import WHOLE, Shard
-from tinynet.errors import ShapeError
+from tinynet.errors import ConfigError, ShapeError
 from tinynet.params import Spec, Views
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
+
+MAX_ELEMENTS = 2**40
+"""Numbers in one tensor, far more than any memory holds: NumPy has no sentence for shapes beyond 2⁶³."""
 
 
 @dataclass(eq=False)
@@ -88,6 +92,12 @@ class Layer(Checked, ABC):
         self, name: str, shape: Shape, init: str, *, weight_decay: bool = False, l2: float = 0.0
     ) -> None:
         """Ask for a trainable tensor, found as `self.params.<name>` and `self.grads.<name>`."""
+        if math.prod(shape) > MAX_ELEMENTS:
+            raise ConfigError(
+                f"{self.label} is too large",
+                expected=f"a tensor of at most {MAX_ELEMENTS:,} numbers",
+                received=f"{name} of {' × '.join(map(str, shape))}",
+            )
         self.param_specs.append(Spec(name, shape, init, weight_decay, l2))
 
     def add_state(self, name: str, shape: Shape, init: str) -> None:

@@ -89,6 +89,10 @@ class Training(Description):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} is too small", expected=f"at least {least}", received=value)
+        if self.validation >= 1 and self.validation != int(self.validation):
+            raise ConfigError(
+                "validation is a share below 1, or a count", expected="0.1, or 500", received=self.validation
+            )
         if self.ema_decay is not None:
             check_decay(self.ema_decay)
         if self.monitor is not None and self.early_stopping is not None:
@@ -122,10 +126,16 @@ class Training(Description):
         """(training, validation) counts out of `available` samples; ConfigError when there are too few."""
         samples = available if self.samples is None else self.samples
         held_out = round(samples * self.validation) if self.validation < 1 else int(self.validation)
+        if self.validation and not held_out:
+            raise ConfigError(
+                "no sample is left for validation",
+                expected=f"a share of {samples:,} samples that is one or more of them; 0 for none",
+                received=self.validation,
+            )
         if samples > available or held_out >= samples:
             raise ConfigError(
                 "the data set is too small for this recipe",
-                expected=f"{samples} samples, more than the {held_out} kept for validation",
+                expected=f"{max(samples, held_out + 1)} or more, {held_out} of them for validation",
                 received=f"{available} samples",
                 fix="set `samples` and `validation` (a share such as 0.1 fits every data set)",
             )
