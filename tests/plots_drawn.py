@@ -41,6 +41,20 @@ RANKINGS = metrics.one_against_rest(LABELS, BELIEFS)
 SHARES = np.array([0.5, 0.3, 0.15, 0.05])
 CALIBRATION = metrics.calibration(LABELS, BELIEFS)
 
+LAYERS: list[dict[str, Any]] = [
+    {
+        "epoch": epoch,
+        "step": 10 * epoch,
+        "layer": layer,
+        "mean": 0.5 - epoch,
+        "deviation": 2.0**-epoch,
+        "dead": 0.1 * epoch if layer == "conv2d_1 + relu_1" else None,
+        "gradient_norm": 1 / (1 + epoch),
+        "update_ratio": 1e-3 / epoch if epoch else None,
+    }
+    for epoch in range(3)
+    for layer in ("conv2d_1 + relu_1", "dense_1")
+]
 BLOCKS = [
     DrawnBlock(["input"], "other", (8, 8, 1), 0),
     DrawnBlock(["conv2d_1", "relu_1"], "convolution", (6, 6, 40), 400),
@@ -48,6 +62,7 @@ BLOCKS = [
 ]
 DRAW: dict[str, Callable[[Path], None]] = {
     "learning_curve": lambda path: plots.learning_curve(HISTORY, path),
+    "health": lambda path: plots.health(LAYERS, path),
     "confusion_matrix": lambda path: plots.confusion_matrix(MATRIX, ["a", "b", "c"], path),
     "search_history": lambda path: plots.search_history([0, 1, 2, 4], path=path, **TRIALS),
     "search_settings": lambda path: plots.search_settings(

@@ -32,6 +32,7 @@ from optuna.samplers import RandomSampler
 from safetensors.numpy import save
 
 from tinynet import checkpoint
+from tinynet.callbacks.health import HealthLog, read_health
 from tinynet.callbacks.log import JsonLog, read_log
 from tinynet.callbacks.monitors import EarlyStopping
 from tinynet.data import read_csv, read_idx, write_csv, write_idx
@@ -41,6 +42,7 @@ from tinynet.experiments.tuning import search, study
 from tinynet.experiments.tuning import space as spaces
 from tinynet.io.tensors import read_tensors
 from tinynet.model import build_layers
+from tinynet.plots.health import verdict
 from tinynet.runs import recipe
 from tinynet.runs.predictions import read_predictions
 from tinynet.runs.report import read_report, write_report
@@ -73,7 +75,8 @@ def trainer() -> Trainer:
 def started(folder: Path) -> tuple[Trainer, list[Any]]:
     """A trained model's files in the folder: model, training state, log."""
     made, callbacks = trainer(), [EarlyStopping()]
-    made.run([*callbacks, JsonLog(folder / "log.jsonl", {"settings": {"a": [1]}}, every_steps=1)])
+    log = JsonLog(folder / "log.jsonl", {"settings": {"a": [1]}}, every_steps=1)
+    made.run([*callbacks, log, HealthLog(folder / "health.jsonl")])
     about = {"classes": ["a", "b"], "name": "net", "data_sha256": "0" * 64}
     checkpoint.save_model(folder / "model", made.model, made.loss, about)
     checkpoint.save_training(folder / "training", made, callbacks, about)
@@ -107,6 +110,20 @@ def logged(path: Path) -> None:
         warnings.simplefilter("ignore")  # it says which lines are dropped
         JsonLog(path).on_start(trainer())
     read_log(path)
+
+
+def inspected(path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says which lines are dropped
+        HealthLog(path).on_start(resumed_trainer())
+    if lines := read_health(path):
+        verdict(lines)
+
+
+def resumed_trainer() -> Trainer:
+    made = trainer()
+    made.state.step, made.state.epoch = 2, 1
+    return made
 
 
 def searched(path: Path) -> None:
@@ -161,6 +178,7 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reader]:
         "space": Reader("s.toml", spaces.read, good("space")),
         "config": Reader("config.json", lambda path: read_settings(path.parent), good("settings")),
         "log": Reader("log.jsonl", logged, good("log.jsonl")),
+        "health": Reader("health.jsonl", inspected, good("health.jsonl")),
         "report": Reader("report.json", lambda path: read_report(path.parent), good("report.json")),
         "predictions": Reader("predictions.csv", lambda path: read_predictions(path.parent), rows.encode()),
         "idx": Reader("a", read_idx, good("idx")),
@@ -171,7 +189,19 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reader]:
     }
 
 
-NAMES = ["model", "training", "recipe", "space", "config", "log", "report", "predictions", "idx", "gzip"]
+NAMES = [
+    "model",
+    "training",
+    "recipe",
+    "space",
+    "config",
+    "log",
+    "health",
+    "report",
+    "predictions",
+    "idx",
+    "gzip",
+]
 NAMES += ["kaggle", "submission", "journal"]
 
 ODD = [

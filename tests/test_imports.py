@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "freezing": f"{GROUND} layers",
     "summary": f"{GROUND} io layers",
     "model": f"{GROUND} backends distributed freezing io layers rng store summary",
+    "blocks": "layers model",
     "losses": f"{GROUND} backends model",
     "optim": f"{GROUND} backends model store",
     "averaging": f"{GROUND} model",
@@ -57,9 +58,9 @@ MAY_IMPORT = {
     "training": f"{GROUND} advice averaging data diagnosis distributed history interrupt losses model optim"
     " out_of_memory schedules step",
     "checkpoint": f"{GROUND} backends history io layers losses model training",
-    "callbacks": f"{GROUND} checkpoint extras history io training",
+    "callbacks": f"{GROUND} blocks checkpoint extras freezing history io layers training",
     "plots": f"{GROUND} data history io metrics",
-    "analysis": f"{GROUND} data geometry io layers losses metrics model plots rng",
+    "analysis": f"{GROUND} blocks data geometry io layers losses metrics model plots rng",
     "runs": f"{GROUND} analysis averaging backends callbacks checkpoint data distributed history interrupt io"
     " layers losses machine model optim plots schedules training version",
     "experiments": f"{GROUND} analysis backends callbacks checkpoint data extras io layers machine metrics"
@@ -69,9 +70,9 @@ MAY_IMPORT = {
     "tinynet": "callbacks checkpoint data layers losses model optim schedules training version",
     "benchmark": f"{GROUND} data extras io losses machine model optim runs schedules threads tinynet"
     " training",
-    "cli": f"{GROUND} analysis backends benchmark checkpoint data distributed experiments extras gradcheck"
-    " history io kernels layers learn losses machine metrics model optim plots rng runs schedules summary"
-    " threads training version",
+    "cli": f"{GROUND} analysis backends benchmark blocks checkpoint data distributed experiments extras"
+    " gradcheck history io kernels layers learn losses machine metrics model optim plots rng runs schedules"
+    " summary threads training version",
     "zoo": "",
     "__main__": "cli",
 }

@@ -23,7 +23,7 @@ TESTED_BY = {
     "tinynet/types.py": ("test_imports.py", "names for type checkers: nothing runs"),
     "tinynet/advice.py": ("test_training_again.py", "what a Trainer says before it begins"),
     "tinynet/version.py": ("test_extras.py", "one constant, compared with the metadata"),
-    "tinynet/analysis/blocks.py": ("analysis/test_gradients.py", "after each block a gradient is checked"),
+    "tinynet/blocks.py": ("analysis/test_gradients.py", "after each block a gradient is checked"),
     "tinynet/backends/*.py": ("backends/test_parity.py", "every operation against the reference's"),
     "tinynet/backends/cpu_convolution/*.py": ("backends/test_parity.py", "ways to compute one of these"),
     "tinynet/benchmark/net.py": ("benchmark/test_tinynet_.py", "what a worker is told of a net"),

@@ -4,6 +4,7 @@ from tinynet import layers, version
 from tinynet.callbacks import (
     BestCheckpoint,
     EarlyStopping,
+    HealthLog,
     JsonLog,
     LastCheckpoint,
     ReduceOnPlateau,
@@ -31,6 +32,7 @@ __all__ = [
     "Cosine",
     "CrossEntropy",
     "EarlyStopping",
+    "HealthLog",
     "JsonLog",
     "LastCheckpoint",
     "Loss",

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from explained import SIZE, convolutional, digit, outputs_after
 
+from tinynet import blocks
 from tinynet import layers as L
-from tinynet.analysis import blocks, gradients
+from tinynet.analysis import gradients
 from tinynet.gradcheck.check import TOLERANCE, gradient_error, tie_free
 from tinynet.layers.base import Layer
 from tinynet.rng import Key, Stream, normal

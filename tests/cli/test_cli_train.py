@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 from commands import Command, Trained
+from PIL import Image
 
 from tinynet import checkpoint, extras
 from tinynet.backends import cuda_status
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.callbacks import checkpoints
+from tinynet.callbacks.health import read_health
 from tinynet.io import tables
 from tinynet.runs.settings import read_settings
 from tinynet.schedules import Cosine
@@ -372,3 +374,30 @@ def test_a_log_for_tensorboard_needs_its_extra(
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     assert extras.install("tensorboard") in train("--tensorboard", code=1)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_inspected_run_learns_the_same_and_shows_its_layers(
+    train: Command, tmp_path: Path, trained: Trained
+) -> None:
+    said = train("--inspect")
+    run = tmp_path / "run"
+    assert weights(run) == weights(trained.folder)
+    assert [line["epoch"] for line in read_health(run / "health.jsonl")] == [0, 1, 2]
+    with Image.open(run / "health.png") as picture:
+        assert picture.format == "PNG"
+    page = (run / "report.md").read_text()
+    assert "![Health of the layers](health.png)" in page
+    sentence = json.loads((run / "report.json").read_text())["facts"]["health"]
+    assert sentence in page
+    assert f"{sentence} See {run / 'health.png'}" in said
+    assert "health" not in trained.said
+    assert not (trained.folder / "health.png").exists()
+    train("--resume", run)
+    assert [line["epoch"] for line in read_health(run / "health.jsonl")] == [0, 1, 2]
+
+
+def test_a_health_log_that_cannot_be_read_stops_a_resume(train: Command, tmp_path: Path) -> None:
+    train("--inspect")
+    (tmp_path / "run" / "health.jsonl").unlink()
+    (tmp_path / "run" / "health.jsonl").mkdir()
+    assert "health.jsonl cannot be read" in train("--resume", tmp_path / "run", code=1)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from tinynet import plots
-from tinynet.analysis.blocks import blocks
 from tinynet.analysis.grad_cam import cam_position, grad_cam, place
 from tinynet.analysis.gradients import NOISE, SAMPLES, logits, margin_gradient, saliency, smooth_grad
+from tinynet.blocks import blocks
 from tinynet.errors import ShapeError
 from tinynet.io.lock import one_at_a_time
 from tinynet.io.markdown import markdown_table, percent, write_json, write_page

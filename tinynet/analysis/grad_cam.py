@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinynet.analysis.blocks import blocks
 from tinynet.analysis.gradients import one_hot, probe
+from tinynet.blocks import blocks
 from tinynet.errors import ConfigError
 from tinynet.layers import Conv2D
 from tinynet.layers.pool import Pool2D

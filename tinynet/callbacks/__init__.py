@@ -4,6 +4,7 @@
 """
 
 from tinynet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from tinynet.callbacks.health import HealthLog
 from tinynet.callbacks.log import JsonLog
 from tinynet.callbacks.monitors import EarlyStopping, Monitor, ReduceOnPlateau
 from tinynet.callbacks.tensorboard import TensorBoardLog
@@ -13,6 +14,7 @@ __all__ = [
     "BestCheckpoint",
     "Callback",
     "EarlyStopping",
+    "HealthLog",
     "JsonLog",
     "LastCheckpoint",
     "Monitor",

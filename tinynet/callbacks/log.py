@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ class JsonLog(Callback):
         state = trainer.state
         lines, damaged = parse_log(self.path) if state.step else ([], [])
         if damaged:
-            said = f"{self.path}: {_listed(damaged)} damaged, and dropped"
+            said = f"{self.path}: {listed(damaged)} damaged, and dropped"
             warnings.warn(said, TinynetWarning, stacklevel=2)
             lines = _with_epochs(lines, state.history)
         kept = [
@@ -45,7 +46,7 @@ class JsonLog(Callback):
             or (line["event"] in ("start", "end") and line["step"] <= state.step)
         ]
         kept.append({"event": "start", "step": state.step, **self.start})
-        write_atomic(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        write_atomic(self.path, as_lines(kept).encode())
 
     def on_step(self, trainer: Trainer, event: StepEnd) -> None:
         if event.step % self.every_steps == 0:
@@ -64,10 +65,21 @@ class JsonLog(Callback):
         self._append({"event": "end", "step": trainer.state.step, "stopped": trainer.state.stopped})
 
     def _append(self, line: dict[str, Any]) -> None:
-        with open(self.path, "a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
-            log.flush()
-            os.fsync(log.fileno()) if line["event"] != "step" else None
+        append(self.path, [line], to_disk=line["event"] != "step")
+
+
+def as_lines(values: Iterable[Any]) -> str:
+    """The values as JSON, one a line."""
+    return "".join(json.dumps(value) + "\n" for value in values)
+
+
+def append(path: Path, values: Iterable[Any], *, to_disk: bool = True) -> None:
+    """Append the values to a log; `to_disk`: wait until they are there."""
+    with open(path, "a", encoding="utf-8") as log:
+        log.write(as_lines(values))
+        log.flush()
+        if to_disk:
+            os.fsync(log.fileno())
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -80,6 +92,11 @@ def parse_log(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
 
     A last line cut short by a kill is no damage, and left out. Raises RunError where the file cannot be read.
     """
+    return parse_lines(path, _is_ours)
+
+
+def parse_lines(path: Path, is_ours: Callable[[Any], bool]) -> tuple[list[dict[str, Any]], list[int]]:
+    """The same for any file of JSON lines, of which those are whole that `is_ours` accepts."""
     try:
         texts = read_regular(path, MAX_BYTES).split(b"\n")[:-1]
     except FileNotFoundError:
@@ -92,24 +109,29 @@ def parse_log(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
             fix="move it away: the run goes on without it",
         ) from error
     numbered = [(number, _parsed(text)) for number, text in enumerate(texts, start=1) if text]
-    return [line for _, line in numbered if line], [number for number, line in numbered if not line]
+    whole = [line for _, line in numbered if is_ours(line)]
+    return whole, [number for number, line in numbered if not is_ours(line)]
 
 
-def _parsed(text: bytes) -> dict[str, Any] | None:
-    """The line, or None where it is none of ours."""
+def _parsed(text: bytes) -> Any:
+    """What a line says; None where it is no JSON."""
     try:
-        line = parse_json(text.decode("utf-8"))
+        return parse_json(text.decode("utf-8"))
     except ValueError:
         return None
-    if not isinstance(line, dict) or line.get("event") not in EVENTS or not _is_count(line.get("step")):
-        return None
+
+
+def _is_ours(line: Any) -> bool:
+    if not isinstance(line, dict) or line.get("event") not in EVENTS or not is_count(line.get("step")):
+        return False
     if line["event"] != "epoch":
-        return line
+        return True
     figures = all(isinstance(value, int | float | None) for name, value in line.items() if name != "event")
-    return line if figures and _is_count(line.get("epoch")) else None
+    return figures and is_count(line.get("epoch"))
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
+    """Whether the value is a whole number of at least 0."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
@@ -120,6 +142,7 @@ def _with_epochs(lines: list[dict[str, Any]], history: list[dict[str, Any]]) -> 
     return sorted([*lines, *lost], key=lambda line: line["step"])
 
 
-def _listed(numbers: list[int]) -> str:
+def listed(numbers: list[int]) -> str:
+    """The numbers of damaged lines, the first five of them, as the beginning of a sentence."""
     shown = ", ".join(map(str, numbers[:5])) + (", …" if len(numbers) > 5 else "")
     return f"line {shown} is" if len(numbers) == 1 else f"lines {shown} are"

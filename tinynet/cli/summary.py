@@ -86,7 +86,7 @@ def command(what: str, batch: int, out: Path | None, backend: str, convolution: 
 
 def _blocks(model: Sequential, rows: Summary) -> list[DrawnBlock]:
     """The input and the blocks of `model`, as they are drawn; `rows`: of its layers."""
-    from tinynet.analysis.blocks import blocks
+    from tinynet.blocks import blocks
     from tinynet.plots.architecture import DrawnBlock
 
     drawn = [DrawnBlock(["input"], "other", model.input_shape, 0)]

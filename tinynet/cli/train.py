@@ -101,6 +101,11 @@ class Asked:
     help="Seconds between checkpoints within an epoch. Every epoch ends with one, too.",
 )
 @click.option("--tensorboard", is_flag=True, help="Also write a TensorBoard log. Needs tensorboardX.")
+@click.option(
+    "--inspect",
+    is_flag=True,
+    help="Also record what each layer does, once an epoch, and draw it: health.jsonl, health.png.",
+)
 @click.option("--distributed", is_flag=True, help="Train in all processes started by mpiexec. Needs mpi4py.")
 @click.option("--resume", type=click.Path(path_type=Path), help="Continue the run in this folder.")
 def command(
@@ -109,6 +114,7 @@ def command(
     threads: int | None,
     save_every: float,
     tensorboard: bool,
+    inspect: bool,
     distributed: bool,
     **asked: Any,
 ) -> None:
@@ -123,6 +129,9 @@ def command(
 
     Data that moved are named with --resume: --data-dir, or --dataset for Kaggle's CSV.
 
+    --inspect shows why a training goes badly: for each layer the spread of its outputs, dead ReLUs, gradients
+    and updates. It does not change what is learned.
+
     With --distributed each process computes a share of every batch, and the result is that of one process.
     Processes on one machine share its cores.
 
@@ -134,6 +143,7 @@ def command(
       tinynet train lenet --optimizer SGD --lr 0.05 --schedule Cosine
       tinynet train my.toml --dataset fashion-mnist --out runs/clothes
       tinynet train --from runs/cnn-1 --freeze "conv2d_*" --dataset fashion-mnist
+      tinynet train lenet --inspect
       tinynet train --resume runs/cnn-1
       mpiexec -n 2 tinynet train mlp --distributed
     """
@@ -155,12 +165,12 @@ def command(
         click.get_current_context().with_resource(run)
         run.agree_on_folder()
         group.watch(f"go on with: {_how_to_resume(run)}")
-        complete = _train(run, save_every, tensorboard)
+        complete = _train(run, save_every, tensorboard, inspect)
     if not complete:
         sys.exit(INTERRUPTED)
 
 
-def _train(run: Run, save_every: float, tensorboard: bool) -> bool:
+def _train(run: Run, save_every: float, tensorboard: bool, inspect: bool) -> bool:
     """Train and report; False when it was interrupted. Of several processes only the first reports."""
     from tinynet import threads as thread_budget
     from tinynet.cli.progress import TrainingProgress
@@ -177,7 +187,7 @@ def _train(run: Run, save_every: float, tensorboard: bool) -> bool:
     _say_origin(run)
     progress = TrainingProgress()
     try:
-        complete = run.train([progress], save_every=save_every, tensorboard=tensorboard)
+        complete = run.train([progress], save_every=save_every, tensorboard=tensorboard, inspect=inspect)
     except OutOfMemoryError:
         _say_kept(run)
         raise
@@ -255,7 +265,7 @@ def _resumed(folder: Path, dataset: str, data_dir: Path | None, group: Group) ->
 
 def _refuse_changes(context: click.Context) -> None:
     """A resumed run keeps its recipe, data, seed and backend: to name another one is an error."""
-    kept = ("resume", "threads", "dataset", "data_dir", "save_every", "tensorboard", "distributed")
+    kept = ("resume", "threads", "dataset", "data_dir", "save_every", "tensorboard", "inspect", "distributed")
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
@@ -339,5 +349,7 @@ def _say_result(run: Run, report: Report) -> None:
     if run.dataset.notice:
         console.print("Measured on the bundled sample's test images, not on MNIST's 10,000.", style="yellow")
     console.print(f"Report: {run.folder / 'report.md'}   try: tinynet evaluate {quoted(run.folder)}")
+    if report["facts"]["health"]:
+        console.print(f"{report['facts']['health']} See {run.folder / 'health.png'}")
     if (run.folder / "tensorboard").exists():
         console.print(f"For TensorBoard: tensorboard --logdir {run.folder.parent}")

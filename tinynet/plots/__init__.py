@@ -4,6 +4,7 @@ from tinynet.plots.architecture import architecture
 from tinynet.plots.evaluation import confusion_matrix, precision_recall, reliability, roc
 from tinynet.plots.explanation import activations, filters, maps
 from tinynet.plots.exploration import correlation, explained_variance, labels, pixels
+from tinynet.plots.health import health
 from tinynet.plots.images import digits
 from tinynet.plots.reading import readings
 from tinynet.plots.search import search_history, search_settings
@@ -17,6 +18,7 @@ __all__ = [
     "digits",
     "explained_variance",
     "filters",
+    "health",
     "labels",
     "learning_curve",
     "maps",

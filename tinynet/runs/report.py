@@ -99,7 +99,8 @@ def write_report(
                warning to print on top, such as that the bundled sample was used), `backend`, `threads`,
                `dtype`, `seed`, `parameters`, `evaluation_seconds`, and `data`, a mapping with `name`,
                `source` and `hash`. For a run of several `processes` their number; for one that did not
-               start from random weights those of `runs.origin`. Others are kept in the JSON.
+               start from random weights those of `runs.origin`; for one with a picture health.png a
+               sentence on it, `health`. Others are kept in the JSON.
 
     Returns what report.json holds (a NaN
     there is null). The files are written one by one, each atomically, report.md last.
@@ -228,6 +229,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         f" Macro F1 is {figure(test['macro_f1'])}.",
         "![Learning curve](learning-curve.png)",
         "![Confusion matrix](confusion-matrix.png)",
+        *([facts["health"], "![Health of the layers](health.png)"] if facts.get("health") else []),
         "## Training",
         markdown_table(
             ("", ""),

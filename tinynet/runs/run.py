@@ -6,6 +6,7 @@ last.safetensors     the whole training state: `resume` goes on from it
 best.safetensors     the model of the best epoch by the recipe's `monitor`
 model.safetensors    the model at the end
 tensorboard/         the log's figures as TensorBoard reads them, on request
+health.jsonl, .png   what each layer did, epoch by epoch, on request
 predictions.csv      label, prediction and its probability for every test image
 report.md, .json     figures computed from the log and the predictions, with two plots
 """
@@ -22,8 +23,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tinynet import backends, checkpoint
+from tinynet import backends, checkpoint, plots
 from tinynet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from tinynet.callbacks.health import HealthLog, read_health
 from tinynet.callbacks.log import JsonLog, read_log
 from tinynet.callbacks.monitors import Monitor
 from tinynet.callbacks.tensorboard import TensorBoardLog
@@ -33,6 +35,7 @@ from tinynet.errors import ConfigError, RunError
 from tinynet.interrupt import Interrupted
 from tinynet.io.atomic import write_atomic
 from tinynet.io.lock import FolderLock
+from tinynet.plots.health import verdict
 from tinynet.printable import printable, quoted
 from tinynet.runs import folders
 from tinynet.runs.leakage import find_leakage
@@ -193,12 +196,18 @@ class Run:
         )
 
     def train(
-        self, callbacks: Sequence[Callback] = (), *, save_every: float = 30.0, tensorboard: bool = False
+        self,
+        callbacks: Sequence[Callback] = (),
+        *,
+        save_every: float = 30.0,
+        tensorboard: bool = False,
+        inspect: bool = False,
     ) -> bool:
         """Train to the end, `callbacks` listening too; False when it was interrupted.
 
-        A checkpoint is written at every epoch's end and, within an epoch, every `save_every` seconds. A run
-        that was started with a TensorBoard log continues it on a resume, whatever `tensorboard` says.
+        A checkpoint is written at every epoch's end and, within an epoch, every `save_every` seconds.
+        `tensorboard` and `inspect` ask for a TensorBoardLog and a HealthLog: a run that was started with one
+        continues it on a resume in any case.
         """
         self._check_same_state()
         if self.group.rank > 0:
@@ -210,6 +219,8 @@ class Run:
         events = self.folder / "tensorboard"
         if tensorboard or events.exists():
             logs.append(TensorBoardLog(events))
+        if inspect or self._health.exists():
+            logs.append(HealthLog(self._health))
         file, about = self.folder / "last.safetensors", {**self.about, "settings": self.settings.as_table()}
         if not file.exists():  # from here on the log never knows more than there is a checkpoint of
             checkpoint.save_training(file, self.trainer, self.listeners, about)
@@ -229,6 +240,9 @@ class Run:
         predictions = predict(model, loss, self.dataset.test.images)
         seconds = time.perf_counter() - began
         write_predictions(self.folder / "predictions.csv", self.dataset.test, predictions)
+        layers = read_health(self._health)
+        if layers:
+            plots.health(layers, self.folder / "health.png")
         report = write_report(
             self.folder,
             config=self.settings.as_table(),
@@ -250,6 +264,7 @@ class Run:
                 **origin(self.settings),
                 "stopped": self.trainer.state.stopped,
                 "evaluation_seconds": seconds,
+                "health": verdict(layers) if layers else None,
                 "leakage": find_leakage(
                     self.dataset.test.images, self.settings, load_data, self.dataset
                 ).facts(),
@@ -262,6 +277,10 @@ class Run:
         )
         self.close()
         return report
+
+    @property
+    def _health(self) -> Path:
+        return self.folder / "health.jsonl"
 
     def _check_same_state(self) -> None:
         """Raise RunError unless all processes have the same data, weights and place in the run."""
