@@ -514,6 +514,7 @@ def draw(path: Path, roofs: Roofs, steps: list[MeasuredStep]) -> None:
         axes.set_xlabel("floating-point operations a byte")
         axes.grid(alpha=0.3)
         axes.set_axisbelow(True)
+    figure.suptitle("How far each operation is below its roof, the speed that the machine allows")
     panels[0][0].set_ylabel(f"GFLOP/s, {thread_count(roofs)}")
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)

@@ -9,6 +9,9 @@ from pairs import Comparison
 
 from tinynet.benchmark.turns import SCALES, figure
 
+MARKS = "osD^vPX<>"
+"""Shapes of the peers, which tell them apart in grey."""
+
 
 def as_markdown(report: dict[str, Any], results: list[Any]) -> str:
     versions = [f"{name}: {', '.join(found)}" for name, found in report["versions"].items()]
@@ -59,7 +62,9 @@ def draw(path: Path, report: dict[str, Any], results: list[Any]) -> None:
         errors = [[r.median - r.first for r in ratios], [r.third - r.median for r in ratios]]
         shift = 0.5 * ((number + 0.5) / len(peers) - 0.5)
         heights = [rows.index(result.row) + shift for result in own]
-        axes.errorbar(medians, heights, xerr=errors, fmt="o", capsize=3, label=peer)
+        mark = MARKS[number % len(MARKS)]
+        look = {"fmt": mark, "capsize": 3, "markersize": 7, "markeredgecolor": "black"}
+        axes.errorbar(medians, heights, xerr=errors, label=peer, **look)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -69,7 +74,12 @@ def draw(path: Path, report: dict[str, Any], results: list[Any]) -> None:
     axes.set_xlabel("ours / theirs (left of 1: tinynet needs less)")
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
-    axes.set_title(f"tinynet beside its peers, {report['threads']} threads, {report['date']}")
+    less = sum(result.comparison.ratio.median < 1 for result in timed)
+    axes.set_title(
+        f"tinynet needs less than its peers in {less} of {len(timed)} comparisons\n"
+        f"{report['threads']} threads, {report['date']}",
+        loc="left",
+    )
     if peers:
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     picture.savefig(path, dpi=120)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,18 @@ from tinynet.history import BestBy
 def test_learning_curve_says_what_to_see(tmp_path: Path) -> None:
     plots.learning_curve(HISTORY, tmp_path / "plot.svg")
     text = svg_text(tmp_path / "plot.svg")
-    assert "Learning curve: validation accuracy 85.00 % in epoch 3, the best of 3" in text
+    assert "Validation accuracy 85.00 % in epoch 3, the best of 3 by loss (ring)" in text
     assert "best: 85.00 %, epoch 3" in text
     plots.learning_curve(HISTORY, tmp_path / "plot.svg", best_by=BestBy("val_accuracy"))
     text = svg_text(tmp_path / "plot.svg")
-    assert "Learning curve: validation accuracy 90.00 % in epoch 2, the best of 3" in text
+    assert "Validation accuracy 90.00 % in epoch 2, the best of 3 by accuracy (ring)" in text
     assert "best: 90.00 %, epoch 2" in text
 
 
 @pytest.mark.parametrize(
     ("history", "title"),
     [
-        ([{"epoch": 1, "loss": 0.5, "accuracy": 0.8}], "training accuracy 80.00 % after 1 epoch"),
+        ([{"epoch": 1, "loss": 0.5, "accuracy": 0.8}], "Training accuracy 80.00 % after 1 epoch"),
         ([{"epoch": 1, "loss": float("nan")}, {"epoch": 2, "loss": float("inf")}], "Learning curve"),
         ([{"epoch": 1, "loss": 0.0, "learning_rate": 0.0, "val_accuracy": None}], "Learning curve"),
         (
@@ -41,7 +42,7 @@ def test_learning_curve_says_what_to_see(tmp_path: Path) -> None:
                 }
                 for e in range(1, 5)
             ],
-            "validation accuracy 50.00 % after 3 epochs",
+            "Validation accuracy 50.00 % after 3 epochs",
         ),
     ],
 )
@@ -50,6 +51,25 @@ def test_learning_curve_of_an_incomplete_history(
 ) -> None:
     plots.learning_curve(history, tmp_path / "plot.svg")
     assert title in svg_text(tmp_path / "plot.svg")
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
+@pytest.mark.parametrize("seed", range(5))
+def test_title_and_ring_name_the_same_epoch(seed: int, monitor: str, tmp_path: Path) -> None:
+    drawn = np.random.default_rng(seed).random((8, 2))
+    history = [
+        {"epoch": epoch, "loss": 1.0, "val_loss": loss, "val_accuracy": accuracy}
+        for epoch, (loss, accuracy) in enumerate(drawn, 1)
+    ]
+    plots.learning_curve(history, tmp_path / "plot.svg", best_by=BestBy(monitor))
+    text = svg_text(tmp_path / "plot.svg")
+    titled = re.search(r"Validation accuracy (.+ %) in epoch (\d)", text)
+    ringed = re.search(r"best: (.+ %), epoch (\d)", text)
+    assert titled is not None
+    assert ringed is not None
+    assert titled.groups() == ringed.groups()
+    best = drawn[:, 0].argmin() if monitor == "val_loss" else drawn[:, 1].argmax()
+    assert int(titled[2]) == best + 1
 
 
 @pytest.mark.parametrize("history", [[], [{"loss": 1.0}]])

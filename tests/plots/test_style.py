@@ -13,10 +13,13 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from plots_drawn import DRAW, every_plot
 
 from tinynet.errors import ConfigError
+from tinynet.plots.architecture import HATCHES
+from tinynet.plots.style import dot_negative
 
 
 def settings_now() -> dict[str, Any]:
@@ -46,6 +49,27 @@ def test_the_same_bytes_whatever_the_settings_of_the_caller(name: str, suffix: s
         draw(second)
         assert settings_now() == before
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_negative_values_carry_dots_so_that_signs_differ_in_grey() -> None:
+    axes = Figure().add_subplot()
+    dot_negative(axes, np.array([[1.0, -1.0], [-0.1, -0.5]]), 1.0)
+    dot_negative(axes, np.array([[-1.0, 1.0]]), 1.0, extent=(10, 30, 5, 1))
+    dots = [line.get_xydata() for line in axes.lines]
+    np.testing.assert_array_equal(dots[0], [[1, 0], [1, 1]])
+    np.testing.assert_array_equal(dots[1], [[15, 3]])
+
+
+def test_dots_of_a_large_array_do_not_touch() -> None:
+    axes = Figure().add_subplot()
+    dot_negative(axes, -np.ones((784, 784)), 1.0)
+    assert len(np.asarray(axes.lines[0].get_xydata())) <= 32**2
+
+
+@pytest.mark.parametrize("kinds", [("convolution", "dense"), ("pooling", "other"), ("pooling", "dense")])
+def test_kinds_of_blocks_differ_by_more_than_colour(kinds: tuple[str, str]) -> None:
+    first, second = (HATCHES[kind] for kind in kinds)
+    assert first != second
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(

@@ -13,6 +13,7 @@ import numpy as np
 from tinynet import plots
 from tinynet.analysis.grad_cam import cam_position, grad_cam, place
 from tinynet.analysis.gradients import NOISE, SAMPLES, logits, margin_gradient, saliency, smooth_grad
+from tinynet.analysis.meaning import described, limits
 from tinynet.blocks import blocks
 from tinynet.errors import ShapeError
 from tinynet.io.lock import one_at_a_time
@@ -174,7 +175,8 @@ def write_explanation(
             ("class", "logit", "probability"),
             [(c["name"], f"{c['logit']:.3f}", percent(c["probability"])) for c in written["classes"]],
         ),
-        *(f"![{file.removesuffix('.png')}]({file})" for file in draw),
+        *(block for file in draw for block in described(file, written["first"], written["second"])),
+        *limits(),
     ]
     write_page(folder / "explanation.md", page)
     return written
@@ -197,7 +199,7 @@ def _pictures(found: Explanation, classes: Sequence[str]) -> dict[str, Callable[
                 f"gradient of {first} minus {second}": found.margin,
                 "times the ink": found.margin * found.image.mean(axis=-1) / 255,
             },
-            title=f"Purple: more ink here favours {first}; orange: {second}",
+            title=f"Purple: more ink here favours {first}; orange with dots: {second}",
             signed=True,
         ),
     }
@@ -211,7 +213,7 @@ def _pictures(found: Explanation, classes: Sequence[str]) -> dict[str, Callable[
         )
     if found.filters is not None:
         name, weights = found.filters
-        title = f"Weights of {name}: purple is positive, orange negative"
+        title = f"Weights of {name}: purple is positive, orange with dots negative"
         draw["filters.png"] = partial(plots.filters, weights[:FILTERS], title=title)
     draw["activations.png"] = partial(plots.activations, found.activations, CHANNELS)
     return draw

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinynet.plots.style import BLUE, GREEN, INK, ORANGE, figure_at
 from tinynet.types import Shape
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = {"convolution": BLUE, "pooling": ORANGE, "dense": GREEN, "other": "#999999"}
+HATCHES = {"convolution": "", "pooling": "////", "dense": "xxxx", "other": ""}
+"""Kinds of blocks: convolution and dense have the same grey."""
 PITCH, IMAGE, BAR, SHIFT = 1.35, 0.8, 1.2, 0.035
 """Inches from one block to the next, of the largest image and bar, and between two sheets of a stack."""
 
@@ -53,7 +55,10 @@ def architecture(blocks: Sequence[DrawnBlock], path: str | Path, *, title: str) 
         axes.set_axis_off()
         axes.set_title(title, weight="bold", size=11, loc="left")
         kinds = [kind for kind in COLOURS if any(block.kind == kind for block in blocks)]
-        handles = [Patch(color=COLOURS[kind], label=kind) for kind in kinds]
+        handles = [
+            Patch(facecolor=COLOURS[kind], hatch=HATCHES[kind], edgecolor="white", label=kind)
+            for kind in kinds
+        ]
         axes.legend(handles=handles, loc="lower left", ncols=len(kinds))
 
 
@@ -71,7 +76,8 @@ def _draw_sheet(axes: Axes, x: float, y: float, width: float, height: float, kin
     from matplotlib.patches import Rectangle
 
     corner = (x - width / 2, BAR / 2 + y - height / 2)
-    axes.add_patch(Rectangle(corner, width, height, facecolor=COLOURS[kind], edgecolor="white", lw=0.7))
+    look: dict[str, Any] = {"facecolor": COLOURS[kind], "hatch": HATCHES[kind], "edgecolor": "white"}
+    axes.add_patch(Rectangle(corner, width, height, lw=0.7, **look))
 
 
 def _write(axes: Axes, x: float, block: DrawnBlock) -> None:

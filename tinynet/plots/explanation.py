@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinynet.plots.style import INK, figure_at
+from tinynet.plots.style import INK, dot_negative, figure_at
 from tinynet.types import Array
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 SIGNED, STRONG = "PuOr", "viridis"
-"""Colours of values around 0 (orange below, white, purple above), and of values from 0 up."""
+"""Colours of values around 0 (orange below, with dots; white; purple above), and of values from 0 up."""
 
 
 def maps(
@@ -83,7 +83,7 @@ def activations(outputs: Sequence[tuple[str, Array]], channels: int, path: str |
     """
     heights = [1.6 if values.ndim == 3 else 0.8 for _, values in outputs]
     with figure_at(path, 1.1 * channels + 0.9, sum(heights) + 0.5) as figure:
-        title = "Activations, layer by layer: bright (purple or orange, where signed) is strong"
+        title = "Activations, layer by layer: bright is strong; where signed, dots are below 0"
         figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
         rows = figure.subfigures(len(outputs), 1, squeeze=False, height_ratios=heights)[:, 0]
         for row, (name, values) in zip(rows, outputs, strict=True):
@@ -119,6 +119,8 @@ def _draw_strip(axes: Axes, values: Array) -> None:
 
 
 def _heat(axes: Axes, values: Array, top: float, signed: bool, **how: Any) -> AxesImage:
+    if signed:
+        dot_negative(axes, values, top, how.get("extent"))
     return axes.imshow(values, cmap=SIGNED if signed else STRONG, vmin=-top if signed else 0, vmax=top, **how)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tinynet.io.markdown import percent
-from tinynet.plots.style import BLUE, INK, ORANGE, RED, figure_at
+from tinynet.plots.style import BLUE, INK, ORANGE, RED, dot_negative, figure_at
 from tinynet.types import Array, Shape
 
 
@@ -26,13 +26,16 @@ def labels(counts: Mapping[str, Array], classes: Sequence[str], path: str | Path
     with figure_at(path, max(0.62 * k + 1.5, 5.5), 4.0) as figure:
         axes = figure.add_subplot()
         width = 0.8 / splits
-        for i, ((split, values), colour) in enumerate(zip(counts.items(), (BLUE, ORANGE), strict=False)):
+        looks = ((BLUE, ""), (ORANGE, "///"))
+        for i, ((split, values), (colour, hatch)) in enumerate(zip(counts.items(), looks, strict=False)):
             places = np.arange(k) + (i - (splits - 1) / 2) * width
             axes.bar(
                 places,
                 100 * values / values.sum(),
                 width,
-                color=colour,
+                facecolor=colour,
+                edgecolor="white",
+                hatch=hatch,
                 label=f"{split} ({values.sum():,})",
             )
         axes.axhline(100 / k, color=INK, lw=1, ls="--", label="all alike")
@@ -99,12 +102,14 @@ def correlation(matrix: Array, size: Shape, path: str | Path) -> None:
             axes.grid(False)
             axes.set_facecolor("#D9D9D9")
             image = axes.imshow(values, cmap="PuOr", vmin=-1, vmax=1, interpolation="nearest")
+            dot_negative(axes, values, 1.0)
         every.set_title("every pair of pixels, row by row", size=10, weight="normal")
         every.set(xlabel="pixel", ylabel="pixel")
         one.set_title("each pixel with the one in the middle (+)", size=10, weight="normal")
         one.plot(size[1] // 2, size[0] // 2, "+", color="white", ms=10, mew=1.5)
         one.set(xlabel="column", ylabel="row")
-        figure.colorbar(image, ax=[every, one], label="correlation (grey: never changes)", shrink=0.85)
+        label = "correlation (grey: never changes; dots: below 0)"
+        figure.colorbar(image, ax=[every, one], label=label, shrink=0.85)
 
 
 def explained_variance(shares: Array, elbow: int, marks: Mapping[str, int], path: str | Path) -> None:

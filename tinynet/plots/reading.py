@@ -26,7 +26,9 @@ def readings(rows: Sequence[tuple[str, Reading, str]], path: str | Path) -> None
 
     All is drawn as ink on paper, in grey. Raises ConfigError and OSError as `learning_curve` does.
     """
-    with figure_at(path, 10.5, 2.1 * len(rows) + 0.4) as figure:
+    with figure_at(path, 10.5, 2.1 * len(rows) + 0.8) as figure:
+        title = "From each picture to what the net sees, and its answer"
+        figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
         panels = figure.subplots(len(rows), len(STEPS) + 1, squeeze=False)
         for line, (name, reading, answer) in zip(panels, rows, strict=True):
             *pictures, said = line

@@ -73,7 +73,8 @@ def search_settings(
     columns = min(3, len(settings))
     rows = -(-len(settings) // columns)
     with figure_at(path, max(3.2 * columns, 5.6), 2.7 * rows + 0.6) as figure:
-        title = f"Which settings matter: {len(accuracy)} trials, the best ringed"
+        right = percent(accuracy[best])
+        title = f"Error by setting: the best of {len(accuracy)} trials, {right} right, is ringed"
         figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
         panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
         for panel in panels[len(settings) :]:

@@ -7,15 +7,19 @@ needs a display or changes the plots of the caller.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tinynet.errors import ConfigError
 from tinynet.io.atomic import write_atomic
+from tinynet.types import Array
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, RED, INK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#333333"
@@ -49,6 +53,21 @@ def new_figure(width: float, height: float) -> Iterator[Figure]:
 
     with style.context(["default", _style()]):
         yield Figure(figsize=(width, height), layout="constrained")
+
+
+def dot_negative(axes: Axes, values: Array, top: float, extent: Sequence[float] | None = None) -> None:
+    """Put a dot on values (h, w) well below 0, under -top / 5: in grey both signs look alike.
+
+    extent: where the values lie, as for `imshow`. Of large arrays every so many rows and columns are looked
+    at, so that dots do not touch.
+    """
+    h, w = values.shape
+    left, right, bottom, top_edge = extent or (-0.5, w - 0.5, h - 0.5, -0.5)
+    step = -(-max(h, w) // 32)
+    rows, columns = np.nonzero(values[::step, ::step] < -top / 5)
+    x = left + (columns * step + 0.5) * (right - left) / w
+    y = top_edge + (rows * step + 0.5) * (bottom - top_edge) / h
+    axes.plot(x, y, "o", ms=2.2, mfc="white", mec=INK, mew=0.5)
 
 
 def _style() -> dict[str, Any]:

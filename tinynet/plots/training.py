@@ -45,7 +45,7 @@ def learning_curve(
         _draw_pair(panels[1], history, "accuracy", scale=100)
         best = best_by.best(history)
         _ring_best(panels[1], best)
-        panels[0].set(title=_curve_title(history, best), ylabel="loss", ylim=(0, None))
+        panels[0].set(title=_curve_title(history, best, best_by), ylabel="loss", ylim=(0, None))
         panels[1].set(ylabel="accuracy (%)")
         if rates[0]:
             panels[2].plot(*rates, color=GREEN, marker="o", clip_on=False)
@@ -84,14 +84,17 @@ def _ring_best(axes: Axes, best: Mapping[str, Any] | None) -> None:
     axes.plot(epoch, 100 * accuracy, "o", ms=11, mfc="none", mec=BLUE, mew=1.4, label=label)
 
 
-def _curve_title(history: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None) -> str:
+def _curve_title(
+    history: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None, best_by: BestBy
+) -> str:
     """The validation accuracy of the ringed epoch, or else of the last; without validation the training's."""
     if best is not None and best.get("val_accuracy") is not None:
-        where = f"in epoch {best['epoch']}, the best of {len(history)}"
-        return f"Learning curve: validation accuracy {percent(best['val_accuracy'])} {where}"
+        judge = best_by.monitor.removeprefix("val_")
+        where = f"in epoch {best['epoch']}, the best of {len(history)} by {judge} (ring)"
+        return f"Validation accuracy {percent(best['val_accuracy'])} {where}"
     for key, name in (("val_accuracy", "validation"), ("accuracy", "training")):
         epochs, values = _series(history, key)
         if values:
             after = f"{epochs[-1]} epoch{'s' if epochs[-1] > 1 else ''}"
-            return f"Learning curve: {name} accuracy {percent(values[-1])} after {after}"
-    return "Learning curve"
+            return f"{name.capitalize()} accuracy {percent(values[-1])} after {after}"
+    return "Learning curve: no accuracy is recorded"
