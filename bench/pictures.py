@@ -21,13 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from drawings import CLEAN, CONDITIONS, DEVELOPMENT, HELD_OUT, Set, draw
 
-from tinynet import checkpoint
-from tinynet.benchmark.harness import machine
+from tinynet import checkpoint, machine
 from tinynet.cli.predict import NOT_SURE
 from tinynet.data.pictures import read_picture
 from tinynet.errors import DataError
-from tinynet.files import write_atomic
-from tinynet.pages import percent, table
+from tinynet.io.atomic import write_atomic
+from tinynet.io.markdown import markdown_table, percent
 from tinynet.runs.predictions import predict, read_predictions
 
 RESULTS = Path(__file__).parent / "results" / "pictures.md"
@@ -89,13 +88,13 @@ def as_markdown(run: Path, each: int, name: str, found: dict[str, list[Outcome]]
     command = f"tinynet train cnn --seed 1 --out {run}\npython bench/pictures.py {run}{options}"
     blocks = [
         "# Pictures, as people take them",
-        f"{datetime.date.today()}, on {machine()}.",
+        f"{datetime.date.today()}, on {machine.summary()}.",
         f"```sh\n{command}\n```",
         f"The {name} set of `tests/drawings`: every digit by the hands and fonts {', '.join(hands)}, {each}"
         " times under each condition. The reader was built on another set: other hands, fonts and seeds.",
         f"**{percent(share(every))} of {len(every):,} are read rightly; {percent(share(clean))} of the"
         f" {len(clean):,} under clean conditions (marked ·).**",
-        table(
+        markdown_table(
             ("condition", "right", "of", "warned of several digits", "wrong"),
             [
                 (
@@ -111,7 +110,7 @@ def as_markdown(run: Path, each: int, name: str, found: dict[str, list[Outcome]]
         "## Not sure",
         f"`tinynet predict` calls an answer below {NOT_SURE} not sure. In this table, and of MNIST's test"
         " images by the same net:",
-        table(
+        markdown_table(
             ("images", "right, but not sure", "wrong, and not sure"),
             [
                 ("these drawings", *flagged([(o.right, o.confidence) for o in every])),

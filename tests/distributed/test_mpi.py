@@ -24,6 +24,7 @@ from members import BATCH, IMAGES, LABELS, STRONG, in_each, linux, members
 
 import tinynet as tn
 from tinynet import checkpoint, extras
+from tinynet.callbacks.health import read_health
 from tinynet.callbacks.monitors import ReduceOnPlateau
 from tinynet.data import load
 from tinynet.distributed.group import ALONE, Group
@@ -81,6 +82,23 @@ def test_adam_and_averaged_weights(backend: str) -> None:
     alone = trained(backend, ALONE, **options | {"optimizer": tn.Adam(0.01)})
     one, _ = in_each(2, lambda member: trained(backend, member, **options | {"optimizer": tn.Adam(0.01)}))
     np.testing.assert_allclose(flat(one, "values"), flat(alone, "values"), atol=1e-7)
+
+
+def test_one_process_may_watch_the_layers(backend: str, tmp_path: Path) -> None:
+    """It measures between the steps, alone, and waits for nobody."""
+
+    def train(group: Group, watched: bool) -> Trainer:
+        net = tn.Sequential(layers(normalise=True), (7, 7, 1), backend=backend, dtype="float64", seed=1)
+        trainer = Trainer(net, (IMAGES, LABELS), epochs=2, batch_size=BATCH, group=group)
+        trainer.run([tn.HealthLog(tmp_path / "health.jsonl")] if watched and group.rank == 0 else [])
+        return trainer
+
+    plain = in_each(2, lambda member: train(member, False))
+    watched = in_each(2, lambda member: train(member, True))
+    for one, other in zip(plain, watched, strict=True):
+        np.testing.assert_array_equal(flat(one, "values"), flat(other, "values"))
+        np.testing.assert_array_equal(flat(one, "state"), flat(other, "state"))
+    assert {line["epoch"] for line in read_health(tmp_path / "health.jsonl")} == {0, 1, 2}
 
 
 def test_recorded_steps() -> None:

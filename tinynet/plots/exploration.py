@@ -102,13 +102,13 @@ def correlation(matrix: Array, size: Shape, path: str | Path) -> None:
             axes.grid(False)
             axes.set_facecolor("#D9D9D9")
             image = axes.imshow(values, cmap="PuOr", vmin=-1, vmax=1, interpolation="nearest")
-            dot_negative(axes, values, 1.0)
         every.set_title("every pair of pixels, row by row", size=10, weight="normal")
         every.set(xlabel="pixel", ylabel="pixel")
         one.set_title("each pixel with the one in the middle (+)", size=10, weight="normal")
+        dot_negative(one, around, 1.0)
         one.plot(size[1] // 2, size[0] // 2, "+", color="white", ms=10, mew=1.5)
         one.set(xlabel="column", ylabel="row")
-        label = "correlation (grey: never changes; dots: below 0)"
+        label = "correlation (grey: never changes; dots: below -0.2)"
         figure.colorbar(image, ax=[every, one], label=label, shrink=0.85)
 
 
