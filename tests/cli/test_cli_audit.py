@@ -72,6 +72,20 @@ def test_a_changed_log(tinynet: Command, run: Path) -> None:
     assert "training.final_loss" in said
 
 
+def test_a_changed_health_log(train: Command, tinynet: Command, tmp_path: Path) -> None:
+    train("--inspect")
+    run = tmp_path / "run"
+    assert "All 14 checks hold" in tinynet("audit", run)
+    lines = [json.loads(line) for line in (run / "health.jsonl").read_text().splitlines()]
+    lines[-1]["deviation"] = 1e4
+    (run / "health.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    said = tinynet("audit", run, code=1)
+    assert "does not hold health of the layers" in said
+    assert "1 of 14 checks" in said
+    (run / "health.jsonl").unlink()
+    assert "facts.health: 'Health of the layers" in tinynet("audit", run, code=1)
+
+
 def test_a_changed_prediction(tinynet: Command, run: Path) -> None:
     lines = (run / "predictions.csv").read_text().splitlines()
     index, label, predicted, confidence = lines[5].split(",")

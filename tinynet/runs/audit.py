@@ -18,12 +18,14 @@ import numpy as np
 from tinynet import checkpoint
 from tinynet.analysis.evaluation import class_figures
 from tinynet.backends.base import Backend
+from tinynet.callbacks.health import read_health
 from tinynet.callbacks.log import parse_log
 from tinynet.data import overlap
 from tinynet.data.datasets import Dataset, Split
 from tinynet.errors import RunError
 from tinynet.io.markdown import plain
 from tinynet.io.reading import read_json, read_text, reason
+from tinynet.plots.health import verdict
 from tinynet.printable import quoted
 from tinynet.runs import provenance, report
 from tinynet.runs.leakage import find_leakage
@@ -81,6 +83,10 @@ def audit(
     loaded = checkpoint.load_model(folder, backend=backend or settings.backend)
     met = find_leakage(dataset.test.images, settings, load, dataset).facts()
     yield Claim("facts, from the saved weights", _facts(reported["facts"], settings, dataset, loaded, met))
+    layers, said = read_health(folder / "health.jsonl"), reported["facts"].get("health")
+    if layers or said:
+        wrong = [*differences(said, verdict(layers) if layers else None, "facts.health")]
+        yield Claim("health of the layers, from health.jsonl", wrong)
     found = predict(loaded.model, loaded.loss, dataset.test.images).probabilities
     yield Claim("predictions, from the saved weights", _judge_predictions(found, predicted, confidence))
     yield unseen(dataset.test.images, trained.images, "no test image among the training images")
