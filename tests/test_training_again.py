@@ -337,3 +337,14 @@ def test_the_command_line_prints_warnings_plainly(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("Warning: the loss SoftmaxCrossEntropy applies softmax")
     assert "TinynetWarning" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("model", _net(1)), ("loss", MeanSquaredError()), ("optimizer", SGD())],
+    ids=lambda x: type(x).__name__,
+)
+def test_the_parts_of_a_trainer_stay(name: str, other: object) -> None:
+    trainer = _trainer()
+    with pytest.raises(ConfigError, match=f"the {name} of a Trainer cannot be exchanged"):
+        setattr(trainer, name, other)

@@ -189,6 +189,14 @@ class Trainer:
         advice.on_loss(model, self.loss)
         advice.on_batches(model, batch_size, self.train.shard(len(self.train) - 1).batch)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("model", "loss", "optimizer") and "step" in self.__dict__:
+            raise ConfigError(
+                f"the {name} of a Trainer cannot be exchanged",
+                fix="make a new Trainer; it takes a trained model",
+            )
+        super().__setattr__(name, value)
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Trainer cannot be copied; copy its model, and make a Trainer of the copy")
 

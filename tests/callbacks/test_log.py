@@ -93,6 +93,11 @@ def test_a_resume_takes_lost_epochs_from_the_checkpoint(tmp_path: Path) -> None:
         JsonLog(path).on_start(trainer)
     assert read_log(path) == [*whole, {"event": "start", "step": 10}]
 
+    path.unlink()
+    JsonLog(path).on_start(trainer)
+    epochs = [line for line in whole if line["event"] == "epoch"]
+    assert read_log(path) == [*epochs, {"event": "start", "step": 10}]
+
 
 def test_a_log_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").mkdir()

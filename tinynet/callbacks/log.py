@@ -24,7 +24,7 @@ class JsonLog(Callback):
     """One JSON object a line: a `start`, every epoch's record, every so many steps, an `end`.
 
     After a resume the lines of work that is about to be done again are dropped first, and those that are
-    damaged, with a warning; the checkpoint has the epochs that they told of.
+    damaged, with a warning. Epochs that the log lacks are taken from the checkpoint.
     """
 
     def __init__(self, path: str | Path, start: dict[str, Any] | None = None, every_steps: int = 50) -> None:
@@ -37,7 +37,7 @@ class JsonLog(Callback):
         if damaged:
             said = f"{self.path}: {listed(damaged)} damaged, and dropped"
             warnings.warn(said, TinynetWarning, stacklevel=2)
-            lines = _with_epochs(lines, state.history)
+        lines = _with_epochs(lines, state.history)
         kept = [
             line
             for line in lines
