@@ -128,6 +128,13 @@ def batchnorm(ops: Backend, draw: Draw) -> list[Any]:
     return [evaluated, y, mean, variance, dx, dgamma, dbeta]
 
 
+def running_average(ops: Backend, draw: Draw) -> list[Any]:
+    running, batch = draw(draw.g.C), draw(draw.g.C)
+    for keep, scale in ((0.9, 1.25), (0.0, 1.0)):
+        ops.running_average(running, batch, keep, scale)
+    return [running]
+
+
 def dropout(ops: Backend, draw: Draw) -> list[Any]:
     x, dy = draw.images(), draw.images()
     y, saved = ops.dropout(x, 0.3, KEY)
@@ -244,6 +251,7 @@ CASES: dict[str, Callable[[Backend, Draw], list[Any]]] = {
     "maxpool": maxpool,
     "avgpool": avgpool,
     "batchnorm": batchnorm,
+    "running_average": running_average,
     "dropout": dropout,
     "random_bits": random_bits,
     "rescale": rescale,

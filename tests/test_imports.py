@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "out_of_memory": f"{GROUND} backends layers model",
     "advice": f"{GROUND} layers losses model",
     "gradcheck": f"{GROUND} backends layers losses model rng",
+    "codes": f"{GROUND} backends gradcheck kernels layers losses optim schedules",
     "data": f"{GROUND} backends distributed io rng",
     "step": f"{GROUND} averaging backends distributed losses model optim",
     "history": f"{GROUND} io",
@@ -70,7 +71,7 @@ MAY_IMPORT = {
     "tinynet": "callbacks checkpoint data layers losses model optim schedules training version",
     "benchmark": f"{GROUND} data extras io losses machine model optim runs schedules threads tinynet"
     " training",
-    "cli": f"{GROUND} analysis backends benchmark blocks checkpoint data distributed experiments extras"
+    "cli": f"{GROUND} analysis backends benchmark blocks checkpoint codes data distributed experiments extras"
     " gradcheck history io kernels layers learn losses machine metrics model optim plots rng runs schedules"
     " summary threads training version",
     "zoo": "",

@@ -32,6 +32,7 @@ TESTED_BY = {
     "tinynet/cli/progress.py": ("cli/test_cli_train.py", "what commands show, read off what they say"),
     "tinynet/cli/folders.py": ("cli/test_cli_doctor.py", "folders and the kernel cache"),
     "tinynet/cli/options.py": ("cli/test_cli_main.py", "every command's options and examples"),
+    "tinynet/cli/theme.py": ("cli/test_cli_read.py", "the colours of the code that it shows"),
     "tinynet/cli/process.py": ("cli/test_cli_train.py", "exit codes and the command line in a report"),
     "tinynet/data/images.py": ("cli/test_cli_predict.py", "the files that predict reads"),
     "tinynet/data/pictures/*.py": ("data/test_pictures.py", "steps of one way, from a picture to a digit"),

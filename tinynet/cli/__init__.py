@@ -26,6 +26,7 @@ COMMANDS = (
     "explain",
     "summary",
     "gradcheck",
+    "read",
     "classical",
     "learn",
     "data",
