@@ -24,6 +24,7 @@ EXTRAS = {
     "tensorboard": ("tensorboardX", "write logs for TensorBoard"),
     "mpi": ("mpi4py", "train in several processes"),
     "notebooks": ("ipykernel", "run the notebooks"),
+    "book": ("furo", "build the book"),
     "test": ("pytest", "run the tests"),
     "torch": ("torch", "compare with PyTorch in the tests"),
 }
