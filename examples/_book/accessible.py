@@ -14,6 +14,8 @@ TAGS = {
     'role="heading">': 'role="heading" aria-level="2">',
     '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="Contents of the book">',
     '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="On this page">',
+    '<summary aria-label="Toggle hidden content">': "<summary>",  # its text says more
+    '<th class="head"><p></p></th>': "<td></td>",
     "<pre>": '<pre tabindex="0">',  # wide code scrolls, with the arrow keys, too
 }
 

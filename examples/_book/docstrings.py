@@ -61,7 +61,7 @@ def converted(text: str) -> Iterator[str]:
                 marker, rest = (ITEM.match(line) or re.match("", line))[0], ITEM.sub("", line)
                 yield marker + escaped(rest) if marker else f"  {escaped(rest.strip())}"
         elif any(EQUATION.search(line) for line in lines):
-            yield from ("::", "", *(f"    {line}" for line in lines))
+            yield from (".. code-block:: text", "", *(f"    {line}" for line in lines))
         else:
             yield from map(escaped, lines)
     yield ""

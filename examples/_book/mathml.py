@@ -24,7 +24,9 @@ def inline(writer: HTML5Translator, node: nodes.math) -> None:
 
 
 def block(writer: HTML5Translator, node: nodes.math_block) -> None:
-    writer.body.append(mathml(node, "block"))
+    writer.body.append(
+        mathml(node, "block").replace("<math ", '<math tabindex="0" ', 1)
+    )  # a wide one scrolls
     raise nodes.SkipNode
 
 

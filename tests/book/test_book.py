@@ -23,7 +23,9 @@ from tinynet.cli import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
-DERIVATIONS = sorted((EXAMPLES / "derivations").glob("*.md"))
+DERIVATIONS = [
+    path for path in sorted((EXAMPLES / "derivations").glob("*.md")) if "```python" in path.read_text("utf-8")
+]
 PACKAGES = ("", ".data", ".callbacks", ".gradcheck", ".backends", ".plots", ".learn")
 LOADED = {
     "script": "src",
