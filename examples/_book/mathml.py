@@ -24,9 +24,8 @@ def inline(writer: HTML5Translator, node: nodes.math) -> None:
 
 
 def block(writer: HTML5Translator, node: nodes.math_block) -> None:
-    writer.body.append(
-        mathml(node, "block").replace("<math ", '<math tabindex="0" ', 1)
-    )  # a wide one scrolls
+    scrolls = '<math tabindex="0" '  # where it is wide, with the arrow keys, too
+    writer.body.append(mathml(node, "block").replace("<math ", scrolls, 1))
     raise nodes.SkipNode
 
 
