@@ -51,28 +51,27 @@ BACKENDS: dict[str, tuple[type, tuple[str, ...]]] = {
         (
             "tinynet.backends.numba_",
             "tinynet.backends.compiled",
-            "tinynet.backends.cpu_convolution.direct",
-            "tinynet.backends.cpu_convolution.im2col",
-            "tinynet.backends.cpu_convolution.winograd",
-            "tinynet.kernels.cpu.activations",
-            "tinynet.kernels.cpu.direct",
-            "tinynet.kernels.cpu.elementwise",
-            "tinynet.kernels.cpu.im2col",
-            "tinynet.kernels.cpu.normalization",
-            "tinynet.kernels.cpu.optimizers",
-            "tinynet.kernels.cpu.philox",
-            "tinynet.kernels.cpu.pooling",
-            "tinynet.kernels.cpu.product",
-            "tinynet.kernels.cpu.winograd",
+            "tinynet.backends.cpu_convolution.",
+            "tinynet.kernels.cpu.",
         ),
     ),
     "cuda": (CupyBackend, ("tinynet.backends.cupy_", "tinynet.backends.compiled")),
 }
-"""Each backend's class, and the modules into which its operations are followed."""
+"""Each backend's class, and the modules into which its operations are followed, by how their names begin."""
+NOT_FOLLOWED = {
+    "tinynet.backends.cpu_convolution.base",
+    "tinynet.kernels.cpu.cache",
+    "tinynet.kernels.cpu.cache_folder",
+    "tinynet.kernels.cpu.compiling",
+    "tinynet.kernels.cpu.crew",
+    "tinynet.kernels.cpu.jit",
+    "tinynet.kernels.cpu.numba_private",
+}
+"""How code is compiled, kept and run on several threads: no part of any equation."""
 TESTS = {"optimiser": "tests/test_optim.py", "schedule": "tests/test_schedules.py"}
 """Where results worked out by hand are compared with what these compute."""
 SHOWS_CONSTANTS = ("tinynet.backends.numpy_", "tinynet.kernels.cpu.")
-"""Modules whose constants belong to the equation."""
+"""Modules whose constants belong to the equation, as functions do."""
 CUDA_FUNCTION = re.compile(
     r"(?:^//[^\n]*\n)*(?:^template [^\n]*\n)?^__(?:global|device)__ [^;{]*?\b(\w+)\([^{;]*\) \{", re.MULTILINE
 )
@@ -141,6 +140,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_ ]", "", name).lower()
 
 
+@cache
 def _codes(kind: str, owner: type) -> Codes:
     methods = [getattr(owner, method) for method in METHODS[kind]]
     operations = tuple(dict.fromkeys(name for method in methods for name in _operations(method)))
@@ -212,7 +212,10 @@ class _Reader:
 
     def _visit(self, function: Any, owner: type | None) -> None:
         function = _uncompiled(function)
-        if function.__module__ not in self.modules or (code := _code(function)) in self.codes:
+        module = function.__module__
+        if not module.startswith(self.modules) or module in NOT_FOLLOWED:
+            return
+        if (code := _code(function)) in self.codes:
             return
         self.codes[code] = None
         for node in _nodes(function):
@@ -234,7 +237,7 @@ class _Reader:
                     yield from _functions(getattr(names[module], name, None), owner)
             case ast.Name(id=name) if name in names:
                 yield from _functions(names[name], owner)
-                self._note_constant(function.__module__, name)
+                yield from self._assigned(function.__module__, name)
 
     def _kernels(self, name: str) -> Iterator[tuple[Any, None]]:
         if self.owner is NumbaBackend and name in KERNELS:
@@ -242,14 +245,30 @@ class _Reader:
         if self.owner is CupyBackend and name in source.kernels() and name not in self.launched:
             self.launched.append(name)
 
-    def _note_constant(self, module: str, name: str) -> None:
+    def _assigned(self, module: str, name: str) -> Iterator[tuple[Any, type | None]]:
+        """Take in the line that gives a name of a module its value; the functions that this line names."""
         if not module.startswith(SHOWS_CONSTANTS):
             return
-        text = inspect.getsource(sys.modules[module])
-        for node in ast.parse(text).body:
-            if isinstance(node, ast.Assign) and name in map(ast.unparse, node.targets):
-                lines = text.splitlines(keepends=True)[node.lineno - 1 : node.end_lineno]
-                self.codes[Code(_file(module), node.lineno, "".join(lines))] = None
+        for node in ast.parse(inspect.getsource(sys.modules[module])).body:
+            match node:
+                case ast.ImportFrom(module=str(origin)) if name in [each.name for each in node.names]:
+                    yield from self._assigned(origin, name)
+                case ast.Assign() if name in _names(*node.targets):
+                    code = _lines(module, node)
+                    if code not in self.codes:
+                        self.codes[code] = None
+                        for used in _names(node.value):
+                            yield from _functions(getattr(sys.modules[module], used, None), None)
+                            yield from self._assigned(module, used)
+
+
+def _names(*nodes: ast.AST) -> list[str]:
+    return [node.id for each in nodes for node in ast.walk(each) if isinstance(node, ast.Name)]
+
+
+def _lines(module: str, node: ast.stmt) -> Code:
+    lines = inspect.getsource(sys.modules[module]).splitlines(keepends=True)
+    return Code(_file(module), node.lineno, "".join(lines[node.lineno - 1 : node.end_lineno]))
 
 
 def _functions(value: Any, owner: type | None) -> Iterator[tuple[Any, type | None]]:

@@ -75,7 +75,7 @@ class Book:
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Book:
     """The book, built by the command that examples/conf.py gives."""
-    for module in ("furo", "myst_nb", "sphinx_click"):
+    for module in ("furo", "latex2mathml", "myst_nb", "sphinx_click"):
         pytest.importorskip(module, reason=extras.install("book"))
     folder = tmp_path_factory.mktemp("book")
     asked = ["-m", "sphinx", "-q", "-W", "--keep-going", "-n", "-b", "html", "examples"]
