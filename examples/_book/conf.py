@@ -1,16 +1,15 @@
-"""The book: `sphinx-build -W -n -b html examples build/book` builds it, without a network.
+"""The book: `sphinx-build -W -n -b html -c examples/_book examples build/book`, without a network.
 
 Notebooks are shown as they are stored; the tests run them. Pages of codes, commands and names are written by
-`_book/pages.py` into `generated/` before each build.
+`pages.py` beside this file into `generated/` before each build.
 """
 
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tinynet.version import VERSION  # noqa: E402
+from tinynet.version import VERSION
 
 project = "tinynet"
 author = "The tinynet authors"
@@ -57,7 +56,7 @@ nitpick_ignore_regex = [
 
 html_theme = "furo"
 html_title = f"tinynet {VERSION}"
-html_static_path = ["_book/static"]
+html_static_path = ["static"]
 html_css_files = ["book.css"]
 html_math_renderer = "mathml"
 html_copy_source = False

@@ -1,1 +1,0 @@
-"""Extensions of Sphinx that the book is built with."""
