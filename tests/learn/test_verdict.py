@@ -91,6 +91,10 @@ def test_a_call_that_does_not_fit_has_no_line(says: Say) -> None:
     assert "takes 0 positional arguments but 1 was given" in line
 
 
+def test_shapes_that_do_not_go_together_have_a_hint(says: Say) -> None:
+    assert "keepdims=True" in says(lambda x: np.ones((3, 4)) - np.ones((3, 4)).sum(axis=1))
+
+
 def test_an_error_of_the_engines_is_shown_whole(says: Say) -> None:
     assert says(shape_error).startswith("00.double: no such shape\n  expected: 3\n  received: 4\n  in line ")
 

@@ -69,6 +69,11 @@ def judge(asked: Exercise, function: Callable[[], Callable[..., Any]], seconds: 
     return Verdict(asked.name, "right")
 
 
+SHAPES_DIFFER = (
+    "\n  likely slip: shapes that do not go together; keepdims=True, or [:, None], keeps an axis of length 1"
+)
+
+
 def too_long(seconds: float) -> str:
     """What is said of a function that does not end."""
     return (
@@ -111,7 +116,8 @@ def _said(error: BaseException) -> str:
         return f"{type(error).__name__}: {error.msg}"
     said = printable(str(error).strip())
     said = said[:LONGEST] + "…" * (len(said) > LONGEST)
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    named = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return named + (SHAPES_DIFFER if "broadcast together" in said else "")
 
 
 def _where(error: BaseException) -> str:
