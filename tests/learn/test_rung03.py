@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinynet.errors import TinynetError
 from tinynet.layers.base import Layer
 from tinynet.learn.exercise import Wrong
 from tinynet.learn.ladder import exercise
@@ -78,9 +79,17 @@ def chain_that_stops_early(layers: list[Any], x: Array, dy: Array) -> Array:
     return dy
 
 
+def chain_with_the_caches_of_others(layers: list[Any], x: Array, dy: Array) -> Array:
+    for layer, cache in zip(reversed(layers), forward(layers, x)[1], strict=True):
+        dy = layer.backward(dy, cache)
+    return dy
+
+
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
+        (chain_with_the_caches_of_others, "each layer needs its own cache"),
+        (lambda layers, x, dy: layers[-1].backward(dy, forward(layers, x)[1][-1]), "after the last layer"),
         (chain_in_the_order_of_the_forward, "from the last layer to the first"),
         (chain_that_gives_each_layer_dy, "not the first dy"),
         (chain_that_gives_each_layer_x, "the output of the one before, not x"),
@@ -181,7 +190,7 @@ def with_dx(dx: Callable[[Array, Array, Array], Array | None]) -> type[Scale]:
 )
 def test_scale(wrong: type, hint: str) -> None:
     exercise("03.Scale").grade(Scale)
-    with pytest.raises(Wrong, match=hint):
+    with pytest.raises((Wrong, TinynetError, AttributeError), match=hint):  # the engine's errors teach, too
         exercise("03.Scale").grade(wrong)
 
 
