@@ -7,7 +7,7 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-FILES = ("layers.js", "backward.js", "model.js", "explain.js")
+FILES = ("layers.js", "backward.js", "model.js", "explain.js", "strokes.js")
 """In the order in which a page needs them: each uses the ones before it."""
 FUNCTION = re.compile(r"((?:^//[^\n]*\n)*)^tinynet\.(\w+) = function .*?^\};\n", re.MULTILINE | re.DOTALL)
 
