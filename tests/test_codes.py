@@ -46,7 +46,8 @@ def test_what_is_shown_stands_in_that_file_at_that_line(name: str) -> None:
     found = codes.read(name)
     assert found.text
     assert found.own
-    for code in [*found.own, *(code for pieces in found.backends.values() for code in pieces)]:
+    on_backends = (code for pieces in found.backends.values() for code in pieces)
+    for code in [*found.own, *on_backends, *found.javascript]:
         lines = (ROOT / code.file).read_text("utf-8").splitlines(keepends=True)
         assert code.text
         there = "".join(lines[code.line - 1 :][: code.text.count("\n")])
@@ -80,6 +81,22 @@ def test_a_cuda_function_ends_where_its_block_does() -> None:
     assert code.text.endswith(": x[i];\n}\n")
 
 
+@pytest.mark.parametrize("name", codes.names()["layer"])
+def test_each_layer_has_its_forward_and_its_backward_in_javascript(name: str) -> None:
+    files = [code.file for code in codes.read(name).javascript]
+    assert list(dict.fromkeys(files)) == ["kernels/js/layers.js", "kernels/js/backward.js"]
+    shown = "".join(code.text for code in codes.read(name).javascript)
+    for function in (name.lower(), f"{name.lower()}Backward"):
+        assert re.search(rf"^// .*=.*$(?:\n//.*)*\ntinynet\.{function} = function ", shown, re.MULTILINE)
+
+
+def test_what_a_function_in_javascript_calls_is_shown_too() -> None:
+    shown = "".join(code.text for code in codes.read("Conv2D").javascript)
+    called = ["everyWindow", "gather", "product", "span", "productBackward", "scatter"]
+    assert [name for name in called if f"tinynet.{name} = function" not in shown] == []
+    assert all(not codes.read(name).javascript for name in ALL if codes.read(name).kind != "layer")
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_the_proofs_are_tests_that_exist(name: str) -> None:
     found = codes.read(name)
@@ -87,6 +104,8 @@ def test_the_proofs_are_tests_that_exist(name: str) -> None:
     assert commands
     if found.kind in ("layer", "loss"):
         assert f"tinynet gradcheck --layer {name}" in commands
+    if found.kind == "layer":
+        assert any("test_js_layers.py" in command and name in command for command in commands)
         assert name in cases.NAMES
     for file in re.findall(r"tests/\S+\.py", " ".join(commands)):
         assert (ROOT / file).exists()

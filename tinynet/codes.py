@@ -2,7 +2,8 @@
 
 Nothing is listed by hand. The operations are the calls `self.ops.X` in a class's own methods; what these lead
 to is found by following the names in their source, on the CPU into `kernels/cpu` and for a GPU into the CUDA
-files that the backend launches. So what is shown is what runs.
+files that the backend launches. In JavaScript the function of a layer has its name. So what is shown is what
+runs.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.errors import ConfigError
 from tinynet.gradcheck import cases
 from tinynet.kernels.cuda import source
+from tinynet.kernels.js import source as js
 from tinynet.layers import LAYERS
 from tinynet.losses import LOSSES
 from tinynet.optim import OPTIMIZERS
@@ -88,7 +90,7 @@ class Code:
 
     @property
     def language(self) -> str:
-        return "python" if self.file.endswith(".py") else "cuda"
+        return {"py": "python", "js": "javascript"}.get(self.file.rpartition(".")[2], "cuda")
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ class Codes:
     """By the name of the backend: what it runs for these operations."""
     inherited: tuple[str, ...]
     """The operations that Numba's backend takes from NumPy's as they are."""
+    javascript: tuple[Code, ...]
+    """Of a layer: what a page computes it with."""
     proofs: tuple[Proof, ...]
 
 
@@ -153,6 +157,7 @@ def _codes(kind: str, owner: type) -> Codes:
         operations,
         {name: _by_file(_of_backend(*where, operations)) for name, where in BACKENDS.items()},
         tuple(name for name in operations if getattr(NumbaBackend, name) is getattr(NumpyBackend, name)),
+        _by_file(_javascript(owner.__name__)) if kind == "layer" else (),
         tuple(_proofs(kind, owner.__name__, operations)),
     )
 
@@ -188,6 +193,11 @@ def _proofs(kind: str, name: str, operations: tuple[str, ...]) -> Iterator[Proof
         same = f"agrees_with_the_reference and {f'({these})' if len(stems) > 1 else these}"
         yield Proof("Numba computes what NumPy does", f'pytest tests/backends/test_parity.py -k "{same}"')
         yield Proof("CUDA computes what NumPy does", f'pytest tests/backends/test_cupy_.py -k "{same}"')
+    if kind == "layer":
+        same = f"computes_what_numpy_does and {name}"
+        yield Proof(
+            "JavaScript computes what NumPy does", f'pytest tests/kernels/js/test_js_layers.py -k "{same}"'
+        )
     if kind in TESTS:
         yield Proof("values worked out by hand", f"pytest {TESTS[kind]}")
 
@@ -347,3 +357,23 @@ def _end_of_block(text: str, start: int) -> int:
         if depth == 0:
             return brace.end()
     raise AssertionError("a block of a CUDA file does not end")
+
+
+# --- JavaScript ---------------------------------------------------------------------------------------------
+
+
+def _javascript(layer: str) -> list[Code]:
+    """The forward of a layer, its backward, and the functions that they call, each before what it calls."""
+    found: dict[Code, None] = {}
+
+    def visit(name: str) -> None:
+        file, line, text = js.functions()[name]
+        code = Code(f"kernels/js/{file}", line, text)
+        if code not in found:
+            found[code] = None
+            for called in re.findall(r"\btinynet\.(\w+)\(", text):
+                visit(called)
+
+    visit(layer.lower())
+    visit(f"{layer.lower()}Backward")
+    return list(found)

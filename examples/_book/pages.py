@@ -30,6 +30,7 @@ PACKAGES = {
 }
 """Packages whose `__all__` is public, and what each is for."""
 HEADS = {"numpy": "NumPy: the reference", "numba": "Numba: compiled for the CPU", "cuda": "CUDA: for a GPU"}
+JAVASCRIPT = "JavaScript: in any browser"
 KINDS = {"layer": "Layers", "loss": "Losses", "optimiser": "Optimisers", "schedule": "Schedules"}
 
 
@@ -59,7 +60,8 @@ def code_pages() -> dict[str, str]:
     lines = [
         *heading("One equation, several codes", "="),
         "Each page shows one equation and all the code that computes it: the layer, NumPy's array",
-        "expressions, the loops for a CPU, the kernels for a GPU, and the commands that prove them right.",
+        "expressions, the loops for a CPU, the kernels for a GPU, the functions that run in a browser, and the",
+        "commands that prove them right.",
         "All is taken from the sources as they are. In a terminal, ``tinynet read conv2d`` shows the same.",
         "",
     ]
@@ -79,6 +81,8 @@ def code_page(name: str) -> str:
             lines += [f"``{inherited}`` is NumPy's code, as it is.", ""]
     if found.kind != "schedule" and not found.operations:
         lines += ["This runs as it stands on every backend: on NumPy's arrays or on a GPU's.", ""]
+    if found.javascript:
+        lines += [*heading(JAVASCRIPT, "-"), *pieces(found.javascript)]
     lines += heading("What proves it", "-")
     for proof in found.proofs:
         lines += [f"{proof.shows[0].upper()}{proof.shows[1:]}:", "", *literal(proof.command, "sh")]
@@ -87,8 +91,9 @@ def code_page(name: str) -> str:
 
 def pieces(found: Iterable[codes.Code]) -> Iterator[str]:
     for code in found:
-        language = {"python": "python", "cuda": "cuda"}[code.language]
-        yield from literal(code.text, language, f":caption: ``{code.file}``", f":lineno-start: {code.line}")
+        yield from literal(
+            code.text, code.language, f":caption: ``{code.file}``", f":lineno-start: {code.line}"
+        )
 
 
 # --- commands -----------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ tinynet.KINDS = {
   Softmax: {},
 };
 
-// Layers that finish what the one before began. With it they are a block: see tinynet/analysis/blocks.py.
+// Layers that finish what the one before began. With it they are a block: see tinynet/blocks.py.
 tinynet.FOLLOWERS = new Set(
   ["BatchNorm", "Dropout", "ReLU", "LeakyReLU", "ELU", "GELU", "Sigmoid", "Tanh", "Softmax"],
 );

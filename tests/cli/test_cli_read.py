@@ -43,6 +43,17 @@ def test_one_backend_alone() -> None:
     assert not any("NumPy: the reference" in line or "Numba: compiled" in line for line in said)
 
 
+def test_javascript_alone() -> None:
+    said = lines("flatten", "--only", "javascript")
+    assert "tinynet.flatten = function (x) {" in said
+    assert not any("NumPy: the reference" in line or "CUDA: for a GPU" in line for line in said)
+    assert "JavaScript: in any browser" in lines("dense")
+    assert "JavaScript: in any browser" not in lines("dense", "--only", "numpy")
+    assert "There is no JavaScript of it: a page runs nets, it does not train them." in lines(
+        "adam", "--only", "javascript"
+    )
+
+
 def test_what_a_backend_takes_from_the_reference_is_said() -> None:
     assert "softmax_backward: NumPy's code, as it is" in lines("softmax")
     assert "This runs as it stands on every backend: on NumPy's arrays or on a GPU's." in lines("flatten")

@@ -17,15 +17,16 @@ HEADS = {
     "numpy": "NumPy: the reference",
     "numba": "Numba: compiled for the CPU",
     "cuda": "CUDA: for a GPU",
+    "javascript": "JavaScript: in any browser",
 }
 
 
-@click.command(cls=Command, short_help="One equation, and the code of every backend for it.")
+@click.command(cls=Command, short_help="One equation, and all the code that computes it.")
 @click.argument("name", required=False)
 @click.option(
     "--only",
-    type=click.Choice(["numpy", "numba", "cuda"]),
-    help="Show the equation, the layer and the code of this backend alone.",
+    type=click.Choice(list(HEADS)),
+    help="Show the equation, the layer and this code of it alone.",
 )
 def command(name: str | None, only: str | None) -> None:
     """Show a layer, a loss, an optimiser or a schedule: its equation, and all the code that computes it.
@@ -38,6 +39,7 @@ def command(name: str | None, only: str | None) -> None:
       tinynet read
       tinynet read conv2d
       tinynet read batchnorm --only cuda
+      tinynet read maxpool2d --only javascript
       tinynet read adam > adam.txt
     """
     from tinynet import codes
@@ -71,7 +73,7 @@ def _list() -> list[RenderableType]:
     return [table]
 
 
-def _page(codes: Codes, backends: list[str]) -> list[RenderableType]:
+def _page(codes: Codes, shown: list[str]) -> list[RenderableType]:
     from rich.text import Text
 
     parts: list[RenderableType] = [
@@ -79,12 +81,16 @@ def _page(codes: Codes, backends: list[str]) -> list[RenderableType]:
         Text(codes.text),
     ]
     parts += [_head(f"The {codes.kind} itself"), *_sources(codes.own)]
-    for backend in backends if codes.operations else []:
+    for backend in [name for name in shown if name in codes.backends and codes.operations]:
         inherited = codes.inherited if backend == "numba" else ()
         parts += [_head(HEADS[backend]), *_sources(codes.backends[backend])]
         parts += [Text(f"\n{each}: NumPy's code, as it is") for each in inherited]
     if codes.kind != "schedule" and not codes.operations:
         parts += [Text("\nThis runs as it stands on every backend: on NumPy's arrays or on a GPU's.")]
+    if "javascript" in shown and codes.javascript:
+        parts += [_head(HEADS["javascript"]), *_sources(codes.javascript)]
+    elif shown == ["javascript"]:
+        parts += [Text("\nThere is no JavaScript of it: a page runs nets, it does not train them.")]
     proofs = [Text.assemble(f"{each.shows}:\n  ", (each.command, "bold")) for each in codes.proofs]
     return [*parts, _head("What proves it", code_follows=False), *proofs]
 
