@@ -60,8 +60,8 @@ def code_pages() -> dict[str, str]:
     lines = [
         *heading("One equation, several codes", "="),
         "Each page shows one equation and all the code that computes it: the layer, NumPy's array",
-        "expressions, the loops for a CPU, the kernels for a GPU, the functions that run in a browser, and the",
-        "commands that prove them right.",
+        "expressions, the loops for a CPU, the kernels for a GPU, the functions that run in a browser,",
+        "and the commands that prove them right.",
         "All is taken from the sources as they are. In a terminal, ``tinynet read conv2d`` shows the same.",
         "",
     ]

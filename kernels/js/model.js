@@ -95,6 +95,9 @@ tinynet.build = function (table, name, inputShape) {
     const padding = tinynet.pair(layer.padding);
     layer.rows = tinynet.axis(inputShape[0], size[0], stride[0], padding[0]);
     layer.columns = tinynet.axis(inputShape[1], size[1], stride[1], padding[1]);
+    if (!(layer.rows.count > 0 && layer.columns.count > 0)) {
+      throw new Error(`${name}: no window fits into an input of ${inputShape.join(" x ")}`);
+    }
   }
   layer.shape = kind.shape ? kind.shape(layer, layer.rows?.count, layer.columns?.count) : inputShape;
   return layer;
@@ -246,8 +249,12 @@ tinynet.Net = class {
   silenced() {
     const off = this.layers.map(() => []);
     for (const each of this.disabled) {
-      const [name, channel] = each.split(":"), position = this.position(name);
-      for (let n = position; n <= this.blockEnd(position); n++) off[n].push(Number(channel));
+      const [name, text] = each.split(":"), position = this.position(name), channel = Number(text);
+      const channels = this.layers[position].shape.slice(-1)[0];
+      if (!Number.isInteger(channel) || channel < 0 || channel >= channels) {
+        throw new Error(`${name} has channels 0 to ${channels - 1}, not ${text}`);
+      }
+      for (let n = position; n <= this.blockEnd(position); n++) off[n].push(channel);
     }
     return off;
   }

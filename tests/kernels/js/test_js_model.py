@@ -197,8 +197,8 @@ def of_another_dtype() -> dict[str, Any]:
     return made
 
 
-def of_layer(name: str) -> dict[str, Any]:
-    return {"config": {"input_shape": [3], "layers": [{"type": name}]}, "weights": {}}
+def of_layer(name: str, *shape: int) -> dict[str, Any]:
+    return {"config": {"input_shape": shape or [3], "layers": [{"type": name}]}, "weights": {}}
 
 
 @pytest.mark.parametrize(
@@ -209,8 +209,10 @@ def of_layer(name: str) -> dict[str, Any]:
         (of_another_dtype(), "unknown dtype bfloat16; known: float32, float16"),
         (of_layer("LSTM"), "unknown layer LSTM; known: Dense, Conv2D,"),
         (of_layer("toString"), "unknown layer toString; known: Dense, Conv2D,"),
+        (of_layer("MaxPool2D", 1, 5, 1), "maxpool2d_1: no window fits into an input of 1 x 5 x 1"),
+        (of_layer("MaxPool2D"), "maxpool2d_1: no window fits into an input of 3"),
     ],
-    ids=["no weights", "another shape", "another dtype", "another layer", "what every object has"],
+    ids=["no weights", "other shape", "other dtype", "other layer", "of every object", "small", "no image"],
 )
 def test_what_is_no_net_is_refused(made: dict[str, Any], message: str) -> None:
     with pytest.raises(AssertionError, match=message):
@@ -222,6 +224,8 @@ def test_what_is_no_net_is_refused(made: dict[str, Any], message: str) -> None:
     [
         ("net.forward([1, 2])", "expected 3 numbers, received 2"),
         ("net.disabled.add('conv2d_1:0'); net.forward([1, 2, 3])", "no layer is called conv2d_1"),
+        ("net.disabled.add('dense_1:2'); net.forward([1, 2, 3])", "dense_1 has channels 0 to 1, not 2"),
+        ("net.disabled.add('dense_1'); net.forward([1, 2, 3])", "dense_1 has channels 0 to 1, not undefined"),
         ("net.explainUnit(0, [0])", "the last forward: there was none"),
         ("net.forward([1, 2, 3]); net.explainUnit(0, [2])", "no unit 2 in an output of 2"),
         ("net.forward([1, 2, 3]); net.explainUnit(0, [0, 0])", "no unit 0,0 in an output of 2"),
