@@ -1,0 +1,95 @@
+// "It was a …": drawings and what they were, kept on this device, and downloaded as files to train from.
+
+const STORE = `tinynet-corrections-${HEIGHT}x${WIDTH}x${CHANNELS}-${classes.join("|")}`;
+const MOST = 2000; // drawings kept: some 2 MB of 28 × 28, which every browser grants
+
+let notes = []; // { label, pixels: Uint8Array }
+let isKept = true; // false where the browser refuses to keep anything for this page
+
+function startNotes() {
+  byId("correct").querySelector(".keys").append(...classes.map((name, k) =>
+    make("button", { type: "button", onclick: () => addNote(k) }, name)));
+  byId("save-csv").addEventListener("click", () => saveFile("my-digits.csv", "text/csv", [asCsv()]));
+  byId("save-images").addEventListener("click", () => saveFile("my-digits-images-idx3-ubyte", BYTES, imagesAsIdx()));
+  byId("save-labels").addEventListener("click", () => saveFile("my-digits-labels-idx1-ubyte", BYTES, labelsAsIdx()));
+  byId("forget").addEventListener("click", () => {
+    notes = [];
+    keepNotes();
+    showNotes("All forgotten.");
+  });
+  try {
+    notes = JSON.parse(localStorage.getItem(STORE) ?? "[]").map(({ label, pixels }) => ({ label, pixels: fromBase64(pixels) }));
+  } catch {
+    isKept = false;
+  }
+  showNotes("");
+}
+
+function addNote(label) {
+  if (!seen) {
+    showNotes("Draw something first.");
+    return;
+  }
+  if (notes.length >= MOST) {
+    showNotes(`${MOST} drawings are as many as fit: download them, then forget them.`);
+    return;
+  }
+  notes.push({ label, pixels: Uint8Array.from(seen.pixels) });
+  keepNotes();
+  showNotes(`Noted: a ${classes[label]}. `);
+}
+
+function keepNotes() {
+  try {
+    localStorage.setItem(STORE, JSON.stringify(notes.map(({ label, pixels }) => ({ label, pixels: toBase64(pixels) }))));
+    isKept = true;
+  } catch {
+    isKept = false;
+  }
+}
+
+function showNotes(said) {
+  const refused = "This browser keeps nothing for this page: download them before you close it.";
+  const count = notes.length === 1 ? "1 drawing is noted." : `${notes.length} drawings are noted.`;
+  byId("kept").textContent = notes.length || said ? `${said}${count}${isKept ? "" : ` ${refused}`}` : "";
+  byId("notes").hidden = !notes.length;
+  byId("save-csv").hidden = HEIGHT !== 28 || WIDTH !== 28 || CHANNELS !== 1;
+}
+
+// A string of at most some thousand characters at a time: more arguments are refused.
+const toBase64 = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+const fromBase64 = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+
+// --- files -------------------------------------------------------------------------------------------------
+
+const BYTES = "application/octet-stream";
+
+// Kaggle's train.csv: label, pixel0 … pixel783, a line a drawing.
+function asCsv() {
+  const head = ["label", ...Array.from({ length: HEIGHT * WIDTH }, (_, n) => `pixel${n}`)];
+  return [head, ...notes.map(({ label, pixels }) => [label, ...pixels])].map((cells) => `${cells.join(",")}\n`).join("");
+}
+
+// IDX, as MNIST's files: 0, 0, the type 8 for bytes, the rank; the sizes as big-endian numbers; the bytes.
+function idxHeader(sizes) {
+  const header = new DataView(new ArrayBuffer(4 + 4 * sizes.length));
+  header.setUint32(0, 0x0800 + sizes.length);
+  sizes.forEach((size, axis) => header.setUint32(4 + 4 * axis, size));
+  return header.buffer;
+}
+
+function imagesAsIdx() {
+  const sizes = [notes.length, HEIGHT, WIDTH, ...(CHANNELS > 1 ? [CHANNELS] : [])];
+  return [idxHeader(sizes), ...notes.map(({ pixels }) => pixels)];
+}
+
+const labelsAsIdx = () => [idxHeader([notes.length]), Uint8Array.from(notes, ({ label }) => label)];
+
+function saveFile(name, type, parts) {
+  const address = URL.createObjectURL(new Blob(parts, { type }));
+  const link = make("a", { href: address, download: name, hidden: true });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(address), 60000);
+}

@@ -1,0 +1,23 @@
+// The start: every part is set up, then the empty sheet is shown.
+
+// Signs of a letter or two are drawn; a shirt or a ship is shown.
+const DRAWS = CHANNELS === 1 && HEIGHT === WIDTH && classes.every((name) => [...name].length <= 2);
+
+if (net.cost > WORKER_COST) startWorker();
+startAnswer();
+startNotes();
+startUpload();
+startSamples();
+startWhy();
+startUnit();
+startInside();
+startGrid();
+startPad();
+if (!DRAWS) {
+  byId("pad").classList.add("still");
+  byId("grid-switch").hidden = true;
+}
+for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)", "(prefers-contrast: more)"]) {
+  matchMedia(query).addEventListener("change", drawAgain);
+}
+show(EMPTY);
