@@ -10,7 +10,12 @@ function startAnswer() {
   )));
 }
 
-// A probability in words: never 0 or 100 percent, which no net can know.
+// A probability in figures, and in words: never 0 or 100 percent, which no net can know.
+function share(p) {
+  if (p < 0.001) return "< 0.1 %";
+  return p > 0.999 ? "> 99.9 %" : `${(100 * p).toFixed(1)} %`;
+}
+
 function percent(p) {
   if (p < 0.01) return "less than 1 percent";
   if (p > 0.99) return "more than 99 percent";
@@ -28,7 +33,7 @@ function showAnswer() {
     const p = seen ? seen.probabilities[k] : 0;
     item.classList.toggle("first", Boolean(seen) && seen.order[0] === k);
     item.querySelector(".fill").style.transform = `scaleX(${p})`;
-    item.querySelector(".value").textContent = seen ? `${(100 * p).toFixed(1)} %` : "–";
+    item.querySelector(".value").textContent = seen ? share(p) : "–";
   });
   const canvas = byId("seen"), shape = [HEIGHT, WIDTH, CHANNELS];
   canvas.width = WIDTH;

@@ -89,7 +89,7 @@ def build(
     act = "Draw on the sheet" if drawn else "Open a picture"
     texts = {
         "title": title,
-        "lead": f"{act}: a small neural net says what it sees, and shows how it came to think so.",
+        "lead": f"{act}. A small neural net says what it sees, and shows why.",
         "hint": "draw here" if drawn else "open, paste or drop a picture",
         "version": VERSION,
     }

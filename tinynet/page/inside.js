@@ -10,7 +10,8 @@ const mapsOf = ({ shape }) => shape[shape.length - 1];
 const sidesOf = (layer) => (isImage(layer) ? layer.shape.slice(0, 2) : [1, 1]);
 
 function startInside() {
-  const last = net.layers.length - 1;
+  const last = net.layers.length - 1, narrow = matchMedia("(max-width: 40rem)").matches;
+  const ends = net.layers.map((layer, n) => isImage(layer) && net.blockEnd(n) === n && layer.type !== "Rescale");
   net.layers.forEach((layer, position) => {
     const canvas = make("canvas", { tabindex: "0", role: "application", "aria-describedby": "unit-value" });
     const sizes = layer.shape.join(" × ");
@@ -23,7 +24,7 @@ function startInside() {
       make("summary", {}, make("strong", {}, layer.name), ` ${layer.type}, ${sizes} `, make("span", { class: "scale" })),
       canvas,
     );
-    row.open = position === last || net.blockEnd(position) === position && isImage(layer);
+    row.open = position === last || (narrow ? ends.indexOf(true) === position : ends[position]);
     row.addEventListener("toggle", () => drawLayer(position));
     byId("layers").append(row);
   });

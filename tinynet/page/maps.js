@@ -38,16 +38,17 @@ const farthest = (values) => values.reduce((most, value) => Math.max(most, Math.
 // The number with so many digits after the point, and a minus sign that is one.
 function number(value, digits = 3) {
   const text = Math.abs(value) < 1e5 ? value.toFixed(digits) : value.toExponential(2);
-  return text.replace("-", "−");
+  return /[1-9]/.test(text) ? text.replace("-", "−") : text.replace("-", "");
 }
 
-// What the colours mean: a strip between the smallest and the largest number.
+// What the colours mean: a strip between two texts, from `low` by `zero` to `high`, or from `zero` on.
+function ramp(from, to, signed) {
+  const strip = make("span", { class: signed ? "ramp signed" : "ramp", "aria-hidden": "true" });
+  return make("span", { class: "legend" }, from, strip, to);
+}
+
+// The same for numbers, between the smallest and the largest that `scale` tells apart.
 function legend(values) {
-  const least = values.reduce((a, b) => Math.min(a, b), Infinity), most = farthest(values);
-  const signed = least < 0;
-  return make("span", { class: "legend" },
-    number(signed ? -most : 0),
-    make("span", { class: signed ? "ramp signed" : "ramp", "aria-hidden": "true" }),
-    number(most),
-  );
+  const signed = values.some((value) => value < 0), most = farthest(values);
+  return ramp(number(signed ? -most : 0), number(most), signed);
 }

@@ -13,6 +13,7 @@ startUnit();
 startInside();
 startGrid();
 startPad();
+for (const keys of document.querySelectorAll(".keys")) keys.classList.toggle("signs", classes.every((name) => [...name].length <= 2));
 if (!DRAWS) {
   byId("pad").classList.add("still");
   byId("grid-switch").hidden = true;

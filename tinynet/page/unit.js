@@ -113,11 +113,11 @@ function ofConvolution(found, position) {
   const shown = sums.slice(0, SHOWN_MAPS), others = sums.slice(SHOWN_MAPS);
   const most = farthest(products);
   const blocks = shown.map(({ map, sum }) => make("div", { class: "trio" },
-    matrix(`window on ${inputName(position)}${maps > 1 ? `, map ${map + 1}` : ""}`, ofMap(window, map), columns, farthest(window)),
+    matrix(`${inputName(position)}${maps > 1 ? `, map ${map + 1}` : ""}`, ofMap(window, map), columns, farthest(window)),
     make("span", { class: "sign", "aria-hidden": "true" }, "×"),
     matrix("kernel", ofMap(kernel, map), columns, farthest(kernel)),
     make("span", { class: "sign", "aria-hidden": "true" }, "="),
-    matrix(`products, sum ${number(sum)}`, ofMap(products, map), columns, most),
+    matrix(`products: ${number(sum)}`, ofMap(products, map), columns, most),
   ));
   const rest = others.reduce((a, { sum }) => a + sum, 0);
   const more = others.length && make("details", {},

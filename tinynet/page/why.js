@@ -14,6 +14,7 @@ function showWhy() {
   if (!seen) {
     for (const id of ["cam", "saliency", "margin"]) {
       clearMap(byId(id));
+      byId(`${id}-legend`).replaceChildren();
       say(id, "Draw something first.");
     }
     return;
@@ -25,13 +26,15 @@ function showWhy() {
     overlay(byId("cam"), pixels, cam, `Grad-CAM for ${name}`);
     const found = cam.some((value) => value > 0);
     say("cam", found
-      ? `The darker the colour, the more the last convolution finds there that speaks for ${name}.`
+      ? `Where the last convolution finds what speaks for ${name}.`
       : `The last convolution finds nothing that speaks for ${name}.`);
+    byId("cam-legend").replaceChildren(ramp("nothing", "most", false));
   } else {
     say("cam", "It shows what a convolution finds, and this net has none.");
   }
   overlay(byId("saliency"), pixels, net.saliency(pixels, k), `Saliency for ${name}`);
-  say("saliency", `Where a small change of a pixel changes the score of ${name} most.`);
+  say("saliency", `Where a small change of a pixel changes the score of ${name}.`);
+  byId("saliency-legend").replaceChildren(ramp("nothing", "most", false));
   if (order.length < 2) {
     say("margin", "This net has one class.");
     return;
@@ -41,7 +44,8 @@ function showWhy() {
   const { logits } = net.forward(pixels);
   const scores = `The scores are ${number(logits[k], 2)} and ${number(logits[second], 2)}`;
   const apart = `they differ by ${number(logits[k] - logits[second], 2)}`;
-  say("margin", `Orange: more ink there speaks for ${name}; blue: for ${other}. ${scores}; ${apart}.`);
+  say("margin", `Where more ink speaks for ${name} or for ${other}. ${scores}; ${apart}.`);
+  byId("margin-legend").replaceChildren(ramp(`for ${other}`, `for ${name}`, true));
 }
 
 function clearMap(canvas) {
