@@ -1,0 +1,44 @@
+"""A page and a browser to open it in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import browsers
+import pytest
+from browsers import Browser
+
+from tinynet.checkpoint import Loaded
+from tinynet.page import build, default
+
+
+@pytest.fixture(scope="session")
+def net() -> Loaded:
+    """The net that comes with tinynet."""
+    return default.load("numpy")
+
+
+@pytest.fixture(scope="session")
+def digits(net: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its page."""
+    path = tmp_path_factory.mktemp("page") / "digits.html"
+    path.write_text(build(net.model, {"name": "made for tests"}, list("0123456789"), loss=net.loss), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="session", params=["chromium", "firefox", "webkit"])
+def launched(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """Each browser, started once."""
+    if reason := browsers.why_not(request.param):
+        pytest.skip(reason)
+    with browsers.LAUNCH[request.param]() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(launched: Browser, digits: Path) -> Iterator[Browser]:
+    """Each browser with the page of the digits. Afterwards its console must be empty, and nothing asked for."""
+    launched.open(digits)
+    yield launched
+    assert launched.faults() == []

@@ -1,0 +1,240 @@
+"""The page in three real browsers: what a person does there, and what comes of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browsers import Browser, Point, wait
+from PIL import Image, ImageDraw
+
+from tinynet.checkpoint import Loaded
+from tinynet.data import datasets
+from tinynet.data.idx import read_idx
+from tinynet.data.kaggle import read_csv
+from tinynet.types import Array
+
+FOUR = [[(0.35, 0.2), (0.28, 0.5), (0.7, 0.5)], [(0.66, 0.2), (0.64, 0.85)]]
+SEVEN = [[(0.3, 0.2), (0.7, 0.2), (0.45, 0.85)]]
+ONE = [[(0.5, 0.15), (0.5, 0.85)]]
+"""Strokes in shares of the sheet's side."""
+
+
+def draw(browser: Browser, strokes: Sequence[Sequence[Point]]) -> None:
+    browser.run("(document.getElementById('sheet').scrollIntoView(), 1)")
+    box = browser.run(
+        "(({ left, top, width, height }) => [left, top, width, height])"
+        "(document.getElementById('pad').getBoundingClientRect())"
+    )
+    for stroke in strokes:
+        browser.drag([(box[0] + x * box[2], box[1] + y * box[3]) for x, y in stroke])
+
+
+def text(browser: Browser, selector: str) -> str:
+    return str(browser.run(f"document.querySelector({selector!r}).textContent")).strip()
+
+
+def hears(browser: Browser, words: str) -> None:
+    """Wait until the answer that is spoken begins with these words."""
+    wait(browser, f"document.getElementById('spoken').textContent.startsWith({words!r})")
+
+
+def seen(browser: Browser) -> str:
+    """What the net sees, as a picture in one line."""
+    return str(browser.run("document.getElementById('seen').toDataURL()"))
+
+
+def sample(digit: int) -> Array:
+    """The pixels of a sample digit, (28, 28, 1)."""
+    test = datasets.load("sample").test
+    return test.images[int(np.flatnonzero(test.labels == digit)[0])]
+
+
+def test_a_drawing_is_answered_undone_redone_and_cleared(browser: Browser) -> None:
+    assert text(browser, "#spoken") == "Nothing drawn yet."
+    draw(browser, FOUR)
+    hears(browser, "Probably 4, ")
+    assert re.fullmatch(r"Probably 4, .* percent; next \d, .* percent\.", text(browser, "#spoken"))
+    assert text(browser, "#guess") == "4"
+    shares = browser.run("[...document.querySelectorAll('#bars .value')].map((each) => each.textContent)")
+    assert len(shares) == 10
+    assert browser.run("[document.getElementById('seen').width, document.getElementById('seen').height]") == [28, 28]
+    browser.click("#undo")
+    browser.press("Control+z")
+    hears(browser, "Nothing")
+    browser.click("#redo")
+    browser.click("#redo")
+    hears(browser, "Probably 4")
+    browser.click("#clear")
+    hears(browser, "Nothing")
+    browser.click("#undo")
+    hears(browser, "Probably 4")
+
+
+def test_a_seven_is_entered_by_keyboard_alone_and_spoken(browser: Browser) -> None:
+    for _ in range(8):
+        browser.press("Tab")
+        if browser.run("document.activeElement.id") == "grid-switch":
+            break
+    browser.press("Enter")
+    browser.press("ArrowRight", "ArrowRight", "ArrowDown", " ")
+    assert browser.run("document.activeElement.getAttribute('aria-label')") == "row 2, column 3, ink"
+    for _ in range(4):
+        browser.press("ArrowRight", " ")
+    for _ in range(5):
+        browser.press("ArrowDown", "ArrowLeft", " ")
+    hears(browser, "Probably 7, ")
+    assert browser.run("document.getElementById('spoken').getAttribute('role')") == "status"
+    browser.press("Delete")
+    wait(browser, "document.activeElement.getAttribute('aria-selected') === 'false'")
+    browser.press("Escape")
+    assert browser.run("document.activeElement.id") == "grid-switch"
+    assert browser.run("document.getElementById('grid').hidden")
+
+
+def test_ink_survives_resizing_and_scrolling(browser: Browser) -> None:
+    draw(browser, SEVEN)
+    hears(browser, "Probably 7")
+    before = seen(browser)
+    browser.resize(600, 500)
+    browser.run("(scrollTo(0, 400), 1)")
+    browser.resize(900, 700)
+    draw(browser, [])
+    ink = (
+        "(() => { const pad = document.getElementById('pad');"
+        " const { data } = pad.getContext('2d').getImageData(0, 0, pad.width, pad.height);"
+        " return data.filter((value, n) => n % 4 === 3 && value > 0).length; })()"
+    )
+    wait(browser, f"{ink} > 500")
+    assert seen(browser) == before
+    assert text(browser, "#guess") == "7"
+
+
+def test_two_digits_are_warned_of(browser: Browser) -> None:
+    draw(browser, [[(x / 2, y) for x, y in ONE[0]], [(0.5 + x / 2, y) for x, y in ONE[0]]])
+    hears(browser, "This looks like two digits")
+    browser.click("#clear")
+    draw(browser, ONE)
+    hears(browser, "Probably 1")
+
+
+def test_a_scribble_is_not_sure(browser: Browser) -> None:
+    draw(browser, [[(0.2, 0.5), (0.8, 0.3), (0.2, 0.4), (0.8, 0.6), (0.3, 0.7), (0.7, 0.2)]])
+    wait(browser, "document.getElementById('spoken').textContent !== 'Nothing drawn yet.'")
+    shares = browser.run("[...document.querySelectorAll('#bars .value')].map((each) => each.textContent)")
+    most = max(float(share.strip("<> %")) for share in shares)
+    assert text(browser, "#spoken").startswith("Not sure: perhaps" if most < 90 else "Probably")
+    assert text(browser, "#guess").endswith("?") == (most < 90)
+
+
+def test_pictures_are_opened_or_refused_in_words(browser: Browser, tmp_path: Path) -> None:
+    picture = Image.new("RGB", (400, 300), "#e8e4da")
+    for stroke in FOUR:
+        points = [(100 + 200 * x, 30 + 220 * y) for x, y in stroke]
+        ImageDraw.Draw(picture).line(points, fill="#22303a", width=14, joint="curve")
+    picture.save(tmp_path / "four.png")
+    browser.upload("#file", tmp_path / "four.png")
+    hears(browser, "Probably 4")
+    for name, words in (("text.png", "not a picture"), ("IMG_1.HEIC", "HEIC")):
+        (tmp_path / name).write_bytes(b"no picture at all")
+        browser.upload("#file", tmp_path / name)
+        wait(browser, f"document.getElementById('notice').textContent.includes({words!r})")
+    Image.new("L", (60, 60), 255).save(tmp_path / "white.png")
+    browser.upload("#file", tmp_path / "white.png")
+    wait(browser, "document.getElementById('notice').textContent.includes('No ink')")
+    assert text(browser, "#guess") == "4"
+
+
+def test_sample_digits_are_answered(browser: Browser) -> None:
+    for digit in (0, 3, 7, 8):
+        browser.click(f"#samples button[aria-label='Sample {digit}']")
+        hears(browser, f"Probably {digit}")
+
+
+def value(browser: Browser, selector: str) -> float:
+    return float(text(browser, selector).replace("−", "-"))
+
+
+def test_a_units_arithmetic_has_the_nets_numbers(browser: Browser, net: Loaded) -> None:
+    browser.click("#samples button[aria-label='Sample 3']")
+    hears(browser, "Probably 3")
+    outputs = [sample(3)[None].astype(np.float32)]
+    for layer in net.model.layers:
+        outputs.append(layer.forward(outputs[-1], train=False, key=(0, 0, 0, 0))[0])
+    names = [layer.name for layer in net.model.layers]
+    row = f"#layers > :nth-child({names.index('conv2d_2') + 1})"
+    browser.run(f"(document.querySelector({row!r}).open = true, 1)")
+    wait(browser, f"document.querySelector({(row + ' canvas')!r}).clientHeight > 20")
+    browser.run(f"(document.querySelector({(row + ' canvas')!r}).focus(), 1)")
+    browser.press("ArrowDown", "ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight", "PageDown", "PageDown", "PageDown")
+    wait(browser, "document.getElementById('unit-heading').textContent === 'conv2d_2: map 4, row 3, column 3'")
+    total, bias, before = (value(browser, f"#unit-sum > .line .{name}") for name in ("sum", "bias", "before"))
+    assert total + bias == pytest.approx(before, abs=0.002)
+    assert before == pytest.approx(outputs[names.index("conv2d_2") + 1][0, 2, 2, 3], abs=0.01)
+    last = browser.run("[...document.querySelectorAll('#unit-sum .step')].at(-1).textContent")
+    assert float(last.replace("−", "-")) == pytest.approx(outputs[names.index("relu_2") + 1][0, 2, 2, 3], abs=0.01)
+
+
+def test_a_dense_units_products_are_listed(browser: Browser) -> None:
+    draw(browser, SEVEN)
+    hears(browser, "Probably 7")
+    browser.click("#layers > :last-child canvas")
+    wait(browser, "document.querySelectorAll('#unit .terms tbody tr').length === 10")
+    total, bias, before = (value(browser, f"#unit-sum > .line .{name}") for name in ("sum", "bias", "before"))
+    assert total + bias == pytest.approx(before, abs=0.002)
+
+
+def test_a_filter_is_switched_off_and_on(browser: Browser) -> None:
+    draw(browser, FOUR)
+    hears(browser, "Probably 4")
+    shares = "[...document.querySelectorAll('#bars .fill')].map((each) => each.style.transform).join()"
+    before = browser.run(shares)
+    browser.click("#layers > :last-child canvas")
+    browser.click("#switch-off")
+    wait(browser, f"{shares} !== {before!r}")
+    wait(browser, "!document.getElementById('all-on').hidden")
+    browser.click("#all-on")
+    wait(browser, f"{shares} === {before!r}")
+
+
+def test_why_shows_where_the_evidence_lies(browser: Browser) -> None:
+    draw(browser, FOUR)
+    hears(browser, "Probably 4")
+    wait(browser, "document.getElementById('margin-text').textContent.includes('The scores are')")
+    for name in ("cam", "saliency", "margin"):
+        colours = browser.run(
+            f"(() => {{ const map = document.getElementById('{name}');"
+            " const { data } = map.getContext('2d').getImageData(0, 0, map.width, map.height);"
+            " return new Set(new Uint32Array(data.buffer)).size; })()"
+        )
+        assert colours > 10, name
+    browser.run("((select) => { select.value = '9'; select.dispatchEvent(new Event('change')); return 1; })"
+                "(document.getElementById('why-class'))")
+    assert "score of 9" in text(browser, "#saliency-text")
+
+
+def test_corrections_are_kept_and_downloaded(browser: Browser, digits: Path, tmp_path: Path) -> None:
+    for digit in (3, 8):
+        browser.click(f"#samples button[aria-label='Sample {digit}']")
+        hears(browser, f"Probably {digit}")
+        browser.click(f"#correct .keys button:nth-child({digit + 1})")
+    assert "2 drawings are noted" in text(browser, "#kept")
+    browser.click("#notes summary")
+    images = np.stack([sample(3), sample(8)])
+    (tmp_path / "mine.csv").write_bytes(browser.download("#save-csv"))
+    pixels, labels = read_csv(tmp_path / "mine.csv")
+    assert np.array_equal(pixels, images)
+    assert labels is not None
+    assert labels.tolist() == [3, 8]
+    (tmp_path / "images").write_bytes(browser.download("#save-images"))
+    (tmp_path / "labels").write_bytes(browser.download("#save-labels"))
+    assert np.array_equal(read_idx(tmp_path / "images"), images[..., 0])
+    assert read_idx(tmp_path / "labels").tolist() == [3, 8]
+    browser.run("(globalThis.old = true, setTimeout(() => location.reload(), 50), 1)")
+    wait(browser, "!globalThis.old && document.getElementById('kept')?.textContent.includes('2 drawings')")
+    browser.click("#notes summary")
+    browser.click("#forget")
+    wait(browser, "document.getElementById('kept').textContent.includes('All forgotten')")
