@@ -6,12 +6,15 @@ missing, its tests are skipped and say so.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import importlib.util
 import os
 import re
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,6 +37,9 @@ class Browser(Protocol):
 
     def open(self, page: Path, width: int = 1000, height: int = 800) -> None:
         """Load a page anew, with nothing stored."""
+
+    def reload(self) -> None:
+        """The same page again, with what it stored."""
 
     def resize(self, width: int, height: int) -> None: ...
 
@@ -67,8 +73,22 @@ def wait(browser: Browser, condition: str) -> None:
 
 REQUESTED = "performance.getEntriesByType('resource').map((entry) => entry.name)"
 """The addresses that a page asked for, itself left out."""
+REPORTS = (
+    "document.addEventListener('securitypolicyviolation',"
+    " (event) => console.error(`Content Security Policy: ${event.violatedDirective}`))"
+)
 INSIDE = ("blob:", "data:", "file:")
 """Addresses that lead to no other machine."""
+
+
+def _blob(browser: Browser, selector: str) -> bytes:
+    """What the page would save: some drivers tell of no downloads."""
+    browser.run(
+        "(globalThis.made ??= URL.createObjectURL,"
+        " URL.createObjectURL = (blob) => (globalThis.blob = blob, globalThis.made.call(URL, blob)), 1)"
+    )
+    browser.click(selector)
+    return bytes(browser.run("blob.arrayBuffer().then((buffer) => [...new Uint8Array(buffer)])"))
 
 
 class Playwright:
@@ -84,11 +104,15 @@ class Playwright:
             self.page.context.close()
         context = self.browser.new_context(viewport={"width": width, "height": height})
         self.page, self.said = context.new_page(), []
+        self.page.add_init_script(REPORTS)  # Firefox tells its own console alone
         self.page.set_default_timeout(1000 * PATIENCE)
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("request", self._ask)
         self.page.goto(page.as_uri())
+
+    def reload(self) -> None:
+        self.page.reload()
 
     def _hear(self, message: Any) -> None:
         if message.type in ("error", "warning"):
@@ -123,6 +147,8 @@ class Playwright:
         self.page.set_input_files(selector, file)
 
     def download(self, selector: str) -> bytes:
+        if self.name == "firefox":
+            return _blob(self, selector)
         with self.page.expect_download() as found:
             self.page.click(selector)
         return Path(found.value.path()).read_bytes()
@@ -132,19 +158,22 @@ class Playwright:
 
 
 class WebKit:
-    """WebKitGTK's MiniBrowser by WebDriver; its console goes to the driver's log."""
+    """WebKitGTK's MiniBrowser by WebDriver. It tells nobody of its console: the page gets a script that listens."""
 
     name = "webkit"
 
-    def __init__(self, driver: Any, log: Path) -> None:
-        self.driver, self.log = driver, log
-        self.heard = 0
+    def __init__(self, driver: Any, folder: Path) -> None:
+        self.driver, self.folder = driver, folder
 
     def open(self, page: Path, width: int = 1000, height: int = 800) -> None:
-        self.driver.get(page.as_uri())
+        copy = self.folder / page.name
+        copy.write_text(_overheard(page.read_text("utf-8")), "utf-8")
+        self.driver.get(copy.as_uri())
         self.run("localStorage.clear()")
         self.resize(width, height)
-        self.heard = len(self.log.read_text("utf-8", "replace"))
+        self.reload()
+
+    def reload(self) -> None:
         self.driver.refresh()
 
     def resize(self, width: int, height: int) -> None:
@@ -192,17 +221,25 @@ class WebKit:
         self._find(selector).send_keys(str(file))
 
     def download(self, selector: str) -> bytes:
-        """The blob that the page makes: this driver tells of no downloads."""
-        self.run("(globalThis.saved ??= URL.createObjectURL, URL.createObjectURL = (blob) => {"
-                 " globalThis.blob = blob; return globalThis.saved.call(URL, blob); }, 1)")
-        self.click(selector)
-        numbers = self.run("globalThis.blob.arrayBuffer().then((buffer) => [...new Uint8Array(buffer)])")
-        return bytes(numbers)
+        return _blob(self, selector)
 
     def faults(self) -> list[str]:
-        lines = self.log.read_text("utf-8", "replace")[self.heard :].splitlines()
-        said = [line for line in lines if "CONSOLE" in line and re.search("ERROR|WARN", line)]
-        return said + [each for each in self.run(REQUESTED) if not each.startswith(INSIDE)]
+        return self.run("said") + [each for each in self.run(REQUESTED) if not each.startswith(INSIDE)]
+
+
+LISTENER = (
+    "globalThis.said = [];"
+    "for (const kind of ['error', 'warn']) console[kind] = (...words) => said.push(words.join(' '));"
+    "addEventListener('error', (event) => said.push(event.message));"
+    "addEventListener('unhandledrejection', (event) => said.push(`${event.reason}`));"
+) + REPORTS
+
+
+def _overheard(page: str) -> str:
+    """The page with the listener in it, which its policy then allows."""
+    digest = base64.b64encode(hashlib.sha256(LISTENER.encode()).digest()).decode()
+    page = page.replace("script-src ", f"script-src 'sha256-{digest}' ", 1)
+    return page.replace("<meta name=", f"<script>{LISTENER}</script><meta name=", 1)
 
 
 def _missing(module: str, *programs: Path) -> str | None:
@@ -251,17 +288,19 @@ def webkit() -> Iterator[Browser]:
     from selenium import webdriver
 
     options = webdriver.WebKitGTKOptions()
-    options.binary_location = str(_mini_browser())
     options.add_argument("--automation")
-    options.add_argument("--enable-write-console-messages-to-stdout=true")
+    options.binary_location = str(_mini_browser())
     with tempfile.TemporaryDirectory() as folder, _screen() as display:
-        log = Path(folder) / "log.txt"
         environment = {**os.environ, "DISPLAY": display, "GDK_BACKEND": "x11"}
-        service = webdriver.WebKitGTKService(str(WEBKIT_DRIVER), log_output=str(log), env=environment)
-        driver = webdriver.WebKitGTK(options=options, service=service)
-        driver.set_script_timeout(PATIENCE)
-        yield WebKit(driver, log)
-        driver.quit()
+        service = webdriver.WebKitGTKService(str(WEBKIT_DRIVER), env=environment)
+        with warnings.catch_warnings():  # Selenium warns of how it starts this driver itself
+            warnings.simplefilter("ignore", DeprecationWarning)
+            driver = webdriver.WebKitGTK(options=options, service=service)
+        try:
+            driver.set_script_timeout(PATIENCE)
+            yield WebKit(driver, Path(folder))
+        finally:
+            driver.quit()
 
 
 @contextmanager

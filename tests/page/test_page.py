@@ -61,7 +61,10 @@ def test_a_drawing_is_answered_undone_redone_and_cleared(browser: Browser) -> No
     assert text(browser, "#guess") == "4"
     shares = browser.run("[...document.querySelectorAll('#bars .value')].map((each) => each.textContent)")
     assert len(shares) == 10
-    assert browser.run("[document.getElementById('seen').width, document.getElementById('seen').height]") == [28, 28]
+    assert browser.run("[document.getElementById('seen').width, document.getElementById('seen').height]") == [
+        28,
+        28,
+    ]
     browser.click("#undo")
     browser.press("Control+z")
     hears(browser, "Nothing")
@@ -169,13 +172,19 @@ def test_a_units_arithmetic_has_the_nets_numbers(browser: Browser, net: Loaded) 
     browser.run(f"(document.querySelector({row!r}).open = true, 1)")
     wait(browser, f"document.querySelector({(row + ' canvas')!r}).clientHeight > 20")
     browser.run(f"(document.querySelector({(row + ' canvas')!r}).focus(), 1)")
-    browser.press("ArrowDown", "ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight", "PageDown", "PageDown", "PageDown")
-    wait(browser, "document.getElementById('unit-heading').textContent === 'conv2d_2: map 4, row 3, column 3'")
+    browser.press(
+        "ArrowDown", "ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight", "PageDown", "PageDown", "PageDown"
+    )
+    wait(
+        browser, "document.getElementById('unit-heading').textContent === 'conv2d_2: map 4, row 3, column 3'"
+    )
     total, bias, before = (value(browser, f"#unit-sum > .line .{name}") for name in ("sum", "bias", "before"))
     assert total + bias == pytest.approx(before, abs=0.002)
     assert before == pytest.approx(outputs[names.index("conv2d_2") + 1][0, 2, 2, 3], abs=0.01)
     last = browser.run("[...document.querySelectorAll('#unit-sum .step')].at(-1).textContent")
-    assert float(last.replace("−", "-")) == pytest.approx(outputs[names.index("relu_2") + 1][0, 2, 2, 3], abs=0.01)
+    assert float(last.replace("−", "-")) == pytest.approx(
+        outputs[names.index("relu_2") + 1][0, 2, 2, 3], abs=0.01
+    )
 
 
 def test_a_dense_units_products_are_listed(browser: Browser) -> None:
@@ -190,11 +199,14 @@ def test_a_dense_units_products_are_listed(browser: Browser) -> None:
 def test_a_filter_is_switched_off_and_on(browser: Browser) -> None:
     draw(browser, FOUR)
     hears(browser, "Probably 4")
-    shares = "[...document.querySelectorAll('#bars .fill')].map((each) => each.style.transform).join()"
+    browser.run("(document.querySelector('#layers > :last-child canvas').focus(), 1)")
+    browser.press(*["ArrowRight"] * 5)
+    wait(browser, "document.getElementById('switch-off')?.textContent === 'Switch unit 5 off'")
+    shares = "[...document.querySelectorAll('#bars .value')].map((each) => each.textContent).join()"
     before = browser.run(shares)
-    browser.click("#layers > :last-child canvas")
     browser.click("#switch-off")
     wait(browser, f"{shares} !== {before!r}")
+    wait(browser, "document.getElementById('switch-off').textContent === 'Switch unit 5 on'")
     wait(browser, "!document.getElementById('all-on').hidden")
     browser.click("#all-on")
     wait(browser, f"{shares} === {before!r}")
@@ -211,8 +223,10 @@ def test_why_shows_where_the_evidence_lies(browser: Browser) -> None:
             " return new Set(new Uint32Array(data.buffer)).size; })()"
         )
         assert colours > 10, name
-    browser.run("((select) => { select.value = '9'; select.dispatchEvent(new Event('change')); return 1; })"
-                "(document.getElementById('why-class'))")
+    browser.run(
+        "((select) => { select.value = '9'; select.dispatchEvent(new Event('change')); return 1; })"
+        "(document.getElementById('why-class'))"
+    )
     assert "score of 9" in text(browser, "#saliency-text")
 
 
@@ -233,8 +247,21 @@ def test_corrections_are_kept_and_downloaded(browser: Browser, digits: Path, tmp
     (tmp_path / "labels").write_bytes(browser.download("#save-labels"))
     assert np.array_equal(read_idx(tmp_path / "images"), images[..., 0])
     assert read_idx(tmp_path / "labels").tolist() == [3, 8]
-    browser.run("(globalThis.old = true, setTimeout(() => location.reload(), 50), 1)")
-    wait(browser, "!globalThis.old && document.getElementById('kept')?.textContent.includes('2 drawings')")
+    browser.reload()
+    wait(browser, "document.getElementById('kept').textContent.includes('2 drawings')")
     browser.click("#notes summary")
     browser.click("#forget")
     wait(browser, "document.getElementById('kept').textContent.includes('All forgotten')")
+
+
+def test_a_fault_of_a_page_would_be_heard(launched: Browser, tmp_path: Path) -> None:
+    (tmp_path / "bad.html").write_text(
+        "<!doctype html><title>bad</title><meta http-equiv='Content-Security-Policy' content=\"default-src 'none';"
+        " script-src 'sha256-vx4d2fdFaS7jUPXb0cJU+cRQO91pzK/v5FR0oFJAWDk='\"><meta name='x'>"
+        "<body onload='0'><script>console.error('broken')</script>"
+    )
+    launched.open(tmp_path / "bad.html")
+    wait(launched, "document.readyState === 'complete'")
+    said = " ".join(launched.faults())
+    assert "broken" in said
+    assert "Content Security Policy" in said

@@ -32,7 +32,9 @@ function startInside() {
     net.disabled.clear();
     switched();
   });
-  new ResizeObserver(() => net.layers.forEach((_, position) => drawLayer(position))).observe(byId("layers"));
+  // At the next frame: what is drawn changes sizes itself, and a browser reports such a circle as an error.
+  const drawAll = () => net.layers.forEach((_, position) => drawLayer(position));
+  new ResizeObserver(() => requestAnimationFrame(drawAll)).observe(byId("layers"));
 }
 
 const rowOf = (position) => byId("layers").children[position];
@@ -40,7 +42,10 @@ const canvasOf = (position) => rowOf(position).querySelector("canvas");
 
 function showInside() {
   const off = net.disabled.size;
-  byId("inside-answer").textContent = seen ? `The answer: ${sentence()}` : "Draw something first.";
+  const [first] = seen?.order ?? [];
+  byId("inside-answer").textContent = seen
+    ? `The answer now: ${classes[first]}, ${percent(seen.probabilities[first])}`
+    : "Draw something first.";
   byId("off-count").textContent = off ? `Switched off: ${off}.` : "";
   byId("all-on").hidden = !off;
   byId("layers").hidden = !seen;

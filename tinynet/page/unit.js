@@ -21,7 +21,8 @@ function showUnit() {
   const row = rowOf(position);
   if (panel.parentElement !== row) row.append(panel);
   const found = net.explainUnit(position, unit);
-  byId("unit-heading").textContent = `${layer.name}: ${nameOf(unit)}`;
+  const isLast = position === net.layers.length - 1;
+  byId("unit-heading").textContent = `${layer.name}: ${nameOf(unit)}${isLast ? `, class ${classes[unit[0]]}` : ""}`;
   showFields(layer, unit);
   byId("unit-sum").replaceChildren(...arithmetic(found, position));
   clearTimeout(unitSpeech);
