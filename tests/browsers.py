@@ -1,7 +1,7 @@
 """Three real browsers, driven for real: Chromium, Firefox ESR and a WebKit (WebKitGTK, not Safari).
 
-They are the system's own: on Debian the packages chromium, firefox-esr, webkit2gtk-driver and xvfb. Where one is
-missing, its tests are skipped and say so.
+They are the system's own: on Debian the packages chromium, firefox-esr, webkit2gtk-driver and xvfb. Where one
+is missing, its tests are skipped and say so.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Browser(Protocol):
         """What the file holds that a click on this button saves."""
 
     def faults(self) -> list[str]:
-        """Errors on the console since the page was opened, reports of its CSP among them, and all it asked for."""
+        """Errors on the console since the page was opened, reports of its CSP, and all that it asked for."""
 
 
 def wait(browser: Browser, condition: str) -> None:
@@ -158,7 +158,7 @@ class Playwright:
 
 
 class WebKit:
-    """WebKitGTK's MiniBrowser by WebDriver. It tells nobody of its console: the page gets a script that listens."""
+    """WebKitGTK's MiniBrowser by WebDriver. Nobody hears its console: the page gets a script that listens."""
 
     name = "webkit"
 

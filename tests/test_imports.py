@@ -66,6 +66,7 @@ MAY_IMPORT = {
     " layers losses machine model optim plots schedules training version",
     "experiments": f"{GROUND} analysis backends callbacks checkpoint data extras io layers machine metrics"
     " model plots rng runs training",
+    "page": f"{GROUND} checkpoint data io kernels losses model version",
     "learn": f"{GROUND} analysis backends callbacks data experiments geometry gradcheck initializers io"
     " layers losses metrics model optim plots rng runs schedules training",
     "tinynet": "callbacks checkpoint data layers losses model optim schedules training version",

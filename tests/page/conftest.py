@@ -38,7 +38,7 @@ def launched(request: pytest.FixtureRequest) -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(launched: Browser, digits: Path) -> Iterator[Browser]:
-    """Each browser with the page of the digits. Afterwards its console must be empty, and nothing asked for."""
+    """Each browser with the page of the digits. At the end its console must be empty."""
     launched.open(digits)
     yield launched
     assert launched.faults() == []

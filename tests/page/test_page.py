@@ -256,7 +256,8 @@ def test_corrections_are_kept_and_downloaded(browser: Browser, digits: Path, tmp
 
 def test_a_fault_of_a_page_would_be_heard(launched: Browser, tmp_path: Path) -> None:
     (tmp_path / "bad.html").write_text(
-        "<!doctype html><title>bad</title><meta http-equiv='Content-Security-Policy' content=\"default-src 'none';"
+        "<!doctype html><title>bad</title>"
+        "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none';"
         " script-src 'sha256-vx4d2fdFaS7jUPXb0cJU+cRQO91pzK/v5FR0oFJAWDk='\"><meta name='x'>"
         "<body onload='0'><script>console.error('broken')</script>"
     )

@@ -53,9 +53,9 @@ def build(
 ) -> str:
     """The page of a model as one HTML text: it works from file:// or any host, and asks for nothing else.
 
-    `about` has facts of the run by their names: those that are texts or numbers are shown. `classes` names the
-    model's outputs in their order. `card` is the model's card in Markdown, as `tinynet card` writes it. `loss`
-    is the one it was trained by; it says how outputs become probabilities.
+    `about` has facts of the run by their names: those that are texts or numbers are shown. `classes` names
+    the model's outputs in their order. `card` is the model's card in Markdown, as `tinynet card` writes it.
+    `loss` is the one it was trained by; it says how outputs become probabilities.
 
     Weights are written in 16 bits (float16) or in 32; biases and batch statistics always in 32. Raises
     ShapeError for a model whose input is no image, ConfigError for another number of classes than outputs.
