@@ -184,9 +184,9 @@ class WebKit:
         return self.driver.execute_async_script(wrapped)
 
     def drag(self, points: Sequence[Point]) -> None:
-        from selenium.webdriver.common.action_chains import ActionBuilder
+        from selenium.webdriver.common.actions.action_builder import ActionBuilder
 
-        actions = ActionBuilder(self.driver, duration=10)
+        actions: Any = ActionBuilder(self.driver, duration=10)
         pointer = actions.pointer_action
         pointer.move_to_location(*map(round, points[0])).pointer_down()
         for point in points[1:]:

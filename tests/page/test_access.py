@@ -188,6 +188,29 @@ def test_a_browser_that_hides_pixels_draws_as_ever_and_says_so_of_pictures(
     until(page, "document.getElementById('notice').textContent.includes('hides the pixels')")
 
 
+@pytest.mark.parametrize("way", ["paste", "drop"])
+def test_pictures_are_pasted_and_dropped(chromium: Any, digits: Path, way: str) -> None:
+    page = opened(chromium, digits)
+    page.evaluate(
+        """async (way) => {
+          const canvas = Object.assign(document.createElement("canvas"), { width: 200, height: 200 });
+          const context = canvas.getContext("2d");
+          context.fillStyle = "white";
+          context.fillRect(0, 0, 200, 200);
+          context.fillStyle = "black";
+          context.fillRect(92, 30, 16, 140);
+          const blob = await new Promise((resolve) => canvas.toBlob(resolve));
+          const data = new DataTransfer();
+          data.items.add(new File([blob], "one.png", { type: "image/png" }));
+          document.getElementById("sheet").dispatchEvent(way === "paste"
+            ? new ClipboardEvent("paste", { clipboardData: data, bubbles: true })
+            : new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+        }""",
+        way,
+    )
+    say(page, "Probably 1")
+
+
 def page_of(net: Sequential, classes: list[str], path: Path) -> Path:
     path.write_text(build(net, {}, classes), "utf-8")
     return path

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from browsers import Browser, Point, wait
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from tinynet.checkpoint import Loaded
 from tinynet.data import datasets
 from tinynet.data.idx import read_idx
 from tinynet.data.kaggle import read_csv
+from tinynet.rng import Key, Stream
 from tinynet.types import Array
 
 FOUR = [[(0.35, 0.2), (0.28, 0.5), (0.7, 0.5)], [(0.66, 0.2), (0.64, 0.85)]]
 SEVEN = [[(0.3, 0.2), (0.7, 0.2), (0.45, 0.85)]]
 ONE = [[(0.5, 0.15), (0.5, 0.85)]]
 """Strokes in shares of the sheet's side."""
+NO_KEY = Key(0, Stream.DROPOUT)
 
 
 def draw(browser: Browser, strokes: Sequence[Sequence[Point]]) -> None:
@@ -133,21 +136,56 @@ def test_a_scribble_is_not_sure(browser: Browser) -> None:
     assert text(browser, "#guess").endswith("?") == (most < 90)
 
 
-def test_pictures_are_opened_or_refused_in_words(browser: Browser, tmp_path: Path) -> None:
-    picture = Image.new("RGB", (400, 300), "#e8e4da")
-    for stroke in FOUR:
-        points = [(100 + 200 * x, 30 + 220 * y) for x, y in stroke]
-        ImageDraw.Draw(picture).line(points, fill="#22303a", width=14, joint="curve")
-    picture.save(tmp_path / "four.png")
-    browser.upload("#file", tmp_path / "four.png")
+def pictures_of_a_four(folder: Path) -> Iterator[Path]:
+    """A dark four on light paper, in every way that a file may hold it."""
+    paper = Image.new("RGB", (400, 300), "#e8e4da")
+    clear = Image.new("RGBA", (400, 300), (0, 0, 0, 0))
+    for picture in (paper, clear):
+        for stroke in FOUR:
+            points = [(100 + 200 * x, 30 + 220 * y) for x, y in stroke]
+            ImageDraw.Draw(picture).line(points, fill="#22303a", width=14, joint="curve")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be shown after a quarter turn clockwise
+    deep = Image.fromarray(np.asarray(paper.convert("L")).astype(np.uint16) * 257)
+    files: list[tuple[str, Image.Image, dict[str, Any]]] = [
+        ("plain.png", paper, {}),
+        ("chalk.webp", ImageOps.invert(paper), {}),
+        ("transparent.png", clear, {}),
+        ("turned.jpg", paper.transpose(Image.Transpose.ROTATE_90), {"exif": turned}),
+        ("printed.jpg", paper.convert("CMYK"), {}),
+        ("deep.png", deep, {}),
+    ]
+    for name, picture, how in files:
+        picture.save(folder / name, **how)
+        yield folder / name
+
+
+def test_pictures_are_opened_however_a_file_holds_them(browser: Browser, tmp_path: Path) -> None:
+    for file in pictures_of_a_four(tmp_path):
+        browser.upload("#file", file)
+        wait(browser, "/^Probably 4|can read/.test(spoken.textContent + notice.textContent)")
+        assert (file.name, text(browser, "#notice")) == (file.name, "")
+        browser.click("#clear")
+        hears(browser, "Nothing")
+
+
+def test_files_that_are_no_pictures_are_refused_in_words(browser: Browser, tmp_path: Path) -> None:
+    browser.click("#samples button[aria-label='Sample 4']")
     hears(browser, "Probably 4")
-    for name, words in (("text.png", "not a picture"), ("IMG_1.HEIC", "HEIC")):
+    Image.new("L", (60, 60), 255).save(tmp_path / "white.png")
+    Image.new("1", (9000, 9000)).save(tmp_path / "huge.png")
+    (tmp_path / "heavy.png").write_bytes(bytes(20_000_001))
+    for name in ("text.png", "IMG_1.HEIC"):
         (tmp_path / name).write_bytes(b"no picture at all")
+    for name, words in {
+        "text.png": "not a picture",
+        "IMG_1.HEIC": "HEIC",
+        "white.png": "No ink",
+        "huge.png": "million pixels",
+        "heavy.png": "larger than 20 MB",
+    }.items():
         browser.upload("#file", tmp_path / name)
         wait(browser, f"document.getElementById('notice').textContent.includes({words!r})")
-    Image.new("L", (60, 60), 255).save(tmp_path / "white.png")
-    browser.upload("#file", tmp_path / "white.png")
-    wait(browser, "document.getElementById('notice').textContent.includes('No ink')")
     assert text(browser, "#guess") == "4"
 
 
@@ -166,7 +204,7 @@ def test_a_units_arithmetic_has_the_nets_numbers(browser: Browser, net: Loaded) 
     hears(browser, "Probably 3")
     outputs = [sample(3)[None].astype(np.float32)]
     for layer in net.model.layers:
-        outputs.append(layer.forward(outputs[-1], train=False, key=(0, 0, 0, 0))[0])
+        outputs.append(layer.forward(outputs[-1], train=False, key=NO_KEY)[0])
     names = [layer.name for layer in net.model.layers]
     row = f"#layers > :nth-child({names.index('conv2d_2') + 1})"
     browser.run(f"(document.querySelector({row!r}).open = true, 1)")

@@ -75,7 +75,7 @@ def build(
     digits = list(classes) == list(datasets.DIGITS)
     style, engine = _read("style.css"), source.script()
     interface = '"use strict";\n{\n' + "\n".join(map(_read, SCRIPTS)) + "}\n"
-    table = {
+    table: dict[str, Any] = {
         "config": model.config(),
         "loss": tables.to_table(loss) if loss else None,
         "weights": _weights(model, float16),

@@ -51,19 +51,35 @@ async function pixelsOfFile(file) {
     throw new Error(`${name} is HEIC, which browsers cannot read. Save it as JPEG or PNG first; an iPhone does so under Settings, Camera, Formats, Most Compatible.`);
   }
   if (file.size > MAX_BYTES) throw new Error(`${name} is larger than ${MAX_BYTES / 1e6} MB: make it smaller first.`);
-  const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => {
-    throw new Error(`${name} is not a picture that this browser can read. PNG and JPEG are.`);
+  if (!canReadBack()) throw new Error("This browser hides the pixels of pictures from pages, so only drawing works here.");
+  const address = URL.createObjectURL(file);
+  try {
+    return small(await imageAt(address, name), name);
+  } finally {
+    URL.revokeObjectURL(address);
+  }
+}
+
+// The image as a browser knows it from its header: it is turned as the camera was held, and not decoded yet.
+function imageAt(address, name) {
+  return new Promise((resolve, reject) => {
+    const image = new Image();
+    image.onload = () => resolve(image);
+    image.onerror = () => reject(new Error(`${name} is not a picture that this browser can read. PNG and JPEG are.`));
+    image.src = address;
   });
-  if (bitmap.width * bitmap.height > MAX_PIXELS) {
+}
+
+function small(image, name) {
+  const { naturalWidth, naturalHeight } = image;
+  if (naturalWidth * naturalHeight > MAX_PIXELS) {
     throw new Error(`${name} has more than ${MAX_PIXELS / 1e6} million pixels: make it smaller first.`);
   }
-  if (!canReadBack()) throw new Error("This browser hides the pixels of pictures from pages, so only drawing works here.");
-  const shrink = Math.min(1, WORK_SIDE / Math.max(bitmap.width, bitmap.height));
-  const width = Math.max(1, Math.round(bitmap.width * shrink)), height = Math.max(1, Math.round(bitmap.height * shrink));
+  const shrink = Math.min(1, WORK_SIDE / Math.max(naturalWidth, naturalHeight));
+  const [width, height] = [naturalWidth, naturalHeight].map((side) => Math.max(1, Math.round(side * shrink)));
   const context = make("canvas", { width, height }).getContext("2d", { willReadFrequently: true });
   context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, width, height);
-  bitmap.close();
+  context.drawImage(image, 0, 0, width, height);
   return context.getImageData(0, 0, width, height);
 }
 
@@ -163,10 +179,10 @@ function wholePicture(image) {
   const planes = CHANNELS === 1 ? [inkOf(image)] : [0, 1, 2].map((c) => Float32Array.from({ length: width * height }, (_, n) => image.data[4 * n + c]));
   const scale = Math.max(HEIGHT, WIDTH), pixels = new Uint8Array(HEIGHT * WIDTH * CHANNELS);
   planes.slice(0, CHANNELS).forEach((plane, c) => {
-    const small = shrunk(plane, width, box, scale, 1);
-    const top = Math.floor((HEIGHT - small.height) / 2), left = Math.floor((WIDTH - small.width) / 2);
-    small.data.forEach((value, n) => {
-      const row = Math.floor(n / small.width) + top, column = (n % small.width) + left;
+    const part = shrunk(plane, width, box, scale, 1);
+    const top = Math.floor((HEIGHT - part.height) / 2), left = Math.floor((WIDTH - part.width) / 2);
+    part.data.forEach((value, n) => {
+      const row = Math.floor(n / part.width) + top, column = (n % part.width) + left;
       if (row >= 0 && row < HEIGHT && column >= 0 && column < WIDTH) pixels[(row * WIDTH + column) * CHANNELS + c] = Math.round(value);
     });
   });
