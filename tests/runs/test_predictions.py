@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nets import images, mlp
+from nets import cnn, images, mlp
 
 from tinynet.data import Split
 from tinynet.errors import NonFiniteError, RunError, ShapeError
@@ -31,6 +31,16 @@ def test_weights_that_are_no_numbers_predict_nothing(weight: float) -> None:
     model.store.values.views["dense_1.b"][...] = weight
     with np.errstate(invalid="ignore"), pytest.raises(NonFiniteError, match="NaN for 5 of 5 images"):
         predict(model, loss, IMAGES)
+
+
+def test_predictions_stay_when_others_are_made(backend: str) -> None:
+    model, loss = cnn(backend), SoftmaxCrossEntropy()
+    loss.start(model)
+    x, _ = images(6)
+    before = predict(model, loss, x)
+    kept = before.probabilities.copy()
+    predict(model, loss, x[::-1].copy())
+    assert np.array_equal(before.probabilities, kept)
 
 
 def test_a_model_without_classes() -> None:

@@ -57,7 +57,8 @@ def predict(model: Sequential, loss: Any, images: Array) -> Predictions:
             "the images do not fit the model", expected=model.input_shape, received=images.shape[1:]
         )
     outputs = model.backend.asarray(model.predict(images))
-    probabilities = model.backend.to_host(loss.probabilities(outputs))
+    # a copy: a backend keeps its results in memory that the next call writes anew
+    probabilities = np.array(model.backend.to_host(loss.probabilities(outputs)))
     if wrong := int((~np.isfinite(probabilities).all(axis=1)).sum()):
         raise NonFiniteError(
             "the model does not give probabilities",
