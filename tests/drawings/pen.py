@@ -47,7 +47,7 @@ class Writer:
         canvas = Image.new("L", (width * FINER, height * FINER))
         nib = max(1, round(pen * tall * FINER))
         for stroke in self.hand.digits[self.digit]:
-            x, y = (self._tremble(_dense(stroke)) / 100 - 0.5).T
+            x, y = (tremble(dense(stroke), 100 * self.hand.tremor, self.random) / 100 - 0.5).T
             x = across * x - lean * y
             corners = np.stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)], 1)
             _trace(canvas, FINER * (tall * corners + np.array(at) * (width, height)), nib)
@@ -61,18 +61,17 @@ class Writer:
         ImageDraw.Draw(canvas).text(middle, str(self.digit), fill=255, font=font, anchor="mm")
         return _shrunk(canvas, width, height)
 
-    def _tremble(self, points: Array) -> Array:
-        """Points (N, 2) that stray slowly back and forth."""
-        shaken = np.asarray(self.random.normal(size=points.shape))
-        kernel = np.hanning(9)[1:-1]
-        smooth = np.stack(
-            [np.convolve(axis, kernel / np.sqrt((kernel**2).sum()), "same") for axis in shaken.T]
-        )
-        strayed: Array = points + 100 * self.hand.tremor * smooth.T
-        return strayed
+
+def tremble(points: Array, far: float, random: np.random.Generator) -> Array:
+    """Points (N, 2) that stray slowly back and forth, `far` at a standard deviation."""
+    shaken = random.normal(size=points.shape)
+    kernel = np.hanning(9)[1:-1]
+    smooth = np.stack([np.convolve(axis, kernel / np.sqrt((kernel**2).sum()), "same") for axis in shaken.T])
+    strayed: Array = points + far * smooth.T
+    return strayed
 
 
-def _dense(stroke: Array, step: float = 3.0) -> Array:
+def dense(stroke: Array, step: float = 3.0) -> Array:
     """The same line, a point every few units."""
     lengths = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(stroke, axis=0).T))])
     along = np.linspace(0, lengths[-1], max(2, int(lengths[-1] / step)))
