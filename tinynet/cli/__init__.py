@@ -24,6 +24,7 @@ COMMANDS = (
     "audit",
     "predict",
     "explain",
+    "card",
     "summary",
     "gradcheck",
     "read",

@@ -1,0 +1,126 @@
+"""tinynet card: how good a net is, on whose data, and what it must not be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tinynet.cli import options
+from tinynet.cli.command import Command
+
+if TYPE_CHECKING:
+    from tinynet.analysis.card import Part
+    from tinynet.checkpoint import Loaded
+    from tinynet.cli.sources import Sources
+    from tinynet.data.datasets import Dataset, Split
+    from tinynet.runs.settings import Settings
+
+AT_MOST = 10_000
+"""Images of training, and of validation, that are measured: the first ones."""
+
+
+@click.command(cls=Command, short_help="How good is a net, for whom, and what is it not for?")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the card here (Markdown)."
+)
+@options.together(options.measured_dataset, options.data_dir, options.backend, options.threads)
+def command(run: Path, out: Path | None, dataset: str | None, data_dir: Path | None, backend: str) -> None:
+    """Write the model card of RUN, a run's folder or a safetensors file: Markdown.
+
+    Accuracy and the recall of each class with their 95 % intervals, as the run's own report has them; measured
+    anew: training, validation and test images side by side, how far probabilities can be believed, and
+    slices by stroke thickness, slant and size; whose handwriting the data are, and what RUN must not be used
+    for. `tinynet export` puts the same card into the page.
+
+    \b
+    Examples:
+      tinynet card runs/cnn-1
+      tinynet card runs/cnn-1 --out card.md
+    """
+    from tinynet import checkpoint
+    from tinynet.analysis.card import as_markdown
+    from tinynet.cli.screen import console
+    from tinynet.cli.sources import Sources
+    from tinynet.io.atomic import write_atomic
+
+    loaded = checkpoint.load_model(run, backend=backend)
+    text = as_markdown(card_of(run, loaded, Sources(dataset, data_dir)))
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    write_atomic(out, text.encode(errors="backslashreplace"))
+    console.print(f"Card: {out}")
+
+
+def card_of(run: Path, loaded: Loaded, sources: Sources) -> dict[str, Any]:
+    """The card of the net in a run's folder or a safetensors file, measured on the images that `sources` finds.
+
+    Raises RunError where the run is not finished, or its data are not found.
+    """
+    from tinynet.analysis import card
+    from tinynet.losses import check_label_range
+    from tinynet.runs import provenance
+    from tinynet.runs.predictions import class_names
+    from tinynet.runs.report import read_report
+
+    model, _, about = loaded
+    report = read_report(run) if run.is_dir() else None
+    settings = provenance.settings_of(run, about)
+    data = sources.to_measure(settings, about)
+    check_label_range(data.test.labels, model.output_shape[-1])
+    parts = {name: measured(loaded, split) for name, split in _splits(settings, data)}
+    own = report is not None and settings is not None and settings.data_sha256 == data.sha256
+    return card.card(
+        facts(run, loaded, report, data),
+        class_names(data.classes, model.output_shape[-1]),
+        parts,
+        report["test"] if report is not None and own else None,
+    )
+
+
+def _splits(settings: Settings | None, data: Dataset) -> Iterator[tuple[str, Split]]:
+    """What can be measured, by name: training and validation images of the run's own data alone."""
+    from tinynet.data.datasets import Split
+    from tinynet.runs import provenance
+
+    if settings is not None and settings.data_sha256 == data.sha256:
+        names = ("training", "validation")
+        for name, split in zip(names, provenance.train_and_validation(settings, data), strict=True):
+            if len(split):
+                yield name, Split(split.images[:AT_MOST], split.labels[:AT_MOST])
+    yield "test", data.test
+
+
+def measured(loaded: Loaded, split: Split) -> Part:
+    """What the net makes of these images."""
+    from tinynet.analysis.card import Part
+    from tinynet.runs.predictions import predict
+
+    return Part(split.images, split.labels, predict(loaded.model, loaded.loss, split.images).probabilities)
+
+
+def facts(run: Path, loaded: Loaded, report: Mapping[str, Any] | None, data: Dataset) -> dict[str, Any]:
+    """What is known of a net besides its figures, as `card` takes it."""
+    from tinynet import checkpoint
+    from tinynet.runs import leakage
+
+    model, _, about = loaded
+    known = report["facts"] if report else {}
+    met = known.get("leakage")
+    trained_on = known.get("data") or {"name": about.get("dataset"), "hash": about.get("data_sha256")}
+    remarks = [f"The test images: {leakage.sentences(met)}"] if met else []
+    if trained_on["name"] != data.name:
+        remarks.append(f"All figures are of {data.name}, SHA-256 {data.sha256}.")
+    return {
+        "name": about.get("name") or run.stem,
+        "parameters": model.store.count + model.store.state_count,
+        "weights_sha256": checkpoint.weights_sha256(model),
+        "input_shape": model.input_shape,
+        "data": trained_on,
+        "command": known.get("command"),
+        "remarks": remarks,
+    }
