@@ -93,9 +93,10 @@ def as_markdown(run: Path, each: int, answers: Answers) -> str:
         "# Drawn freehand",
         f"{datetime.date.today()}, on {machine.summary()}.",
         f"```sh\n{report['facts']['command']}\npython bench/freehand.py {run}{options}\n```",
-        f"{len(right)} drawings by `tests/drawings/freehand.py`: {len(shapes)} shapes of the ten digits, {each} of each."
-        " They differ in slant, proportions, tremor, thickness (every third one is gone over twice), size, place and"
-        " rotation, up to 15 degrees to either side. A program draws them, no person. No net is trained on them.",
+        f"{len(right)} drawings by `tests/drawings/freehand.py`: {len(shapes)} shapes of the ten digits,"
+        f" {each} of each. They differ in slant, proportions, tremor, thickness (every third one is gone"
+        " over twice), size, place and rotation, up to 15 degrees to either side. A program draws them, no"
+        " person. No net is trained on them.",
         markdown_table(
             ("images", "right", "95 % interval", "number"),
             [
@@ -104,7 +105,8 @@ def as_markdown(run: Path, each: int, answers: Answers) -> str:
             ],
         ),
         f"An answer below {percent(NOT_SURE)} is called not sure: {int((unsure & right).sum())} of the"
-        f" {int(right.sum())} right ones, {int((unsure & ~right).sum())} of the {int((~right).sum())} wrong ones.",
+        f" {int(right.sum())} right ones, {int((unsure & ~right).sum())} of the {int((~right).sum())} wrong"
+        " ones.",
         markdown_table(
             ("digit", "shape", "right", "of", "taken for"),
             [

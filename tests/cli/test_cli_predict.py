@@ -134,6 +134,21 @@ def test_several_digits_in_a_picture_are_no_answer(predict: Command, tmp_path: P
     assert levels.min() < 60
 
 
+def test_a_drawing_is_a_picture(predict: Command, tinynet: Command, trained: Trained, tmp_path: Path) -> None:
+    file = tmp_path / "one.json"
+    file.write_text('{"strokes": [[[10, 10], [11, 90]]], "label": 1}')
+    out = tmp_path / "out.csv"
+    assert (
+        "what the net saw in 1 pictures" in predict(file, "--out", out, "--seen", tmp_path / "s.png").lower()
+    )
+    assert rows(out)[0]["fitted"] == "1 stroke, scaled, centred"
+    assert (tmp_path / "s.png").stat().st_size > 10_000
+    said = tinynet("explain", trained.folder, file, "--out", tmp_path / "why", "--samples", 2)
+    assert "one.json: 1 stroke, scaled, centred" in said
+    file.write_text('{"strokes": []}')
+    assert "one.json is blank" in predict(file, code=1)
+
+
 def test_a_sheet_of_what_was_seen_needs_a_picture(predict: Command, digits: Split, tmp_path: Path) -> None:
     write_idx(tmp_path / "one", digits.images[:1])
     said = predict(tmp_path / "one", "--seen", tmp_path / "seen.png", code=2)

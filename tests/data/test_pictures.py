@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import zlib
 from collections.abc import Callable
@@ -14,7 +15,8 @@ import pytest
 from PIL import Image
 
 from tinynet.data import load
-from tinynet.data.pictures import MAX_PIXELS, read_picture
+from tinynet.data.pictures import MAX_PIXELS, read_drawing, read_picture
+from tinynet.data.strokes import rasterize
 from tinynet.errors import DataError
 from tinynet.types import Array, Shape
 
@@ -216,3 +218,61 @@ def test_lines_and_dust_are_dropped_and_shown(save: Save) -> None:
     assert reading.dropped[250:254, 280:284].all()
     assert reading.ink[:50].max() == 0
     assert reading.ink[70:230, 135:155].min() > 0.9
+
+
+SEVEN = {"strokes": [[[10, 10], [60, 12], [30, 110]], [[20, 60], [50, 58]]], "label": 7}
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Callable[[object], Path]:
+    """Writes a drawing to a file."""
+
+    def write(table: object) -> Path:
+        path = tmp_path / "drawing.json"
+        path.write_text(table if isinstance(table, str) else json.dumps(table))
+        return path
+
+    return write
+
+
+def test_a_drawing_is_read_as_the_page_reads_it(drawn: Callable[[object], Path]) -> None:
+    reading = read_drawing(drawn(SEVEN))
+    assert np.array_equal(reading.image[..., 0], rasterize(SEVEN["strokes"]))  # type: ignore[arg-type]
+    assert reading.fitted == "2 strokes, scaled, centred"
+    assert reading.digits == 1
+    assert reading.picture.shape == (112, 112, 3)
+    assert reading.picture[:5].min() == 255  # ink on paper
+    assert not reading.dropped.any()
+
+
+def test_two_digits_in_a_drawing_are_told(drawn: Callable[[object], Path]) -> None:
+    two = {"strokes": [[[0, 0], [0, 100]], [[60, 0], [62, 100]]]}
+    assert read_drawing(drawn(two)).warning == "several digits: 2 separate shapes"
+    dot = {"strokes": [[[5, 5]]]}
+    assert read_drawing(drawn(dot)).fitted == "1 stroke, scaled, centred"
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"strokes": []}, "is blank"),
+        ({"strokes": [[]]}, "is blank"),
+        ({"label": 7}, "it has no strokes"),
+        ("{", "cannot be read as a drawing"),
+        ({"strokes": [[[1, 2, 3]]]}, "no stroke"),
+        ({"strokes": [[["a", "b"]]]}, "no stroke"),
+        ({"strokes": 7}, "no stroke"),
+        ('{"strokes": [[[NaN, 1]]]}', "no stroke"),
+        ('{"strokes": [[[1e999, 1]]]}', "no stroke"),
+        ({"strokes": [[[0, 0]] * 40_000]}, "at most 262,144 bytes"),
+    ],
+)
+def test_a_drawing_that_is_none_is_refused(drawn: Callable[[object], Path], table: object, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        read_drawing(drawn(table))
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 3), (28, 32, 1), (4, 4, 1), (784,)])
+def test_a_drawing_is_for_square_grey_models(drawn: Callable[[object], Path], shape: Shape) -> None:
+    with pytest.raises(DataError, match="does not fit this model"):
+        read_drawing(drawn(SEVEN), shape)

@@ -1,7 +1,7 @@
 """A model card: how good a net is, on whose data, for whom less so, and what it must not be used for.
 
-(Mitchell et al., "Model cards for model reporting", FAT* 2019.) `card` computes one from a net's predictions. It is
-plain values, which a page shows and `as_markdown` prints: a title, and sections of sentences and a table.
+(Mitchell et al., "Model cards for model reporting", FAT* 2019.) `card` computes one from a net's predictions.
+It is plain values, which a page shows and `as_markdown` prints: a title, sections of sentences and a table.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ MEASURES = (
     Measure(
         "Stroke thickness",
         "pixels",
-        "Twice the ink's area over the length of its outline, which is the sum of the grey levels' gradients.",
+        "Twice the ink's area over the length of its outline, which is the sum of the grey levels'"
+        " gradients.",
         handwriting.thickness,
     ),
     Measure(
@@ -51,42 +52,44 @@ MEASURES = (
     Measure(
         "Size",
         "square pixels",
-        "The area of the box around the pixels that are at least half as dark as black. The longer side of MNIST's"
-        " boxes is 20 pixels.",
+        "The area of the box around the pixels that are at least half as dark as black. The longer side of"
+        " MNIST's boxes is 20 pixels.",
         handwriting.extent,
     ),
 )
 MNIST_WRITERS = (
-    "MNIST's digits were written in the United States around 1990, on forms: about half by employees of the Census"
-    " Bureau, half by high-school students (Grother, NIST Special Database 19, 1995; LeCun et al., 1998). So 1 is a"
-    " single stroke nearly always, and 7 rarely has a bar. A 1 with a long upstroke, as many Europeans write it, and a"
-    " crossed 7 are rare. The age, sex, handedness and first script of the writers are not recorded, so no figure says"
-    " how well the net reads any of these groups.",
-    "Each digit was cut out of its form, scaled to 20 pixels and centred. Nothing here is measured on photographs, on"
-    " words, or on drawings with a mouse.",
+    "MNIST's digits were written in the United States around 1990, on forms: about half by employees of the"
+    " Census Bureau, half by high-school students (Grother, NIST Special Database 19, 1995; LeCun et al.,"
+    " 1998). There a 1 is a single stroke, and a 7 has no bar, for the most part. Few write a 1 with a long"
+    " upstroke, as many Europeans do. The age, sex, handedness and first script of the writers are not"
+    " recorded, so no figure says how well the net reads any of these groups.",
+    "Each digit was cut out of its form, scaled to 20 pixels and centred. The figures above are of such"
+    " images, not of photographs, of words, or of drawings on a screen.",
 )
 WRITERS = {
     "mnist": MNIST_WRITERS,
     "sample": (*MNIST_WRITERS, "This net learned from a sample: 4,000 of MNIST's 60,000 training digits."),
     "fashion-mnist": (
-        "Fashion-MNIST is no handwriting: pictures of clothes from an online shop's catalogue, made grey and 28 pixels"
-        " wide (Xiao, Rasul, Vollgraf, 2017). They lie flat, and are seen from the front, on a plain ground.",
+        "Fashion-MNIST is no handwriting: pictures of clothes from an online shop's catalogue, made grey and"
+        " 28 pixels wide (Xiao, Rasul, Vollgraf, 2017). They lie flat, and are seen from the front, on a"
+        " plain ground.",
     ),
 }
 """Whose data these are, by the name of the data set."""
 UNKNOWN_WRITERS = ("Nothing is recorded about where these data come from, nor about who made them.",)
 LIMITS = (
-    "It names one of its classes for every image: for a letter, a scribble or two digits as well. A high probability"
-    " is no proof that the image shows a digit.",
-    "It must not decide alone where a wrong answer harms somebody: amounts of money, addresses, doses, dates of birth,"
-    " marks of an examination, ballots. A person must see the image and the answer.",
+    "It names one of its classes for every image: for a letter, a scribble or two digits as well. A high"
+    " probability is no proof that the image shows a digit.",
+    "It must not decide alone where a wrong answer harms somebody: amounts of money, addresses, doses, dates"
+    " of birth, marks of an examination, ballots. A person must see the image and the answer.",
     "It must not be used to tell who wrote something, or to judge a person by their hand.",
-    "Its figures say nothing about children, about people whose hand shakes, or about digits of other scripts. Measure"
-    " it on such images before it is used for them.",
+    "Its figures say nothing about children, about people whose hand shakes, or about digits of other"
+    " scripts. Measure it on such images before it is used for them.",
 )
 LIMITS_OF_OTHERS = (
     "It names one of its classes for every image, whatever that shows. A high probability is no proof.",
-    "It must not decide alone where a wrong answer harms somebody. A person must see the image and the answer.",
+    "It must not decide alone where a wrong answer harms somebody. A person must see the image and the"
+    " answer.",
     "Measure it on images from the place where it is to be used: those of its data set may be easier.",
 )
 
@@ -114,13 +117,14 @@ def card(
     """The card of a classifier, in plain values: `title`, `figures`, and `sections`, each of them with a
     `heading`, sentences as `text`, and perhaps a table, `head` and `rows`, all of text.
 
-    about       what is known of the net, each optional: `name`, `parameters`, `weights_sha256`, `input_shape`,
-                `data` with `name`, `source` and `hash`, `command`, which trains it, and `remarks`, sentences
+    about       what is known of the net, each optional: `name`, `parameters`, `weights_sha256`,
+                `input_shape`, `data` with `name` and `hash`, `command`, which trains it, and `remarks`,
+                sentences
     classes     the names of the K classes
-    parts       by name what was measured, in order; of "test" all figures are computed, of the others the share
+    parts       what was measured, by name, in order: of "test" all figures are computed, of others the share
                 that is right. Without "test" the card has what was reported alone.
-    reported    the figures of the test set in the run's own report: as `evaluation.class_figures` gives them.
-                They count where they are given.
+    reported    the figures of the test set in the run's own report: as `evaluation.class_figures` gives
+                them. They count where they are given.
 
     Raises as the functions of `metrics` do.
     """
@@ -286,16 +290,17 @@ def _what_it_is(about: Mapping[str, Any], classes: Sequence[str], data: Mapping[
 def _how_good(test: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> list[str]:
     low, high = test["interval"]
     said = [
-        f"{percent(test['accuracy'])} of {count(test['samples'])} test images are right: {count(test['errors'])} errors,"
-        f" 95 % interval (Wilson) {percent(low)} to {percent(high)}. The interval covers the choice of test images, not"
-        " that of the seed."
+        f"{percent(test['accuracy'])} of {count(test['samples'])} test images are right:"
+        f" {count(test['errors'])} errors, 95 % interval (Wilson) {percent(low)} to {percent(high)}. The"
+        " interval covers the choice of test images, not that of the seed."
     ]
     shares = {part["name"]: part["accuracy"] for part in parts}
     if shares.get("training") is not None:
         gap = 100 * (shares["training"] - test["accuracy"])
         said.append(
-            f"Of its training images it gets {gap:+.2f} percentage points more right than of its test images. That is"
-            " how far it learned them by heart. All are measured as they are: not distorted, without dropout."
+            f"Of its training images it gets {gap:+.2f} percentage points more right than of its test"
+            " images. That is how far it learned them by heart. All are measured as they are: not distorted,"
+            " without dropout."
         )
     return said
 
@@ -316,9 +321,9 @@ def _parts_table(
 
 def _believed(found: Mapping[str, Any]) -> list[str]:
     return [
-        f"The mean probability of its answers is {percent(found['mean_confidence'])}. The expected calibration error"
-        f" over {found['bins']} bins is {percent(found['expected_calibration_error'])}: by so much probability and share"
-        " of right answers differ on average.",
+        f"The mean probability of its answers is {percent(found['mean_confidence'])}. The expected"
+        f" calibration error over {found['bins']} bins is {percent(found['expected_calibration_error'])}: by"
+        " so much probability and share of right answers differ on average.",
         f"An answer below {percent(found['not_sure_below'])} is called not sure. So are"
         f" {count(found['wrong_not_sure'])} of the {count(found['wrong'])} wrong ones, and"
         f" {count(found['right_not_sure'])} of the {count(found['right'])} right ones.",

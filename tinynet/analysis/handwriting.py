@@ -1,7 +1,7 @@
 """How thick, slanted and large the digit in an image is: what one person's hand differs by from another's.
 
-Slant and size are those of Morpho-MNIST (Castro et al., "Morpho-MNIST: Quantitative assessment and diagnostics for
-representation learning", JMLR 20, 2019); the thickness there needs a skeleton, ours does not.
+Slant and size are much as in Morpho-MNIST (Castro et al., "Morpho-MNIST: Quantitative assessment and
+diagnostics for representation learning", JMLR 20, 2019). The thickness there needs a skeleton, ours does not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CHUNK = 1000
 def thickness(images: Array) -> Array:
     """The mean width of the strokes of images (N, H, W, 1) uint8, in pixels (N,); NaN of a blank one.
 
-        w = 2 A / P        A = Σ I, the ink's area        P = Σ |∇I|, the length of its outline        I in 0 … 1
+        w = 2 A / P      A = Σ I, the ink's area      P = Σ |∇I|, the length of its outline      I from 0 to 1
 
     A long stroke of width w and length L has A = w L and P = 2 L, however soft its edge is. A short one is
     measured thinner, by its two ends: w L / (L + w). Pixels add up to 10 % where w is 2.
@@ -31,9 +31,10 @@ def thickness(images: Array) -> Array:
 def slant(images: Array) -> Array:
     """How far the strokes of images (N, H, W, 1) lean to the right, in degrees (N,); NaN of a blank one.
 
-        tan θ = - Σ I (x - x̄) (y - ȳ) / Σ I (y - ȳ)²        x to the right, y downwards, (x̄, ȳ) the centre of mass
+        tan θ = - Σ I (x - x̄) (y - ȳ) / Σ I (y - ȳ)²
 
-    A shear by -θ along x makes that moment 0.
+    with x to the right, y downwards, and (x̄, ȳ) the centre of mass. A shear by -θ along x makes the sum
+    above the line 0.
     """
     return _in_chunks(images, _slant)
 

@@ -31,8 +31,8 @@ AT_MOST = 10_000
 def command(run: Path, out: Path | None, dataset: str | None, data_dir: Path | None, backend: str) -> None:
     """Write the model card of RUN, a run's folder or a safetensors file: Markdown.
 
-    Accuracy and the recall of each class with their 95 % intervals, as the run's own report has them; measured
-    anew: training, validation and test images side by side, how far probabilities can be believed, and
+    Accuracy and the recall of each class with their 95 % intervals are the run's own report's. Measured
+    anew are training, validation and test images side by side, how far probabilities can be believed, and
     slices by stroke thickness, slant and size; whose handwriting the data are, and what RUN must not be used
     for. `tinynet export` puts the same card into the page.
 
@@ -57,7 +57,7 @@ def command(run: Path, out: Path | None, dataset: str | None, data_dir: Path | N
 
 
 def card_of(run: Path, loaded: Loaded, sources: Sources) -> dict[str, Any]:
-    """The card of the net in a run's folder or a safetensors file, measured on the images that `sources` finds.
+    """The card of the net in a run's folder or a safetensors file, measured on what `sources` finds.
 
     Raises RunError where the run is not finished, or its data are not found.
     """

@@ -1,4 +1,4 @@
-"""The images of a file of any kind: IDX, Kaggle's CSV, or a picture that a person made."""
+"""The images of a file of any kind: IDX, Kaggle's CSV, a picture that a person made, or a drawing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from tinynet.data.files import open_payload
 from tinynet.data.idx import read_idx
 from tinynet.data.kaggle import read_csv
-from tinynet.data.pictures import Reading, read_picture, require_regular
+from tinynet.data.pictures import Reading, read_drawing, read_picture, require_regular
 from tinynet.errors import DataError
 from tinynet.types import Array, Shape
 
@@ -15,7 +15,8 @@ from tinynet.types import Array, Shape
 def read_images(file: Path, shape: Shape) -> tuple[Array, Reading | None]:
     """The images of one file as (N, H, W, C) of the model's input shape; for a picture, how it was read.
 
-    IDX is told by its first bytes, CSV by its first word or its name; anything else is taken for a picture.
+    IDX is told by its first bytes, CSV by its first word or its name, a drawing by its brace; anything else
+    is taken for a picture.
     """
     require_regular(file)
     with open_payload(file) as stream:
@@ -26,7 +27,8 @@ def read_images(file: Path, shape: Shape) -> tuple[Array, Reading | None]:
     elif head.startswith((b"label", b"pixel")) or ".csv" in file.suffixes[-2:]:
         images, _ = read_csv(file)
     else:
-        reading = read_picture(file, shape)
+        read = read_drawing if head.lstrip().startswith(b"{") else read_picture
+        reading = read(file, shape)
         return reading.image[None], reading
     if images.shape[1:] != shape or len(images) == 0 or images.dtype.kind != "u":
         raise DataError(

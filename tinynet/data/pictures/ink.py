@@ -66,6 +66,12 @@ def find_strokes(ink: Array, noise: float, where: Array) -> Strokes:
     return Strokes(np.where(edge, share, 0).astype(np.float32), dropped, bool(lines.any()), count)
 
 
+def count_digits(mask: Array) -> int:
+    """How many shapes of the ink, bool (h, w), could each be a digit."""
+    found = shapes(mask)
+    return _count(found, _digit(found))
+
+
 def _digit(found: Shapes) -> Array:
     """Which of the shapes are of a digit, bool (N,): all but dust."""
     return found.areas >= SPECK * found.areas.max()

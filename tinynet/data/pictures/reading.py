@@ -58,12 +58,7 @@ def read_picture(path: str | Path, shape: Shape = (28, 28, 1)) -> Reading:
     digit is fitted as MNIST's are. Raises DataError for a file that is missing, damaged, blank, too large or
     no picture, and for a shape other than (H, W, 1).
     """
-    if len(shape) != 3 or shape[2] != 1:
-        raise DataError(
-            "a picture does not fit this model",
-            expected="a model for grey pictures, of input shape (H, W, 1)",
-            received=f"one of input shape {shape}",
-        )
+    require_grey(shape)
     colours, whole = decode(Path(path))
     if _is_ready(colours, whole, shape):
         ink = colours[..., 0] / np.float32(255)
@@ -88,6 +83,16 @@ def read_picture(path: str | Path, shape: Shape = (28, 28, 1)) -> Reading:
         _explain(colours, whole, found, ground.bright, on_sheet),
         found.digits,
     )
+
+
+def require_grey(shape: Shape) -> None:
+    """Raise DataError unless the input shape is (H, W, 1)."""
+    if len(shape) != 3 or shape[2] != 1:
+        raise DataError(
+            "a picture does not fit this model",
+            expected="a model for grey pictures, of input shape (H, W, 1)",
+            received=f"one of input shape {shape}",
+        )
 
 
 def _is_ready(colours: Array, whole: tuple[int, int], shape: Shape) -> bool:
