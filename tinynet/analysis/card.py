@@ -298,9 +298,8 @@ def _how_good(test: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> li
     if shares.get("training") is not None:
         gap = 100 * (shares["training"] - test["accuracy"])
         said.append(
-            f"Of its training images it gets {gap:+.2f} percentage points more right than of its test"
-            " images. That is how far it learned them by heart. All are measured as they are: not distorted,"
-            " without dropout."
+            f"Training minus test is {gap:+.2f} percentage points: a large difference tells of images learned by"
+            " heart. All are measured as they are, not distorted, and without dropout."
         )
     return said
 

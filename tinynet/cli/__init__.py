@@ -25,6 +25,7 @@ COMMANDS = (
     "predict",
     "explain",
     "card",
+    "export",
     "summary",
     "gradcheck",
     "read",
@@ -100,4 +101,5 @@ def main() -> None:
     tinynet evaluate runs/cnn-1        how good is it, and where is it wrong?
     tinynet predict runs/cnn-1 my.png  what does it predict for a picture?
     tinynet explain runs/cnn-1 my.png  why does it predict that?
+    tinynet export -o digits.html      a page on which to draw
     """

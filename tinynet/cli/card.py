@@ -14,7 +14,6 @@ from tinynet.cli.command import Command
 if TYPE_CHECKING:
     from tinynet.analysis.card import Part
     from tinynet.checkpoint import Loaded
-    from tinynet.cli.sources import Sources
     from tinynet.data.datasets import Dataset, Split
     from tinynet.runs.settings import Settings
 
@@ -23,32 +22,46 @@ AT_MOST = 10_000
 
 
 @click.command(cls=Command, short_help="How good is a net, for whom, and what is it not for?")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the card here (Markdown)."
 )
 @options.together(options.measured_dataset, options.data_dir, options.backend, options.threads)
-def command(run: Path, out: Path | None, dataset: str | None, data_dir: Path | None, backend: str) -> None:
+def command(
+    run: Path | None, out: Path | None, dataset: str | None, data_dir: Path | None, backend: str
+) -> None:
     """Write the model card of RUN, a run's folder or a safetensors file: Markdown.
 
     Accuracy and the recall of each class with their 95 % intervals are the run's own report's. Measured
     anew are training, validation and test images side by side, how far probabilities can be believed, and
     slices by stroke thickness, slant and size; whose handwriting the data are, and what RUN must not be used
-    for. `tinynet export` puts the same card into the page.
+    for. Without RUN it is the card of the net that comes with tinynet. `tinynet export` puts the same card
+    into the page.
 
     \b
     Examples:
       tinynet card runs/cnn-1
       tinynet card runs/cnn-1 --out card.md
+      tinynet card
     """
     from tinynet import checkpoint
     from tinynet.analysis.card import as_markdown
+    from tinynet.cli.progress import say_other_data
     from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
     from tinynet.io.atomic import write_atomic
+    from tinynet.page import default
+    from tinynet.runs import provenance
 
-    loaded = checkpoint.load_model(run, backend=backend)
-    text = as_markdown(card_of(run, loaded, Sources(dataset, data_dir)))
+    if run is None:
+        card = default.load(backend).about["card"]
+    else:
+        loaded = checkpoint.load_model(run, backend=backend)
+        settings = provenance.settings_of(run, loaded.about)
+        data = Sources(dataset, data_dir).to_measure(settings, loaded.about)
+        say_other_data(loaded.about, data)
+        card = card_of(run, loaded, data)
+    text = as_markdown(card)
     if out is None:
         click.echo(text, nl=False)
         return
@@ -56,10 +69,10 @@ def command(run: Path, out: Path | None, dataset: str | None, data_dir: Path | N
     console.print(f"Card: {out}")
 
 
-def card_of(run: Path, loaded: Loaded, sources: Sources) -> dict[str, Any]:
-    """The card of the net in a run's folder or a safetensors file, measured on what `sources` finds.
+def card_of(run: Path, loaded: Loaded, data: Dataset | None) -> dict[str, Any]:
+    """The card of the net in a run's folder or a safetensors file, measured on `data` if there are any.
 
-    Raises RunError where the run is not finished, or its data are not found.
+    Raises RunError where the run is not finished, DataError where the labels are not the net's.
     """
     from tinynet.analysis import card
     from tinynet.losses import check_label_range
@@ -70,13 +83,15 @@ def card_of(run: Path, loaded: Loaded, sources: Sources) -> dict[str, Any]:
     model, _, about = loaded
     report = read_report(run) if run.is_dir() else None
     settings = provenance.settings_of(run, about)
-    data = sources.to_measure(settings, about)
-    check_label_range(data.test.labels, model.output_shape[-1])
-    parts = {name: measured(loaded, split) for name, split in _splits(settings, data)}
-    own = report is not None and settings is not None and settings.data_sha256 == data.sha256
+    parts: dict[str, Part] = {}
+    if data is not None:
+        check_label_range(data.test.labels, model.output_shape[-1])
+        parts = {name: measured(loaded, split) for name, split in _splits(settings, data)}
+    own = data is None or (settings is not None and settings.data_sha256 == data.sha256)
+    known = data.classes if data else about.get("classes", [])
     return card.card(
         facts(run, loaded, report, data),
-        class_names(data.classes, model.output_shape[-1]),
+        class_names(known, model.output_shape[-1]),
         parts,
         report["test"] if report is not None and own else None,
     )
@@ -103,7 +118,9 @@ def measured(loaded: Loaded, split: Split) -> Part:
     return Part(split.images, split.labels, predict(loaded.model, loaded.loss, split.images).probabilities)
 
 
-def facts(run: Path, loaded: Loaded, report: Mapping[str, Any] | None, data: Dataset) -> dict[str, Any]:
+def facts(
+    run: Path, loaded: Loaded, report: Mapping[str, Any] | None, data: Dataset | None
+) -> dict[str, Any]:
     """What is known of a net besides its figures, as `card` takes it."""
     from tinynet import checkpoint
     from tinynet.runs import leakage
@@ -113,7 +130,7 @@ def facts(run: Path, loaded: Loaded, report: Mapping[str, Any] | None, data: Dat
     met = known.get("leakage")
     trained_on = known.get("data") or {"name": about.get("dataset"), "hash": about.get("data_sha256")}
     remarks = [f"The test images: {leakage.sentences(met)}"] if met else []
-    if trained_on["name"] != data.name:
+    if data is not None and trained_on["hash"] != data.sha256:
         remarks.append(f"All figures are of {data.name}, SHA-256 {data.sha256}.")
     return {
         "name": about.get("name") or run.stem,
