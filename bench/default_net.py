@@ -3,8 +3,8 @@
     tinynet train freehand --dataset mnist --threads 1 --out runs/freehand
     python bench/default_net.py runs/freehand
 
-Writes tinynet/page/weights/digits.safetensors. The card has what `tinynet card` says, and how many of the drawings
-of bench/freehand.py the net reads.
+Writes tinynet/page/weights/digits.safetensors. The card has what `tinynet card` says, and how many
+of the drawings of bench/freehand.py the net reads.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def card(page: Page, run: Path) -> dict[str, Any]:
         "heading": "By drawings on a screen",
         "text": [
             f"Of {count(total)} drawings, {EACH} of each of {len(shapes)} shapes of the digits, it reads"
-            f" {percent(right / total)} (95 % interval {low} to {high}). A program drew them, no person, and the"
-            " net was not trained on them. These are the shapes that it does not always read:",
+            f" {percent(right / total)} (95 % interval {low} to {high}). A program drew them, no person, and"
+            " the net was not trained on them. These are the shapes that it does not always read:",
         ],
         "head": ["shape", "right", "drawings"],
         "rows": [

@@ -74,8 +74,8 @@ MAY_IMPORT = {
     "benchmark": f"{GROUND} data extras io losses machine model optim runs schedules threads tinynet"
     " training",
     "cli": f"{GROUND} analysis backends benchmark blocks checkpoint codes data distributed experiments extras"
-    " gradcheck history io kernels layers learn losses machine metrics model optim plots rng runs schedules"
-    " summary threads training version",
+    " gradcheck history io kernels layers learn losses machine metrics model optim page plots rng runs"
+    " schedules summary threads training version",
     "zoo": "",
     "__main__": "cli",
 }

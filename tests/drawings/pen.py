@@ -64,7 +64,7 @@ class Writer:
 
 def tremble(points: Array, far: float, random: np.random.Generator) -> Array:
     """Points (N, 2) that stray slowly back and forth, `far` at a standard deviation."""
-    shaken = random.normal(size=points.shape)
+    shaken: Array = np.asarray(random.normal(size=points.shape))
     kernel = np.hanning(9)[1:-1]
     smooth = np.stack([np.convolve(axis, kernel / np.sqrt((kernel**2).sum()), "same") for axis in shaken.T])
     strayed: Array = points + far * smooth.T

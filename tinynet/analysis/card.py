@@ -298,15 +298,15 @@ def _how_good(test: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> li
     if shares.get("training") is not None:
         gap = 100 * (shares["training"] - test["accuracy"])
         said.append(
-            f"Training minus test is {gap:+.2f} percentage points: a large difference tells of images learned by"
-            " heart. All are measured as they are, not distorted, and without dropout."
+            f"Training minus test is {gap:+.2f} percentage points: a large difference tells of images learned"
+            " by heart. All are measured as they are, not distorted, and without dropout."
         )
     return said
 
 
 def _parts_table(
     test: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]
-) -> tuple[Sequence[str], list[tuple[str, ...]]]:
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     own = {
         "name": "test",
         "samples": test["samples"],

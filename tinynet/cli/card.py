@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,16 +58,16 @@ def command(
     if run is None:
         card = default.load(backend).about["card"]
     else:
-        loaded = checkpoint.load_model(run, backend=backend)
-        settings = provenance.settings_of(run, loaded.about)
-        data = Sources(dataset, data_dir).to_measure(settings, loaded.about)
-        say_other_data(loaded.about, data)
-        card = card_of(run, loaded, data)
-    text = as_markdown(card)
+        with redirect_stdout(sys.stderr):  # what is said on the way is no part of the card
+            loaded = checkpoint.load_model(run, backend=backend)
+            settings = provenance.settings_of(run, loaded.about)
+            data = Sources(dataset, data_dir).to_measure(settings, loaded.about)
+            say_other_data(loaded.about, data)
+            card = card_of(run, loaded, data)
     if out is None:
-        click.echo(text, nl=False)
+        click.echo(as_markdown(card), nl=False)
         return
-    write_atomic(out, text.encode(errors="backslashreplace"))
+    write_atomic(out, as_markdown(card).encode(errors="backslashreplace"))
     console.print(f"Card: {out}")
 
 
@@ -129,9 +131,13 @@ def facts(
     known = report["facts"] if report else {}
     met = known.get("leakage")
     trained_on = known.get("data") or {"name": about.get("dataset"), "hash": about.get("data_sha256")}
-    remarks = [f"The test images: {leakage.sentences(met)}"] if met else []
     if data is not None and trained_on["hash"] != data.sha256:
-        remarks.append(f"All figures are of {data.name}, SHA-256 {data.sha256}.")
+        remark = (
+            f"All figures are of {data.name}, SHA-256 {data.sha256}. `tinynet evaluate` says how many of its"
+        )
+        remarks = [f"{remark} images the net was trained on."]
+    else:
+        remarks = [f"The test images: {leakage.sentences(met)}"] if met else []
     return {
         "name": about.get("name") or run.stem,
         "parameters": model.store.count + model.store.state_count,

@@ -35,10 +35,8 @@ LARGEST_HALF = 65504.0
     show_default=True,
     help="The file to write.",
 )
-@click.option(
-    "--float32", is_flag=True, help="Write weights in 32 bits, not in 16: twice the size, no rounding."
-)
-@options.together(options.own_dataset, options.data_dir, options.backend, options.threads)
+@click.option("--float32", is_flag=True, help="Write weights in 32 bits, not in 16: larger, and not rounded.")
+@options.together(options.measured_dataset, options.data_dir, options.backend, options.threads)
 def command(
     run: Path | None,
     kind: str,
@@ -50,9 +48,9 @@ def command(
 ) -> None:
     """Write RUN, a run's folder or a safetensors file, as a page: one file that works without a network.
 
-    Open it in any browser, from the disk or any web host: draw a digit, by mouse, finger, pen or keyboard, and
-    see the answer, every layer, and why. Without RUN it is the net that comes with tinynet, small and trained
-    for drawings. The page has RUN's card (`tinynet card`), measured on its data where they are found.
+    Open it in any browser, from the disk or any web host: draw a digit, by mouse, finger, pen or keyboard,
+    and see the answer, every layer, and why. Without RUN it is the net that comes with tinynet, small and
+    trained for drawings. The page has RUN's card (`tinynet card`), measured on its data where they are found.
 
     \b
     Examples:
@@ -151,7 +149,7 @@ def own_data(run: Path, loaded: Loaded, sources: Sources) -> Dataset | None:
 
 
 def shown(name: str, data: str | None, test: Mapping[str, Any] | None) -> dict[str, str]:
-    """The facts that the page shows; `test`: the figures of the test images, as `class_figures` gives them."""
+    """The facts that the page shows; `test`: the figures of the test images, as in a report."""
     from tinynet.io.markdown import count, percent
 
     facts = {"net": name}

@@ -79,7 +79,7 @@ def read_picture(path: str | Path, shape: Shape = (28, 28, 1)) -> Reading:
         ground.ink / max(float(ground.ink.max()), 1e-9),
         found.dropped,
         found.ink,
-        fit(found.ink, shape[:2])[..., None],
+        fit(found.ink, (shape[0], shape[1]))[..., None],
         _explain(colours, whole, found, ground.bright, on_sheet),
         found.digits,
     )
