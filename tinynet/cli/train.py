@@ -118,7 +118,9 @@ def command(
     distributed: bool,
     **asked: Any,
 ) -> None:
-    """Train ARCHITECTURE: a name (linear, mlp, lenet, cnn, best, kaggle-cnn) or a TOML file; cnn by default.
+    """Train ARCHITECTURE: a name (linear, mlp, lenet, cnn, best, kaggle-cnn, freehand) or a TOML file.
+
+    Without ARCHITECTURE it is cnn.
 
     Options that are not given come from the architecture's recipe. The run's folder holds the configuration,
     the log, checkpoints, predictions, plots and a report. Ctrl-C saves, and prints how to continue.
