@@ -22,8 +22,8 @@ BOX = 20
 """Of SIZE pixels, so many are the longer side of the digit."""
 PEN = 2.7
 """How wide the pen is, in pixels of SIZE: by it, drawings have about as much ink as MNIST's digits."""
-SEGMENTS = 256
-"""So many are drawn at a time, which bounds the memory."""
+DISTANCES = 2**18
+"""So many, of a pixel from a line, are computed at a time, which bounds the memory."""
 
 
 def rasterize(strokes: Sequence[Sequence[Sequence[float]]], size: int = SIZE) -> Array:
@@ -91,8 +91,9 @@ def _refusal(received: object) -> DataError:
 def _draw(lines: Array, pen: float, size: int) -> Array:
     """Levels (size, size) of a pen's way along lines (S, 2, 2), the places (x, y) given in pixels."""
     nearest = np.full((size, size), np.inf)
-    for start in range(0, len(lines), SEGMENTS):
-        nearest = np.minimum(nearest, _squared_distances(lines[start : start + SEGMENTS], size).min(axis=0))
+    at_once = max(1, DISTANCES // size**2)
+    for start in range(0, len(lines), at_once):
+        nearest = np.minimum(nearest, _squared_distances(lines[start : start + at_once], size).min(axis=0))
     cover = np.minimum(np.maximum(pen / 2 + 0.5 - np.sqrt(nearest), 0), 1)
     levels: Array = np.floor(255 * cover + 0.5).astype(np.uint8)
     return levels
