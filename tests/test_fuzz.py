@@ -37,6 +37,7 @@ from tinynet.callbacks.log import JsonLog, read_log
 from tinynet.callbacks.monitors import EarlyStopping
 from tinynet.data import read_csv, read_idx, write_csv, write_idx
 from tinynet.data.kaggle import read_submission, write_submission
+from tinynet.data.pictures import read_drawing
 from tinynet.errors import TinynetError
 from tinynet.experiments.tuning import search, study
 from tinynet.experiments.tuning import space as spaces
@@ -186,6 +187,9 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reader]:
         "kaggle": Reader("a.csv", read_csv, good("csv")),
         "submission": Reader("s.csv", lambda path: read_submission(path, 3), good("submission")),
         "journal": Reader("j", searched, journal(folder)),
+        "drawing": Reader(
+            "d.json", read_drawing, b'{"strokes": [[[1, 2.5], [30, 4]], [[5, 6]]], "label": 7}'
+        ),
     }
 
 
@@ -202,7 +206,7 @@ NAMES = [
     "idx",
     "gzip",
 ]
-NAMES += ["kaggle", "submission", "journal"]
+NAMES += ["kaggle", "submission", "journal", "drawing"]
 
 ODD = [
     "[1]",

@@ -264,7 +264,7 @@ def test_two_digits_in_a_drawing_are_told(drawn: Callable[[object], Path]) -> No
         ({"strokes": 7}, "no stroke"),
         ('{"strokes": [[[NaN, 1]]]}', "no stroke"),
         ('{"strokes": [[[1e999, 1]]]}', "no stroke"),
-        ({"strokes": [[[0, 0]] * 40_000]}, "at most 262,144 bytes"),
+        ({"strokes": [[[0, 0]] * 10_000]}, "at most 65,536 bytes"),
     ],
 )
 def test_a_drawing_that_is_none_is_refused(drawn: Callable[[object], Path], table: object, said: str) -> None:

@@ -74,10 +74,10 @@ def _slant(grey: Array) -> Array:
 
 
 def _extent(grey: Array) -> Array:
-    ink: Array = np.asarray(grey >= 128)
+    ink = np.asarray(grey >= 128)
     sides = []
     for axis in (1, 2):
-        some: Array = ink.any(axis=axis)
+        some = np.asarray(ink.any(axis=axis))
         length = some.shape[1] - some.argmax(axis=1) - some[:, ::-1].argmax(axis=1)
         sides.append(np.where(some.any(axis=1), length, 0))
     return (sides[0] * sides[1]).astype(np.float64)

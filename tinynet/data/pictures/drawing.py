@@ -16,7 +16,7 @@ from tinynet.errors import DataError
 from tinynet.io.reading import read_json, reason
 from tinynet.types import Shape
 
-MAX_BYTES = 2**18
+MAX_BYTES = 2**16
 """Of a file; a drawn digit takes some thousands."""
 FINER = 4
 """The picture to look at has so many pixels for each of the net's, in both directions."""
