@@ -61,7 +61,7 @@ MAY_IMPORT = {
     "checkpoint": f"{GROUND} backends history io layers losses model training",
     "callbacks": f"{GROUND} blocks checkpoint extras freezing history io layers training",
     "plots": f"{GROUND} data history io metrics",
-    "analysis": f"{GROUND} blocks data geometry io layers losses metrics model plots rng",
+    "analysis": f"{GROUND} backends blocks data geometry io layers losses metrics model plots rng",
     "runs": f"{GROUND} analysis averaging backends callbacks checkpoint data distributed history interrupt io"
     " layers losses machine model optim plots schedules training version",
     "experiments": f"{GROUND} analysis backends callbacks checkpoint data extras io layers machine metrics"

@@ -100,6 +100,13 @@ def test_without_data_the_card_has_what_was_reported_and_no_more(test: Part) -> 
     assert "Nothing is recorded" in section(nothing, "Whose handwriting")["text"][0]
 
 
+def test_images_made_worse_are_told(test: Part) -> None:
+    found = card(ABOUT, DIGITS, {"test": test}, None, {"blurred": np.arange(4) > 0})
+    assert found["figures"]["worse"][0]["right"] == 3
+    rows = section(found, "When images are made worse")["rows"]
+    assert rows == [["blurred", "75.00 %", "30.06 % to 95.44 %"]]
+
+
 def test_other_classes_are_no_handwriting(test: Part) -> None:
     clothes = [f"class {number}" for number in range(10)]
     found = card({"data": {"name": "fashion-mnist"}}, clothes, {"test": test})

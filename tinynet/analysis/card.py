@@ -113,6 +113,7 @@ def card(
     classes: Sequence[str],
     parts: Mapping[str, Part],
     reported: Mapping[str, Any] | None = None,
+    worse: Mapping[str, Array] | None = None,
 ) -> dict[str, Any]:
     """The card of a classifier, in plain values: `title`, `figures`, and `sections`, each of them with a
     `heading`, sentences as `text`, and perhaps a table, `head` and `rows`, all of text.
@@ -125,6 +126,7 @@ def card(
                 that is right. Without "test" the card has what was reported alone.
     reported    the figures of the test set in the run's own report: as `evaluation.class_figures` gives
                 them. They count where they are given.
+    worse       of test images made worse in ways so named, whether each is called what it is, bool (N,)
 
     Raises as the functions of `metrics` do.
     """
@@ -135,7 +137,8 @@ def card(
         "parts": [_counted(name, part.right) for name, part in parts.items()],
         "test": reported,
         "calibration": _calibration(test) if test is not None else None,
-        "slices": _slices(test) if test is not None and _is_digits(test, classes) else [],
+        "slices": _slices(test) if test is not None and is_digits(test.images, classes) else [],
+        "worse": [_counted(name, right) for name, right in (worse or {}).items()],
     }
     return plain(
         {
@@ -144,6 +147,11 @@ def card(
             "sections": [*_sections(about, classes, figures)],
         }
     )
+
+
+def is_digits(images: Array, classes: Sequence[str]) -> bool:
+    """Whether these are grey images (N, H, W, 1) of the ten digits: others have no strokes to be measured."""
+    return [*classes] == DIGITS and images.ndim == 4 and images.shape[-1] == 1
 
 
 def as_markdown(card: Mapping[str, Any]) -> str:
@@ -187,10 +195,6 @@ def _calibration(test: Part) -> dict[str, Any]:
         "wrong": int((~test.right).sum()),
         "wrong_not_sure": int((~test.right & unsure).sum()),
     }
-
-
-def _is_digits(test: Part, classes: Sequence[str]) -> bool:
-    return [*classes] == DIGITS and test.images.ndim == 4 and test.images.shape[-1] == 1
 
 
 def _slices(test: Part) -> list[dict[str, Any]]:
@@ -258,12 +262,23 @@ def _sections(
                 for row in slices["rows"]
             ],
         )
-    is_digits = [*classes] == DIGITS
+    if worse := figures["worse"]:
+        yield _section(
+            "When images are made worse",
+            [
+                f"The first {count(worse[0]['samples'])} test images, changed in one way at a time. Before"
+                " the net sees a picture or a drawing, it is scaled and centred, and its ink made black."
+                " Images in tables (IDX, CSV) stay as they are."
+            ],
+            ("images", "right", "95 % interval"),
+            [(row["name"], percent(row["accuracy"]), _range(row)) for row in worse],
+        )
+    are_digits = [*classes] == DIGITS
     unknown = UNKNOWN_WRITERS
     yield _section(
-        "Whose handwriting" if is_digits else "Whose data", WRITERS.get(data.get("name", ""), unknown)
+        "Whose handwriting" if are_digits else "Whose data", WRITERS.get(data.get("name", ""), unknown)
     )
-    yield _section("What it must not be used for", LIMITS if is_digits else LIMITS_OF_OTHERS)
+    yield _section("What it must not be used for", LIMITS if are_digits else LIMITS_OF_OTHERS)
     if about.get("command"):
         yield _section("How to train it again", [f"`{about['command']}`"])
 

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from tinynet.checkpoint import Loaded
     from tinynet.data.datasets import Dataset, Split
     from tinynet.runs.settings import Settings
+    from tinynet.types import Array
 
 AT_MOST = 10_000
 """Images of training, and of validation, that are measured: the first ones."""
+WORSE = 2_000
+"""Test images that are made worse, in each way: the first ones."""
 
 
 @click.command(cls=Command, short_help="How good is a net, for whom, and what is it not for?")
@@ -35,10 +38,10 @@ def command(
     """Write the model card of RUN, a run's folder or a safetensors file: Markdown.
 
     Accuracy and the recall of each class with their 95 % intervals are the run's own report's. Measured
-    anew are training, validation and test images side by side, how far probabilities can be believed, and
-    slices by stroke thickness, slant and size; whose handwriting the data are, and what RUN must not be used
-    for. Without RUN it is the card of the net that comes with tinynet. `tinynet export` puts the same card
-    into the page.
+    anew are training, validation and test images side by side, how far probabilities can be believed, slices
+    by stroke thickness, slant and size, and images made worse. It says whose handwriting the data are, and
+    what RUN must not be used for. Without RUN it is the card of the net that comes with tinynet. `tinynet
+    export` puts the same card into the page.
 
     \b
     Examples:
@@ -86,9 +89,12 @@ def card_of(run: Path, loaded: Loaded, data: Dataset | None) -> dict[str, Any]:
     report = read_report(run) if run.is_dir() else None
     settings = provenance.settings_of(run, about)
     parts: dict[str, Part] = {}
+    worse: dict[str, Array] = {}
     if data is not None:
         check_label_range(data.test.labels, model.output_shape[-1])
         parts = {name: measured(loaded, split) for name, split in _splits(settings, data)}
+        if card.is_digits(data.test.images, data.classes):
+            worse = made_worse(loaded, data.test)
     own = data is None or (settings is not None and settings.data_sha256 == data.sha256)
     known = data.classes if data else about.get("classes", [])
     return card.card(
@@ -96,6 +102,7 @@ def card_of(run: Path, loaded: Loaded, data: Dataset | None) -> dict[str, Any]:
         class_names(known, model.output_shape[-1]),
         parts,
         report["test"] if report is not None and own else None,
+        worse,
     )
 
 
@@ -118,6 +125,19 @@ def measured(loaded: Loaded, split: Split) -> Part:
     from tinynet.runs.predictions import predict
 
     return Part(split.images, split.labels, predict(loaded.model, loaded.loss, split.images).probabilities)
+
+
+def made_worse(loaded: Loaded, test: Split) -> dict[str, Array]:
+    """Whether the net is right about each of the first test images, made worse in ways so named."""
+    from tinynet.analysis.corruptions import corruptions
+    from tinynet.runs.predictions import predict
+
+    model, loss, _ = loaded
+    images, labels = test.images[:WORSE], test.labels[:WORSE]
+    return {
+        name: predict(model, loss, changed).classes == labels
+        for name, changed in corruptions(images, model.backend)
+    }
 
 
 def facts(
