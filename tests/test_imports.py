@@ -69,7 +69,6 @@ MAY_IMPORT = {
     "page": f"{GROUND} checkpoint data io kernels losses model version",
     "learn": f"{GROUND} analysis backends callbacks data experiments geometry gradcheck initializers io"
     " layers losses metrics model optim plots rng runs schedules training",
-    "page": f"{GROUND} checkpoint data io kernels losses model version",
     "tinynet": "callbacks checkpoint data layers losses model optim schedules training version",
     "benchmark": f"{GROUND} data extras io losses machine model optim runs schedules threads tinynet"
     " training",
