@@ -20,10 +20,10 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 def test_the_program_in_the_readme_runs(tmp_path: Path) -> None:
     [program] = [block for block in BLOCKS if "import tinynet as tn" in block]
-    program += "print((predicted == data.test.labels).mean(), model.predict(data.test.images[:1]).shape)\n"
+    program += "print(model.predict(data.test.images[:1]).shape)\n"
     finished = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
-    accuracy, shape = finished.stdout.split(maxsplit=1)
+    accuracy, shape = finished.stdout.split("\n", maxsplit=1)
     assert float(accuracy) > 0.9
     assert shape == "(1, 10)\n"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -19,6 +19,8 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.is_set = False
+        self.announce: Callable[[], object] = lambda: None
+        """Called in the signal's handler: a step may take long, while kernels compile."""
 
     @contextmanager
     def heard(self) -> Iterator[None]:
@@ -38,6 +40,7 @@ class Interrupt:
         def note(number: int, frame: object) -> None:
             self.is_set = True
             restore()
+            self.announce()
 
         for number in before:
             signal.signal(number, note)

@@ -53,9 +53,10 @@ class Summary(tuple[LayerSummary, ...]):
             )
             for layer in layers
         )
-        count = sum(row.parameters for row in rows)
+        trained, tracked = (sum(getattr(row, name) for row in rows) for name in ("parameters", "state"))
+        count = f"{trained + tracked:,} parameters" + (f" ({trained:,} trainable)" if tracked else "")
         output = rows[-1].output_shape
-        rows.title = f"Sequential {input_shape} → {output}, {count:,} parameters, {dtype}, {backend}"
+        rows.title = f"Sequential {input_shape} → {output}, {count}, {dtype}, {backend}"
         return rows
 
     def __str__(self) -> str:
@@ -72,7 +73,9 @@ class Summary(tuple[LayerSummary, ...]):
     _repr_html_ = as_html
 
     def _cells(self) -> list[tuple[str, ...]]:
-        return [(row.name, row.kind, str(row.output_shape), f"{row.parameters:,}") for row in self]
+        return [
+            (row.name, row.kind, str(row.output_shape), f"{row.parameters + row.state:,}") for row in self
+        ]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import warnings
@@ -131,6 +133,26 @@ def test_a_warning_comes_without_the_line_of_python_that_warns(monkeypatch: pyte
     monkeypatch.setattr(doctor.command, "callback", warn)
     result = CliRunner().invoke(main, ["doctor"])
     assert (result.exit_code, result.stderr) == (0, "Warning: log.jsonl: line 3 is damaged\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
+def test_what_fails_because_of_ctrl_c_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiler(**options: Any) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RuntimeError("no compiled object yet") from None
+
+    monkeypatch.setattr(doctor.command, "callback", compiler)
+    result = CliRunner().invoke(main, ["doctor"])
+    assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def fails(**options: Any) -> None:
+        raise RuntimeError("of its own")
+
+    monkeypatch.setattr(doctor.command, "callback", fails)
+    assert str(CliRunner().invoke(main, ["doctor"]).exception) == "of its own"
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from tinynet.cli.process import INTERRUPTED, ctrl_c_is_ctrl_c
 from tinynet.errors import TinynetError, did_you_mean
 from tinynet.io.atomic import fix_for
 from tinynet.printable import accept_all_text, printable
@@ -68,9 +69,12 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), ctrl_c_is_ctrl_c():
                 warnings.showwarning = partial(_show, warnings.showwarning)
                 return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
         except TinynetError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:

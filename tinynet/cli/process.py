@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 INTERRUPTED = 130
 """The exit code of a program ended by Ctrl-C, by the shell's convention."""
@@ -13,3 +17,34 @@ INTERRUPTED = 130
 def command_line(launcher: Sequence[str] = ()) -> str:
     """The command that is running, as a line to repeat; `launcher`: such as ["mpiexec", "-n", "2"]."""
     return shlex.join([*launcher, "tinynet", *sys.argv[1:]])
+
+
+@contextmanager
+def ctrl_c_is_ctrl_c() -> Iterator[None]:
+    """Inside the block whatever fails after Ctrl-C is a KeyboardInterrupt.
+
+    Where it hits a library at work, such as a compiler, that may raise an error of its own later.
+    """
+    usual = signal.default_int_handler
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not usual
+    ):
+        yield
+        return
+    is_heard = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal is_heard
+        is_heard = True
+        usual(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    except Exception as error:
+        if is_heard:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, usual)

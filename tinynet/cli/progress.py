@@ -80,6 +80,10 @@ class TrainingProgress(Callback):
         self.bar.start()
         self.backend = trainer.model.backend
         self.backend.announce_compiling(self._say_compiling)
+        trainer.interrupt.announce = self._say_stopping
+
+    def _say_stopping(self) -> None:
+        console.print("Stopping after this step; Ctrl-C again stops at once.")
 
     def _say_compiling(self) -> None:
         """Once is enough: the other kernels follow in the next seconds."""

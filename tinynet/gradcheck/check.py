@@ -72,6 +72,9 @@ class Check:
     suspects: tuple[str, ...] = ()
     """Of a model, the layers one of which has the mistake."""
 
+    def __bool__(self) -> bool:
+        return self.passed
+
     @property
     def passed(self) -> bool:
         return self.error <= self.tolerance  # False for NaN
