@@ -160,7 +160,7 @@ def test_a_fold_is_no_run_on_the_whole_data_set(run: Any, digits: Dataset, tmp_p
     run(2, "mine")
     fold = read_settings(tmp_path / "mine" / "fold-1")
     assert (fold.dataset, fold.fold) == ("sample", (1, 2))
-    with pytest.raises(RunError, match="not the one this run was started with"):
+    with pytest.raises(RunError, match="is not the one the run mine was trained on"):
         Run.resume(tmp_path / "mine" / "fold-1", fold, digits)
 
 
@@ -192,7 +192,7 @@ def test_the_report_adds_up(run: Any, digits: Dataset, tmp_path: Path) -> None:
         assert sum(row["label"] != row["predicted"] for row in of_fold) == fold["errors"]
     text = (tmp_path / "out" / "report.md").read_text()
     assert f"# mine: {crossval.summary(report)} over 4 folds" in text
-    assert "on 225 images, with 75 more for validation" in text
+    assert "on the others, 225 images, with 75 more for validation" in text
     assert "> **WARNING: only a sample**" in text
     assert "Test images were not used" in text
     assert (tmp_path / "out" / "confusion-matrix.png").exists()

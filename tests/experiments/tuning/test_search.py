@@ -178,7 +178,7 @@ def test_images_that_judge_are_held_out_even_where_the_recipe_has_none(digits: A
     assert race.training.validation == 0
     assert prepared(race, digits, None, None).training.cut(300) == (270, 30)
     with pytest.raises(ConfigError, match="there are no validation images to compare trials by"):
-        prepared(race, digits, None, 0.001)
+        prepared(race, digits, None, 0.0)
 
 
 def test_a_trial_trains(digits: Any) -> None:
