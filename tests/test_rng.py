@@ -157,7 +157,7 @@ def unseeded(source: str) -> Iterator[str]:
             imported = {alias.name for alias in node.names} | {getattr(node, "module", "")}
             yield from imported & {"random", "secrets", "numpy.random"}
         elif isinstance(node, ast.Call) and ".random." in (called := ast.unparse(node.func)):
-            drawn_from = called.partition(".random.default_rng(")[2]  # the generator of this draw, if it is new
+            drawn_from = called.partition(".random.default_rng(")[2]  # the draw's generator, if it is new
             is_seeded = called.endswith(".random.default_rng") and bool(node.args or node.keywords)
             is_seeded |= bool(drawn_from) and not drawn_from.startswith(")")
             yield from [] if is_seeded else [called]
@@ -165,7 +165,13 @@ def unseeded(source: str) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     "source",
-    ["import random", "from random import shuffle", "np.random.rand(3)", "xp.random.default_rng()", "xp.random.default_rng().normal()"],
+    [
+        "import random",
+        "from random import shuffle",
+        "np.random.rand(3)",
+        "xp.random.default_rng()",
+        "xp.random.default_rng().normal()",
+    ],
 )
 def test_a_draw_without_a_seed_is_found(source: str) -> None:
     assert list(unseeded(source))
