@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import browsers
 import click
 import pytest
 
@@ -22,6 +23,7 @@ from tinynet import codes, extras
 from tinynet.cli import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parents[2]
+NO_CHROMIUM = browsers.why_not("chromium")
 EXAMPLES = ROOT / "examples"
 DERIVATIONS = [
     path for path in sorted((EXAMPLES / "derivations").glob("*.md")) if "```python" in path.read_text("utf-8")
@@ -187,3 +189,16 @@ def test_the_program_of_a_derivation_prints_what_the_page_says(path: Path) -> No
             assert printed == block
             compared += 1
     assert compared
+
+
+@pytest.mark.skipif(NO_CHROMIUM is not None, reason=NO_CHROMIUM or "")
+@pytest.mark.parametrize("page", ["index.html", "derivations/batchnorm.html", "06-convolution.html"])
+def test_axe_finds_nothing(book: Book, page: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with browsers.chromium() as chromium:
+        chromium.open(book.folder / page)
+        assert isinstance(chromium, browsers.Playwright)
+        response = axe.run(chromium.page).response
+    assert len(response["passes"]) > 10
+    found = response["violations"]
+    assert [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found] == []
