@@ -67,6 +67,14 @@ def winner_written(dy: Array, x: Array, size: int, stride: int) -> Array:
     return dx
 
 
+def winner_written_without_stride(dy: Array, x: Array, size: int, stride: int) -> Array:
+    dx = np.zeros_like(x)
+    for n, i, j, c in np.ndindex(*dy.shape):
+        u, v = divmod(int(x[n, i : i + size, j : j + size, c].argmax()), size)
+        dx[n, i + u, j + v, c] += dy[n, i, j, c]
+    return dx
+
+
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
@@ -89,6 +97,11 @@ def winner_written(dy: Array, x: Array, size: int, stride: int) -> Array:
             "equal pixels share dy",
         ),
         (last_wins, "the last of several equal pixels wins"),
+        (
+            winner_written_without_stride,
+            "at the wrong places: window (i, j) lies at (i * stride, j * stride)",
+        ),
+        (lambda *a: pool_backward(*a).astype("float64"), "np.zeros(…, x.dtype)"),
         (lambda dy, x, size, stride: -pool_backward(dy, x, size, stride), "the sign"),
         (lambda dy, x, size, stride: dy, "dx has the shape of x"),
         (lambda dy, x, size, stride: None, "missing `return`"),
@@ -294,6 +307,14 @@ def divided_by_zero(mean: Array, variance: Array, x: Array, momentum: float) -> 
 )
 def test_wrong_running_averages(wrong: Wrongly, hint: str) -> None:
     refused("07.running_average", wrong, hint)
+
+
+def test_batchnorm_that_makes_float64_of_float32_is_refused() -> None:
+    def wide(f: Wrongly) -> Wrongly:
+        return lambda *given: tuple(each.astype("float64") for each in f(*given))
+
+    refused("07.batchnorm_forward", wide(forward), "np.zeros(…, x.dtype)")
+    refused("07.batchnorm_backward", wide(backward), "np.zeros(…, dy.dtype)")
 
 
 @pytest.mark.parametrize(

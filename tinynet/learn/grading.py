@@ -70,6 +70,25 @@ def answer_without_overflow(f: Callable[..., Any], *inputs: Any, shape: Shape, s
         ) from None
 
 
+def check_single(f: Callable[..., Any], *inputs: Any, like: str = "x") -> None:
+    """Raise Wrong unless f makes float32 of float32, as a net needs it. `inputs`: those f was right for.
+
+    `like`: the argument whose element type the results should have.
+    """
+    single = [
+        each.astype("float32") if isinstance(each, np.ndarray) and each.dtype == "float64" else each
+        for each in inputs
+    ]
+    found = f(*single)
+    for each in found if isinstance(found, tuple) else (found,):
+        if each.dtype != "float32":
+            raise Wrong(
+                "what your function returns has the wrong element type where it is given float32\n"
+                f"  expected: float32, the type that nets compute in\n  received: {each.dtype}\n"
+                f"  likely slip: np.zeros without a type makes float64: np.zeros(…, {like}.dtype)"
+            )
+
+
 def check_unchanged(given: Any, inputs: Any) -> None:
     """Raise Wrong where an array in `given` no longer equals its original in `inputs`."""
     for number, (now, before) in enumerate(zip(given, inputs, strict=True), 1):
@@ -133,10 +152,12 @@ def agree(
     what: str,
     slips: Mapping[str, Array] | None = None,
     tolerance: float = 1e-7,
+    misplaced: str | None = None,
 ) -> None:
     """Raise Wrong unless `received` equals `expected` up to rounding; both have one shape.
 
     `slips` names what typical wrong answers would give: where one of them is what came, its name is the hint.
+    `misplaced`: the hint where numbers are to be put at places, none of `slips` fits, and the total is right.
     """
     scale = max(float(np.abs(expected).max(initial=0.0)), 1e-12)
     errors = np.abs(received - expected)
@@ -145,7 +166,10 @@ def agree(
     place = tuple(int(i) for i in np.unravel_index(int(errors.argmax()), errors.shape))
     where = f", most at [{', '.join(map(str, place))}]" if place else ""
     named = (name for name, value in (slips or {}).items() if _is(received, value))
-    slip = next(named, None) or likely_slip(received, expected)
+    slip = next(named, None)
+    if slip is None and misplaced and np.isclose(received.sum(), expected.sum()):
+        slip = misplaced
+    slip = slip or likely_slip(received, expected)
     raise Wrong(
         f"{what} is wrong{where}\n"
         f"  expected: {expected[place]:.6g}\n"

@@ -12,7 +12,7 @@ from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.geometry import Window
 from tinynet.gradcheck import tie_free
 from tinynet.learn.exercise import Exercise, Wrong
-from tinynet.learn.grading import agree, answer, answers
+from tinynet.learn.grading import agree, answer, answers, check_single
 from tinynet.types import Array, Shape
 
 IMAGES = (3, 5, 8, 2)
@@ -38,6 +38,7 @@ def _grade_max_pool_backward(f: Callable[..., Any]) -> None:
     x = tie_free(IMAGES, seed=7)
     for size, stride in ((2, 2), (3, 3), (3, 2)):
         _grade_pool(f, x, size, stride, f"dx, for size {size} and stride {stride},")
+    check_single(f, np.ones((3, 2, 4, 2)), x, 2, 2)
     ties = np.maximum(np.round(2.0 * x), 0.0)  # as behind a ReLU: many zeros
     _grade_pool(f, ties, 2, 2, "dx, where several pixels of a window are equal,")
 
@@ -77,7 +78,11 @@ def _grade_pool(f: Callable[..., Any], x: Array, size: int, stride: int, what: s
             is_largest * y[:, :, :, None, None, :], IMAGES, window
         ),
     }
-    agree(found, ops.maxpool_backward(dy, saved, window), what, slips)
+    agree(found, ops.maxpool_backward(dy, saved, window), what, slips, misplaced=MISPLACED)
+
+
+MISPLACED = "all of dy is there, but at the wrong places: window (i, j) lies at (i * stride, j * stride)"
+"""The hint where the total is right, as it is wherever dy is put."""
 
 
 def _written(windows: Array, shape: Shape, stride: int) -> Array:
@@ -157,6 +162,7 @@ def _grade_batchnorm_forward(f: Callable[..., Any]) -> None:
             "gamma and beta are missing": x_hat,
         },
     )
+    check_single(f, x, gamma, beta, EPSILON)
 
 
 def _grade_batchnorm_backward(f: Callable[..., Any]) -> None:
@@ -207,6 +213,7 @@ def _grade_batchnorm_backward(f: Callable[..., Any]) -> None:
         "the factor inverse_std is missing": gamma * (dy - of_mean - of_variance),
     }
     agree(found[0], _by_nudging(loss, x), "dx", slips, TOLERANCE)
+    check_single(f, dy, x_hat, inverse_std, gamma, like="dy")
 
 
 def _grade_running_average(f: Callable[..., Any]) -> None:
