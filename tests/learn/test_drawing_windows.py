@@ -66,6 +66,7 @@ def test_the_matrix_of_copies_and_its_transpose() -> None:
     assert {tuple(each) for each in places[0]} == {tuple(each[::-1]) for each in places[1]}
 
 
-def test_pictures_have_titles() -> None:
+def test_pictures_have_titles_and_frames() -> None:
     figure = draw.pictures([IMAGE] * 3, ["a", "b", "c"], columns=2)
     assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", ""]
+    assert [axes.axison for axes in figure.axes] == [True, True, True, False]

@@ -219,14 +219,16 @@ def copies(S: Array, pixels: tuple[int, int], windows: tuple[int, int]) -> Figur
 
 
 def pictures(images: Sequence[Array], titles: Sequence[str], columns: int = 8) -> Figure:
-    """Images (H, W) side by side, each with its title: white is its least value, black its greatest."""
+    """Images (H, W) in thin frames, each with its title: white is its least value, black its greatest."""
     rows = -(-len(images) // columns)
     figure = _figure(4.2 * columns, 4.9 * rows)
     every = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in every:
+    for axes in every[len(images) :]:
         axes.set_axis_off()
     for axes, image, title in zip(every, images, titles, strict=False):
         axes.imshow(image, cmap="Greys")
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(color="#BBBBBB", linewidth=0.6)
         axes.set_title(title, size=9, color=INK)
     return figure
 

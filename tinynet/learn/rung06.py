@@ -111,7 +111,7 @@ def _grade_conv_loops(f: Callable[..., Any]) -> None:
 
 
 def _first(whole: Array, axes: int, start: int = 0) -> Array:
-    """What is done of `whole` if loops over `axes` axes, from `start` on, end in their first round; else 0."""
+    """What is done of `whole` if loops over `axes` axes, from `start` on, end in their first round."""
     place = (slice(None),) * start + (0,) * axes
     done = np.zeros_like(whole)
     done[place] = whole[place]
