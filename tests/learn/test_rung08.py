@@ -28,6 +28,16 @@ def early_stop(losses: Array, patience: int, *, first: int = 1, reset: bool = Tr
     return first + len(losses) - 1, best_epoch
 
 
+def compared_with_the_epoch_before(losses: Array, patience: int) -> tuple[int, int]:
+    best_epoch = 1
+    for epoch in range(2, len(losses) + 1):
+        if losses[epoch - 1] < losses[epoch - 2]:
+            best_epoch = epoch
+        elif epoch - best_epoch == patience:
+            return epoch, best_epoch
+    return len(losses), best_epoch
+
+
 RIGHT: dict[str, Callable[..., Any]] = {
     "08.dropout_forward": lambda x, u, rate: x * (u >= rate) / (1 - rate),
     "08.dropout_backward": lambda dy, keep, rate: dy * keep / (1 - rate),
@@ -67,6 +77,9 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("08.early_stop", lambda losses, patience: early_stop(losses, patience, first=0), "counted from 0"),
     ("08.early_stop", lambda losses, patience: early_stop(losses, patience, reset=False), "not reset"),
     ("08.early_stop", lambda losses, patience: early_stop(losses, patience, late=1), "one epoch too late"),
+    ("08.early_stop", lambda losses, patience: early_stop(losses, patience, late=-1), "one epoch too early"),
+    ("08.early_stop", lambda losses, patience: (len(losses), int(losses.argmin()) + 1), "it never stops"),
+    ("08.early_stop", compared_with_the_epoch_before, "compare with the best so far"),
     ("08.early_stop", lambda losses, patience: early_stop(losses, 1), "patience 1"),
     (
         "08.early_stop",
