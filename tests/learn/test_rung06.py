@@ -164,6 +164,7 @@ def cut_out(
     dtype: str | None = None,
     stop: str = "",
     reshape: bool = True,
+    columns: str = "KW",
 ) -> Array:
     """im2col by loops, with the slips that students make."""
     x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
@@ -174,7 +175,7 @@ def cut_out(
     for i in range(OH):
         for j in range(OW):
             top, left = (i * stride, j * stride) if step else (i, j)
-            windows[:, i, j] = x[:, top : top + KH, left : left + KW]
+            windows[:, i, j] = x[:, top : top + KH, left : left + (KW if columns == "KW" else KH)]
             if stop == "j":
                 return cols
         if stop == "i":
@@ -200,6 +201,7 @@ def rows(windows: Array, *order: int) -> Array:
         (partial(cut_out, dtype="float64"), "np.zeros(…, x.dtype)"),
         (partial(cut_out, stop="i"), "`return` stands in the loop over i"),
         (partial(cut_out, stop="j"), "`return` stands in the loop over j"),
+        (partial(cut_out, columns="KH"), "KH is used for KW, or KW for KH"),
         (partial(cut_out, reshape=False), "reshape it at the end"),
         (
             lambda x, KH, KW, *a: im2col(x, KH, KW, *a).reshape(-1, KH, KW, 2),
@@ -240,6 +242,7 @@ def put_back(
     dtype: str | None = None,
     stop: str = "",
     exchange: bool = False,
+    columns: str = "KW",
 ) -> Array:
     """col2im by loops, with the slips that students make."""
     N, H, W, C = shape
@@ -255,7 +258,7 @@ def put_back(
             top, left = (i * stride, j * stride) if step else (i, j)
             if exchange:  # the windows of a row from right to left
                 left = (OW - 1 - j) * stride
-            place = dx[:, top : top + KH, left : left + KW]
+            place = dx[:, top : top + KH, left : left + (KW if columns == "KW" else KH)]
             place[...] = place + windows[:, i, j] if add else windows[:, i, j]
             if stop == "j":
                 return image
@@ -295,6 +298,7 @@ def uncut(cols: Array, shape: Shape, KH: int, KW: int, stride: int, padding: int
         (partial(put_back, dtype="float64"), "np.zeros(…, cols.dtype)"),
         (partial(put_back, stop="i"), "`return` stands in the loop over i"),
         (partial(put_back, stop="j"), "`return` stands in the loop over j"),
+        (partial(put_back, columns="KH"), "KH is used for KW, or KW for KH"),
         (partial(put_back, exchange=True), "put at the wrong places"),
         (reordered(0, 2, 1, 3, 4, 5), "as if it were (N, OW, OH, KH, KW, C)"),
         (reordered(1, 2, 0, 3, 4, 5), "as if it were (OH, OW, N, KH, KW, C)"),
@@ -309,6 +313,14 @@ def uncut(cols: Array, shape: Shape, KH: int, KW: int, stride: int, padding: int
 )
 def test_wrong_col2im(wrong: Callable[..., Any], hint: str) -> None:
     refused("06.col2im", wrong, hint)
+
+
+def test_another_error_of_numpys_is_passed_on() -> None:
+    def wrong(x: Array, KH: int, KW: int, stride: int, padding: int) -> Array:
+        return im2col(x, KH, KW, stride, padding) + np.zeros(x.shape)
+
+    with pytest.raises(ValueError, match="broadcast"):
+        exercise("06.im2col").grade(wrong)
 
 
 def test_an_answer_without_a_known_slip_is_told_where_it_is_wrong() -> None:
