@@ -68,7 +68,7 @@ MAY_IMPORT = {
     " model plots rng runs training",
     "page": f"{GROUND} checkpoint data io kernels losses model version",
     "learn": f"{GROUND} analysis backends callbacks data experiments geometry gradcheck initializers io"
-    " layers losses metrics model optim plots rng runs schedules training",
+    " layers losses metrics model optim plots rng runs schedules threads training",
     "tinynet": "callbacks checkpoint data layers losses model optim schedules training version",
     "benchmark": f"{GROUND} data extras io losses machine model optim runs schedules threads tinynet"
     " training",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -69,3 +73,13 @@ def test_a_slip_is_guessed_from_the_pattern() -> None:
     assert likely_slip(square.T, square) == "transposed"
     assert likely_slip(X / 2.0, X) == "a factor: everything is 0.5 times what it should be"
     assert likely_slip(X + 1.0, X) is None
+
+
+def test_the_course_computes_products_on_one_thread() -> None:
+    program = (
+        "import tinynet.learn; from threadpoolctl import threadpool_info as info;"
+        "print({each['num_threads'] for each in info() if each['user_api'] == 'blas'})"
+    )
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    assert ran.stdout.decode().strip() in ("{1}", "set()")

@@ -1,6 +1,6 @@
 """Threads: how many there may be (`budget`), and a crew of them that shares out a kernel's work (`crew`)."""
 
-from tinynet.threads.blas import serial_blas
+from tinynet.threads.blas import serial_blas, set_blas_threads
 from tinynet.threads.budget import VARIABLE, budget, limit, limit_blas, size
 from tinynet.threads.crew import (
     RecordedKernels,
@@ -24,6 +24,7 @@ __all__ = [
     "over",
     "parts",
     "serial_blas",
+    "set_blas_threads",
     "size",
     "together",
 ]

@@ -48,6 +48,14 @@ def libraries_now() -> list[Any]:
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
+def set_blas_threads(count: int) -> None:
+    """Let the BLAS libraries loaded so far, NumPy's among them, use `count` threads from now on."""
+    import numpy  # noqa: F401 (loads its BLAS)
+
+    for library in libraries_now():
+        library.set_num_threads(count)
+
+
 class _State:
     """How many blocks are open. A lock does not survive a fork, so there is one of these a process id."""
 
