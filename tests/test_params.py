@@ -33,7 +33,7 @@ def test_names_that_begin_alike_are_not_confused() -> None:
 
 def test_rebinding_a_view_raises_with_the_fix() -> None:
     dense = small_model().layers[4]
-    with pytest.raises(AttributeError, match=r"'W' is a view .* write into it: p\.W\[\.\.\.\] = value"):
+    with pytest.raises(AttributeError, match=r"'W' is a view .* into it: self\.params\.W\[\.\.\.\] = …"):
         dense.params.W = np.zeros((48, 5))
     with pytest.raises(TypeError):
         dense.params["W"] = np.zeros((48, 5))  # type: ignore[operator]

@@ -350,7 +350,15 @@ def build_layers(
         layer.dtype = dtype
         layer.ops = operations(layer)
         layer.input_shape = shape
-        shape = layer.output_shape = layer.build(shape)
+        built = layer.build(shape)
+        if not isinstance(built, tuple):
+            raise ShapeError(
+                f"build of {layer.label} gave no shape",
+                expected="that of one output sample, a tuple such as (10,)",
+                received=repr(built),
+                fix="end build with `return input_shape`" if built is None else None,
+            )
+        shape = layer.output_shape = built
     return shape
 
 

@@ -37,12 +37,16 @@ class Spec:
 
 
 class Views(Mapping[str, Array]):
-    """Named views into a flat buffer: `p.W` reads one, `p.W[...] = a` writes into it, rebinding raises."""
+    """Named views into a flat buffer: `p.W` reads one, `p.W[...] = a` writes into it, rebinding raises.
 
-    __slots__ = ("_views",)
+    `owner` is what a layer calls them, for that error.
+    """
 
-    def __init__(self, views: Mapping[str, Array] | None = None) -> None:
+    __slots__ = ("_owner", "_views")
+
+    def __init__(self, views: Mapping[str, Array] | None = None, owner: str = "self.params") -> None:
         object.__setattr__(self, "_views", dict(views or {}))
+        object.__setattr__(self, "_owner", owner)
 
     def __getitem__(self, name: str) -> Array:
         array: Array = self._views[name]
@@ -57,11 +61,14 @@ class Views(Mapping[str, Array]):
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(
             f"{name!r} is a view into the model's flat buffer and cannot be rebound; "
-            f"write into it: p.{name}[...] = value"
+            f"write into it: {self._owner}.{name}[...] = …"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Views, (self._views,)  # else `__getattr__` is asked for `_views` before there is any
+        return Views, (
+            self._views,
+            self._owner,
+        )  # else `__getattr__` is asked for `_views` before there is any
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)

@@ -49,7 +49,11 @@ class ParameterStore:
 
     def views_of(self, layer: Layer) -> tuple[Views, Views, Views]:
         """A layer's own views of the values, the gradients and the running state."""
-        return _views_of(layer, self.values), _views_of(layer, self.grads), _views_of(layer, self.state)
+        return (
+            _views_of(layer, self.values, "self.params"),
+            _views_of(layer, self.grads, "self.grads"),
+            _views_of(layer, self.state, "self.state"),
+        )
 
     @property
     def learning_values(self) -> Array:
@@ -86,6 +90,7 @@ def _by_full_name(layers: Sequence[Layer], kind: str) -> dict[str, Spec]:
     return {f"{layer.name}.{spec.name}": spec for layer in layers for spec in getattr(layer, kind)}
 
 
-def _views_of(layer: Layer, buffer: Buffer) -> Views:
+def _views_of(layer: Layer, buffer: Buffer, owner: str) -> Views:
     prefix = f"{layer.name}."
-    return Views({n.removeprefix(prefix): v for n, v in buffer.views.items() if n.startswith(prefix)})
+    views = {n.removeprefix(prefix): v for n, v in buffer.views.items() if n.startswith(prefix)}
+    return Views(views, owner)

@@ -43,6 +43,14 @@ def whole_columns(z: Any, labels: Any) -> Any:
     return dz / len(z)
 
 
+def with_db(db: Callable[[Any], Any]) -> Callable[..., Any]:
+    return lambda dy, x, W: (dy @ W.T, x.T @ dy, db(dy))
+
+
+def in_order(*places: int) -> Callable[..., Any]:
+    return lambda dy, x, W: tuple(dense_backward(dy, x, W)[place] for place in places)
+
+
 WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("softmax", lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True), "inputs as large as 3000"),
     (
@@ -98,6 +106,13 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("dense_backward", lambda dy, x, W: (-dy @ W.T, x.T @ dy, dy.sum(axis=0)), "dx is wrong(.|\n)*the sign"),
     ("dense_backward", lambda dy, x, W: (x @ W @ W.T, x.T @ dy, dy.sum(axis=0)), "x instead of dy"),
     ("dense_backward", lambda dy, x, W: (x.T @ dy, dy.sum(axis=0)), "return dx, dW, db"),
+    ("dense_backward", with_db(lambda dy: dy.sum(axis=0, keepdims=True)), "keepdims is too much here"),
+    ("dense_backward", with_db(lambda dy: dy.sum(axis=1)), "db has the wrong shape(.|\n)*batch is axis 0"),
+    ("dense_backward", with_db(lambda dy: dy.sum()), "the batch alone, axis=0"),
+    ("dense_backward", in_order(1, 0, 2), "another order: return dx, dW, db"),
+    ("dense_backward", in_order(1, 2, 0), "another order"),
+    ("dense_backward", in_order(2, 0, 1), "another order"),
+    ("dense_backward", in_order(0, 2, 1), "dW has the wrong shape(.|\n)*another order"),
 ]
 
 

@@ -31,6 +31,7 @@ def relu_backward(dy: Array, x: Array) -> Array:
         (lambda dy, x: dy * np.maximum(x, 0.0), "is 1 where x is positive, not x"),
         (lambda dy, x: -relu_backward(dy, x), "the sign"),
         (lambda dy, x: None, "missing `return`"),
+        (lambda dy, x: dy * x > 0, "put it in brackets"),
     ],
 )
 def test_relu_backward(wrong: Callable[..., Any], hint: str) -> None:
@@ -85,9 +86,25 @@ def chain_with_the_caches_of_others(layers: list[Any], x: Array, dy: Array) -> A
     return dy
 
 
+def chain_with_the_last_cache_alone(layers: list[Any], x: Array, dy: Array) -> Array:
+    cache = forward(layers, x)[1][-1]
+    for layer in reversed(layers):
+        dy = layer.backward(dy, cache)
+    return dy
+
+
+def chain_that_unpacks_nothing(layers: list[Any], x: Array, dy: Array) -> Array:
+    for layer in layers:
+        x = layer.forward(x)
+    return x
+
+
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
+        (chain_with_the_last_cache_alone, "one cache for all layers"),
+        (chain_that_unpacks_nothing, r"with a tuple(.|\n)*y, cache = layer\.forward\(x\)"),
+        (lambda layers, x, dy: layers[0].forward(x)[0], "`return` stands in its loop"),
         (chain_with_the_caches_of_others, "each layer needs its own cache"),
         (lambda layers, x, dy: layers[-1].backward(dy, forward(layers, x)[1][-1]), "after the last layer"),
         (chain_in_the_order_of_the_forward, "from the last layer to the first"),
@@ -135,6 +152,23 @@ class Adds(Scale):
         return x + self.params.s, x
 
 
+class ReturnsNoShape(Scale):
+    def build(self, input_shape: Shape) -> Shape:
+        super().build(input_shape)
+        return None  # type: ignore[return-value]
+
+
+class ReadsSOnSelf(Scale):
+    def forward(self, x: Array, *, train: bool, key: Any) -> tuple[Array, Any]:
+        return x * self.s, x  # type: ignore[attr-defined]
+
+
+class KeepsY(Scale):
+    def forward(self, x: Array, *, train: bool, key: Any) -> tuple[Array, Any]:
+        y: Array = x * self.params.s
+        return y, y
+
+
 class KeepsXOnSelf(Scale):
     def forward(self, x: Array, *, train: bool, key: Any) -> tuple[Array, Any]:
         self.x = x
@@ -173,13 +207,21 @@ def with_dx(dx: Callable[[Array, Array, Array], Array | None]) -> type[Scale]:
         (StartsAtZero, "s does not start at 1"),
         (OneNumber, r"expected: s \(5,\) for 5 features"),
         (Adds, "multiply, do not add"),
+        (ReturnsNoShape, "end build with `return input_shape`"),
+        (ReadsSOnSelf, r"the parameter is self\.params\.s"),
+        (KeepsY, "y was kept for the backward"),
+        (with_gradient(lambda g, dy, x: np.copyto(g.s, (dy * x).sum(axis=1))), "the batch is axis 0"),
+        (with_gradient(lambda g, dy, x: np.copyto(g.s, (dy * x).sum())), "one number for all features"),
         (KeepsXOnSelf, "return it as the cache"),
         (with_gradient(lambda g, dy, x: None), "never written"),
         (with_gradient(lambda g, dy, x: np.add(g.s, (dy * x).sum(axis=0), out=g.s)), "not with \\+="),
         (with_gradient(lambda g, dy, x: np.copyto(g.s, (dy * x).mean(axis=0))), "the mean over the batch"),
         (with_gradient(lambda g, dy, x: np.copyto(g.s, dy.sum(axis=0))), "multiply dy by x"),
         (with_gradient(lambda g, dy, x: np.copyto(g.s, dy * x)), "missing sum over the batch"),
-        (with_gradient(lambda g, dy, x: setattr(g, "s", (dy * x).sum(axis=0))), "cannot be rebound"),
+        (
+            with_gradient(lambda g, dy, x: setattr(g, "s", (dy * x).sum(axis=0))),
+            r"write into it: self\.grads\.s",
+        ),
         (with_dx(lambda dy, x, s: dy), "multiply dy by s"),
         (with_dx(lambda dy, x, s: dy * x), "by s, not by x"),
         (with_dx(lambda dy, x, s: dy / s), "divided by s"),

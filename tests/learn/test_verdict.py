@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -150,3 +151,15 @@ def test_off_the_main_thread_there_is_no_limit() -> None:
     thread.start()
     thread.join()
     assert [each.is_right for each in found] == [True]
+
+
+@pytest.mark.parametrize(
+    ("slip", "hint"),
+    [
+        (lambda x: x @ np.ones((x.size, x.size)) @ np.ones((x.size + 1, 2)), r"a\.T turns a matrix over"),
+        (lambda x: x if x > 0 else 0, "np.where decides for each"),
+        (lambda x: np.ones((3, 4)) / np.ones(3), "keepdims=True"),
+    ],
+)
+def test_what_numpy_says_gets_a_hint(says: Say, slip: Callable[..., Any], hint: str) -> None:
+    assert re.search(hint, says(slip))

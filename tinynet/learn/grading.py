@@ -125,9 +125,14 @@ def checked(
         slip = _shape_slip(found.shape, shape, slips or {})
         raise Wrong(f"{what} has the wrong shape\n  expected: {shape}\n  received: {found.shape}{slip}")
     if found.dtype != np.dtype(dtype):
+        slip = (
+            "a comparison came last: put it in brackets, as in a * (b > 0)"
+            if found.dtype == bool
+            else "np.zeros or astype without the input's dtype"
+        )
         raise Wrong(
             f"{what} has the wrong element type\n  expected: {dtype}\n  received: {found.dtype}\n"
-            "  likely slip: np.zeros or astype without the input's dtype"
+            f"  likely slip: {slip}"
         )
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(found))[0])

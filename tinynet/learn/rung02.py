@@ -60,7 +60,15 @@ def _grade_dense_backward(backward: Callable[..., Any]) -> None:
     dx = backends.get("numpy").dense_backward(dy, x, W, dW, db, True)
     assert dx is not None  # it was asked for
     mean = "the mean over the batch: it is a sum, 1/N is already in dy"
-    found = answers(backward, dy, x, W, shapes={"dx": (N, I), "dW": (I, O), "db": (O,)})
+    order = "another order: return dx, dW, db"
+    slips = {
+        (): "one number: sum over the batch alone, axis=0",
+        (1, O): "keepdims is too much here: db has one axis",
+        (N,): "summed over the outputs; the batch is axis 0",
+        (I, O): order,
+        (O,): order,
+    }
+    found = answers(backward, dy, x, W, shapes={"dx": (N, I), "dW": (I, O), "db": (O,)}, slips=slips)
     agree(found[0], dx, "dx", {mean: dx / N, "x instead of dy": x @ W @ W.T})
     one = np.outer(x[0], dy[0])
     agree(found[1], dW, "dW", {mean: dW / N, "one picture of the batch: sum over all of them": one})

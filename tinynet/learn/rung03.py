@@ -38,6 +38,16 @@ def _grade_relu_backward(relu_backward: Callable[..., Any]) -> None:
     )
 
 
+def _array(x: Any) -> Array:
+    """x, where it is an array. Raises Wrong where a layer's forward is given something else."""
+    if not isinstance(x, np.ndarray):
+        raise Wrong(
+            f"a layer's forward was called with a {type(x).__name__}\n  expected: an array\n"
+            "  likely slip: forward returns two values: y, cache = layer.forward(x)"
+        )
+    return x
+
+
 class _Product:
     """y = x A"""
 
@@ -45,7 +55,7 @@ class _Product:
         self.A = A
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        return x @ self.A, x
+        return _array(x) @ self.A, x
 
     def backward(self, dy: Array, cache: Array) -> Array:
         return dy @ self.A.T
@@ -55,7 +65,7 @@ class _Square:
     """y = x²"""
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        return x * x, x
+        return _array(x) ** 2, x
 
     def backward(self, dy: Array, cache: Array) -> Array:
         return 2.0 * cache * dy
@@ -77,13 +87,17 @@ def _grade_chain(chain: Callable[..., Any]) -> None:
             ),
             "each layer's backward takes what the layer after it gave back, not the first dy": dy @ A.T,
             "the loop stopped before the first layer": dz,
-            "the loop stopped after the last layer": 2.0 * u * dy,
+            "the loop stopped after the last layer; is `return` inside it?": 2.0 * u * dy,
             "this is the output of the forward; the backward is still to come": u**2,
+            "the forward stopped after the first layer: `return` stands in its loop": z,
             "each layer's forward takes the output of the one before, not x": (
                 (2.0 * x * (2.0 * x * dy @ B.T)) @ A.T
             ),
             "each layer needs its own cache: go through the caches from the last to the first, too": (
                 (2.0 * z**2 * (2.0 * x * dy @ B.T)) @ A.T
+            ),
+            "one cache for all layers, that of the last one: keep a list of them": (
+                (2.0 * u * (2.0 * u * dy @ B.T)) @ A.T
             ),
         },
     )
@@ -103,9 +117,17 @@ def _grade_scale(Scale: Callable[[], Any]) -> None:
     except ValueError as error:
         if "broadcast" not in str(error):
             raise
-        raise Wrong(
-            f"an array has the wrong shape: {error}\n  likely slip: a missing sum over the batch"
-        ) from error
+        over_features = "shape (3,) into shape (5,)" in str(error)
+        slip = (
+            "summed over the features; the batch is axis 0"
+            if over_features
+            else "a missing sum over the batch"
+        )
+        raise Wrong(f"an array has the wrong shape: {error}\n  likely slip: {slip}") from error
+    except AttributeError as error:
+        if error.name != "s" or not isinstance(error.obj, Layer):
+            raise
+        raise Wrong(f"{error}\n  likely slip: the parameter is self.params.s") from error
     wrong = [check for check in check_layer(Scale(), (4,)) if not check.passed]
     if wrong:
         raise Wrong("check_layer found\n  " + "\n  ".join(map(str, wrong)))
@@ -135,6 +157,8 @@ def _grade_scale_by_hand(Scale: Callable[[], Any]) -> None:
         "∂L/∂s",
         {
             "it was never written: self.grads.s[...] = …": garbage[0],
+            "one number for all features: sum over the batch alone, axis=0": np.full(5, (x * dy).sum()),
+            "y was kept for the backward instead of x": (x * s * dy).sum(axis=0),
             "added to what was there: write with =, not with +=": garbage[0] + ds,
             "the mean over the batch; s moves every row, so its gradient is the sum": ds / len(x),
             "s moves y by x: multiply dy by x before the sum": dy.sum(axis=0),

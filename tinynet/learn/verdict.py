@@ -69,9 +69,14 @@ def judge(asked: Exercise, function: Callable[[], Callable[..., Any]], seconds: 
     return Verdict(asked.name, "right")
 
 
-SHAPES_DIFFER = (
-    "\n  likely slip: shapes that do not go together; keepdims=True, or [:, None], keeps an axis of length 1"
-)
+SLIPS = {
+    "broadcast together": (
+        "shapes that do not go together; keepdims=True, or [:, None], keeps an axis of length 1"
+    ),
+    "mismatch in its core dimension": "in a @ b the inner edges must be the same; a.T turns a matrix over",
+    "truth value of an array": "`if` decides once, an array has many elements; np.where decides for each",
+}
+"""Likely slips, by what NumPy says of them."""
 
 
 def too_long(seconds: float) -> str:
@@ -117,7 +122,8 @@ def _said(error: BaseException) -> str:
     said = printable(str(error).strip())
     said = said[:LONGEST] + "…" * (len(said) > LONGEST)
     named = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return named + (SHAPES_DIFFER if "broadcast together" in said else "")
+    slips = [f"\n  likely slip: {slip}" for words, slip in SLIPS.items() if words in said]
+    return named + "".join(slips)
 
 
 def _where(error: BaseException) -> str:
