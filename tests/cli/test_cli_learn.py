@@ -11,6 +11,7 @@ from commands import Command
 from made_up_rung import RIGHT
 
 from tinynet.cli import learn
+from tinynet.cli.screen import console
 from tinynet.errors import ConfigError
 from tinynet.learn import ladder, progress
 
@@ -51,6 +52,16 @@ def test_the_list_shows_rungs_exercises_and_progress_in_words(tinynet: Command) 
     assert "1 of 2 exercises right" in said
     progress.record("00.row_sums")
     assert tinynet("learn").endswith("2 of 2 exercises right")
+
+
+def test_the_list_breaks_no_name_on_80_columns(tinynet: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ladder, "RUNGS", NOTEBOOKS)
+    monkeypatch.setattr(console, "width", 80)
+    exercises = [each for rung in NOTEBOOKS for each in rung.exercises()]
+    for start in (0, 1):
+        said = tinynet("learn")
+        assert [each.function for each in exercises if each.function not in said] == []
+        progress.record(*(each.name for each in exercises[start::2]))
 
 
 @pytest.mark.filterwarnings("always::tinynet.errors.TinynetWarning")

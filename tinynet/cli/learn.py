@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,12 +46,13 @@ def show_ladder() -> None:
     table = Table(title="The course")
     table.add_column("rung", justify="right")
     table.add_column("title")
-    table.add_column("right", overflow="fold")
-    table.add_column("open", overflow="fold")
+    is_wide = console.width >= 80  # then a title wraps before a name is broken
+    table.add_column("right", no_wrap=is_wide, overflow="fold")
+    table.add_column("open", no_wrap=is_wide, overflow="fold")
     for rung in ladder.RUNGS:
         its = rung.exercises()
         names = (
-            ", ".join(each.function for each in its if (each.name in right) == wanted)
+            _lines([each.function for each in its if (each.name in right) == wanted])
             for wanted in (True, False)
         )
         table.add_row(f"{rung.number:02}", rung.title, *names)
@@ -59,6 +61,11 @@ def show_ladder() -> None:
     console.print(f"{len(exercises) - len(todo)} of {len(exercises)} exercises right")
     if todo:
         console.print(f"go on: tinynet learn start {todo[0].rung:02}")
+
+
+def _lines(names: list[str]) -> str:
+    """The names with commas between them, in short lines that end between two names."""
+    return textwrap.fill(", ".join(names), 26, break_long_words=False, break_on_hyphens=False)
 
 
 @command.command(short_help="Copy a rung's notebook to where you work.")
