@@ -208,6 +208,7 @@ def test_a_units_arithmetic_has_the_nets_numbers(browser: Browser, net: Loaded) 
     names = [layer.name for layer in net.model.layers]
     row = f"#layers > :nth-child({names.index('conv2d_2') + 1})"
     browser.run(f"(document.querySelector({row!r}).open = true, 1)")
+    browser.run(f"(document.querySelector({row!r}).scrollIntoView(), 1)")
     wait(browser, f"document.querySelector({(row + ' canvas')!r}).clientHeight > 20")
     browser.run(f"(document.querySelector({(row + ' canvas')!r}).focus(), 1)")
     browser.press(
@@ -228,6 +229,8 @@ def test_a_units_arithmetic_has_the_nets_numbers(browser: Browser, net: Loaded) 
 def test_a_dense_units_products_are_listed(browser: Browser) -> None:
     draw(browser, SEVEN)
     hears(browser, "Probably 7")
+    browser.run("(document.querySelector('#layers > :last-child').scrollIntoView(), 1)")
+    wait(browser, "document.querySelector('#layers > :last-child canvas').width > 100")
     browser.click("#layers > :last-child canvas")
     wait(browser, "document.querySelectorAll('#unit .terms tbody tr').length === 10")
     total, bias, before = (value(browser, f"#unit-sum > .line .{name}") for name in ("sum", "bias", "before"))
@@ -237,6 +240,8 @@ def test_a_dense_units_products_are_listed(browser: Browser) -> None:
 def test_a_filter_is_switched_off_and_on(browser: Browser) -> None:
     draw(browser, FOUR)
     hears(browser, "Probably 4")
+    browser.run("(document.querySelector('#layers > :last-child').scrollIntoView(), 1)")
+    wait(browser, "document.querySelector('#layers > :last-child canvas').width > 100")
     browser.run("(document.querySelector('#layers > :last-child canvas').focus(), 1)")
     browser.press(*["ArrowRight"] * 5)
     wait(browser, "document.getElementById('switch-off')?.textContent === 'Switch unit 5 off'")
@@ -253,6 +258,7 @@ def test_a_filter_is_switched_off_and_on(browser: Browser) -> None:
 def test_why_shows_where_the_evidence_lies(browser: Browser) -> None:
     draw(browser, FOUR)
     hears(browser, "Probably 4")
+    browser.run("(document.getElementById('why').scrollIntoView(), 1)")
     wait(browser, "document.getElementById('margin-text').textContent.includes('The scores are')")
     for name in ("cam", "saliency", "margin"):
         colours = browser.run(

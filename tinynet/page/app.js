@@ -89,10 +89,32 @@ function answered(pixels, probabilities) {
 }
 
 function settled() {
-  if (seen) net.forward(seen.pixels);
   speak();
-  showWhy();
-  showInside();
+  for (const id of Object.keys(LATER)) stale.add(id);
+  showLater();
+}
+
+// Sections that take some forward and backward passes. They are shown when they come on the screen, so that
+// the pen of who only draws never waits for them.
+const LATER = { why: () => showWhy(), inside: () => showInside() };
+const stale = new Set(), onScreen = new Set();
+
+function showLater() {
+  for (const id of [...stale].filter((each) => onScreen.has(each))) {
+    stale.delete(id);
+    LATER[id]();
+  }
+}
+
+function startLater() {
+  const observer = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting) onScreen.add(target.id);
+      else onScreen.delete(target.id);
+    }
+    showLater();
+  });
+  for (const id of Object.keys(LATER)) observer.observe(byId(id));
 }
 
 // --- thinking ----------------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ const rowOf = (position) => byId("layers").children[position];
 const canvasOf = (position) => rowOf(position).querySelector("canvas");
 
 function showInside() {
+  if (seen) net.forward(seen.pixels);
   const off = net.disabled.size;
   const [first] = seen?.order ?? [];
   byId("inside-answer").textContent = seen

@@ -11,6 +11,7 @@ startSamples();
 startWhy();
 startUnit();
 startInside();
+startLater();
 startGrid();
 startPad();
 for (const keys of document.querySelectorAll(".keys")) keys.classList.toggle("signs", classes.every((name) => [...name].length <= 2));
