@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -264,27 +264,24 @@ def why_not(name: str) -> str | None:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield Playwright("chromium", browser)
-        browser.close()
+def chromium(playwright: Any) -> Iterator[Playwright]:
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    yield Playwright("chromium", browser)
+    browser.close()
 
 
 @contextmanager
-def firefox() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.firefox.launch(channel="moz-firefox", executable_path=FIREFOX)
-        yield Playwright("firefox", browser)
-        browser.close()
+def firefox(playwright: Any, settings: Mapping[str, bool] | None = None) -> Iterator[Playwright]:
+    """Firefox ESR; `settings` are those of its about:config."""
+    browser = playwright.firefox.launch(
+        channel="moz-firefox", executable_path=FIREFOX, firefox_user_prefs=dict(settings or {})
+    )
+    yield Playwright("firefox", browser)
+    browser.close()
 
 
 @contextmanager
-def webkit() -> Iterator[Browser]:
+def webkit() -> Iterator[WebKit]:
     from selenium import webdriver
 
     options = webdriver.WebKitGTKOptions()
@@ -317,6 +314,3 @@ def _screen() -> Iterator[str]:
         server.terminate()
         with suppress(subprocess.TimeoutExpired):
             server.wait(PATIENCE)
-
-
-LAUNCH: dict[str, Callable[[], Any]] = {"chromium": chromium, "firefox": firefox, "webkit": webkit}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import browsers
 import pytest
@@ -27,13 +28,25 @@ def digits(net: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Any]:
+    """What drives Chromium and Firefox: there may be one in a process."""
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as started:
+        yield started
+
+
 @pytest.fixture(scope="session", params=["chromium", "firefox", "webkit"])
 def launched(request: pytest.FixtureRequest) -> Iterator[Browser]:
     """Each browser, started once."""
     if reason := browsers.why_not(request.param):
         pytest.skip(reason)
-    with browsers.LAUNCH[request.param]() as browser:
-        yield browser
+    if request.param == "webkit":
+        with browsers.webkit() as browser:
+            yield browser
+    else:
+        start = {"chromium": browsers.chromium, "firefox": browsers.firefox}[request.param]
+        with start(request.getfixturevalue("playwright")) as other:
+            yield other
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ All in Chromium, which can be told to be any of these.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ from tinynet.model import Sequential
 from tinynet.page import build
 
 REASON = browsers.why_not("chromium")
+PICTURES = os.environ.get("TINYNET_TEST_PICTURES")
+"""A folder for the pictures of the page. Those in examples/pictures are made so, by the test of that name."""
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
 
 VIEWS: dict[str, dict[str, Any]] = {
@@ -32,9 +35,8 @@ VIEWS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browsers.chromium() as browser:
-        assert isinstance(browser, browsers.Playwright)
+def chromium(playwright: Any) -> Iterator[Any]:
+    with browsers.chromium(playwright) as browser:
         yield browser.browser
 
 
@@ -186,6 +188,71 @@ def test_a_browser_that_hides_pixels_draws_as_ever_and_says_so_of_pictures(
     Image.new("L", (40, 40), 255).save(tmp_path / "white.png")
     page.set_input_files("#file", tmp_path / "white.png")
     until(page, "document.getElementById('notice').textContent.includes('hides the pixels')")
+
+
+SEVEN = ((0.3, 0.2), (0.7, 0.2), (0.45, 0.85))
+SIZES = [(1, 1200, 900), (2, 360, 640), (3, 390, 844)]
+"""Pixels of the screen a pixel of CSS, width and height."""
+
+
+@pytest.mark.parametrize(("density", "width", "height"), SIZES)
+def test_the_answer_is_the_same_in_every_corner_of_every_screen(
+    chromium: Any, digits: Path, density: int, width: int, height: int
+) -> None:
+    size = {"width": width, "height": height}
+    page = opened(chromium, digits, viewport=size, device_scale_factor=density)
+    for zoom in (1, 1.5):
+        page.evaluate(f"document.documentElement.style.zoom = {zoom}")
+        for right, down in ((0, 0), (0.6, 0), (0, 0.6), (0.6, 0.6)):
+            places = [(right + 0.4 * x, down + 0.4 * y) for x, y in SEVEN]
+            stroke(page, "mouse", 1, "pointerup", *places)
+            until(page, "document.getElementById('guess').textContent === '7'")
+            page.click("#clear")
+            until(page, "document.getElementById('guess').textContent === '\\u00a0'")
+
+
+@pytest.mark.skipif(browsers.why_not("firefox") is not None, reason="needs Firefox")
+def test_a_browser_that_resists_fingerprinting_gives_the_same_answer(playwright: Any, digits: Path) -> None:
+    with browsers.firefox(playwright, {"privacy.resistFingerprinting": True}) as firefox:
+        firefox.open(digits)
+        box = firefox.run(
+            "(({ left, top, width, height }) => [left, top, width, height])"
+            "(document.getElementById('pad').getBoundingClientRect())"
+        )
+        firefox.drag([(box[0] + x * box[2], box[1] + y * box[3]) for x, y in SEVEN])
+        browsers.wait(firefox, "document.getElementById('spoken').textContent.startsWith('Probably 7')")
+
+
+FOUR = (
+    ((0.36, 0.18), (0.33, 0.28), (0.29, 0.4), (0.27, 0.5), (0.33, 0.52), (0.45, 0.51), (0.71, 0.49)),
+    ((0.64, 0.16), (0.635, 0.3), (0.625, 0.5), (0.61, 0.86)),
+)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("device", "width", "height"), [("phone", 390, 844), ("desktop", 1280, 860)])
+def test_pictures_of_the_page(
+    chromium: Any, digits: Path, tmp_path: Path, device: str, width: int, height: int, scheme: str
+) -> None:
+    folder = Path(PICTURES or tmp_path)
+    page = opened(chromium, digits, viewport={"width": width, "height": height}, color_scheme=scheme)
+    for places in FOUR:
+        stroke(page, "mouse", 1, "pointerup", *places)
+    say(page, "Probably 4")
+    for part in ("", "-inside"):
+        if part:
+            page.locator("#layers").scroll_into_view_if_needed()
+            page.locator("#layers canvas").nth(5).evaluate("(canvas) => (canvas.parentElement.open = true)")
+            page.locator("#layers canvas").nth(5).click(position={"x": 30, "y": 20})
+            page.wait_for_selector("#unit .matrix")
+            page.locator("#unit").evaluate("(unit) => unit.scrollIntoView({ block: 'end' })")
+            page.wait_for_timeout(400)
+        file = folder / f"page-{device}-{scheme}{part}.png"
+        page.screenshot(path=file)
+        image = Image.open(file).convert("RGB")
+        assert image.size == (width, height)
+        assert (np.asarray(image).mean() > 128) == (scheme == "light")
+        image.quantize(64, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
 @pytest.mark.parametrize("way", ["paste", "drop"])

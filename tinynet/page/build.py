@@ -158,7 +158,7 @@ def _facts(model: Sequential, about: Mapping[str, Any], weights: str, float16: b
     told = {name: value for name, value in about.items() if isinstance(value, str | int | float)}
     facts = {
         **told,
-        "parameters": f"{model.store.count:,}",
+        "parameters": f"{model.store.count + model.store.state_count:,}",
         "weights in this page": "16 bits each" if float16 else "32 bits each",
         "SHA-256 of the weights": weights,
     }

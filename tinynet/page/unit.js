@@ -26,7 +26,7 @@ function showUnit() {
   showFields(layer, unit);
   byId("unit-sum").replaceChildren(...arithmetic(found, position));
   clearTimeout(unitSpeech);
-  const said = `${nameOf(unit)}: ${result(found)}`;
+  const said = `${layer.name}, ${nameOf(unit)}: ${result(found)}`;
   unitSpeech = setTimeout(() => (byId("unit-value").textContent = said), SETTLED);
 }
 
