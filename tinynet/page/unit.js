@@ -48,9 +48,8 @@ function placeIn(shape, n) {
 // The last number of the layer's block, and what it was made of.
 function result({ off, before, after, steps }) {
   if (off) return "switched off, so it gives 0";
-  const way = [before, ...steps.map((step) => step.value), after];
-  const distinct = way.filter((value, n) => n === 0 || value !== way[n - 1]);
-  return distinct.map((value) => number(value)).join(", then ");
+  const way = [before, ...steps.map((step) => step.value), after].map((value) => number(value));
+  return way.filter((text, n) => n === 0 || text !== way[n - 1]).join(", then ");
 }
 
 // Fields for its place, and the switch of its filter: made once for each layer, so they keep the focus.
