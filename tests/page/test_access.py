@@ -64,7 +64,7 @@ def say(page: Any, words: str) -> None:
 def used(page: Any) -> Any:
     """The same page with all of its parts open."""
     page.click("#samples button[aria-label='Sample 3']")
-    say(page, "Probably 3")
+    until(page, "document.getElementById('guess').textContent === '3'")
     page.click("#correct .keys button:nth-child(4)")
     page.click("#notes summary")
     page.evaluate("document.querySelectorAll('details.layer').forEach((layer) => (layer.open = true))")
@@ -169,7 +169,7 @@ def test_a_browser_that_keeps_nothing_is_said_to(chromium: Any, digits: Path) ->
     refuse = "Object.defineProperty(window, 'localStorage', { get() { throw new Error('refused'); } });"
     page = opened(chromium, digits, refuse)
     page.click("#samples button[aria-label='Sample 3']")
-    say(page, "Probably 3")
+    until(page, "document.getElementById('guess').textContent === '3'")
     page.click("#correct .keys button:nth-child(4)")
     assert "keeps nothing for this page" in page.inner_text("#kept")
 
