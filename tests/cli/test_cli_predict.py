@@ -112,6 +112,28 @@ def test_files_with_a_mistake(predict: Command, tmp_path: Path) -> None:
     assert "Missing argument 'FILES...'" in predict(code=2)
 
 
+def test_a_file_with_a_mistake_does_not_stop_the_others(
+    predict: Command, digits: Split, tmp_path: Path
+) -> None:
+    for name in ("a.png", "b.png"):
+        Image.fromarray(digits.images[0, ..., 0]).save(tmp_path / name)
+    Image.fromarray(np.full((50, 40), 200, np.uint8)).save(tmp_path / "blank.png")
+    (tmp_path / "notpic.png").write_text("no picture")
+    files = [tmp_path / f"{name}.png" for name in ("a", "blank", "notpic", "nothere", "b")]
+    said = predict(*files, "--out", tmp_path / "out.csv", code=1)
+    assert [row["file"] for row in rows(tmp_path / "out.csv")] == [str(files[0]), str(files[4])]
+    assert "2 predictions in" in said
+    assert "blank.png is blank" in said
+    assert "received: every pixel is alike" in said
+    assert "notpic.png is not a picture" in said
+    assert "nothere.png cannot be read" in said
+    assert said.count("left out: ") == 3
+    assert predict(*files[1:4], "--out", tmp_path / "none.csv", code=1).count("left out: ") == 3
+    assert not (tmp_path / "none.csv").exists()
+    assert "blank.png is blank" in predict(*files, "--submission", tmp_path / "s.csv", code=1)
+    assert not (tmp_path / "s.csv").exists()
+
+
 def test_an_output_that_cannot_be_written(predict: Command, digits: Split, tmp_path: Path) -> None:
     write_idx(tmp_path / "one", digits.images[:1])
     assert "cannot be written" in predict(tmp_path / "one", "--out", tmp_path / "no" / "out.csv", code=1)
@@ -139,7 +161,7 @@ def test_a_drawing_is_a_picture(predict: Command, tinynet: Command, trained: Tra
     file.write_text('{"strokes": [[[10, 10], [11, 90]]], "label": 1}')
     out = tmp_path / "out.csv"
     assert (
-        "what the net saw in 1 pictures" in predict(file, "--out", out, "--seen", tmp_path / "s.png").lower()
+        "what the net saw in 1 picture:" in predict(file, "--out", out, "--seen", tmp_path / "s.png").lower()
     )
     assert rows(out)[0]["fitted"] == "1 stroke, scaled, centred"
     assert (tmp_path / "s.png").stat().st_size > 10_000

@@ -12,7 +12,6 @@ from tinynet import plots
 from tinynet.errors import DataError
 from tinynet.plots.health import QUANTITIES, verdict
 
-
 RATE = "learning rate (--lr)"
 SPREAD = "For the spread of outputs: put a BatchNorm behind that layer"
 HE = "or start it from he_normal"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tinynet.data.pictures import Reading
+    from tinynet.errors import DataError
+    from tinynet.types import Array, Shape
 
 ROWS_ON_SCREEN = 20
 WIDTH_OF_A_TABLE = 60
@@ -95,7 +98,8 @@ def command(
     pen), IDX image files (plain or .gz) or Kaggle's test.csv. A picture is made to look like MNIST's first:
     the ground under the ink is found, however the light falls, and lines of the paper, dust and the desk are
     left out. A drawing becomes pixels as in the page of `tinynet export`. The table says how; --seen draws
-    it. Images in tables (IDX, CSV) that RUN was trained on are counted.
+    it. Images in tables (IDX, CSV) that RUN was trained on are counted. A file that cannot be read is named,
+    the others are read all the same, and the exit code is 1.
 
     \b
     Examples:
@@ -111,7 +115,6 @@ def command(
     from tinynet.cli.sources import Sources
     from tinynet.data import write_submission
     from tinynet.data.files import atomic_write
-    from tinynet.data.images import read_images
     from tinynet.errors import ConfigError
     from tinynet.runs import provenance
     from tinynet.runs.leakage import find_leakage, sentences
@@ -128,17 +131,19 @@ def command(
             received=", ".join(names),
             fix="use --out",
         )
-    parts = [read_images(file, model.input_shape) for file in files]
+    read, unread = _read_all(files, model.input_shape)
+    if unread and (submission or len(files) == 1):  # a submission has a row for each image
+        raise unread[0]
+    if not read:
+        _say_unread(unread)
+        sys.exit(1)
+    parts = [(images, reading) for _, images, reading in read]
     found = predict(model, loss, np.concatenate([images for images, _ in parts]))
     ranked = np.argsort(-found.probabilities, axis=1, kind="stable")[:, :top]
     guesses = [
         [(names[k], float(p[k])) for k in order] for order, p in zip(ranked, found.probabilities, strict=True)
     ]
-    places = [
-        (file, index, reading)
-        for file, (images, reading) in zip(files, parts, strict=True)
-        for index in range(len(images))
-    ]
+    places = [(file, index, reading) for file, images, reading in read for index in range(len(images))]
     rows = [Seen(*place, guess) for place, guess in zip(places, guesses, strict=True)]
     show(rows)
     if tables := [images for images, reading in parts if reading is None]:
@@ -149,14 +154,46 @@ def command(
     if out:
         with atomic_write(out) as stream:
             stream.write(as_csv(rows).encode(errors="backslashreplace"))
-        console.print(f"{len(guesses):,} predictions in {out}")
+        console.print(f"{_counted(len(guesses), 'prediction')} in {out}")
     if seen:
         draw(rows, seen)
     if submission:
         write_submission(submission, found.classes)
-        console.print(f"{len(guesses):,} labels for Kaggle in {submission}")
+        console.print(f"{_counted(len(guesses), 'label')} for Kaggle in {submission}")
         if tables and leakage.trained.any():
             console.print("A score on images that a net was trained on means nothing.", style="bold yellow")
+    if unread:
+        _say_unread(unread)
+        sys.exit(1)
+
+
+def _read_all(
+    files: Sequence[Path], shape: Shape
+) -> tuple[list[tuple[Path, Array, Reading | None]], list[DataError]]:
+    """Of each file its images (N, H, W, C) and how they were read; and what is wrong with the others."""
+    from tinynet.data.images import read_images
+    from tinynet.errors import DataError
+
+    read, unread = [], []
+    for file in files:
+        try:
+            read.append((file, *read_images(file, shape)))
+        except DataError as error:
+            unread.append(error)
+    return read, unread
+
+
+def _say_unread(unread: Sequence[DataError]) -> None:
+    """A line for each file that is left out, with the reason."""
+    from tinynet.cli.screen import console
+
+    for error in unread:
+        reason = "; ".join(line.strip() for line in str(error).splitlines())
+        console.print(f"left out: {reason}", style="bold yellow")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + "s" * (count != 1)
 
 
 def show(rows: Sequence[Seen]) -> None:
@@ -207,7 +244,7 @@ def draw(rows: Sequence[Seen], path: Path) -> None:
         if row.reading
     ]
     plots.readings(sheet, path)
-    console.print(f"What the net saw in {len(sheet):,} pictures: {path}")
+    console.print(f"What the net saw in {_counted(len(sheet), 'picture')}: {path}")
 
 
 def as_csv(rows: Sequence[Seen]) -> str:

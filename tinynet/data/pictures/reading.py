@@ -71,7 +71,9 @@ def read_picture(path: str | Path, shape: Shape = (28, 28, 1)) -> Reading:
         raise DataError(
             f"{path} is blank",
             expected="one digit, darker or lighter than the ground around it",
-            received=f"nothing that stands out by more than {ground.ink.max():.0f} of 256 levels",
+            received=f"nothing that stands out by more than {strongest:.0f} of 256 levels"
+            if (strongest := ground.ink.max()) >= 0.5
+            else "every pixel is alike",
             fix="draw the digit with more contrast, clear of the edge",
         )
     return Reading(
