@@ -71,7 +71,7 @@ def test_the_two_best_and_their_lead(backend: str) -> None:
     lead = found.logits[found.first] - found.logits[found.second]
     assert f"the logit of {CLASSES[found.first]} leads by {lead:.2f}" in said[0]
     strongest = np.unravel_index(np.abs(found.margin).argmax(), found.margin.shape)
-    assert f"row {strongest[0] + 1}, column {strongest[1] + 1}:" in said[1]
+    assert f"row {strongest[0] + 1}, column {strongest[1] + 1}, counted from 1:" in said[1]
     assert f"{found.margin[strongest]:+.4f}" in said[1]
 
 

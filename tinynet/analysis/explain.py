@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from tinynet import plots
+from tinynet.analysis.card import NOT_SURE
 from tinynet.analysis.grad_cam import cam_position, grad_cam, place
 from tinynet.analysis.gradients import NOISE, SAMPLES, logits, margin_gradient, saliency, smooth_grad
-from tinynet.analysis.meaning import described, limits
+from tinynet.analysis.meaning import MEANINGS, described, limits
 from tinynet.blocks import blocks
 from tinynet.errors import ShapeError
 from tinynet.io.lock import one_at_a_time
@@ -119,23 +120,25 @@ def explain(
     )
 
 
-def conclusions(found: Explanation, classes: Sequence[str]) -> list[str]:
-    """The findings, a sentence each. classes: K names."""
+def conclusions(found: Explanation, classes: Sequence[str], warning: str | None = None) -> list[str]:
+    """The findings, a sentence each. classes: K names   warning: what speaks against the picture"""
     first, second = classes[found.first], classes[found.second]
+    is_sure = warning is None and found.probabilities[found.first] >= NOT_SURE
+    answer = first if is_sure else f"not sure: {first}?"
     lead = float(found.logits[found.first] - found.logits[found.second])
     row, column = divmod(int(np.abs(found.margin).argmax()), found.margin.shape[1])
     steepest = float(found.margin[row, column])
     return [
-        f"Predicted: {first} ({percent(float(found.probabilities[found.first]))}), then {second}"
+        f"Predicted: {answer} ({percent(float(found.probabilities[found.first]))}), then {second}"
         f" ({percent(float(found.probabilities[found.second]))}); the logit of {first} leads by {lead:.2f}.",
-        f"The pixel that moves this lead most is in row {row + 1}, column {column + 1}: one grey level more"
-        f" changes it by {steepest:+.4f}.",
+        f"The pixel that moves this lead most is in row {row + 1}, column {column + 1}, counted from 1: one"
+        f" grey level more changes it by {steepest:+.4f}.",
         "There is no Grad-CAM: this net has no convolution."
         if found.cam is None
         else f"Grad-CAM is of {found.cam_name}, of {' × '.join(map(str, found.cam.shape))} places.",
         "There are no filters to draw: the first weights are not applied to pixels."
         if found.filters is None
-        else f"The filters are those of {found.filters[0]}.",
+        else f"The filters are those of {found.filters[0]}, counted from 0 as all channels.",
     ]
 
 
@@ -145,14 +148,17 @@ def write_explanation(
 ) -> dict[str, Any]:
     """Write explanation.md, explanation.json and the pictures into `folder`, made where it is missing.
 
-    classes: K names   about: `model`, `image`, `fitted` and `leakage`, in words (None: not known)
+    classes: K names   about: `model`, `image`, `fitted`, `warning` and `leakage`, in words (None: not known)
 
-    Returns what explanation.json holds. Each file is written atomically, the page last. Raises RunError if
-    the folder cannot be made.
+    Returns what explanation.json holds. Each file is written atomically, the page last. Pictures there that
+    this net has not, such as Grad-CAM of one without convolutions, are deleted. Raises RunError if the folder
+    cannot be made.
     """
     draw = _pictures(found, classes)
     for file, picture in draw.items():
         picture(folder / file)
+    for file in MEANINGS.keys() - draw.keys():
+        (folder / file).unlink(missing_ok=True)
     figures = {
         **about,
         "first": classes[found.first],
@@ -169,7 +175,7 @@ def write_explanation(
     page = [
         f"# Why {about['model']} predicts {written['first']} for {about['image']}",
         *([f"The picture was {about['fitted']}."] if about["fitted"] else []),
-        *conclusions(found, classes),
+        *conclusions(found, classes, about.get("warning")),
         *([about["leakage"]] if about.get("leakage") else []),
         markdown_table(
             ("class", "logit", "probability"),

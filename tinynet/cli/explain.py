@@ -46,9 +46,7 @@ from tinynet.cli.command import Command
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("explanation"),
-    show_default=True,
-    help="Folder for the page and the pictures.",
+    help="Folder for the page and the pictures.  [default: explanation-1, -2, …]",
 )
 @options.together(options.own_dataset, options.data_dir, options.backend, options.threads)
 def command(
@@ -59,7 +57,7 @@ def command(
     samples: int,
     noise: float,
     seed: int,
-    out: Path,
+    out: Path | None,
     dataset: str | None,
     data_dir: Path | None,
     backend: str,
@@ -78,17 +76,18 @@ def command(
 
     from tinynet import checkpoint
     from tinynet.analysis import explain
+    from tinynet.cli.progress import COMPILING
     from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
     from tinynet.data.images import read_images
     from tinynet.errors import DataError
-    from tinynet.runs import provenance
+    from tinynet.runs import folders, provenance
     from tinynet.runs.leakage import find_leakage, sentences
     from tinynet.runs.predictions import class_names
 
     def say_compiling() -> None:
         model.backend.announce_compiling(None)  # once is enough
-        console.print("compiling kernels for this processor: some seconds, only the first time …")
+        console.print(COMPILING)
 
     model, loss, about = checkpoint.load_model(run, backend=backend)
     classes = class_names(about.get("classes", []), model.output_shape[-1])
@@ -106,15 +105,19 @@ def command(
     name = str(image) if fitted else f"{image} #{index}"
     if fitted:
         console.print(f"{image}: {fitted}")
-    if reading and reading.warning:
-        console.print(f"{image}: {reading.warning}; crop the picture to one of them")
-    for sentence in explain.conclusions(found, classes):
+    warning = reading.warning if reading else None
+    if warning:
+        console.print(f"{image}: {warning}; crop the picture to one of them")
+    for sentence in explain.conclusions(found, classes, warning):
         console.print(sentence)
-    about_image: dict[str, Any] = {"model": str(run), "image": name, "fitted": fitted}
+    about_image: dict[str, Any] = {"model": str(run), "image": name, "fitted": fitted, "warning": warning}
     if reading is None:
         sources, settings = Sources(dataset, data_dir), provenance.settings_of(run, about)
         leakage = find_leakage(images[index : index + 1], settings, sources.find)
         about_image["leakage"] = sentences(leakage.facts())
         console.print(about_image["leakage"], style="" if leakage.is_clean else "bold yellow")
+    if out is None:
+        with folders.take_next("explanation", Path()) as lock:
+            out = lock.folder
     explain.write_explanation(out, found, classes, about_image)
     console.print(f"Page and pictures: {out / 'explanation.md'}")

@@ -23,7 +23,10 @@ from tinynet.data.datasets import Dataset, load
 from tinynet.data.download import Progress as DownloadProgress
 from tinynet.training import Callback, EpochEnd, StepEnd, Trainer
 
-COMPILING = "compiling kernels for this processor: some seconds, only the first time …"
+COMPILING = (
+    "compiling kernels for this processor: up to a minute, once for each kind of net"
+    " (`tinynet warmup` does all) …"
+)
 QUIET = 2.0
 """Seconds of silence before `steps` prints lines where there is no terminal."""
 
@@ -63,7 +66,7 @@ class TrainingProgress(Callback):
             TextColumn("{task.fields[title]}epoch {task.fields[epoch]}/{task.fields[epochs]}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}"),
+            TextColumn("loss {task.fields[loss]}"),
             TimeRemainingColumn(),
             console=console,
             transient=True,
@@ -75,7 +78,7 @@ class TrainingProgress(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         self.task = self.bar.add_task(
-            "", total=len(trainer.train), title=self.title, epoch=0, epochs=trainer.epochs, loss=0.0
+            "", total=len(trainer.train), title=self.title, epoch=0, epochs=trainer.epochs, loss="-"
         )
         self.bar.start()
         self.backend = trainer.model.backend
@@ -98,7 +101,7 @@ class TrainingProgress(Callback):
         self.said_at = now
         epoch, batch, loss = event.epoch + 1, trainer.state.batch, float(event.loss)
         if console.is_terminal:
-            self.bar.update(self.task, completed=batch, epoch=epoch, loss=loss)
+            self.bar.update(self.task, completed=batch, epoch=epoch, loss=f"{loss:.4f}")
         else:
             console.print(
                 f"{self.title}epoch {epoch}/{trainer.epochs}  "

@@ -57,7 +57,7 @@ def maps(
 
 
 def filters(weights: Array, path: str | Path, *, title: str) -> None:
-    """Draw signed weights (F, h, w) as F pictures in one scale.
+    """Draw signed weights (F, h, w) as F pictures in one scale, numbered from 0.
 
     Raises ConfigError and OSError as `learning_curve` does.
     """
@@ -68,9 +68,9 @@ def filters(weights: Array, path: str | Path, *, title: str) -> None:
         panels = figure.subplots(rows, columns, squeeze=False)
         for panel in panels.ravel()[len(weights) :]:
             panel.set_axis_off()
-        for panel, values in zip(panels.ravel(), weights, strict=False):
+        for number, (panel, values) in enumerate(zip(panels.ravel(), weights, strict=False)):
             drawn = _heat(panel, values, _top(weights), signed=True, interpolation="nearest")
-            _bare(panel, "")
+            _bare(panel, f"#{number}", size=7)
         figure.colorbar(drawn, ax=panels, shrink=0.9)
 
 
