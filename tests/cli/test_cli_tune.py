@@ -64,16 +64,20 @@ def test_a_search_without_a_look_at_the_test_images(
     )
     assert (found["trained_on"], found["validated_by"]) == (400, 100)
     best = found["best"]
+    train = f"tinynet train {tmp_path / 'found' / 'tiny-tuned.toml'} --dataset sample"
     for part in (
         "tiny: 6 trials of 2 epochs, 0 of them there already; 400 images to train on, 100 for validation",
         "trial 5 ",
         f"Best: trial {best['number']}, {100 * best['accuracy']:.2f} % of 100 validation images",
-        f"try: tinynet train {tmp_path / 'found' / 'tiny-tuned.toml'}",
+        f"try: {train}",
     ):
         assert part in said
     text = (tmp_path / "found" / "report.md").read_text()
     assert f"# Best of 6 trials: {100 * best['accuracy']:.2f} %" in text
     assert "Test images were not used" in text
+    assert f"train it with `{train}`" in text
+    toml = (tmp_path / "found" / "tiny-tuned.toml").read_text()
+    assert "# The epochs are those of each trial; the recipe that was searched has " in toml
     assert f"| {best['number']} | {100 * best['accuracy']:.2f} % |" in text
 
 

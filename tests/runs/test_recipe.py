@@ -166,7 +166,7 @@ def test_recipes_are_equal_by_what_they_say() -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"there is no file .*\n  fix: check the spelling"):
         recipe.load(str(tmp_path / "no.toml"))
     (tmp_path / "latin.toml").write_bytes(b"# \xe9")
     with pytest.raises(ConfigError, match="UTF-8"):

@@ -68,7 +68,7 @@ class Asked:
     metavar="PATTERN",
     help='With --from: layers or parameters to freeze, such as "conv2d_*" or dense_1.W. Can be repeated.',
 )
-@click.option("--epochs", type=click.IntRange(min=0), help="Passes over the training images.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training images.")
 @click.option("--batch", "--batch-size", "batch_size", type=click.IntRange(min=1), help="Images in a batch.")
 @click.option("--optimizer", type=str, help="SGD, Adam or AdamW.")
 @click.option(
@@ -181,10 +181,12 @@ def _train(run: Run, save_every: float, tensorboard: bool, inspect: bool) -> boo
 
     model, trainer, group = run.trainer.model, run.trainer, run.group
     processes = f" in each of {group.size} processes" if group.size > 1 else ""
+    plan = run.settings.recipe.training
+    why = f" ({plan.epochs_in_words()})" if plan.min_steps else ""
     console.print(
         f"{run.settings.name}: {model.store.count + model.store.state_count:,} parameters, "
-        f"{trainer.train.samples:,} training images, {model.backend.name} backend, "
-        f"{thread_budget.size()} threads{processes}, into {run.folder}"
+        f"{trainer.train.samples:,} training images, {trainer.epochs} epochs{why}, "
+        f"{model.backend.name} backend, {thread_budget.size()} threads{processes}, into {run.folder}"
     )
     _say_origin(run)
     progress = TrainingProgress()
@@ -256,7 +258,7 @@ def _resumed(folder: Path, dataset: str, data_dir: Path | None, group: Group) ->
     from tinynet.runs.run import Run
     from tinynet.runs.settings import read_settings
 
-    _refuse_changes(click.get_current_context())
+    _refuse_changes(click.get_current_context(), folder)
     settings = read_settings(folder)
     backends.get(settings.backend)  # before the data are loaded
     source = click.get_current_context().get_parameter_source("dataset")
@@ -265,14 +267,17 @@ def _resumed(folder: Path, dataset: str, data_dir: Path | None, group: Group) ->
     return Run.resume(folder, settings, own, group)
 
 
-def _refuse_changes(context: click.Context) -> None:
+def _refuse_changes(context: click.Context, resume: Path) -> None:
     """A resumed run keeps its recipe, data, seed and backend: to name another one is an error."""
+    from tinynet.printable import quoted
+
     kept = ("resume", "threads", "dataset", "data_dir", "save_every", "tensorboard", "inspect", "distributed")
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if given and name not in kept:
-            raise click.UsageError(f"{parameter.get_error_hint(context)} does not go with --resume.")
+            longer = f" To train longer: --from {quoted(resume)} instead." if name == "epochs" else ""
+            raise click.UsageError(f"{parameter.get_error_hint(context)} does not go with --resume.{longer}")
 
 
 def _with_options(plan: Recipe, asked: Asked) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from tinynet.cli.command import Command
 from tinynet.cli.process import INTERRUPTED, command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from optuna.study import Study
     from optuna.trial import FrozenTrial
@@ -113,6 +114,7 @@ def _search(name: str, plan: Recipe, asked: dict[str, Any]) -> None:
 
     ops = backends.get(asked["backend"])
     dataset = load_dataset(asked["dataset"], asked["data_dir"])
+    own_epochs = plan.training.epochs_in_words()
     plan = search.prepared(plan, dataset.train, asked["epochs"], asked["validation"])
     wanted = search.Search(plan, asked["space"], dataset.train, dataset.sha256, asked["seed"], ops)
     wanted.check()
@@ -124,6 +126,10 @@ def _search(name: str, plan: Recipe, asked: dict[str, Any]) -> None:
     shared = study.open_study(storage, wanted.about(), sampler, pruner)
     facts = {
         "command": command_line(),
+        "train": shlex.join(
+            ["tinynet", "train", str(folder / report.recipe_file(name)), *_data_options(asked, dataset.name)]
+        ),
+        "own_epochs": own_epochs,
         "notice": dataset.notice,
         "dataset": dataset.name,
         "sampler": asked["sampler"],
@@ -149,6 +155,14 @@ def _search(name: str, plan: Recipe, asked: dict[str, Any]) -> None:
             raise
     if interrupted:
         sys.exit(INTERRUPTED)
+
+
+def _data_options(asked: Mapping[str, Any], found: str) -> list[str]:
+    """What names the data of the search for another command; `found`: the name of what was loaded."""
+    from tinynet.cli.sources import lasting_name
+
+    folder = ["--data-dir", str(asked["data_dir"])] if asked["data_dir"] else []
+    return ["--dataset", lasting_name(asked["dataset"], found), *folder]
 
 
 def _count(asked: int | None, sampler: str, combinations: int) -> int:
@@ -210,7 +224,6 @@ def _say_result(folder: Path, found: dict[str, Any]) -> None:
     from tinynet.cli.screen import console
     from tinynet.experiments.tuning import report
     from tinynet.io.markdown import percent
-    from tinynet.printable import quoted
 
     leading = report.ranked(found)[:LEADING]
     table = Table(title="The best trials, by validation images", show_header=False)
@@ -227,6 +240,6 @@ def _say_result(folder: Path, found: dict[str, Any]) -> None:
         style="bold green",
     )
     console.print(
-        f"Report: {folder / 'report.md'}   try: tinynet train {quoted(folder / found['recipe_file'])}",
+        f"Report: {folder / 'report.md'}   try: {found['facts']['train']}",
         soft_wrap=True,
     )

@@ -22,6 +22,10 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The table in a TOML file. Raises ConfigError for a file that cannot be read, or is no TOML."""
     try:
         text = read_text(path, MAX_BYTES)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"there is no file {os.fspath(path)}", fix="check the spelling, and the folder you are in"
+        ) from error
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{os.fspath(path)} cannot be read",

@@ -122,6 +122,10 @@ class Training(Description):
         steps_per_epoch = -(-samples // self.batch_size)
         return max(self.epochs, -(-self.min_steps // steps_per_epoch))
 
+    def epochs_in_words(self) -> str:
+        """What the recipe says of epochs: "6", or "6, or as many as make 1,500 steps"."""
+        return str(self.epochs) + (f", or as many as make {self.min_steps:,} steps" if self.min_steps else "")
+
     def cut(self, available: int) -> tuple[int, int]:
         """(training, validation) counts out of `available` samples; ConfigError when there are too few."""
         samples = available if self.samples is None else self.samples

@@ -227,6 +227,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"{test['errors']:,} errors. The 95 % interval of the accuracy (Wilson) is {percent(low)} to"
         f" {percent(high)}; it covers the choice of test samples, not of the seed."
         f" Macro F1 is {figure(test['macro_f1'])}.",
+        f"These figures are of `model.safetensors`, the weights of epoch {training['final_epoch']}.",
         "![Learning curve](learning-curve.png)",
         "![Confusion matrix](confusion-matrix.png)",
         *([facts["health"], "![Health of the layers](health.png)"] if facts.get("health") else []),

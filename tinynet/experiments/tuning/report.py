@@ -61,7 +61,8 @@ def check_folder(folder: Path, about: Mapping[str, Any]) -> None:
 def write(folder: Path, name: str, search: Search, study: Study, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Write NAME-tuned.toml, report.md, report.json and two plots into `folder`; return what the JSON holds.
 
-    `facts` are the caller's: `command`, `dataset`, `notice`, `sampler`, `pruner`, `threads`. Each file is
+    `facts` are the caller's: `command`, `train` (the command that trains the recipe), `own_epochs` (of the
+    recipe before the search, in words), `dataset`, `notice`, `sampler`, `pruner`, `threads`. Each file is
     written whole or not at all. Raises RunError while no trial was trained to its end.
     """
     chosen = best(study)
@@ -74,7 +75,7 @@ def write(folder: Path, name: str, search: Search, study: Study, facts: Mapping[
             "interval": metrics.wilson_interval(round((chosen.value or 0.0) * validated_by), validated_by),
             "trained_on": count,
             "validated_by": validated_by,
-            "recipe_file": f"{name}-tuned.toml",
+            "recipe_file": recipe_file(name),
             "states": {state.name.lower(): sum(t.state == state for t in found) for state in TrialState},
             "trials": [row(search, t) for t in found if t.state in studies.FINISHED],
             "facts": facts,
@@ -89,6 +90,11 @@ def write(folder: Path, name: str, search: Search, study: Study, facts: Mapping[
     _draw(folder, search, report["trials"], validated_by)
     write_page(folder / "report.md", _blocks(report))
     return report
+
+
+def recipe_file(name: str) -> str:
+    """The name of the file with the best recipe."""
+    return f"{name}-tuned.toml"
 
 
 def row(search: Search, trial: FrozenTrial) -> dict[str, Any]:
@@ -161,7 +167,9 @@ def _recipe_file(search: Search, trial: FrozenTrial, report: Mapping[str, Any]) 
     return (
         f"# Trial {studies.draw_of(trial)} of {len(report['trials'])}: {percent(trial.value)} of"
         f" {report['validated_by']:,} validation images right, trained on {report['trained_on']:,}"
-        f" with seed {search.seed}.\n" + recipe.to_toml(search.recipe_of(trial))
+        f" with seed {search.seed}.\n"
+        f"# The epochs are those of each trial; the recipe that was searched has"
+        f" {report['facts']['own_epochs']}.\n" + recipe.to_toml(search.recipe_of(trial))
     )
 
 
@@ -178,7 +186,7 @@ def _blocks(report: Mapping[str, Any]) -> list[str]:
         f" interval (Wilson) is {percent(low)} to {percent(high)}: differences within it are not significant."
         " The best of many trials scores a little higher here than it will on new images.",
         f"[{report['recipe_file']}]({report['recipe_file']}) is its recipe; train it with"
-        f" `tinynet train {report['recipe_file']}`.",
+        f" `{facts['train']}`.",
         "![History](history.png)",
         "![Settings](settings.png)",
         f"## The best {min(SHOWN, len(done))}",
