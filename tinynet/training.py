@@ -371,7 +371,7 @@ class Trainer:
             f"training stopped: the loss is {float(loss)} at step {self.state.step}",
             expected="a finite loss",
             received=f"the first NaN or infinity is in {place}",
-            fix="a smaller learning rate, or gradient clipping (clip = 1.0 for the optimiser)",
+            fix="a smaller learning rate, or gradient clipping (clip = 1.0 in the optimizer of the TOML)",
         )
 
     def _check(self, samples: Any, what: str) -> None:

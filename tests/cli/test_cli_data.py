@@ -140,7 +140,8 @@ def test_verify_says_what_is_wrong_and_what_is_missing(
 
 
 def test_verify_of_an_empty_cache(tinynet: Command) -> None:
-    assert tinynet("data", "verify", code=1).count("│ missing") == 4
+    assert "tinynet data fetch mnist" in tinynet("data", "verify", code=1)
+    assert "did you mean 'mnist'?" in tinynet("data", "fetch", "minst", code=1)
 
 
 def test_verify_of_the_real_files(tinynet: Command, mnist_dir: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,10 @@ def test_out_has_what_the_screen_says(tinynet: Command, trained: Trained, tmp_pa
     means = [found[f"macro_{key}"] for key in ("precision", "recall", "f1", "roc_auc", "average_precision")]
     assert "│ macro │ " + " │ ".join(f"{mean:.4f}" for mean in means) in said
     first = found["first"][0]
-    assert f"The first: {first['label']} " in said
+    assert f"The first 5 images, label and prediction: {first['label']} as {first['predicted']} (" in said
+    assert re.search(
+        r"Most confused: \d taken for \d \(\d+ times?\)\. To see the mistakes: --out FOLDER\.", said
+    )
     assert f"({100 * first['confidence']:.1f} %)" in said
 
 

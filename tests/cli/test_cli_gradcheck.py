@@ -11,7 +11,7 @@ from tinynet.cli import progress
 from tinynet.layers import Dense
 
 
-@pytest.mark.parametrize("name", ["Dense", "SoftmaxCrossEntropy", "model mlp"])
+@pytest.mark.parametrize("name", ["Dense", "SoftmaxCrossEntropy", "small mlp"])
 def test_one_thing_alone(tinynet: Command, name: str) -> None:
     said = tinynet("gradcheck", "--layer", name, "--backend", "numpy")
     assert "gradients right" in said

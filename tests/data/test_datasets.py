@@ -306,6 +306,11 @@ def test_an_unknown_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         load(name)
 
 
+def test_a_name_that_is_almost_one() -> None:
+    with pytest.raises(DataError, match="fix: did you mean 'sample'\\?"):
+        load("smaple")
+
+
 # fetch, verify, info
 
 

@@ -88,7 +88,7 @@ def command(
     """
     from functools import partial
 
-    from tinynet import backends
+    from tinynet import backends, extras
     from tinynet.cli.progress import load_dataset
     from tinynet.cli.screen import console
     from tinynet.experiments import classical
@@ -99,6 +99,8 @@ def command(
         raise click.UsageError("--kaggle and --dataset do not go together.")
     if out:
         taken.check_free(out)
+    if not rows_folder:
+        extras.load("classical")  # before a download
     ops = backends.get(backend) if folders else None
     if kaggle:
         rows = classical.from_kaggle(kaggle, seed)

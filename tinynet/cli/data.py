@@ -276,13 +276,16 @@ def verify(name: str, data_dir: Path | None) -> None:
     for column in ("file", "status", "detail"):
         table.add_column(column, overflow="fold")
     results = datasets.verify(folder, name)
+    into = f" --data-dir {data_dir}" if data_dir else ""
+    if all(status == "missing" for _, status, _ in results):
+        console.print(f"{name} is not fetched yet, into {folder}: tinynet data fetch {name}{into}")
+        sys.exit(1)
     for file, status, detail in results:
         style = "green" if status == "ok" else "bold red"
         table.add_row(file, Text(status, style), detail)
     console.print(table)
     wrong = [file for file, status, _ in results if status != "ok"]
     if wrong:
-        into = f" --data-dir {data_dir}" if data_dir else ""
         console.print(f"{len(wrong)} of {len(results)} files are wrong or missing.")
         console.print(f"Delete what is wrong, then: tinynet data fetch {name}{into}")
         sys.exit(1)

@@ -51,6 +51,7 @@ def command(
       tinynet evaluate runs/clothes/best.safetensors --dataset fashion-mnist
       tinynet evaluate runs/cnn-1 --mistakes mistakes.png
     """
+    import numpy as np
     from rich.table import Table
 
     from tinynet import checkpoint
@@ -81,13 +82,23 @@ def command(
     for position, row in enumerate(evaluation.class_table(found), start=1):
         table.add_row(*row, end_section=position == len(classes))
     console.print(table)
-    console.print("The first: " + "; ".join(_say(first) for first in found["first"]))
+    examples = ", ".join(map(_say, found["first"]))
+    console.print(f"The first {len(found['first'])} images, label and prediction: {examples}")
     low, high = found["interval"]
     console.print(
         f"accuracy {100 * found['accuracy']:.2f} % ({found['errors']} wrong; 95 % interval "
         f"{100 * low:.2f} to {100 * high:.2f} %), macro F1 {found['macro_f1']:.4f}, "
         f"calibration error {100 * found['calibration']['expected_calibration_error']:.2f} %"
     )
+    if found["errors"]:
+        confusion = found["confusion"] * (1 - np.eye(len(classes), dtype=int))
+        label, predicted = np.unravel_index(confusion.argmax(), confusion.shape)
+        times = confusion[label, predicted]
+        hint = "" if out or mistakes else " To see the mistakes: --out FOLDER."
+        console.print(
+            f"Most confused: {classes[label]} taken for {classes[predicted]}"
+            f" ({times} time{'s' * (times != 1)}).{hint}"
+        )
     met = sentences(leakage.facts())
     console.print(met, style="" if leakage.is_clean else "bold yellow")
     if out:
@@ -109,5 +120,4 @@ def command(
 
 
 def _say(first: dict[str, Any]) -> str:
-    verdict = "right" if first["label"] == first["predicted"] else f"predicted {first['predicted']}"
-    return f"{first['label']} {verdict} ({100 * first['confidence']:.1f} %)"
+    return f"{first['label']} as {first['predicted']} ({100 * first['confidence']:.1f} %)"

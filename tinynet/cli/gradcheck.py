@@ -30,6 +30,7 @@ def command(layer: str | None, backend: str, seed: int) -> None:
     from tinynet.cli.screen import console
     from tinynet.errors import ConfigError, did_you_mean
     from tinynet.gradcheck import cases
+    from tinynet.gradcheck.check import TOLERANCE
 
     if layer is not None and layer not in cases.NAMES:
         raise ConfigError(
@@ -63,4 +64,8 @@ def command(layer: str | None, backend: str, seed: int) -> None:
         console.print("\n    ".join([f"WRONG: {check.subject}, ∂L/∂{check.quantity}", *check.explanation]))
     worst = max((check.error for check in checks), key=lambda error: (math.isnan(error), error))
     console.print(f"{len(checks) - len(wrong)} of {len(checks)} gradients right, largest error {worst:.1e}")
+    console.print(
+        f"The limit is {TOLERANCE:.0e}. Errors below it come from rounding and from the step of the difference,"
+        " not from the gradient."
+    )
     sys.exit(1 if wrong else 0)

@@ -20,7 +20,7 @@ from tinynet.data.download import (
     find_file,
 )
 from tinynet.data.idx import idx_sha256, payload_sha256, read_idx
-from tinynet.errors import DataError
+from tinynet.errors import DataError, did_you_mean
 from tinynet.types import Array
 
 DIGITS = tuple("0123456789")
@@ -48,7 +48,8 @@ TEST_PART = 5
 """A Kaggle train.csv without a labelled test.csv gives its last fifth, in file order, as the test split."""
 
 HOW_TO_GET_ALL = (
-    "for all 70,000 run `tinynet data fetch`, or name a folder with the four MNIST files in TINYNET_DATA"
+    "for all 70,000 run `tinynet data fetch` when you are online, or name a folder with the four MNIST files"
+    " in TINYNET_DATA"
 )
 
 
@@ -98,7 +99,7 @@ def load(
     `on_progress(file, bytes received, bytes in all or None)` follows a download. Raises DataError.
     """
     if name == "sample":
-        return _load_sample(f"this is the bundled sample of 5,000 MNIST digits; {HOW_TO_GET_ALL}")
+        return _load_sample("this is the bundled sample: 5,000 of the 70,000 digits of MNIST")
     if name == "auto":
         return _load_auto(data_dir, on_progress)
     if name in PAYLOAD_SHA256:
@@ -199,7 +200,7 @@ def _load_kaggle(name: str) -> Dataset:
         raise DataError(
             f"there is no data set {name!r}",
             expected="auto, mnist, fashion-mnist, sample, or the path of a Kaggle train.csv or of its folder",
-            fix="check the spelling and the path",
+            fix=did_you_mean(name, NAMES) or "check the spelling and the path",
         )
     train, used = _read_labelled(train_file), [train_file]
     if train is None:
@@ -301,7 +302,11 @@ def _check_present(name: str, folder: Path) -> None:
 def _check_downloadable(name: str) -> None:
     """Refuse a name that has no known files."""
     if name not in PAYLOAD_SHA256:
-        raise DataError(f"{name!r} cannot be fetched or verified", expected=" or ".join(PAYLOAD_SHA256))
+        raise DataError(
+            f"{name!r} cannot be fetched or verified",
+            expected=" or ".join(PAYLOAD_SHA256),
+            fix=did_you_mean(name, PAYLOAD_SHA256),
+        )
 
 
 def _verify_file(name: str, folder: Path, stem: str) -> tuple[str, str]:

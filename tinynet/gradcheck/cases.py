@@ -121,7 +121,7 @@ MODEL_CASES: dict[str, tuple[Callable[[], list[Layer]], Shape, Callable[[], Loss
     "cnn": (_cnn, (8, 8, 2), partial(SoftmaxCrossEntropy, 0.1)),
 }
 
-NAMES = (*LAYER_CASES, *LOSS_CASES, *(f"model {name}" for name in MODEL_CASES))
+NAMES = (*LAYER_CASES, *LOSS_CASES, *(f"small {name}" for name in MODEL_CASES))
 """Everything that can be checked, by name."""
 
 
@@ -136,8 +136,8 @@ def run(name: str, backend: str | Backend | None = None, seed: int = 0) -> Itera
         yield from check_loss(
             make_loss(), outputs, targets, backend=backend, seed=seed, subject=_subject(name, detail)
         )
-    if name.startswith("model "):
-        layers, shape, loss = MODEL_CASES[name.removeprefix("model ")]
+    if name.startswith("small "):
+        layers, shape, loss = MODEL_CASES[name.removeprefix("small ")]
         yield from check_model(layers(), shape, loss(), batch=4, backend=backend, seed=seed, subject=name)
 
 
