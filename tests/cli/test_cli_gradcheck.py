@@ -15,6 +15,7 @@ from tinynet.layers import Dense
 def test_one_thing_alone(tinynet: Command, name: str) -> None:
     said = tinynet("gradcheck", "--layer", name, "--backend", "numpy")
     assert "gradients right" in said
+    assert said.count("The limit is 1e-06.") == 1
     assert "WRONG" not in said
 
 

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from commands import Command
 
 import tinynet as package
-from tinynet.cli import COMMANDS, doctor, main
+from tinynet.cli import COMMANDS, _wrapped, doctor, main
 
 DATA = ("fetch", "info", "show", "explore", "verify", "to-kaggle")
 LEARN = ("start", "check")
@@ -46,6 +46,18 @@ def resolve(*words: str) -> tuple[click.Command, list[str]]:
         command = command.get_command(click.Context(command), rest.pop(0))
     assert command is not None, words
     return command, rest
+
+
+def test_an_error_is_broken_at_words_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = "  expected: " + ", ".join(f"name-{i}" for i in range(30))
+    said = f"a problem\n{expected}\n  fix: tinynet {'x ' * 99}"
+    assert _wrapped(said) == said
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    first, *middle, fix = _wrapped(said).splitlines()
+    assert (first, fix) == ("a problem", "  fix: tinynet " + "x " * 99)
+    assert max(map(len, middle)) <= 60
+    assert " ".join(line.strip() for line in middle) == expected.strip()
 
 
 @pytest.mark.parametrize("command", SUBCOMMANDS, ids=" ".join)

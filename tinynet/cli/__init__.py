@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import shutil
+import sys
+import textwrap
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -76,14 +79,29 @@ class Commands(click.Group):
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
         except TinynetError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(_wrapped(str(error))) from error
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             fix = fix_for(error)
             said = f"{place}{error.strerror or error}" + (f"\n  fix: {fix}" if fix else "")
-            raise click.ClickException(printable(said, keep="\n")) from error
+            raise click.ClickException(_wrapped(printable(said, keep="\n"))) from error
         except MemoryError as error:
             raise click.ClickException(f"out of memory: {error or 'no more could be had'}") from error
+
+
+def _wrapped(text: str) -> str:
+    """The text broken at words where a terminal shows it; a line with a command stays whole, to be copied."""
+    if not sys.stderr.isatty():
+        return text
+    width = shutil.get_terminal_size().columns - len("Error: ")
+    at_words = textwrap.TextWrapper(
+        width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+    lines = []
+    for line in text.splitlines():
+        is_command = any(program in line for program in ("tinynet ", "pip install "))
+        lines += [line] if is_command else at_words.wrap(line) or [line]
+    return "\n".join(lines)
 
 
 def _show(others: Callable[..., None], message: object, category: type, *place: Any) -> None:

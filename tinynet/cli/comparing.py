@@ -72,5 +72,4 @@ def _say(result: Scored, rows: Rows) -> None:
     console.print(
         f"{result.name}: {percent(accuracy)} of {len(result.predicted):,} validation rows, "
         f"fit {duration(result.fit_seconds)}, predict {duration(result.predict_seconds)}",
-        soft_wrap=True,
     )

@@ -105,7 +105,6 @@ def command(
     console.print(
         f"{name}: {folds} folds of {len(data.train):,} training images, {ops.name} backend, "
         f"{thread_budget.size()} threads, into {folder}",
-        soft_wrap=True,
     )
 
     def listen(number: int) -> Callback:

@@ -164,7 +164,7 @@ def show(
     plots.digits(images, titles, out, title=title)
     console.print(f"{len(images)} images drawn in {out}")
     if settings:
-        console.print(f"distorted by {settings}", soft_wrap=True)
+        console.print(f"distorted by {settings}")
 
 
 def _distortions(architecture: str | None, given: dict[str, float]) -> Any:

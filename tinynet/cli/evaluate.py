@@ -93,7 +93,7 @@ def command(
     if found["errors"]:
         confusion = found["confusion"] * (1 - np.eye(len(classes), dtype=int))
         label, predicted = np.unravel_index(confusion.argmax(), confusion.shape)
-        times = confusion[label, predicted]
+        times = int(confusion[label, predicted])
         hint = "" if out or mistakes else " To see the mistakes: --out FOLDER."
         console.print(
             f"Most confused: {classes[label]} taken for {classes[predicted]}"

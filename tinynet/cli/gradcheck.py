@@ -65,7 +65,7 @@ def command(layer: str | None, backend: str, seed: int) -> None:
     worst = max((check.error for check in checks), key=lambda error: (math.isnan(error), error))
     console.print(f"{len(checks) - len(wrong)} of {len(checks)} gradients right, largest error {worst:.1e}")
     console.print(
-        f"The limit is {TOLERANCE:.0e}. Errors below it come from rounding and from the step of the difference,"
+        f"The limit is {TOLERANCE:.0e}. Errors below it come from rounding and from the difference's step,"
         " not from the gradient."
     )
     sys.exit(1 if wrong else 0)

@@ -198,7 +198,6 @@ def _say_start(name: str, wanted: Search, shared: Study, count: int, storage: Pa
         f"{name}: {count} trials of {training.epochs} epochs, {there} of them there already; "
         f"{trained:,} images to train on, {held_out:,} for validation; {wanted.backend.name} backend, "
         f"{thread_budget.size()} threads; kept in {storage}",
-        soft_wrap=True,
     )
     console.print(wanted.space.to_toml(), style="dim", end="", soft_wrap=True)
 
@@ -214,7 +213,6 @@ def _say_trial(trial: FrozenTrial, wanted: Search) -> None:
     number, accuracy, seconds = report.cells(row)[:3]
     console.print(
         f"trial {number:>3}  {accuracy:>8}  {seconds:>7}  {settings}{f'  ({end})' if end else ''}",
-        soft_wrap=True,
     )
 
 
