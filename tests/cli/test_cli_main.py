@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from commands import Command
 
 import tinynet as package
-from tinynet.cli import COMMANDS, _wrapped, doctor, main
+from tinynet.cli import COMMANDS, broken_at_words, doctor, main
 
 DATA = ("fetch", "info", "show", "explore", "verify", "to-kaggle")
 LEARN = ("start", "check")
@@ -51,10 +51,10 @@ def resolve(*words: str) -> tuple[click.Command, list[str]]:
 def test_an_error_is_broken_at_words_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = "  expected: " + ", ".join(f"name-{i}" for i in range(30))
     said = f"a problem\n{expected}\n  fix: tinynet {'x ' * 99}"
-    assert _wrapped(said) == said
+    assert broken_at_words(said) == said
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "60")
-    first, *middle, fix = _wrapped(said).splitlines()
+    first, *middle, fix = broken_at_words(said).splitlines()
     assert (first, fix) == ("a problem", "  fix: tinynet " + "x " * 99)
     assert max(map(len, middle)) <= 60
     assert " ".join(line.strip() for line in middle) == expected.strip()

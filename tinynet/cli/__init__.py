@@ -79,17 +79,17 @@ class Commands(click.Group):
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
         except TinynetError as error:
-            raise click.ClickException(_wrapped(str(error))) from error
+            raise click.ClickException(broken_at_words(str(error))) from error
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             fix = fix_for(error)
             said = f"{place}{error.strerror or error}" + (f"\n  fix: {fix}" if fix else "")
-            raise click.ClickException(_wrapped(printable(said, keep="\n"))) from error
+            raise click.ClickException(broken_at_words(printable(said, keep="\n"))) from error
         except MemoryError as error:
             raise click.ClickException(f"out of memory: {error or 'no more could be had'}") from error
 
 
-def _wrapped(text: str) -> str:
+def broken_at_words(text: str) -> str:
     """The text broken at words where a terminal shows it; a line with a command stays whole, to be copied."""
     if not sys.stderr.isatty():
         return text

@@ -14,7 +14,7 @@ from tinynet.types import Array
 if TYPE_CHECKING:
     from tinynet.data.pictures import Reading
 
-STEPS = ("picture", "ground removed", "dropped (dark)", "what the net sees")
+STEPS = ("picture", "ground removed", "kept (grey), dropped (dark)", "what the net sees")
 LARGEST = 320
 """Pixels of a picture's side that are drawn."""
 
@@ -27,7 +27,7 @@ def readings(rows: Sequence[tuple[str, Reading, str]], path: str | Path) -> None
     All is drawn as ink on paper, in grey. Raises ConfigError and OSError as `learning_curve` does.
     """
     with figure_at(path, 10.5, 2.1 * len(rows) + 0.8) as figure:
-        title = "From each picture to what the net sees, and its answer"
+        title = "From each picture to what the net sees, and its answer; ink is drawn dark, whatever it was"
         figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
         panels = figure.subplots(len(rows), len(STEPS) + 1, squeeze=False)
         for line, (name, reading, answer) in zip(panels, rows, strict=True):
