@@ -69,6 +69,12 @@ def test_the_same_command_gives_the_same_weights(train: Command, tmp_path: Path,
     assert weights(tmp_path / "run") == weights(trained.folder)
 
 
+def test_the_report_says_whose_figures_it_has(trained: Trained) -> None:
+    epoch = json.loads((trained.folder / "report.json").read_text())["training"]["final_epoch"]
+    said = f"These figures are of `model.safetensors`, the weights of epoch {epoch}."
+    assert said in (trained.folder / "report.md").read_text()
+
+
 def test_a_folder_that_is_taken(train: Command, trained: Trained) -> None:
     said = train("--out", trained.folder, code=1)
     assert "is not empty" in said

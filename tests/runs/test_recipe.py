@@ -216,3 +216,8 @@ def test_too_few_samples(training: Training) -> None:
 def test_a_validation_part_is_a_count_or_a_share_of_something(validation: float, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Training(validation=validation).cut(4000)
+
+
+def test_epochs_in_words() -> None:
+    assert Training(epochs=6).epochs_in_words() == "6"
+    assert Training(epochs=6, min_steps=1500).epochs_in_words() == "6, or as many as make 1,500 steps"
