@@ -134,7 +134,7 @@ def read(name: str) -> Codes:
         raise ConfigError(
             f"there is no layer, loss, optimiser or schedule {name!r}",
             expected=", ".join(each for _, each in known.values()),
-            fix=f"did you mean {known[close[0]][1]!r}?" if close else "tinynet read: all with equations",
+            fix=f"did you mean {known[close[0]][1]!r}?" if close else "tinynet read lists them all",
         )
     kind, found = known[_plain(name)]
     return _codes(kind, KINDS[kind][found])

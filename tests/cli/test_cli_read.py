@@ -67,6 +67,7 @@ def test_without_a_name_all_are_listed(tinynet: Command) -> None:
 
 def test_an_unknown_name(tinynet: Command) -> None:
     assert "fix: did you mean 'Conv2D'?" in tinynet("read", "conv2", code=1)
+    assert "fix: tinynet read lists them all" in tinynet("read", "foo", code=1)
 
 
 def test_a_long_page_goes_to_the_pager_of_a_terminal_with_colours(terminal: list[str]) -> None:

@@ -278,7 +278,7 @@ def verify(name: str, data_dir: Path | None) -> None:
     results = datasets.verify(folder, name)
     into = f" --data-dir {data_dir}" if data_dir else ""
     if all(status == "missing" for _, status, _ in results):
-        console.print(f"{name} is not fetched yet, into {folder}: tinynet data fetch {name}{into}")
+        console.print(f"{name} is not fetched yet ({folder}): tinynet data fetch {name}{into}")
         sys.exit(1)
     for file, status, detail in results:
         style = "green" if status == "ok" else "bold red"
