@@ -67,6 +67,7 @@ MAY_IMPORT = {
     "experiments": f"{GROUND} analysis backends callbacks checkpoint data extras io layers machine metrics"
     " model plots rng runs training",
     "page": f"{GROUND} checkpoint data io kernels losses model version",
+    "serve": f"{GROUND} analysis checkpoint data losses model runs version",
     "learn": f"{GROUND} analysis backends callbacks data experiments geometry gradcheck initializers io"
     " layers losses metrics model optim plots rng runs schedules threads training",
     "tinynet": "callbacks checkpoint data layers losses model optim schedules training version",
@@ -74,7 +75,7 @@ MAY_IMPORT = {
     " training",
     "cli": f"{GROUND} analysis backends benchmark blocks checkpoint codes data distributed experiments extras"
     " gradcheck history io kernels layers learn losses machine metrics model optim page plots rng runs"
-    " schedules summary threads training version",
+    " schedules serve summary threads training version",
     "zoo": "",
     "__main__": "cli",
 }

@@ -14,23 +14,29 @@ DISTRIBUTION = "tinynet-engine"
 
 LIBRARIES = {
     "classical": ("sklearn", "scikit-learn", "the classical models need"),
+    "serve": (
+        "fastapi uvicorn prometheus_client",
+        "fastapi uvicorn prometheus-client",
+        "the service needs",
+    ),
     "tensorboard": ("tensorboardX", "tensorboardX", "a log for TensorBoard needs"),
     "tune": ("optuna", "optuna", "the search needs"),
 }
-"""By the name of the extra: its module, the package with it, and what to say of its use."""
+"""By the name of the extra: its modules, the packages with them, and what to say of their use."""
 
 
 def load(extra: str) -> Any:
-    """The module of an extra. Raises ConfigError, with the command that installs it, where it is missing."""
-    module, package, use = LIBRARIES[extra]
+    """The first module of an extra. Raises ConfigError, with what installs it, where one is missing."""
+    modules, packages, use = LIBRARIES[extra]
     try:
-        return importlib.import_module(module)
+        first, *_ = [importlib.import_module(module) for module in modules.split()]
+        return first
     except ImportError as error:
         raise ConfigError(
-            f"{use} {package}",
+            f"{use} {packages.replace(' ', ', ')}",
             expected=f"tinynet with its extra `{extra}`",
             received=error,
-            fix=f"{install(extra)} (or pip install {package})",
+            fix=f"{install(extra)} (or pip install {packages})",
         ) from error
 
 

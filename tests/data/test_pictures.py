@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tinynet.data import load
-from tinynet.data.pictures import MAX_PIXELS, read_drawing, read_picture
+from tinynet.data.pictures import MAX_PIXELS, read_as_it_is, read_drawing, read_picture
 from tinynet.data.strokes import rasterize
 from tinynet.errors import DataError
 from tinynet.types import Array, Shape
@@ -276,3 +276,39 @@ def test_a_drawing_that_is_none_is_refused(drawn: Callable[[object], Path], tabl
 def test_a_drawing_is_for_square_grey_models(drawn: Callable[[object], Path], shape: Shape) -> None:
     with pytest.raises(DataError, match="does not fit this model"):
         read_drawing(drawn(SEVEN), shape)
+
+
+def test_a_picture_in_memory_is_read_as_its_file_is(tmp_path: Path) -> None:
+    canvas = np.full((120, 90), 240, np.uint8)
+    canvas[20:100, 40:50] = 10
+    path = tmp_path / "one.png"
+    Image.fromarray(canvas).save(path)
+    from_memory = read_picture(path.read_bytes())
+    assert np.array_equal(from_memory.image, read_picture(path).image)
+    with pytest.raises(DataError, match=r"the picture is too large a picture\n.*at most 10,799 pixels"):
+        read_picture(path.read_bytes(), max_pixels=10_799)
+    with pytest.raises(DataError, match=r"the picture is not a picture\n  expected: JPEG\n"):
+        read_picture(path.read_bytes(), formats=("JPEG",))
+    with pytest.raises(DataError, match="the picture is not a picture"):
+        read_picture(b"")
+
+
+def test_only_what_needs_no_fitting_is_read_as_it_is(tmp_path: Path) -> None:
+    digit = load("sample").test.images[0]
+    path = tmp_path / "digit.png"
+    Image.fromarray(digit[..., 0]).save(path)
+    ready = read_as_it_is(path.read_bytes(), (28, 28, 1))
+    assert ready is not None
+    assert np.array_equal(ready.image, digit)
+    assert ready.fitted == read_picture(path).fitted == "used as it is"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    grey = Image.fromarray(digit[..., 0])
+    grey.save(path, exif=exif)
+    assert read_as_it_is(path.read_bytes(), (28, 28, 1)) is None
+    grey.save(path, transparency=0)
+    assert read_as_it_is(path.read_bytes(), (28, 28, 1)) is None
+    for other in (Image.fromarray(255 - digit[..., 0]), grey.resize((27, 28)), grey.convert("RGB")):
+        other.save(path)
+        assert read_as_it_is(path.read_bytes(), (28, 28, 1)) is None
+    assert read_as_it_is(path.read_bytes()[:100], (28, 28, 1)) is None

@@ -30,6 +30,7 @@ COMMANDS = (
     "explain",
     "card",
     "export",
+    "serve",
     "summary",
     "gradcheck",
     "read",

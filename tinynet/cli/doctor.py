@@ -20,6 +20,7 @@ Finding: TypeAlias = tuple[str, bool, str, str]
 PACKAGES = ("numpy", "numba", "llvmlite", "matplotlib", "Pillow", "safetensors", "threadpoolctl")
 EXTRAS = {
     "classical": ("scikit-learn", "fit the classical models"),
+    "serve": ("fastapi", "serve a net over HTTP"),
     "tune": ("optuna", "search good settings"),
     "tensorboard": ("tensorboardX", "write logs for TensorBoard"),
     "mpi": ("mpi4py", "train in several processes"),

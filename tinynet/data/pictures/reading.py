@@ -9,7 +9,7 @@ import numpy as np
 
 from tinynet.data.pictures import windows
 from tinynet.data.pictures.colour import separate
-from tinynet.data.pictures.decode import decode
+from tinynet.data.pictures.decode import FORMATS, MAX_PIXELS, decode, name_of, plain_grey
 from tinynet.data.pictures.fit import box_of, fit
 from tinynet.data.pictures.ground import Ground, light, noise_of, possible_grounds, smoother
 from tinynet.data.pictures.ink import Strokes, find_strokes
@@ -50,8 +50,14 @@ class Reading:
         return f"several digits: {self.digits} separate shapes" if self.digits > 1 else None
 
 
-def read_picture(path: str | Path, shape: Shape = (28, 28, 1)) -> Reading:
-    """Read a PNG, JPEG, BMP, GIF, TIFF or WebP of one digit.
+def read_picture(
+    source: str | Path | bytes,
+    shape: Shape = (28, 28, 1),
+    *,
+    formats: tuple[str, ...] = FORMATS,
+    max_pixels: int = MAX_PIXELS,
+) -> Reading:
+    """Read a PNG, JPEG, BMP, GIF, TIFF or WebP of one digit: a file's path, or what the file holds.
 
     A grey picture of that very size on a dark ground is used as it is: it is MNIST's own. Of any other, the
     ground is found wherever the light falls, the ink is told from it, lines and dust are dropped, and the
@@ -59,17 +65,14 @@ def read_picture(path: str | Path, shape: Shape = (28, 28, 1)) -> Reading:
     no picture, and for a shape other than (H, W, 1).
     """
     require_grey(shape)
-    colours, whole = decode(Path(path))
+    colours, whole = decode(source if isinstance(source, bytes) else Path(source), formats, max_pixels)
     if _is_ready(colours, whole, shape):
-        ink = colours[..., 0] / np.float32(255)
-        return Reading(
-            colours, ink, np.zeros(ink.shape, bool), ink, colours[..., :1].copy(), "used as it is", 1
-        )
+        return _unchanged(colours)
     colours = _enlarged(colours)
     found, ground, on_sheet = _look(colours)
     if not found.digits:
         raise DataError(
-            f"{path} is blank",
+            f"{name_of(source)} is blank",
             expected="one digit, darker or lighter than the ground around it",
             received=f"nothing that stands out by more than {strongest:.0f} of 256 levels"
             if (strongest := ground.ink.max()) >= 0.5
@@ -97,11 +100,28 @@ def require_grey(shape: Shape) -> None:
         )
 
 
+def read_as_it_is(source: bytes, shape: Shape) -> Reading | None:
+    """What `read_picture` makes of a plain grey PNG that needs no fitting; None for any other picture.
+
+    Quick, and the same answer: for whoever gets many of them.
+    """
+    grey = plain_grey(source)
+    if grey is None or (*grey.shape, 1) != shape or not _on_dark(grey):
+        return None
+    return _unchanged(np.repeat(grey[..., None], 3, axis=2))
+
+
+def _unchanged(colours: Array) -> Reading:
+    ink = colours[..., 0] / np.float32(255)
+    return Reading(colours, ink, np.zeros(ink.shape, bool), ink, colours[..., :1].copy(), "used as it is", 1)
+
+
 def _is_ready(colours: Array, whole: tuple[int, int], shape: Shape) -> bool:
     """Whether a picture is like MNIST's already: grey, of the right size, on a dark ground."""
-    if whole != shape[:2] or not _is_grey(colours):
-        return False
-    grey = colours[..., 0]
+    return whole == shape[:2] and _is_grey(colours) and _on_dark(colours[..., 0])
+
+
+def _on_dark(grey: Array) -> bool:
     edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     return bool(np.median(edge) <= 127)
 
