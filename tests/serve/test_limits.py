@@ -136,7 +136,7 @@ def test_a_client_that_goes_away_leaves_nothing(running: tuple[Client, Service])
             sent = head("/v1/predict", f"Content-Type: {BYTES}", "Content-Length: 784") + digit().tobytes()
             connection.sendall(sent)
     assert ask("/v1/predict", digit().tobytes(), Content_Type=BYTES).status == 200
-    assert service.held.total == service.waiting == 0
+    until(lambda: service.held.total == service.waiting == 0)
 
 
 def test_a_full_queue_and_full_hands_are_told_with_when_to_come_back(
