@@ -41,6 +41,7 @@ RUNGS = (
     Rung(8, "Not learning by heart", "08-not-learning-by-heart.ipynb"),
     Rung(9, "Read a result", "09-read-a-result.ipynb"),
     Rung(10, "Why it is fast", "10-why-it-is-fast.ipynb"),
+    Rung(11, "Your own hand", "11-your-own-hand.ipynb"),
 )
 
 
