@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 
 from tinynet.learn.drawing_hand import pads, shares
 from tinynet.metrics import wilson_interval
@@ -14,7 +15,7 @@ def test_each_stroke_is_a_line_and_begins_at_a_ring() -> None:
     [drawn, empty] = pads([strokes], ["a 1"], 100, columns=2).axes
     assert drawn.get_title() == "a 1"
     assert drawn.get_ylim() == (100, 0), "y goes downwards"
-    lines = [line.get_xydata().tolist() for line in drawn.get_lines()]
+    lines = [np.asarray(line.get_xydata()).tolist() for line in drawn.get_lines()]
     assert lines == [strokes[0].tolist(), [[10, 20]], [[50, 60]], [[50, 60]]]
     assert not empty.axison
 
@@ -26,5 +27,7 @@ def test_shares_have_wilsons_intervals() -> None:
     assert first.get_xdata() == pytest.approx([90, 100])
     assert second.get_xdata() == pytest.approx([50, 100])
     assert first.get_marker() != second.get_marker()
-    ends = axes.collections[0].get_segments()[0][:, 0]
+    [blue, _] = axes.collections
+    assert isinstance(blue, LineCollection)
+    ends = blue.get_segments()[0][:, 0]
     assert ends == pytest.approx([100 * end for end in wilson_interval(9, 10)])
