@@ -60,7 +60,10 @@ def version():
 def _root():
     import platformdirs
 
-    own = platformdirs.user_cache_path("tinynet") / "kernels"
+    try:
+        own = platformdirs.user_cache_path("tinynet") / "kernels"
+    except RuntimeError:  # a user without a home, as in many containers
+        own = Path(tempfile.gettempdir()) / "tinynet-kernels"
     return safe_root(Path(numba.config.CACHE_DIR) / "tinynet" if numba.config.CACHE_DIR else own, own)
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -147,8 +148,18 @@ def test_a_warning_comes_without_the_line_of_python_that_warns(monkeypatch: pyte
     assert (result.exit_code, result.stderr) == (0, "Warning: log.jsonl: line 3 is damaged\n")
 
 
+@pytest.fixture
+def usual_ctrl_c() -> Iterator[None]:
+    """SIGINT as Python handles it, which it does not where tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
-def test_what_fails_because_of_ctrl_c_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_because_of_ctrl_c_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, usual_ctrl_c: None
+) -> None:
     def compiler(**options: Any) -> None:
         try:
             signal.raise_signal(signal.SIGINT)

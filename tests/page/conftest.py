@@ -28,14 +28,14 @@ def digits(net: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Any]:
-    """What drives Chromium and Firefox: there may be one in a process."""
+    """What drives Chromium and Firefox: one at a time in a process, whose event loop runs until its end."""
     with pytest.importorskip("playwright.sync_api").sync_playwright() as started:
         yield started
 
 
-@pytest.fixture(scope="session", params=["chromium", "firefox", "webkit"])
+@pytest.fixture(scope="module", params=["chromium", "firefox", "webkit"])
 def launched(request: pytest.FixtureRequest) -> Iterator[Browser]:
     """Each browser, started once."""
     if reason := browsers.why_not(request.param):

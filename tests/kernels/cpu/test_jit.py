@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,6 +54,15 @@ def test_the_cache_is_in_numbas_folder_if_one_is_named_else_in_the_users(
     assert cache_folder.current() == tmp_path / "user" / "tinynet" / "kernels" / cache_folder.version()
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "numba"))
     assert cache_folder.current() == tmp_path / "numba" / "tinynet" / cache_folder.version()
+
+
+def test_a_user_without_a_home_has_a_cache_among_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home(name: str) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(platformdirs, "user_cache_path", no_home)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    assert tempfile.gettempdir() in str(cache_folder.current())
 
 
 @compiled
