@@ -34,6 +34,7 @@ include_patterns = [
     "manual.md",
     "results.md",
     "gallery.md",
+    "deploy/README.md",
     "derivations/*.md",
     "reference/*.md",
     "generated/**",
