@@ -32,6 +32,7 @@ include_patterns = [
     "index.md",
     "[0-9][0-9]-*.ipynb",
     "manual.md",
+    "page.md",
     "results.md",
     "gallery.md",
     "deploy/README.md",

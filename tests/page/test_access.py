@@ -298,6 +298,11 @@ def test_a_net_of_coloured_pictures_has_no_sheet_and_opens_pictures(chromium: An
         page.set_input_files("#file", tmp_path / "picture.png")
         say(page, said)
     assert not page.is_visible("#save-csv")
+    page.click("#correct .keys button")
+    page.click("#notes summary")
+    with page.expect_download() as download:
+        page.click("#save-images")
+    assert download.value.suggested_filename == "my-pictures-images-idx4-ubyte"
 
 
 def test_a_costly_net_answers_from_a_worker_as_it_would_without(chromium: Any, tmp_path: Path) -> None:

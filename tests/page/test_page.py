@@ -298,8 +298,24 @@ def test_corrections_are_kept_and_downloaded(browser: Browser, digits: Path, tmp
     browser.reload()
     wait(browser, "document.getElementById('kept').textContent.includes('2 drawings')")
     browser.click("#notes summary")
+    wait(browser, "document.querySelectorAll('#note-list button').length === 2")
+    assert text(browser, "#note-list button") == "Forget 1: 3"
+    browser.click("#note-list button")
+    wait(browser, "document.getElementById('kept').textContent.startsWith('Forgotten: number 1, a 3. 1 ')")
+    assert browser.run("document.activeElement.textContent") == "Forget 1: 8"
+    browser.reload()
+    wait(browser, "document.getElementById('kept').textContent === '1 drawing is noted.'")
+    browser.click("#notes summary")
     browser.click("#forget")
-    wait(browser, "document.getElementById('kept').textContent.includes('All forgotten')")
+    wait(browser, "document.getElementById('kept').textContent === 'All forgotten. 0 drawings are noted.'")
+    assert browser.run("document.activeElement.textContent") == "0"  # the focus is not lost with its button
+
+
+def test_before_a_drawing_there_is_no_layer_to_tab_to(browser: Browser) -> None:
+    assert browser.run("document.getElementById('layers').hidden")
+    browser.click("#samples button[aria-label='Sample 3']")
+    browser.run("document.getElementById('inside').scrollIntoView() ?? 1")
+    wait(browser, "!document.getElementById('layers').hidden")
 
 
 def test_a_fault_of_a_page_would_be_heard(launched: Browser, tmp_path: Path) -> None:

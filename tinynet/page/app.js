@@ -84,6 +84,7 @@ function answered(pixels, probabilities) {
   const order = probabilities && [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
   seen = pixels && { pixels, probabilities, order };
   showAnswer();
+  byId("layers").hidden = !seen; // at once: nobody shall tab into layers that vanish
   clearTimeout(rest);
   rest = setTimeout(settled, SETTLED);
 }

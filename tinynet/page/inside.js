@@ -49,7 +49,6 @@ function showInside() {
     : "Draw something first.";
   byId("off-count").textContent = off ? `Switched off: ${off}.` : "";
   byId("all-on").hidden = !off;
-  byId("layers").hidden = !seen;
   if (!seen) chosen = null;
   net.layers.forEach((_, position) => drawLayer(position));
   showUnit();

@@ -44,7 +44,7 @@ function number(value, digits = 3) {
 // What the colours mean: a strip between two texts, from `low` by `zero` to `high`, or from `zero` on.
 function ramp(from, to, signed) {
   const strip = make("span", { class: signed ? "ramp signed" : "ramp", "aria-hidden": "true" });
-  return make("span", { class: "legend" }, from, strip, to);
+  return make("span", { class: "legend" }, from, strip, make("span", { class: "hidden" }, "to"), to);
 }
 
 // The same for numbers, between the smallest and the largest that `scale` tells apart.

@@ -1,6 +1,7 @@
 // "It was a …": drawings and what they were, kept on this device, and downloaded as files to train from.
 
 const STORE = `tinynet-corrections-${HEIGHT}x${WIDTH}x${CHANNELS}-${classes.join("|")}`;
+const FILE = classes.every((name) => /^[0-9]$/.test(name)) ? "my-digits" : "my-pictures"; // begins the files' names
 const MOST = 2000; // drawings kept: some 2 MB of 28 × 28, which every browser grants
 
 let notes = []; // { label, pixels: Uint8Array }
@@ -9,14 +10,17 @@ let isKept = true; // false where the browser refuses to keep anything for this 
 function startNotes() {
   byId("correct").querySelector(".keys").append(...classes.map((name, k) =>
     make("button", { type: "button", onclick: () => addNote(k) }, name)));
-  byId("save-csv").addEventListener("click", () => saveFile("my-digits.csv", "text/csv", [asCsv()]));
-  byId("save-images").addEventListener("click", () => saveFile("my-digits-images-idx3-ubyte", BYTES, imagesAsIdx()));
-  byId("save-labels").addEventListener("click", () => saveFile("my-digits-labels-idx1-ubyte", BYTES, labelsAsIdx()));
+  byId("save-csv").addEventListener("click", () => saveFile(`${FILE}.csv`, "text/csv", [asCsv()]));
+  byId("save-images").addEventListener("click", () => saveFile(`${FILE}-images-idx${CHANNELS > 1 ? 4 : 3}-ubyte`, BYTES, imagesAsIdx()));
+  byId("save-labels").addEventListener("click", () => saveFile(`${FILE}-labels-idx1-ubyte`, BYTES, labelsAsIdx()));
   byId("forget").addEventListener("click", () => {
     notes = [];
     keepNotes();
-    showNotes("All forgotten.");
+    showNotes("All forgotten. ");
+    focusAfter(0);
   });
+  byId("notes").addEventListener("toggle", listNotes);
+  byId("notes-file").textContent = `${FILE}.csv`;
   try {
     notes = JSON.parse(localStorage.getItem(STORE) ?? "[]").map(({ label, pixels }) => ({ label, pixels: fromBase64(pixels) }));
   } catch {
@@ -39,6 +43,26 @@ function addNote(label) {
   showNotes(`Noted: a ${classes[label]}. `);
 }
 
+function forgetNote(n) {
+  const [{ label }] = notes.splice(n, 1);
+  keepNotes();
+  showNotes(`Forgotten: number ${n + 1}, a ${classes[label]}. `);
+  focusAfter(n);
+}
+
+// The button that had the focus is gone: the next one gets it, or where none is left, the first class.
+function focusAfter(n) {
+  const left = byId("note-list").children;
+  (left[n] ?? left[n - 1] ?? byId("correct").querySelector(".keys button")).focus();
+}
+
+// A button for each drawing: made only while they are shown, for there may be many.
+function listNotes() {
+  byId("note-list").replaceChildren(...(byId("notes").open ? notes : []).map(({ label, pixels }, n) =>
+    make("button", { type: "button", onclick: () => forgetNote(n) },
+      pictureOf(pixels, net.inputShape, [255, 255, 255], [0, 0, 0]), `Forget ${n + 1}: ${classes[label]}`)));
+}
+
 function keepNotes() {
   try {
     localStorage.setItem(STORE, JSON.stringify(notes.map(({ label, pixels }) => ({ label, pixels: toBase64(pixels) }))));
@@ -53,6 +77,7 @@ function showNotes(said) {
   const count = notes.length === 1 ? "1 drawing is noted." : `${notes.length} drawings are noted.`;
   byId("kept").textContent = notes.length || said ? `${said}${count}${isKept ? "" : ` ${refused}`}` : "";
   byId("notes").hidden = !notes.length;
+  listNotes();
   byId("save-csv").hidden = HEIGHT !== 28 || WIDTH !== 28 || CHANNELS !== 1;
 }
 
