@@ -84,10 +84,11 @@ INSIDE = ("blob:", "data:", "file:")
 def _blob(browser: Browser, selector: str) -> bytes:
     """What the page would save: some drivers tell of no downloads."""
     browser.run(
-        "(globalThis.made ??= URL.createObjectURL,"
+        "(globalThis.made ??= URL.createObjectURL, globalThis.blob = null,"
         " URL.createObjectURL = (blob) => (globalThis.blob = blob, globalThis.made.call(URL, blob)), 1)"
     )
     browser.click(selector)
+    wait(browser, "blob !== null")
     return bytes(browser.run("blob.arrayBuffer().then((buffer) => [...new Uint8Array(buffer)])"))
 
 

@@ -31,6 +31,8 @@ function startInside() {
   byId("all-on").addEventListener("click", () => {
     net.disabled.clear();
     switched();
+    // This button will be gone: the focus goes to a control that stays.
+    (chosen ? byId("switch-off") : byId("layers").querySelector("summary")).focus();
   });
   // At the next frame: what is drawn changes sizes itself, and a browser reports such a circle as an error.
   const drawAll = () => net.layers.forEach((_, position) => drawLayer(position));

@@ -16,7 +16,7 @@ function startNotes() {
   byId("forget").addEventListener("click", () => {
     notes = [];
     keepNotes();
-    showNotes("All forgotten. ");
+    showNotes("All forgotten.");
     focusAfter(0);
   });
   byId("notes").addEventListener("toggle", listNotes);
@@ -40,13 +40,13 @@ function addNote(label) {
   }
   notes.push({ label, pixels: Uint8Array.from(seen.pixels) });
   keepNotes();
-  showNotes(`Noted: a ${classes[label]}. `);
+  showNotes(`Noted: a ${classes[label]}.`);
 }
 
 function forgetNote(n) {
   const [{ label }] = notes.splice(n, 1);
   keepNotes();
-  showNotes(`Forgotten: number ${n + 1}, a ${classes[label]}. `);
+  showNotes(`Forgotten: number ${n + 1}, a ${classes[label]}.`);
   focusAfter(n);
 }
 
@@ -73,9 +73,9 @@ function keepNotes() {
 }
 
 function showNotes(said) {
-  const refused = "This browser keeps nothing for this page: download them before you close it.";
   const count = notes.length === 1 ? "1 drawing is noted." : `${notes.length} drawings are noted.`;
-  byId("kept").textContent = notes.length || said ? `${said}${count}${isKept ? "" : ` ${refused}`}` : "";
+  const refused = "This browser keeps nothing for this page: download them before you close it.";
+  byId("kept").textContent = [said, notes.length && count, notes.length && !isKept && refused].filter(Boolean).join(" ");
   byId("notes").hidden = !notes.length;
   listNotes();
   byId("save-csv").hidden = HEIGHT !== 28 || WIDTH !== 28 || CHANNELS !== 1;
