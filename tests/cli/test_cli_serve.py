@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import Command, Trained
-from serving import Process, digit, save
+from served import Process, digit, save
 
 from tinynet import checkpoint, layers
 from tinynet.cli import serve

@@ -38,7 +38,7 @@ def test_a_file_a_run_and_its_model(tinynet: Command, tiny: Path, trained: Train
 def test_what_is_none_of_these(tinynet: Command, tmp_path: Path) -> None:
     assert "nosuch" in tinynet("summary", "nosuch", code=1)
     assert "is not the folder of a run" in tinynet("summary", tmp_path, code=1)
-    assert "cannot be read" in tinynet("summary", tmp_path / "no.toml", code=1)
+    assert "there is no file" in tinynet("summary", tmp_path / "no.toml", code=1)
 
 
 def test_the_net_is_drawn(tinynet: Command, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving import Client, save, serving
+from served import Client, save, serving
 
 from tinynet.serve.models import Served, load
 from tinynet.serve.service import Service

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from commands import call
 from PIL import Image
-from serving import Client, digit, digits_net, save, serving
+from served import Client, digit, digits_net, save, serving
 
 from tinynet import checkpoint
 from tinynet.analysis.gradients import margin_gradient, saliency

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from serving import save, serving
+from served import save, serving
 
 CHECKS = (
     "not_a_server_error",

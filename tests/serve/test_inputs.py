@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from serving import Client, digit
+from served import Client, digit
 
 from tinynet.data.strokes import rasterize
 

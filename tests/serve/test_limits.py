@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from serving import Client, digit, save, serving, until
+from served import Client, digit, save, serving, until
 
 from tinynet.serve import limits
 from tinynet.serve import service as service_module

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from serving import Answer, Client, digit
+from served import Answer, Client, digit
 
 from tinynet.runs.predictions import predict
 from tinynet.serve.models import Served

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving import save
+from served import save
 
 from tinynet.serve.models import LARGEST, SIZES, Served, load
 from tinynet.serve.queue import Engine

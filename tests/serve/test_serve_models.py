@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from serving import save
+from served import save
 
 from tinynet import checkpoint, layers
 from tinynet.errors import CheckpointError, ConfigError, ShapeError

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from serving import Process, digit, save, until
+from served import Process, digit, save, until
 
 from tinynet.errors import ConfigError
 from tinynet.serve.server import bind

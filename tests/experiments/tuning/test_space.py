@@ -157,7 +157,7 @@ def test_a_mistake_is_explained_with_the_file(text: str, message: str, tmp_path:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="there is no file"):
         space.read(tmp_path / "no.toml")
 
 
