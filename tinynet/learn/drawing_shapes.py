@@ -137,26 +137,10 @@ def _label(axes: Axes, box: Box, left: float, top: float) -> None:
             left - 0.1, (top + bottom) / 2, f"{row} = {rows}", ha="right", va="center", size=10, rotation=90,
             color=_look(row)[0], weight="bold",
         )  # fmt: skip
-    if columns > MAX_CELLS:
-        axes.text(
-            (left + right) / 2,
-            (top + bottom) / 2,
-            " ⋯ ",
-            ha="center",
-            va="center",
-            size=12,
-            backgroundcolor="#F7F7F7",
-        )
-    if rows > MAX_CELLS:
-        axes.text(
-            (left + right) / 2,
-            (top + bottom) / 2,
-            "⋮",
-            ha="center",
-            va="center",
-            size=14,
-            backgroundcolor="#F7F7F7",
-        )
+    for length, dots, size in ((columns, " ⋯ ", 12), (rows, "⋮", 14)):
+        if length > MAX_CELLS:
+            middle = (left + right) / 2, (top + bottom) / 2
+            axes.text(*middle, dots, ha="center", va="center", size=size, backgroundcolor="#F7F7F7")
     shape = ", ".join(letter for letter in (row, column) if letter)
     axes.text((left + right) / 2, bottom + 0.12, box.name, ha="center", va="top", size=13, color=INK)
     axes.text((left + right) / 2, bottom + 0.4, f"({shape})", ha="center", va="top", size=10, color=INK)

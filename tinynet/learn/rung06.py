@@ -12,6 +12,7 @@ from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.geometry import Window
 from tinynet.learn.exercise import Exercise, Wrong
 from tinynet.learn.grading import agree, answer, check_single
+from tinynet.learn.windows import overwritten
 from tinynet.types import Array, Shape
 
 SIZES = (
@@ -262,7 +263,7 @@ def _grade_col2im_alone(f: Callable[..., Any]) -> None:
         copies = ops.col2im(np.ones_like(cols), IMAGES, window)
         OH, OW = window.output((H, W))
         windows = cols.reshape(N, OH, OW, KH, KW, C)
-        written = _overwritten(windows, padded, stride)
+        written = overwritten(windows, padded, stride)
         orders = {
             "(N, OW, OH, KH, KW, C)": cols.reshape(N, OW, OH, KH, KW, C).transpose(0, 2, 1, 3, 4, 5),
             "(OH, OW, N, KH, KW, C)": cols.reshape(OH, OW, N, KH, KW, C).transpose(2, 0, 1, 3, 4, 5),
@@ -296,17 +297,6 @@ def _grade_col2im_alone(f: Callable[..., Any]) -> None:
 
 MISPLACED = "all is added, but put at the wrong places: window (i, j) lies at (i * stride, j * stride)"
 """The hint where the total is right, as it is wherever the windows are put."""
-
-
-def _overwritten(windows: Array, padded: Shape, stride: int) -> Array:
-    """What is left in `padded` (N, H, W, C) if each window overwrites those before it."""
-    left = np.zeros(padded)
-    _, OH, OW, KH, KW, _ = windows.shape
-    for i in range(OH):
-        for j in range(OW):
-            top, edge = i * stride, j * stride
-            left[:, top : top + KH, edge : edge + KW] = windows[:, i, j]
-    return left
 
 
 EXERCISES = (

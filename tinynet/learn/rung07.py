@@ -13,7 +13,8 @@ from tinynet.geometry import Window
 from tinynet.gradcheck import tie_free
 from tinynet.learn.exercise import Exercise, Wrong
 from tinynet.learn.grading import agree, answer, answers, check_single
-from tinynet.types import Array, Shape
+from tinynet.learn.windows import overwritten
+from tinynet.types import Array
 
 IMAGES = (3, 5, 8, 2)
 """Three images of 5 x 8 pixels and two channels."""
@@ -64,11 +65,11 @@ def _grade_pool(f: Callable[..., Any], x: Array, size: int, stride: int, what: s
         "the last of several equal pixels wins; the first should: > in place of >=": _last_wins(
             dy, x, window
         ),
-        "overlapping windows are overwritten instead of added: += in place of =": _written(
+        "overlapping windows are overwritten instead of added: += in place of =": overwritten(
             is_largest * cotangent, x.shape, stride
         ),
-        "an = for the winner, where a pixel may win several windows: +=": _winners_written(
-            is_largest * cotangent, is_largest, x.shape, stride
+        "an = for the winner, where a pixel may win several windows: +=": overwritten(
+            is_largest * cotangent, x.shape, stride, is_largest
         ),
         "every pixel of the window gets dy; only the winner moved y": ops.fold(
             every * cotangent, IMAGES, window
@@ -83,29 +84,6 @@ def _grade_pool(f: Callable[..., Any], x: Array, size: int, stride: int, what: s
 
 MISPLACED = "all of dy is there, but at the wrong places: window (i, j) lies at (i * stride, j * stride)"
 """The hint where the total is right, as it is wherever dy is put."""
-
-
-def _written(windows: Array, shape: Shape, stride: int) -> Array:
-    """What is left in `shape` if each window (N, OH, OW, KH, KW, C) overwrites those before it."""
-    left = np.zeros(shape)
-    _, OH, OW, KH, KW, _ = windows.shape
-    for i in range(OH):
-        for j in range(OW):
-            top, edge = i * stride, j * stride
-            left[:, top : top + KH, edge : edge + KW] = windows[:, i, j]
-    return left
-
-
-def _winners_written(windows: Array, is_winner: Array, shape: Shape, stride: int) -> Array:
-    """As `_written`, but a window writes its winner alone."""
-    left = np.zeros(shape)
-    _, OH, OW, KH, KW, _ = windows.shape
-    for i in range(OH):
-        for j in range(OW):
-            top, edge = i * stride, j * stride
-            place = left[:, top : top + KH, edge : edge + KW]
-            place[...] = np.where(is_winner[:, i, j] > 0, windows[:, i, j], place)
-    return left
 
 
 def _last_wins(dy: Array, x: Array, window: Window) -> Array:
