@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from tinynet.data.datasets import Dataset
     from tinynet.model import Sequential
     from tinynet.types import Array
-
-LARGEST_HALF = 65504.0
-"""The largest number of float16."""
 
 
 @click.command(cls=Command, short_help="A page on which to draw for your net: one HTML file.")
@@ -124,9 +122,7 @@ def of_run(run: Path, backend: str, sources: Sources) -> Page:
         shown(loaded.about.get("name") or run.stem, loaded.about.get("dataset"), card["figures"].get("test")),
         class_names(loaded.about.get("classes", []), loaded.model.output_shape[-1]),
         card,
-        changed(loaded, checkpoint.load_model(run, backend=backend).model, data.test.images)
-        if data
-        else None,
+        changed(loaded, copy.deepcopy(loaded.model), data.test.images) if data else None,
     )
 
 
@@ -167,10 +163,11 @@ def changed(loaded: Loaded, rounded: Sequential, images: Array) -> tuple[int, in
     they are rounded as the page has them; and how many images there are."""
     import numpy as np
 
+    from tinynet.page.build import is_halved
     from tinynet.runs.predictions import predict
 
     for view in (*rounded.store.values.views.values(), *rounded.store.state.views.values()):
-        if view.ndim > 1 and abs(view).max() <= LARGEST_HALF:  # vectors stay as they are
+        if is_halved(rounded.backend.to_host(view)):
             view[...] = view.astype(np.float16)
     own, others = (predict(model, loaded.loss, images).classes for model in (loaded.model, rounded))
     return int((own != others).sum()), len(images)

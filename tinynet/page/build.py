@@ -135,10 +135,16 @@ def _weights(model: Sequential, float16: bool) -> dict[str, dict[str, Any]]:
     return {name: _tensor(model.backend.to_host(view), float16) for name, view in views.items()}
 
 
+def is_halved(values: Array) -> bool:
+    """Whether a page in 16 bits has this tensor in 16 bits.
+
+    Vectors are few numbers that all others pass through; and what half a float cannot hold stays whole.
+    """
+    return values.ndim > 1 and bool(np.abs(values).max(initial=0) <= LARGEST_HALF)
+
+
 def _tensor(values: Array, float16: bool) -> dict[str, Any]:
-    # Vectors are few numbers that all others pass through; and what half a float cannot hold stays whole.
-    small = float16 and values.ndim > 1 and bool(np.abs(values).max(initial=0) <= LARGEST_HALF)
-    dtype = "float16" if small else "float32"
+    dtype = "float16" if float16 and is_halved(values) else "float32"
     data = values.astype(np.dtype(dtype).newbyteorder("<")).tobytes()
     return {"shape": list(values.shape), "dtype": dtype, "data": base64.b64encode(data).decode()}
 
