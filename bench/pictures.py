@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from drawings import CLEAN, CONDITIONS, DEVELOPMENT, HELD_OUT, Set, draw
 
 from tinynet import checkpoint, machine
-from tinynet.cli.predict import NOT_SURE
+from tinynet.analysis.card import NOT_SURE
 from tinynet.data.pictures import read_picture
 from tinynet.errors import DataError
 from tinynet.io.atomic import write_atomic

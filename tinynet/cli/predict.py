@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 ROWS_ON_SCREEN = 20
 WIDTH_OF_A_TABLE = 60
 """Columns of a screen; on a narrower one each image is a line."""
-NOT_SURE = 0.9
-"""An answer less probable than this is none. Of MNIST's test images, 41 of the 51 that `cnn` gets wrong are
-below, and 134 of the 9,949 that it gets right (bench/results/pictures.md)."""
 DIGITS = list("0123456789")
 
 
@@ -48,6 +45,8 @@ class Seen(NamedTuple):
     @property
     def note(self) -> str:
         """What speaks against the answer, if anything does."""
+        from tinynet.analysis.card import NOT_SURE
+
         if self.reading and self.reading.warning:
             return self.reading.warning
         return "not sure" if self.ranked[0][1] < NOT_SURE else ""
