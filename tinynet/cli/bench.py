@@ -44,12 +44,13 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
     import json
     import tempfile
 
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
     from tinynet import backends, machine
     from tinynet import threads as thread_budget
     from tinynet.benchmark import harness
     from tinynet.benchmark.rows import chosen
+    from tinynet.cli.progress import bar_of
     from tinynet.cli.screen import console
     from tinynet.runs import recipe
 
@@ -72,7 +73,7 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
             "most_lost": conditions.most_lost,
         }
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        with bar_of(*columns) as progress:
             for row in plan:
                 task = progress.add_task(row.name, total=min(rounds, row.most_rounds))
                 turns = harness.measure(row, contender, conditions, partial(progress.advance, task))

@@ -12,6 +12,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
@@ -31,17 +32,15 @@ QUIET = 2.0
 """Seconds of silence before `steps` prints lines where there is no terminal."""
 
 
+def bar_of(*columns: ProgressColumn) -> Progress:
+    """A bar that is gone when it ends, and that nobody sees without a terminal."""
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
 def steps(names: Sequence[str], verb: str) -> Iterator[str]:
     """The names one after another: a bar says which, or lines after QUIET seconds without a terminal."""
     start = time.monotonic()
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
+    with bar_of(TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()) as bar:
         task = bar.add_task("", total=len(names))
         for number, name in enumerate(names, 1):
             bar.update(task, description=f"{verb} {name}")
@@ -62,15 +61,12 @@ class TrainingProgress(Callback):
 
     def __init__(self, title: str = "", *, epoch_lines: bool = True) -> None:
         self.title, self.epoch_lines = title, epoch_lines
-        self.bar = Progress(
+        self.bar = bar_of(
             TextColumn("{task.fields[title]}epoch {task.fields[epoch]}/{task.fields[epochs]}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]}"),
             TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
         )
         self.task: TaskID | None = None
         self.backend: Backend | None = None
@@ -141,15 +137,8 @@ class TrainingProgress(Callback):
 def downloads() -> Iterator[DownloadProgress]:
     """Inside the block: what to call with (file, bytes received, bytes in all or None) to show a download."""
     tasks: dict[str, TaskID] = {}
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
+    columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with bar_of(TextColumn("{task.description}", markup=False), *columns) as progress:
 
         def show(file: str, received: int, total: int | None) -> None:
             if file not in tasks:

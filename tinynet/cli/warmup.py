@@ -72,18 +72,16 @@ def _why_nothing(ops: Backend) -> str:
 
 def _compile(plan: dict[str, list[Job]], ops: Backend) -> int:
     """Do all steps of all recipes behind a progress bar, with a line for each recipe; count the kernels."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
+    from tinynet.cli.progress import bar_of
     from tinynet.cli.screen import console
 
-    bar = Progress(
+    bar = bar_of(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[compiled]} compiled"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
     )
     task = bar.add_task("", total=sum(map(len, plan.values())), compiled=_kernels(0))
     compiled = 0

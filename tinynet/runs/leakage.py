@@ -38,7 +38,7 @@ class Leakage:
     @property
     def is_clean(self) -> bool:
         """Whether it is known that the net has met none of the images."""
-        return self.unknown is None and not self.trained.any() and not self.validated.any()
+        return is_clean(self.facts())
 
     def facts(self) -> dict[str, Any]:
         """The counts, for a report."""
