@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -54,8 +54,8 @@ class Engine:
         self.models, self.observe, self.on_failure = models, observe, on_failure
         self.ready = threading.Event()
         self.failure: Exception | None = None
-        self._jobs: deque[Job] = deque()
-        self._changed = threading.Condition()
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._taken: list[Job | None] = []
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
@@ -64,18 +64,15 @@ class Engine:
 
     def stop(self, seconds: float = 1.0) -> None:
         """Compute what is waiting, then end; a compiler that is at work is not waited for."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
+        self._stopping = True
+        self._jobs.put(None)
         self._thread.join(seconds)
 
     def compute(self, work: Work, served: Served, images: Array) -> asyncio.Future[Any]:
         """Queue it; the future gets probabilities (N, K), or for one image its explanation."""
         loop = asyncio.get_running_loop()
         job = Job(work, served, images, loop, loop.create_future())
-        with self._changed:
-            self._jobs.append(job)
-            self._changed.notify()
+        self._jobs.put(job)
         return job.future
 
     def _run(self) -> None:
@@ -102,21 +99,21 @@ class Engine:
         self.ready.set()
 
     def _next(self) -> list[Job]:
-        """The job that waits longest and all that go with it; none at the end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._stopping)
-            batch: list[Job] = []
-            others: list[Job] = []
-            count = 0
-            while self._jobs and count < LARGEST:
-                job = self._jobs.popleft()
-                if not batch or (job.goes_with(batch[0]) and count + len(job.images) <= LARGEST):
-                    batch.append(job)
-                    count += len(job.images)
-                else:
-                    others.append(job)
-            self._jobs.extendleft(reversed(others))
-            return batch
+        """The job that waits longest and all that go with it; none once `stop` is reached in the queue."""
+        while not self._taken or not self._jobs.empty():
+            self._taken.append(self._jobs.get())
+        first, *rest = self._taken
+        if first is None:
+            return []
+        batch, others, count = [first], list[Job | None](), len(first.images)
+        for job in rest:
+            if job and job.goes_with(first) and count + len(job.images) <= LARGEST:
+                batch.append(job)
+                count += len(job.images)
+            else:
+                others.append(job)
+        self._taken = others
+        return batch
 
     def _results(self, batch: list[Job]) -> list[Any]:
         """The result of each job, or the exception it ended in."""
