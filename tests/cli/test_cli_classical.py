@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from commands import Command, Trained
 
 from tinynet import checkpoint
+from tinynet.cli.progress import fits
 from tinynet.data import load, write_csv, write_submission
 from tinynet.data.kaggle import TEST_LABELS
 from tinynet.experiments.classical import models
@@ -40,7 +42,7 @@ def test_the_report_on_the_sample(tinynet: Command, tmp_path: Path) -> None:
     assert "The first 4,000 of the 4,000 training images of sample" in said
     assert "random forest: 9" in said
     report = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert [model["test"]["samples"] for model in report["models"]] == [1000] * 4
+    assert [model["test"]["samples"] for model in report["models"]] == [1000] * 8
     assert "is not empty" in tinynet("classical", "--out", tmp_path / "report", code=1)
 
 
@@ -63,7 +65,7 @@ def test_a_net_on_the_same_rows_stands_in_the_table(
     tinynet("classical", "--kaggle", digits, "--run", run, "--out", tmp_path / "report")
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     *classical, net = report["models"]
-    assert len(classical) == 4
+    assert len(classical) == 8
     assert net["name"] == "tiny (beside)"
     own = json.loads((run / "report.json").read_text())
     assert net["validation"]["confusion"] == own["test"]["confusion"]
@@ -140,3 +142,15 @@ def test_a_net_of_other_classes(tinynet: Command, train: Command, digits: Path, 
 
 def test_kaggle_and_dataset_exclude_each_other(tinynet: Command, tmp_path: Path) -> None:
     assert "do not go together" in tinynet("classical", "--kaggle", tmp_path, "--dataset", "sample", code=2)
+
+
+def test_a_long_fit_says_that_it_is_at_work(capsys: pytest.CaptureFixture[str]) -> None:
+    with fits(2, every=0.05) as announce:
+        announce("one")
+        time.sleep(0.2)
+        announce("other")
+    said = capsys.readouterr().out
+    assert "fitting one …\nfitting one … 0 s" in said
+    assert "fitting other …\n" in said
+    time.sleep(0.1)
+    assert capsys.readouterr().out == ""

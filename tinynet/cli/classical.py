@@ -1,4 +1,4 @@
-"""tinynet classical: random forest, PCA and k-means, and nets of finished runs, on the same rows."""
+"""tinynet classical: forests, k-means, SVM and others, and nets of finished runs, on the same rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tinynet.runs.settings import Settings
 
 
-@click.command(cls=Command, short_help="Random forest, PCA and k-means beside our nets.")
+@click.command(cls=Command, short_help="Forests, k-means, SVM and others beside our nets.")
 @click.option(
     "--kaggle",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -71,7 +71,8 @@ def command(
     """Fit classical models on 80 % of the rows, and test them on the other 20 %.
 
     The models: a random forest; a random forest on the principal components that keep 95 % of the variance;
-    k-means with 10 clusters, and mini-batch k-means with 2,000, labelled by the training rows. A report
+    k-means with 10 clusters, and mini-batch k-means with 2,000, labelled by the training rows; a decision
+    tree, logistic regression, the five nearest neighbours, and an SVM with a radial kernel. A report
     compares accuracy, time and size, also with nets of finished runs. A net that was trained on any of the
     test rows is refused. Each model writes a submission for Kaggle. Needs scikit-learn: the extra
     `classical`. Takes minutes on all of MNIST.

@@ -30,18 +30,13 @@ def write_comparison(
     `load` finds the data set of a run. A line on the console tells each result.
     """
     from tinynet import threads
+    from tinynet.cli.progress import fits
     from tinynet.cli.screen import console
     from tinynet.experiments import classical
 
     nets = list(classical.score_runs(runs, rows, load, backend=backend))  # which may refuse one of them
     folder = click.get_current_context().with_resource(take()).folder
-    with console.status("") as status:
-
-        def announce(name: str) -> None:
-            status.update(f"fitting {name} …")
-            if not console.is_terminal:
-                console.print(f"fitting {name} …")
-
+    with fits(1 + len(classical.classifiers())) as announce:
         announce("principal components")
         components = classical.principal_components(rows, seed=seed)
         console.print(f"PCA: {components.kept} components keep 95 % of the variance")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,8 +14,10 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    SpinnerColumn,
     TaskID,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
@@ -48,6 +51,38 @@ def steps(names: Sequence[str], verb: str) -> Iterator[str]:
                 console.print(f"{verb} {name} ({number} of {len(names)})")
             yield name
             bar.advance(task)
+
+
+@contextmanager
+def fits(total: int, every: float = 10.0) -> Iterator[Callable[[str], None]]:
+    """Inside the block: what to call with the name of each of `total` fits that cannot say how far they are.
+
+    A bar counts them and shows the time of each; without a terminal, a line every so many seconds.
+    """
+    ended = threading.Event()
+    name, start = "", 0.0
+
+    def announce(begun: str) -> None:
+        nonlocal name, start
+        name, start = begun, time.monotonic()
+        bar.reset(task, completed=bar.tasks[0].completed + bool(bar.tasks[0].description), description=name)
+        if not console.is_terminal:
+            console.print(f"fitting {name} …")
+
+    def tell() -> None:
+        while not ended.wait(every):
+            console.print(f"fitting {name} … {time.monotonic() - start:.0f} s")
+
+    columns = (SpinnerColumn(), TextColumn("fitting {task.description}", markup=False), BarColumn())
+    with bar_of(*columns, MofNCompleteColumn(), TimeElapsedColumn()) as bar:
+        task = bar.add_task("", total=total)
+        teller = threading.Thread(target=tell, daemon=True)
+        if not console.is_terminal:
+            teller.start()
+        try:
+            yield announce
+        finally:
+            ended.set()
 
 
 class TrainingProgress(Callback):

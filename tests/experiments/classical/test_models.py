@@ -24,6 +24,8 @@ from tinynet.experiments.classical.rows import Rows
 from tinynet.types import Array
 
 CLUSTERED = ("k-means", "mini-batch k-means")
+EXACT = ("logistic regression", "k-nearest neighbours", "SVM")
+"""Nothing in them is random."""
 
 
 def with_labels(rows: Rows, **changed: Array) -> Rows:
@@ -40,8 +42,9 @@ def predictions(rows: Rows) -> dict[str, Any]:
 
 def test_they_learn(fitted: Fitted, rows: Rows) -> None:
     accuracy = {name: np.mean(r.predicted == rows.validation.labels) for name, r in fitted.results.items()}
-    assert list(accuracy) == ["random forest", "PCA, random forest", *CLUSTERED]
+    assert list(accuracy) == ["random forest", "PCA, random forest", *CLUSTERED, "decision tree", *EXACT]
     assert min(accuracy.values()) > 0.3
+    assert min(accuracy[name] for name in EXACT) > 0.75
     assert accuracy["random forest"] > 0.75
     assert all(result.trained_on == 400 for result in fitted.results.values())
 
@@ -51,7 +54,10 @@ def test_the_same_seed_gives_the_same_predictions_and_another_seed_others(fitted
     other = {result.name: result for result in classical.compare(rows, seed=1)}
     for name, result in fitted.results.items():
         np.testing.assert_array_equal(again[name].predicted, result.predicted)
-        assert (other[name].predicted != result.predicted).any()
+        if name in EXACT:
+            assert (other[name].predicted == result.predicted).all()
+        else:
+            assert (other[name].predicted != result.predicted).any()
 
 
 def test_everything_random_takes_the_seed(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +80,7 @@ def test_everything_random_takes_the_seed(small: Dataset, monkeypatch: pytest.Mo
         "decomposition.PCA",
         "ensemble.RandomForestClassifier",
         "model_selection.train_test_split",
+        "tree.DecisionTreeClassifier",
     ):
         module, name = place.split(".")
         found = getattr(importlib.import_module(f"sklearn.{module}"), name)
@@ -81,7 +88,7 @@ def test_everything_random_takes_the_seed(small: Dataset, monkeypatch: pytest.Mo
     rows = classical.from_dataset(small, seed=7)
     next(classical.compare(rows, seed=7))
     classical.principal_components(rows, seed=7)
-    assert len({name for name, _ in made}) == 5
+    assert len({name for name, _ in made}) == 6
     assert {seed for _, seed in made} == {7}, made
 
 
@@ -155,6 +162,10 @@ def test_the_size_is_what_a_prediction_needs(fitted: Fitted) -> None:
     assert sizes["k-means"] == 10 * 784 + 10
     assert sizes["mini-batch k-means"] == 40 * 784 + 40
     assert sizes["PCA, random forest"] > fitted.components.kept * 784
+    assert sizes["logistic regression"] == 784 * 10 + 10
+    assert sizes["k-nearest neighbours"] == 400 * 784 + 400
+    assert 0 < sizes["SVM"] - 45 < 400 * (784 + 9) + 1
+    assert 0 < sizes["decision tree"] < sizes["random forest"]
 
 
 def test_too_few_rows(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
