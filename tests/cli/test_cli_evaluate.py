@@ -11,7 +11,8 @@ import pytest
 from commands import Command, Trained
 
 from tinynet import checkpoint
-from tinynet.data import write_idx
+from tinynet.data import load, write_idx
+from tinynet.runs.predictions import predict
 
 
 def test_a_run_and_its_model_file_give_the_accuracy_of_the_report(tinynet: Command, trained: Trained) -> None:
@@ -87,3 +88,19 @@ def test_a_data_folder_without_the_files(tinynet: Command, trained: Trained, tmp
     write_idx(tmp_path / "train-labels-idx1-ubyte", np.zeros(3, np.uint8))
     said = tinynet("evaluate", trained.folder, "--dataset", "mnist", "--data-dir", tmp_path, code=1)
     assert "lacks files of mnist" in said
+
+
+def test_the_mean_over_shifted_images(tinynet: Command, trained: Trained, tmp_path: Path) -> None:
+    """And what predict says of the same image, averaged in the same way."""
+    asked = ("--dataset", "sample", "--tta", "1")
+    said = tinynet("evaluate", trained.folder, *asked, "--out", tmp_path / "evaluation")
+    found = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
+    assert found["data"] == "1,000 test images of sample, each moved by up to 1 pixel"
+    model, loss, _ = checkpoint.load_model(trained.folder)
+    images = load("sample").test.images
+    expected = predict(model, loss, images, shifts=1).probabilities
+    assert found["accuracy"] == np.mean(expected.argmax(axis=1) == load("sample").test.labels)
+    assert f"({100 * expected[0].max():.1f} %)" in said
+    write_idx(tmp_path / "one.idx", images[:1, ..., 0])
+    said = tinynet("predict", trained.folder, tmp_path / "one.idx", "--tta", "1")
+    assert f"{100 * expected[0].max():.1f} %" in said

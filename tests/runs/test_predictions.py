@@ -13,7 +13,14 @@ from tinynet.errors import NonFiniteError, RunError, ShapeError
 from tinynet.layers import Dense, Flatten, ReLU, Rescale
 from tinynet.losses import SoftmaxCrossEntropy
 from tinynet.model import Sequential
-from tinynet.runs.predictions import Predictions, class_names, predict, read_predictions, write_predictions
+from tinynet.runs.predictions import (
+    Predictions,
+    class_names,
+    predict,
+    read_predictions,
+    shifted,
+    write_predictions,
+)
 
 IMAGES = np.zeros((5, 4), np.float32)
 
@@ -98,3 +105,26 @@ def test_images_of_another_shape_are_refused() -> None:
 def test_outputs_without_a_name_have_their_number() -> None:
     assert class_names(["cat"], 3) == ["cat", "1", "2"]
     assert class_names(["cat", "dog"], 1) == ["cat"]
+
+
+def test_an_image_is_moved_in_all_directions() -> None:
+    image = np.arange(12, dtype=np.uint8).reshape(1, 3, 4, 1)
+    views = [view[0, ..., 0] for view in shifted(image, 1)]
+    assert len(views) == 5
+    assert np.array_equal(views[0], image[0, ..., 0])
+    moved = {view[1, 1] for view in views[1:]}
+    assert moved == {1, 4, 6, 9}  # what was above, left, right and below
+    assert np.array_equal(views[1], [[0, 1, 2, 3], [0, 1, 2, 3], [4, 5, 6, 7]])
+    assert len(list(shifted(image, 2))) == 13
+    with pytest.raises(ShapeError, match="only images"):
+        next(shifted(IMAGES, 1))
+
+
+def test_probabilities_are_averaged_over_the_moves(backend: str) -> None:
+    model, loss = cnn(backend), SoftmaxCrossEntropy()
+    loss.start(model)
+    x, _ = images(3)
+    expected = np.mean([predict(model, loss, view).probabilities for view in shifted(x, 1)], axis=0)
+    found = predict(model, loss, x, shifts=1).probabilities
+    assert np.array_equal(found, expected)
+    assert not np.array_equal(found, predict(model, loss, x).probabilities)

@@ -17,10 +17,13 @@ from tinynet.cli.command import Command
     type=click.Path(path_type=Path, file_okay=False),
     help="Write all figures (JSON), a page (Markdown) and the plots of the ensemble into this folder.",
 )
-@options.together(options.measured_dataset, options.data_dir, options.backend, options.threads)
+@options.together(
+    options.shifts, options.measured_dataset, options.data_dir, options.backend, options.threads
+)
 def command(
     runs: tuple[Path, ...],
     out: Path | None,
+    shifts: int,
     dataset: str | None,
     data_dir: Path | None,
     backend: str,
@@ -63,14 +66,14 @@ def command(
     check_label_range(labels, members[0].model.output_shape[-1])
     say_other_data(members[0].about, data)
     with console.status(f"predicting with {len(members)} nets"):
-        each = ensemble.predict(members, images)
+        each = ensemble.predict(members, images, shifts=shifts)
     accuracies = [metrics.accuracy(labels, probabilities.argmax(axis=1)) for probabilities in each]
     together = each.mean(axis=0)
     classes = class_names(data.classes, together.shape[1])
     found = evaluation.figures(labels, together, classes)
 
     leakage = reduce(or_, (find_leakage(images, each, sources.find) for each in settings))
-    table = Table(title=f"{len(labels):,} test images of {data.name}")
+    table = Table(title=f"{len(labels):,} test images of {data.name}{options.shifted(shifts)}")
     for column in ("net", "accuracy", "wrong"):
         table.add_column(column, justify="left" if column == "net" else "right")
     for run, accuracy in zip(runs, accuracies, strict=True):
@@ -89,7 +92,7 @@ def command(
     if out:
         about = {
             "model": ", ".join(map(str, runs)),
-            "data": f"{len(labels):,} test images of {data.name}",
+            "data": f"{len(labels):,} test images of {data.name}{options.shifted(shifts)}",
             "leakage": leakage.facts(),
         }
         evaluation.write_evaluation(

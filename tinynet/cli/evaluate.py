@@ -26,12 +26,15 @@ from tinynet.cli.command import Command
     type=click.Path(path_type=Path, dir_okay=False),
     help="Draw the most confident mistakes here, .png or .svg.",
 )
-@options.together(options.measured_dataset, options.data_dir, options.backend, options.threads)
+@options.together(
+    options.shifts, options.measured_dataset, options.data_dir, options.backend, options.threads
+)
 def command(
     run: Path,
     split: str,
     out: Path | None,
     mistakes: Path | None,
+    shifts: int,
     dataset: str | None,
     data_dir: Path | None,
     backend: str,
@@ -48,6 +51,7 @@ def command(
     Examples:
       tinynet evaluate runs/cnn-1
       tinynet evaluate runs/cnn-1 --out evaluation
+      tinynet evaluate runs/cnn-1 --tta 1
       tinynet evaluate runs/clothes/best.safetensors --dataset fashion-mnist
       tinynet evaluate runs/cnn-1 --mistakes mistakes.png
     """
@@ -70,12 +74,12 @@ def command(
     images, labels = (part := getattr(data, split)).images, part.labels
     check_label_range(labels, model.output_shape[-1])
     say_other_data(about, data)
-    probabilities = predict(model, loss, images).probabilities
+    probabilities = predict(model, loss, images, shifts=shifts).probabilities
     classes = class_names(data.classes, model.output_shape[-1])
     found = evaluation.figures(labels, probabilities, classes)
 
     leakage = find_leakage(images, settings, sources.find)
-    what = f"{len(labels):,} {split} images of {data.name}"
+    what = f"{len(labels):,} {split} images of {data.name}{options.shifted(shifts)}"
     table = Table(title=f"{run} on {what}")
     for column in evaluation.CLASS_COLUMNS:
         table.add_column(column, justify="left" if column == "class" else "right")

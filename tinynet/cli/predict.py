@@ -79,7 +79,7 @@ class Seen(NamedTuple):
 @click.option(
     "--seen", type=click.Path(path_type=Path), help="Draw what the net saw in each picture (PNG or SVG)."
 )
-@options.together(options.own_dataset, options.data_dir, options.backend, options.threads)
+@options.together(options.shifts, options.own_dataset, options.data_dir, options.backend, options.threads)
 def command(
     run: Path,
     files: tuple[Path, ...],
@@ -87,6 +87,7 @@ def command(
     submission: Path | None,
     top: int,
     seen: Path | None,
+    shifts: int,
     dataset: str | None,
     data_dir: Path | None,
     backend: str,
@@ -137,7 +138,7 @@ def command(
         _say_unread(unread)
         sys.exit(1)
     parts = [(images, reading) for _, images, reading in read]
-    found = predict(model, loss, np.concatenate([images for images, _ in parts]))
+    found = predict(model, loss, np.concatenate([images for images, _ in parts]), shifts=shifts)
     ranked = np.argsort(-found.probabilities, axis=1, kind="stable")[:, :top]
     guesses = [
         [(names[k], float(p[k])) for k in order] for order, p in zip(ranked, found.probabilities, strict=True)

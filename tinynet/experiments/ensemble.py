@@ -42,6 +42,10 @@ def _kind(member: Loaded) -> str:
     return f"images {member.model.input_shape}, classes {names}"
 
 
-def predict(members: Sequence[Loaded], images: Array) -> Array:
-    """Each member's probabilities of images (M, H, W, C): (members, M, K). Their mean is the ensemble's."""
-    return np.stack([predictions.predict(model, loss, images).probabilities for model, loss, _ in members])
+def predict(members: Sequence[Loaded], images: Array, *, shifts: int = 0) -> Array:
+    """Each member's probabilities of images (M, H, W, C): (members, M, K). Their mean is the ensemble's.
+
+    `shifts`: see `predictions.predict`.
+    """
+    found = (predictions.predict(model, loss, images, shifts=shifts) for model, loss, _ in members)
+    return np.stack([each.probabilities for each in found])

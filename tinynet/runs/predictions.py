@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,11 +41,16 @@ class Predictions:
         return self.probabilities.max(axis=1)
 
 
-def predict(model: Sequential, loss: Any, images: Array) -> Predictions:
+def predict(model: Sequential, loss: Any, images: Array, *, shifts: int = 0) -> Predictions:
     """The predictions of a classifier, trained with `loss`, for host images (M, H, W, C).
 
-    Raises ShapeError for a model or images that do not fit, NonFiniteError where an output is NaN.
+    With `shifts` (test-time augmentation), the mean of the probabilities of each image and of itself moved by
+    up to so many pixels: see `shifted`. Raises ShapeError for a model or images that do not fit,
+    NonFiniteError where an output is NaN.
     """
+    if shifts:
+        views = [predict(model, loss, view).probabilities for view in shifted(images, shifts)]
+        return Predictions(np.mean(views, axis=0))
     if len(model.output_shape) != 1:
         raise ShapeError(
             "this model is no classifier",
@@ -67,6 +72,21 @@ def predict(model: Sequential, loss: Any, images: Array) -> Predictions:
             fix="its weights are NaN or far too large: use another checkpoint, or train again",
         )
     return Predictions(probabilities)
+
+
+def shifted(images: Array, pixels: int) -> Iterator[Array]:
+    """Images (M, H, W, C) as they are, then moved by (dy, dx) for all |dy| + |dx| ≤ pixels; edges repeat.
+
+    4 views for one pixel besides the images themselves, 12 for two. Raises ShapeError for what is no images.
+    """
+    if images.ndim != 4:
+        raise ShapeError("only images can be shifted", expected="(M, H, W, C)", received=images.shape)
+    _, height, width, _ = images.shape
+    wide = np.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), mode="edge")
+    yield images
+    for y, x in np.ndindex(2 * pixels + 1, 2 * pixels + 1):
+        if 0 < abs(y - pixels) + abs(x - pixels) <= pixels:
+            yield np.ascontiguousarray(wide[:, y : y + height, x : x + width])
 
 
 def class_names(known: Sequence[str], count: int) -> list[str]:
