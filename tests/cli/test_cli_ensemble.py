@@ -60,3 +60,20 @@ def test_nets_of_other_classes_than_the_images_are_pointed_out(tinynet: Command,
     letters = [save(tmp_path / f"{seed}.safetensors", seed, classes="abcdefghij") for seed in (0, 1)]
     said = tinynet("ensemble", *letters, "--dataset", "sample")
     assert "NOTE: trained on other data, evaluated on sample" in said
+
+
+def test_they_answer_for_files_and_write_a_submission(tinynet: Command, tmp_path: Path) -> None:
+    paths = [save(tmp_path / f"{seed}.safetensors", seed) for seed in range(2)]
+    images = data.load("sample").test.images[:12]
+    data.write_csv(tmp_path / "test.csv", images)
+    mean = np.mean(
+        [predict(*checkpoint.load_model(path)[:2], images).probabilities for path in paths], axis=0
+    )
+    asked = ("--file", tmp_path / "test.csv")
+    tinynet("ensemble", *paths, *asked, "--submission", tmp_path / "s.csv", "--out", tmp_path / "all.csv")
+    assert data.kaggle.read_submission(tmp_path / "s.csv", 12).tolist() == mean.argmax(axis=1).tolist()
+    lines = (tmp_path / "all.csv").read_text().splitlines()
+    assert len(lines) == 13
+    assert f"{mean[0].max():.6f}" in lines[1]
+    assert "Whether any of these images were in their training data" in tinynet("ensemble", *paths, *asked)
+    assert "--file" in tinynet("ensemble", *paths, "--submission", tmp_path / "s.csv", code=2)

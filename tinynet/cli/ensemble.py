@@ -13,22 +13,39 @@ from tinynet.cli.command import Command
 @click.command(cls=Command, short_help="Several nets together: the mean of their probabilities.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Say what they see in this file, as `tinynet predict` does. Can be repeated.",
+)
+@click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Write all figures (JSON), a page (Markdown) and the plots of the ensemble into this folder.",
+    type=click.Path(path_type=Path),
+    help="Write all figures (JSON), a page (Markdown) and the plots of the ensemble into this folder; with "
+    "--file, all predictions into this CSV file.",
+)
+@click.option(
+    "--submission",
+    type=click.Path(path_type=Path),
+    help="With --file: write Kaggle's ImageId,Label here (digits only).",
 )
 @options.together(
     options.shifts, options.measured_dataset, options.data_dir, options.backend, options.threads
 )
 def command(
     runs: tuple[Path, ...],
+    files: tuple[Path, ...],
     out: Path | None,
+    submission: Path | None,
     shifts: int,
     dataset: str | None,
     data_dir: Path | None,
     backend: str,
 ) -> None:
     """Average the probabilities that the nets of RUNS give each test image, and evaluate that.
+
+    With --file, they say together what they see in files of the kinds that `tinynet predict` reads.
 
     RUNS are runs' folders or safetensors files, for the same images and classes. Nets trained with different
     seeds make different errors, so their mean makes fewer. The images are those of the runs' own data set
@@ -38,6 +55,7 @@ def command(
     Examples:
       tinynet ensemble runs/cnn-1 runs/cnn-2 runs/cnn-3
       tinynet ensemble runs/R3/kaggle-cnn-ours-* --out together
+      tinynet ensemble runs/cnn-1 runs/cnn-2 --file test.csv --submission submission.csv
     """
     import statistics
     from functools import reduce
@@ -47,6 +65,7 @@ def command(
 
     from tinynet import metrics
     from tinynet.analysis import evaluation
+    from tinynet.cli.answers import answer
     from tinynet.cli.progress import say_other_data
     from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
@@ -56,11 +75,18 @@ def command(
     from tinynet.runs.leakage import find_leakage, sentences
     from tinynet.runs.predictions import class_names
 
+    if submission and not files:
+        raise click.UsageError("--submission is for files: name Kaggle's test.csv by --file.")
+    if out and not files and out.is_file():
+        raise click.UsageError(f"--out: {out} is a file, and figures and plots need a folder.")
     members = ensemble.load_members(runs, backend=backend)
+    sources = Sources(dataset, data_dir)
+    if files:
+        answer(files, runs, members, sources, shifts=shifts, out=out, submission=submission)
+        return
     settings = [provenance.settings_of(run, each.about) for run, each in zip(runs, members, strict=True)]
     if dataset is None and len({each.data_sha256 for each in settings if each}) > 1:
         raise click.UsageError("the nets were trained on different data sets: name the images by --dataset.")
-    sources = Sources(dataset, data_dir)
     data = sources.to_measure(next(filter(None, settings), None), members[0].about)
     images, labels = data.test.images, data.test.labels
     check_label_range(labels, members[0].model.output_shape[-1])
