@@ -60,12 +60,12 @@ def fits(total: int, every: float = 10.0) -> Iterator[Callable[[str], None]]:
     A bar counts them and shows the time of each; without a terminal, a line every so many seconds.
     """
     ended = threading.Event()
-    name, start = "", 0.0
+    name, start, done = "", 0.0, -1
 
     def announce(begun: str) -> None:
-        nonlocal name, start
-        name, start = begun, time.monotonic()
-        bar.reset(task, completed=bar.tasks[0].completed + bool(bar.tasks[0].description), description=name)
+        nonlocal name, start, done
+        name, start, done = begun, time.monotonic(), done + 1
+        bar.reset(task, completed=done, description=name)
         if not console.is_terminal:
             console.print(f"fitting {name} …")
 

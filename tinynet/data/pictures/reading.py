@@ -123,7 +123,7 @@ def _is_ready(colours: Array, whole: tuple[int, int], shape: Shape) -> bool:
 
 def _on_dark(grey: Array) -> bool:
     edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    return 2 * np.count_nonzero(edge <= 127) >= edge.size
+    return int(np.count_nonzero(edge <= 127)) * 2 >= edge.size
 
 
 def _is_grey(colours: Array) -> bool:
