@@ -30,6 +30,7 @@ import tables  # noqa: E402
 from pairs import Comparison, compare, disagreement  # noqa: E402
 
 from tinynet import data, machine, threads  # noqa: E402
+from tinynet.benchmark import nets  # noqa: E402
 from tinynet.benchmark.harness import (  # noqa: E402
     OURS,
     Conditions,
@@ -44,7 +45,6 @@ from tinynet.benchmark.harness import (  # noqa: E402
 from tinynet.benchmark.rows import Row, chosen  # noqa: E402
 from tinynet.benchmark.turns import TakeTurn, Turn, play  # noqa: E402
 from tinynet.errors import ConfigError  # noqa: E402
-from tinynet.runs import recipe  # noqa: E402
 
 LOSS_TOLERANCES = (1e-5, 1e-3, 5e-3)
 """Within which the losses of the first steps must agree, relative for those above 1. Adam's first steps are
@@ -227,7 +227,7 @@ def main(
         conditions = Conditions(Path(name), rounds, seconds, lost, count)
         write_data(conditions.folder, train.images, train.labels)
         for net in {row.net for row in plan}:
-            write_net(conditions.folder, net, recipe.load(net, reference=True))
+            write_net(conditions.folder, net, nets.load(net))
         versions = {c.file.stem.strip("_"): about(c, plan[0].net, conditions) for c in (ours, *contenders)}
         report = {
             "date": date,

@@ -95,11 +95,13 @@ def forward(net: Net, params: Any, running: Any, x: jax.Array, key: Any = None) 
             case "Conv2D":
                 padding = s.get("padding", "valid").upper()
                 x = lax.conv_general_dilated(
-                    x, p["W"], (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+                    x, p["W"], (s.get("stride", 1),) * 2, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
                 )
                 x = x + p["b"]
             case "MaxPool2D":
                 x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+            case "AvgPool2D":
+                x = lax.reduce_window(x, 0.0, lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID") / 4
             case "BatchNorm":
                 mean, variance = statistics
                 if key is not None:
@@ -115,7 +117,7 @@ def forward(net: Net, params: Any, running: Any, x: jax.Array, key: Any = None) 
                 key, mask = jax.random.split(key)
                 keep = jax.random.bernoulli(mask, 1 - s["rate"], x.shape)
                 x = jnp.where(keep, x / (1 - s["rate"]), 0)
-            case "ReLU" | "ELU" | "Sigmoid":
+            case "ReLU" | "ELU" | "Sigmoid" | "Tanh":
                 x = getattr(jax.nn, layer.kind.lower())(x)
         averages.append(statistics)
     return x, averages

@@ -13,14 +13,19 @@ NODES = {  # kind: (operator, its attributes)
     "Dense": ("Gemm", lambda s: {"transB": 1}),
     "Conv2D": (
         "Conv",
-        lambda s: {"auto_pad": {"valid": "VALID", "same": "SAME_UPPER"}[s.get("padding", "valid")]},
+        lambda s: {
+            "auto_pad": {"valid": "VALID", "same": "SAME_UPPER"}[s.get("padding", "valid")],
+            "strides": [s.get("stride", 1)] * 2,
+        },
     ),
     "MaxPool2D": ("MaxPool", lambda s: {"kernel_shape": [2, 2], "strides": [2, 2]}),
+    "AvgPool2D": ("AveragePool", lambda s: {"kernel_shape": [2, 2], "strides": [2, 2]}),
     "BatchNorm": ("BatchNormalization", lambda s: {"epsilon": 1e-5}),
     "Flatten": ("Flatten", lambda s: {}),
     "ReLU": ("Relu", lambda s: {}),
     "ELU": ("Elu", lambda s: {}),
     "Sigmoid": ("Sigmoid", lambda s: {}),
+    "Tanh": ("Tanh", lambda s: {}),
 }
 
 

@@ -71,14 +71,17 @@ class Peer:
                 case "Dense":
                     x = x @ p["W"] + p["b"]
                 case "Conv2D":
-                    x = tf.nn.bias_add(tf.nn.conv2d(x, p["W"], 1, s.get("padding", "valid").upper()), p["b"])
+                    padding = s.get("padding", "valid").upper()
+                    x = tf.nn.bias_add(tf.nn.conv2d(x, p["W"], s.get("stride", 1), padding), p["b"])
                 case "MaxPool2D":
                     x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+                case "AvgPool2D":
+                    x = tf.nn.avg_pool2d(x, 2, 2, "VALID")
                 case "BatchNorm":
                     x = normalized(x, p, running, train)
                 case "Dropout" if train and s["rate"]:
                     x = tf.nn.dropout(x, s["rate"])
-                case "ReLU" | "ELU" | "Sigmoid":
+                case "ReLU" | "ELU" | "Sigmoid" | "Tanh":
                     x = getattr(tf.nn, layer.kind.lower())(x)
         return x
 

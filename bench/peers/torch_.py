@@ -94,6 +94,8 @@ def module(layer: Layer, before: Layer | None) -> nn.Module:
             made = nn.Dropout(s["rate"])
         case "MaxPool2D":
             made = nn.MaxPool2d(2)
+        case "AvgPool2D":
+            made = nn.AvgPool2d(2)
         case kind:
             made = getattr(nn, kind)()
     for values, parameter in zip(w.values(), made.parameters(), strict=True):

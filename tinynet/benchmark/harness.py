@@ -24,6 +24,9 @@ from tinynet.runs.recipe import Recipe
 from tinynet.types import Array
 
 HERE = Path(__file__).parent
+DIGIT = (28, 28, 1)
+NOISE = 4096
+"""Images of noise, for a net that takes no digits: as many as the steps of a turn go through."""
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -145,7 +148,7 @@ class Process:
 
 
 def write_net(folder: Path, name: str, plan: Recipe, seed: int = 0) -> None:
-    """A net's layers and initial weights, for net.py to read."""
+    """A net's layers and initial weights, for net.py to read; for one that takes no digits, noise as data."""
     model = plan.build_model(backend="numpy", seed=seed)
     table = {
         "layers": [tables.to_table(layer) for layer in model.layers],
@@ -158,6 +161,10 @@ def write_net(folder: Path, name: str, plan: Recipe, seed: int = 0) -> None:
     }
     (folder / f"{name}.json").write_text(json.dumps(table), "utf-8")
     np.savez(folder / f"{name}.npz", **weights)  # type: ignore[arg-type]
+    if plan.input_shape != DIGIT:
+        rng = np.random.default_rng(seed)
+        images = rng.integers(0, 256, (NOISE, *plan.input_shape), np.uint8)
+        write_data(folder, images, rng.integers(0, 10, NOISE), f"{name}-")
 
 
 def write_data(folder: Path, images: Array, labels: Array, prefix: str = "") -> None:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from tinynet.errors import ConfigError
 
 BATCH = {"linear": 64, "mlp": 64, "lenet": 128, "kaggle-cnn": 32}
+OTHER_BATCH = {"lenet5": 64, "vgg": 64, "wide": 256, "drawn": 64}
+"""Of the nets that nobody chose for us to win with: `nets.OTHERS`."""
 
 
 class Row(NamedTuple):
@@ -27,6 +29,8 @@ ROWS = [
     *(Row(f"{net}-step", "step", net, batch) for net, batch in BATCH.items()),
     Row("mlp-epoch", "epoch", "mlp", 64, "s", 10),
     *(Row(f"{net}-infer-{n}", "infer", net, n) for net in ("mlp", "lenet", "kaggle-cnn") for n in (1, 256)),
+    *(Row(f"{net}-step", "step", net, batch) for net, batch in OTHER_BATCH.items()),
+    *(Row(f"{net}-infer-{n}", "infer", net, n) for net in OTHER_BATCH for n in (1, 256)),
     Row("start-up-warm", "start-up", "mlp", 64, "s", 5),
     Row("start-up-cold", "start-up", "mlp", 64, "s", 3, cold=True),
     Row("mlp-memory", "memory", "mlp", 64, "MiB", 3),

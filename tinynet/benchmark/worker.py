@@ -105,8 +105,10 @@ class Worker:
         return self.module.Peer(self.net, self.mode)
 
     def _batches(self, count: int) -> Iterator[tuple[Any, Any]]:
+        own = f"{self.net.name}-"
+        own = own if (self.folder / f"{own}images.npy").exists() else ""
         images, labels = (
-            np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels")
+            np.load(self.folder / f"{own}{name}.npy", mmap_mode="r") for name in ("images", "labels")
         )
         for start in range(0, count * self.batch, self.batch):
             part = slice(start, start + self.batch)

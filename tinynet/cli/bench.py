@@ -48,11 +48,10 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
 
     from tinynet import backends, machine
     from tinynet import threads as thread_budget
-    from tinynet.benchmark import harness
+    from tinynet.benchmark import harness, nets
     from tinynet.benchmark.rows import chosen
     from tinynet.cli.progress import bar_of
     from tinynet.cli.screen import console
-    from tinynet.runs import recipe
 
     plan = chosen(rows)
     contender = harness.OURS._replace(mode=backends.get(backend).name)
@@ -62,7 +61,7 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
         conditions = harness.Conditions(Path(name), rounds, seconds=0.3, most_lost=0.05, threads=count)
         samples = harness.write_digits(conditions.folder)
         for net in {row.net for row in plan}:
-            harness.write_net(conditions.folder, net, recipe.load(net, reference=True))
+            harness.write_net(conditions.folder, net, nets.load(net))
         report = {
             "date": str(datetime.date.today()),
             "machine": machine.summary(),
