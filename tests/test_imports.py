@@ -71,7 +71,7 @@ MAY_IMPORT = {
     "learn": f"{GROUND} analysis backends callbacks data experiments geometry gradcheck initializers io"
     " layers losses metrics model optim plots rng runs schedules threads training",
     "tinynet": "callbacks checkpoint data layers losses model optim schedules training version",
-    "benchmark": f"{GROUND} data extras io losses machine model optim runs schedules threads tinynet"
+    "benchmark": f"{GROUND} data extras io layers losses machine model optim runs schedules threads tinynet"
     " training",
     "cli": f"{GROUND} analysis backends benchmark blocks checkpoint codes data distributed experiments extras"
     " gradcheck history io kernels layers learn losses machine metrics model optim page plots rng runs"
