@@ -16,7 +16,7 @@ import click
 from freehand import read
 
 from tinynet import checkpoint
-from tinynet.cli.export import Page, of_run
+from tinynet.cli.page import Page, of_run
 from tinynet.cli.sources import Sources
 from tinynet.io.markdown import count, percent
 from tinynet.metrics import wilson_interval

@@ -30,6 +30,7 @@ import numpy as np
 
 from tinynet import checkpoint, machine
 from tinynet.data import load
+from tinynet.export.onnx import to_onnx
 from tinynet.io.atomic import write_atomic
 from tinynet.io.markdown import markdown_table
 
@@ -102,66 +103,6 @@ class Load(NamedTuple):
     """Seconds that the service computed for a request: what is left of a busy machine's noise is small."""
     others: int
     """Answers that were not 200."""
-
-
-def to_onnx(run: Path, path: Path) -> None:
-    """The same net as an ONNX file: NHWC in, probabilities out; only the layers that the recipe `cnn` has."""
-    from onnx import TensorProto, helper, numpy_helper, save
-
-    model, _, _ = checkpoint.load_model(run, backend="numpy")
-    nodes, weights, at = [], [], "image"
-
-    def constant(name: str, value: Any) -> str:
-        weights.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
-
-    def add(kind: str, inputs: list[str], **attributes: Any) -> None:
-        nonlocal at
-        name = f"t{len(nodes)}"
-        nodes.append(helper.make_node(kind, inputs, [name], **attributes))
-        at = name
-
-    add("Transpose", [at], perm=[0, 3, 1, 2])
-    for layer in model.layers:
-        kind, p = type(layer).__name__, layer.params
-        if kind == "Rescale":
-            add("Mul", [at, constant("scale", np.float32(1 / 255))])
-        elif kind == "Conv2D":
-            kernel = constant(f"{layer.name}.W", p.W.transpose(3, 2, 0, 1))
-            before, after = layer.geometry.corner, layer.geometry.size
-            if any(before):
-                raise click.UsageError("this benchmark exports unpadded convolutions")
-            add("Conv", [at, kernel, constant(f"{layer.name}.b", p.b)], kernel_shape=[*after])
-        elif kind == "BatchNorm":
-            names = [
-                constant(f"{layer.name}.{n}", value)
-                for n, value in (
-                    ("gamma", p.gamma),
-                    ("beta", p.beta),
-                    ("mean", layer.state.mean),
-                    ("var", layer.state.variance),
-                )
-            ]
-            add("BatchNormalization", [at, *names], epsilon=layer.epsilon)
-        elif kind == "ReLU":
-            add("Relu", [at])
-        elif kind == "MaxPool2D":
-            size = layer.geometry
-            add("MaxPool", [at], kernel_shape=[*size.size], strides=[*size.stride])
-        elif kind == "Flatten":
-            add("Transpose", [at], perm=[0, 2, 3, 1])
-            add("Flatten", [at])
-        elif kind == "Dense":
-            add("Gemm", [at, constant(f"{layer.name}.W", p.W), constant(f"{layer.name}.b", p.b)])
-        elif kind != "Dropout":
-            raise click.UsageError(f"this benchmark exports no {kind}")
-    add("Softmax", [at], axis=1)
-    ends = [
-        helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", *model.input_shape]),
-        helper.make_tensor_value_info(at, TensorProto.FLOAT, ["N", model.output_shape[0]]),
-    ]
-    graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], weights)
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
 
 
 def free_port() -> int:
@@ -297,7 +238,8 @@ def main(run: Path, seconds: float, rounds: int, clients: tuple[int, ...], out: 
     mine = [sys.executable, "-m", "tinynet", "serve", str(run), "--port", str(ours)]
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        to_onnx(run, folder / "net.onnx")
+        model, loss, _ = checkpoint.load_model(run, backend="numpy")
+        (folder / "net.onnx").write_bytes(to_onnx(model, loss))
         (folder / "other.py").write_text(OTHER)
         theirs = [sys.executable, str(folder / "other.py"), str(folder / "net.onnx"), str(other)]
         starts = [

@@ -66,6 +66,7 @@ MAY_IMPORT = {
     " layers losses machine model optim plots schedules training version",
     "experiments": f"{GROUND} analysis backends callbacks checkpoint data extras io layers machine metrics"
     " model plots rng runs training",
+    "export": f"{GROUND} checkpoint extras layers losses model version",
     "page": f"{GROUND} checkpoint data io kernels losses model version",
     "serve": f"{GROUND} analysis checkpoint data losses model runs version",
     "learn": f"{GROUND} analysis backends callbacks data experiments geometry gradcheck initializers io"
@@ -73,8 +74,8 @@ MAY_IMPORT = {
     "tinynet": "callbacks checkpoint data layers losses model optim schedules training version",
     "benchmark": f"{GROUND} data extras io layers losses machine model optim runs schedules threads tinynet"
     " training",
-    "cli": f"{GROUND} analysis backends benchmark blocks checkpoint codes data distributed experiments extras"
-    " gradcheck history io kernels layers learn losses machine metrics model optim page plots rng runs"
+    "cli": f"{GROUND} analysis backends benchmark blocks checkpoint codes data distributed experiments export"
+    " extras gradcheck history io kernels layers learn losses machine metrics model optim page plots rng runs"
     " schedules serve summary threads training version",
     "zoo": "",
     "__main__": "cli",

@@ -34,6 +34,7 @@ TESTED_BY = {
     "tinynet/cli/options.py": ("cli/test_cli_main.py", "every command's options and examples"),
     "tinynet/cli/theme.py": ("cli/test_cli_read.py", "the colours of the code that it shows"),
     "tinynet/cli/process.py": ("cli/test_cli_train.py", "exit codes and the command line in a report"),
+    "tinynet/cli/page.py": ("cli/test_cli_export.py", "what export --to html writes"),
     "tinynet/cli/answers.py": ("cli/test_cli_predict.py", "what predict and ensemble say of files"),
     "tinynet/data/images.py": ("cli/test_cli_predict.py", "the files that predict reads"),
     "tinynet/data/pictures/*.py": ("data/test_pictures.py", "steps of one way, from a picture to a digit"),

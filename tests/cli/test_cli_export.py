@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from commands import Command, Trained
 
 from tinynet import checkpoint, layers
-from tinynet.cli.export import changed
+from tinynet.cli.page import changed
 from tinynet.data import load
 from tinynet.layers import Conv2D, Dense, Flatten, GlobalAveragePool, ReLU, Rescale
 from tinynet.losses import MeanSquaredError, SoftmaxCrossEntropy
@@ -169,3 +170,23 @@ def test_a_run_that_is_not_finished_and_a_place_that_cannot_be_written(
     (folder / "report.json").unlink()
     assert "has no report" in tinynet("export", folder, "-o", tmp_path / "a.html", code=1)
     assert "make the folder first" in tinynet("export", "-o", tmp_path / "no" / "a.html", code=1)
+
+
+def test_other_formats_and_options_that_are_not_theirs(
+    tinynet: Command, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model, loss, _ = checkpoint.load_model(trained.folder, backend="numpy")
+    said = tinynet("export", trained.folder, "--to", "onnx")
+    assert "net.onnx: 0.03 MB, opset 17. Input `image`: float32 (batch, 28, 28, 1)" in said
+    session = onnxruntime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
+    pixels = load("sample").test.images[:7]
+    [found] = session.run(None, {"image": pixels.astype(np.float32)})
+    expected = loss.probabilities(model.predict(pixels))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert session.get_modelmeta().custom_metadata_map["dataset"] == "sample"
+    assert "Output `outputs`" in tinynet("export", trained.folder, "--to", "onnx", "--logits")
+    assert "tensors by name" in tinynet("export", "--to", "npz")
+    with np.load("net.npz", allow_pickle=False) as file:
+        assert json.loads(str(file["net"]))["classes"] == list("0123456789")
+    assert "--logits is for --to onnx, not for --to html" in tinynet("export", "--logits", code=2)

@@ -1,9 +1,8 @@
-"""tinynet export: a net as one HTML file, in which a person draws and sees its answer."""
+"""tinynet export: a net in the formats of other programs, or as a page on which to draw."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,189 +12,145 @@ from tinynet.cli import options
 from tinynet.cli.command import Command
 
 if TYPE_CHECKING:
-    from tinynet.checkpoint import Loaded
     from tinynet.cli.sources import Sources
-    from tinynet.data.datasets import Dataset
-    from tinynet.model import Sequential
-    from tinynet.types import Array
 
 
-@click.command(cls=Command, short_help="A page on which to draw for your net: one HTML file.")
+class Asked(NamedTuple):
+    """What the command line asks for."""
+
+    run: Path | None
+    """The net that comes with tinynet, where it is None."""
+    float32: bool
+    logits: bool
+    sources: Sources
+    backend: str
+
+
+class Format(NamedTuple):
+    """What `--to` names: the file that is written unless -o says another, how, and the options it takes."""
+
+    file: str
+    write: Callable[[Asked], tuple[bytes, str]]
+    """The file's bytes, and what is said of them."""
+    options: tuple[str, ...] = ()
+
+
+def _html(asked: Asked) -> tuple[bytes, str]:
+    from tinynet.analysis.card import as_markdown
+    from tinynet.cli.page import default, of_run
+    from tinynet.page import build
+
+    page = of_run(asked.run, asked.backend, asked.sources) if asked.run else default(asked.backend)
+    model, loss, _ = page.loaded
+    card = as_markdown(page.card)
+    text = build(model, page.about, page.classes, card, loss=loss, float16=not asked.float32)
+    return text.encode(), f"weights in {32 if asked.float32 else 16} bits. {page.remark(asked.float32)}"
+
+
+def _onnx(asked: Asked) -> tuple[bytes, str]:
+    from tinynet import extras
+    from tinynet.export.onnx import to_onnx
+
+    onnx = extras.load("onnx")
+    net = _net(asked.run)
+    data = to_onnx(net.model, net.loss, classes=net.classes, logits=asked.logits, about=net.about)
+    file = onnx.load_from_string(data)
+    taken, given = (", ".join(map(str, shape)) for shape in (net.model.input_shape, net.model.output_shape))
+    return data, (
+        f"opset {file.opset_import[0].version}. Input `{file.graph.input[0].name}`: float32 (batch, {taken}), "
+        f"as tinynet takes it. Output `{file.graph.output[0].name}`: (batch, {given})."
+    )
+
+
+def _npz(asked: Asked) -> tuple[bytes, str]:
+    from tinynet.export.npz import to_npz
+
+    net = _net(asked.run)
+    data = to_npz(net.model, classes=net.classes, about=net.about)
+    return data, f"{len(net.model.store.values.views)} tensors by name, and the layers as JSON in `net`."
+
+
+FORMATS = {
+    "html": Format("digits.html", _html, ("float32",)),
+    "onnx": Format("net.onnx", _onnx, ("logits",)),
+    "npz": Format("net.npz", _npz),
+}
+
+
+@click.command(cls=Command, short_help="Your net for other programs, or as a page on which to draw.")
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--to", "kind", type=click.Choice(["html"]), default="html", show_default=True, help="Of what kind."
+    "--to",
+    "kind",
+    type=click.Choice([*FORMATS]),
+    default="html",
+    show_default=True,
+    help="html: a page on which to draw. onnx: for ONNX Runtime and others. npz: plain arrays.",
 )
 @click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("digits.html"),
-    show_default=True,
-    help="The file to write.",
+    help="The file to write.  [default: digits.html, or net.onnx, net.npz]",
 )
-@click.option("--float32", is_flag=True, help="Write weights in 32 bits, not in 16: larger, and not rounded.")
+@click.option("--float32", is_flag=True, help="html: weights in 32 bits, not in 16: larger, and not rounded.")
+@click.option("--logits", is_flag=True, help="onnx: the net's own outputs instead of probabilities.")
 @options.together(options.measured_dataset, options.data_dir, options.backend, options.threads)
 def command(
     run: Path | None,
     kind: str,
-    out: Path,
+    out: Path | None,
     float32: bool,
+    logits: bool,
     dataset: str | None,
     data_dir: Path | None,
     backend: str,
 ) -> None:
-    """Write RUN, a run's folder or a safetensors file, as a page: one file that works without a network.
+    """Write RUN, a run's folder or a safetensors file, for other programs: pages, ONNX, plain arrays.
 
-    Open it in any browser, from the disk or any web host: draw a digit, by mouse, finger, pen or keyboard,
-    and see the answer, every layer, and why. Without RUN it is the net that comes with tinynet, small and
-    trained for drawings. The page has RUN's card (`tinynet card`), measured on its data where they are found.
+    The page works without a network, in any browser, from the disk or any web host: draw a digit, by mouse,
+    finger, pen or keyboard, and see the answer, every layer, and why. It has RUN's card (`tinynet card`),
+    measured on its data where they are found. Without RUN it is the net that comes with tinynet, small and
+    trained for drawings.
 
     \b
     Examples:
       tinynet export --to html -o digits.html
       tinynet export runs/best-1 --to html -o best.html
-      tinynet export runs/cnn-1 --float32
+      tinynet export runs/cnn-1 --to onnx -o net.onnx
+      tinynet export runs/cnn-1 --to npz
     """
-    from tinynet.analysis.card import as_markdown
     from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
     from tinynet.io.atomic import write_atomic
-    from tinynet.page import build
 
-    page = default(backend) if run is None else of_run(run, backend, Sources(dataset, data_dir))
-    model, loss, _ = page.loaded
-    text = build(
-        model, page.about, page.classes, as_markdown(page.card), loss=loss, float16=not float32
-    ).encode()
-    write_atomic(out, text)
-    console.print(
-        f"{out}: {len(text) / 1e6:.2f} MB, weights in {32 if float32 else 16} bits. {page.remark(float32)}"
-    )
+    form = FORMATS[kind]
+    given = {"float32": float32, "logits": logits}
+    for name, other in ((name, other) for other, each in FORMATS.items() for name in each.options):
+        if given[name] and name not in form.options:
+            raise click.UsageError(f"--{name} is for --to {other}, not for --to {kind}.")
+    data, remark = form.write(Asked(run, float32, logits, Sources(dataset, data_dir), backend))
+    out = out or Path(form.file)
+    write_atomic(out, data)
+    console.print(f"{out}: {len(data) / 1e6:.2f} MB, {remark}")
 
 
-class Page(NamedTuple):
-    """What a page is made of."""
+class Net(NamedTuple):
+    """A net on the host, and what a file may say of it."""
 
-    loaded: Loaded
-    about: dict[str, str]
-    """Facts to be shown, by name."""
+    model: Any
+    loss: Any
     classes: list[str]
-    card: dict[str, Any]
-    """As `analysis.card` makes it."""
-    changed: tuple[int, int] | None
-    """How many of so many test images get another answer in float16; None where there are no images."""
-
-    def remark(self, float32: bool) -> str:
-        """What is said of the weights' rounding."""
-        if float32:
-            return "Its answers are the net's own."
-        if self.changed is None:
-            return "How many answers the rounding changes is not known: the data were not found."
-        return f"The rounding changes the answer for {self.changed[0]:,} of {self.changed[1]:,} test images."
+    about: dict[str, Any]
 
 
-def default(backend: str) -> Page:
-    """The net that comes with tinynet."""
-    from tinynet.page import default as own
-
-    loaded = own.load(backend)
-    kept: dict[str, Any] = loaded.about
-    changed = (kept["float16"]["changed"], kept["float16"]["images"])
-    return Page(loaded, kept["facts"], kept["classes"], kept["card"], changed)
-
-
-def of_run(run: Path, backend: str, sources: Sources) -> Page:
-    """The net in a run's folder or a safetensors file; without its data, the card has what the report says.
-
-    Raises RunError where the run is not finished, ConfigError as `check_showable`.
-    """
+def _net(run: Path | None) -> Net:
+    """The net in a run's folder or a safetensors file, or the one that comes with tinynet."""
     from tinynet import checkpoint
-    from tinynet.cli.card import card_of
+    from tinynet.page import default
     from tinynet.runs.predictions import class_names
 
-    loaded = checkpoint.load_model(run, backend=backend)
-    check_showable(loaded)
-    data = own_data(run, loaded, sources)
-    card = card_of(run, loaded, data)
-    return Page(
-        loaded,
-        shown(loaded.about.get("name") or run.stem, loaded.about.get("dataset"), card["figures"].get("test")),
-        class_names(loaded.about.get("classes", []), loaded.model.output_shape[-1]),
-        card,
-        changed(loaded, copy.deepcopy(loaded.model), data.test.images) if data else None,
-    )
-
-
-def own_data(run: Path, loaded: Loaded, sources: Sources) -> Dataset | None:
-    """The data that the net was trained for; None, and a note, where they are not found."""
-    from tinynet.cli.screen import console
-    from tinynet.errors import TinynetError
-    from tinynet.runs import provenance
-
-    try:
-        data = sources.to_measure(provenance.settings_of(run, loaded.about), loaded.about)
-    except TinynetError as error:
-        why = str(error).splitlines()[0]
-    else:
-        if [*data.classes] == loaded.about.get("classes"):
-            return data
-        why = f"it is not known to be trained on {data.name}, nor on what"
-    console.print(f"NOTE: nothing is measured for the card: {why}", style="bold yellow")
-    return None
-
-
-def shown(name: str, data: str | None, test: Mapping[str, Any] | None) -> dict[str, str]:
-    """The facts that the page shows; `test`: the figures of the test images, as in a report."""
-    from tinynet.io.markdown import count, percent
-
-    facts = {"net": name}
-    if data:
-        facts["data set"] = data
-    if test:
-        low, high = map(percent, test["interval"])
-        facts["test images right"] = f"{percent(test['accuracy'])} of {count(test['samples'])}"
-        facts["95 % interval"] = f"{low} to {high}"
-    return facts
-
-
-def changed(loaded: Loaded, rounded: Sequential, images: Array) -> tuple[int, int]:
-    """For how many of the images a model of the same weights, which is written into, answers otherwise when
-    they are rounded as the page has them; and how many images there are."""
-    import numpy as np
-
-    from tinynet.page.build import is_halved
-    from tinynet.runs.predictions import predict
-
-    for view in (*rounded.store.values.views.values(), *rounded.store.state.views.values()):
-        if is_halved(rounded.backend.to_host(view)):
-            view[...] = view.astype(np.float16)
-    own, others = (predict(model, loaded.loss, images).classes for model in (loaded.model, rounded))
-    return int((own != others).sum()), len(images)
-
-
-def check_showable(loaded: Loaded) -> None:
-    """Raise ConfigError for a net that the page cannot show, and say which part of it."""
-    import numpy as np
-
-    from tinynet import layers
-    from tinynet.errors import ConfigError
-    from tinynet.runs.predictions import predict
-
-    model = loaded.model
-    if foreign := [layer.name for layer in model.layers if type(layer).__name__ not in layers.__all__]:
-        raise ConfigError(
-            f"the page cannot compute {', '.join(foreign)}",
-            expected=f"layers of tinynet: {', '.join(layers.LAYERS)}",
-            received=", ".join(type(layer).__name__ for layer in model.layers if layer.name in foreign),
-            fix="export a net of tinynet's own layers",
-        )
-    if len(model.input_shape) != 3 or model.input_shape[-1] not in (1, 3):
-        raise ConfigError(
-            "the page shows nets that see pictures",
-            expected="an input of (height, width, 1) or (height, width, 3)",
-            received=model.input_shape,
-            fix="let the net begin with Flatten instead of taking flat samples",
-        )
-    predict(
-        model, loaded.loss, np.zeros((1, *model.input_shape), np.uint8)
-    )  # which refuses what is no classifier
+    loaded = checkpoint.load_model(run, backend="numpy") if run else default.load("numpy")
+    names = class_names(loaded.about.get("classes", []), loaded.model.output_shape[-1])
+    about = {key: loaded.about[key] for key in ("name", "dataset", "data_sha256") if loaded.about.get(key)}
+    return Net(loaded.model, loaded.loss, names, about)
