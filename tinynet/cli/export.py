@@ -57,8 +57,8 @@ def _onnx(asked: Asked) -> tuple[bytes, str]:
     file = onnx.load_from_string(data)
     taken, given = (", ".join(map(str, shape)) for shape in (net.model.input_shape, net.model.output_shape))
     return data, (
-        f"opset {file.opset_import[0].version}. Input `{file.graph.input[0].name}`: float32 (batch, {taken}), "
-        f"as tinynet takes it. Output `{file.graph.output[0].name}`: (batch, {given})."
+        f"opset {file.opset_import[0].version}. Input `{file.graph.input[0].name}`: float32 (batch, {taken}),"
+        f" as tinynet takes it. Output `{file.graph.output[0].name}`: (batch, {given})."
     )
 
 
