@@ -215,6 +215,8 @@ def test_lines_and_dust_are_dropped_and_shown(save: Save) -> None:
     paper[60:240, 130:160] = 20
     reading = read_picture(save(paper))
     assert "lines dropped" in reading.fitted
+    assert reading.dropped is not None
+    assert reading.ink is not None
     assert reading.dropped[250:254, 280:284].all()
     assert reading.ink[:50].max() == 0
     assert reading.ink[70:230, 135:155].min() > 0.9
@@ -242,6 +244,7 @@ def test_a_drawing_is_read_as_the_page_reads_it(drawn: Callable[[object], Path])
     assert reading.digits == 1
     assert reading.picture.shape == (112, 112, 3)
     assert reading.picture[:5].min() == 255  # ink on paper
+    assert reading.dropped is not None
     assert not reading.dropped.any()
 
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from served import Client, digit
 
+from tinynet.data.pictures.whole import read_whole
 from tinynet.data.strokes import rasterize
 
 OK_PIXELS = digit()[..., 0].tolist()
@@ -173,14 +174,15 @@ def test_an_unusual_picture_is_seen_as_the_usual_one(ask: Client, media: str, bo
     assert np.argmax(np.sum(found, axis=0)) == np.argmax(np.sum(expected, axis=0))
 
 
-def test_a_net_of_colours_takes_pixels_only(ask: Client) -> None:
-    picture = ask("/v1/predict?model=colour", encoded(drawn()), Content_Type="image/png")
-    assert (picture.status, picture.error) == (
-        400,
-        "colour takes 6 × 6 × 3 pixels in colour: send them as pixels, not as pictures",
-    )
+def test_a_net_of_colours_takes_pictures_as_it_was_trained_on_them(ask: Client) -> None:
+    colours = np.random.default_rng(3).integers(0, 256, (12, 9, 3), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(colours).save(stream, "PNG")
+    found = ask("/v1/explain?model=colour", stream.getvalue(), Content_Type="image/png").json
+    assert np.array_equal(found["pixels"], read_whole(stream.getvalue(), (6, 6, 3)).image)
+    assert found["fitted"] == "scaled from 9 x 12 to 4 x 6"
     strokes = ask("/v1/predict?model=colour", {"strokes": [[[1, 2], [3, 4]]]})
-    assert "not as strokes" in strokes.error
+    assert (strokes.status, "colour sees pictures, not drawings" in strokes.error) == (400, True)
 
 
 def test_strokes_are_drawn_by_the_function_that_all_share(ask: Client) -> None:

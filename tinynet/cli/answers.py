@@ -88,6 +88,7 @@ def answer(
 
     from tinynet.cli.screen import console
     from tinynet.data import write_submission
+    from tinynet.data.class_folders import pictures_below
     from tinynet.data.files import atomic_write
     from tinynet.errors import ConfigError
     from tinynet.experiments import ensemble
@@ -106,7 +107,8 @@ def answer(
             received=", ".join(names),
             fix="use --out",
         )
-    read, unread = _read_all(files, model.input_shape)
+    files = [each for file in files for each in (pictures_below(file) if file.is_dir() else [file])]
+    read, unread = _read_all(files, model.input_shape, bool(about.get("whole")))
     if unread and (submission or len(files) == 1):  # a submission has a row for each image
         raise unread[0]
     if not read:
@@ -144,7 +146,7 @@ def answer(
 
 
 def _read_all(
-    files: Sequence[Path], shape: Shape
+    files: Sequence[Path], shape: Shape, whole: bool
 ) -> tuple[list[tuple[Path, Array, Reading | None]], list[DataError]]:
     """Of each file its images (N, H, W, C) and how they were read; and what is wrong with the others."""
     from tinynet.data.images import read_images
@@ -153,7 +155,7 @@ def _read_all(
     read, unread = [], []
     for file in files:
         try:
-            read.append((file, *read_images(file, shape)))
+            read.append((file, *read_images(file, shape, whole)))
         except DataError as error:
             unread.append(error)
     return read, unread

@@ -64,7 +64,7 @@ def command(
         with redirect_stdout(sys.stderr):  # what is said on the way is no part of the card
             loaded = checkpoint.load_model(run, backend=backend)
             settings = provenance.settings_of(run, loaded.about)
-            data = Sources(dataset, data_dir).to_measure(settings, loaded.about)
+            data = Sources(dataset, data_dir).to_measure(settings, loaded)
             say_other_data(loaded.about, data)
             card = card_of(run, loaded, data)
     if out is None:
@@ -93,7 +93,7 @@ def card_of(run: Path, loaded: Loaded, data: Dataset | None) -> dict[str, Any]:
     if data is not None:
         check_label_range(data.test.labels, model.output_shape[-1])
         parts = {name: measured(loaded, split) for name, split in _splits(settings, data)}
-        if card.is_digits(data.test.images, data.classes):
+        if len(data.test) and card.is_digits(data.test.images, data.classes):
             worse = made_worse(loaded, data.test)
     own = data is None or (settings is not None and settings.data_sha256 == data.sha256)
     known = data.classes if data else about.get("classes", [])
@@ -116,7 +116,8 @@ def _splits(settings: Settings | None, data: Dataset) -> Iterator[tuple[str, Spl
         for name, split in zip(names, provenance.train_and_validation(settings, data), strict=True):
             if len(split):
                 yield name, Split(split.images[:AT_MOST], split.labels[:AT_MOST])
-    yield "test", data.test
+    if len(data.test):
+        yield "test", data.test
 
 
 def measured(loaded: Loaded, split: Split) -> Part:

@@ -62,9 +62,9 @@ def command(
     """
     from tinynet import backends
     from tinynet import threads as thread_budget
-    from tinynet.cli.progress import TrainingProgress, load_dataset
+    from tinynet.cli.progress import TrainingProgress
     from tinynet.cli.screen import console
-    from tinynet.cli.sources import lasting_name
+    from tinynet.cli.sources import lasting_name, load_for
     from tinynet.experiments import crossval
     from tinynet.io.lock import FolderLock
     from tinynet.runs import folders, leakage, recipe
@@ -77,7 +77,8 @@ def command(
     plan = recipe.load(architecture)
     if epochs is not None:
         plan = plan.with_epochs(epochs)
-    ops, data = backends.get(backend), load_dataset(dataset, data_dir)
+    ops = backends.get(backend)
+    plan, data = load_for(plan, dataset, data_dir)
     facts = {
         "command": command_line(),
         "notice": data.notice,

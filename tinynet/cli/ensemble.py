@@ -87,7 +87,7 @@ def command(
     settings = [provenance.settings_of(run, each.about) for run, each in zip(runs, members, strict=True)]
     if dataset is None and len({each.data_sha256 for each in settings if each}) > 1:
         raise click.UsageError("the nets were trained on different data sets: name the images by --dataset.")
-    data = sources.to_measure(next(filter(None, settings), None), members[0].about)
+    data = sources.to_test(next(filter(None, settings), None), members[0])
     images, labels = data.test.images, data.test.labels
     check_label_range(labels, members[0].model.output_shape[-1])
     say_other_data(members[0].about, data)

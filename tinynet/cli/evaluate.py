@@ -68,9 +68,10 @@ def command(
     from tinynet.runs.leakage import find_leakage, sentences
     from tinynet.runs.predictions import class_names, predict
 
-    model, loss, about = checkpoint.load_model(run, backend=backend)
+    loaded = checkpoint.load_model(run, backend=backend)
+    model, loss, about = loaded
     sources, settings = Sources(dataset, data_dir), provenance.settings_of(run, about)
-    data = sources.to_measure(settings, about)
+    data = (sources.to_test if split == "test" else sources.to_measure)(settings, loaded)
     images, labels = (part := getattr(data, split)).images, part.labels
     check_label_range(labels, model.output_shape[-1])
     say_other_data(about, data)

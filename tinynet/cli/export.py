@@ -43,7 +43,9 @@ def _html(asked: Asked) -> tuple[bytes, str]:
     page = of_run(asked.run, asked.backend, asked.sources) if asked.run else default(asked.backend)
     model, loss, _ = page.loaded
     card = as_markdown(page.card)
-    text = build(model, page.about, page.classes, card, loss=loss, float16=not asked.float32)
+    text = build(
+        model, page.about, page.classes, card, loss=loss, float16=not asked.float32, whole=page.whole
+    )
     return text.encode(), f"weights in {32 if asked.float32 else 16} bits. {page.remark(asked.float32)}"
 
 

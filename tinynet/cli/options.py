@@ -89,8 +89,47 @@ dataset = click.option(
     "--dataset",
     default="auto",
     show_default=True,
-    help="auto, mnist, fashion-mnist, sample, or the path of a Kaggle train.csv. auto is mnist, or the "
-    "bundled sample if it cannot be downloaded.",
+    help="auto, mnist, fashion-mnist, sample, the path of a Kaggle train.csv, or a folder with a folder of "
+    "pictures for each class. auto is mnist, or the bundled sample if it cannot be downloaded.",
+)
+
+
+class ImageSize(click.ParamType["tuple[int, ...]"]):
+    """A size of images: 32, 32x48 (rows x columns), or 32x48x1 for grey."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).lower().split("x")
+        if not all(part.isascii() and part.isdigit() and 1 <= int(part) <= 4096 for part in parts):
+            parts = []
+        sizes = tuple(map(int, parts))
+        if len(sizes) == 1:
+            sizes *= 2
+        if len(sizes) not in (2, 3) or sizes[2:] not in ((), (1,), (3,)):
+            self.fail(
+                f"{value!r} is no size: expected 32, or 32x48, or 32x48x1 for grey.", parameter, context
+            )
+        return sizes
+
+
+size = click.option(
+    "--size",
+    type=ImageSize(),
+    help="Pictures in folders: scale them to 32, or 32x48 (rows x columns); 32x48x1 for grey.  [default: the "
+    "architecture's, in colour if any of them is]",
+)
+test_share = click.option(
+    "--test",
+    "test",
+    type=Finite(min=0, max=1, max_open=True),
+    help="Data without a test part (CSV, folders): the share that becomes one; 0: learn from all.  [default: "
+    "0.2]",
+)
+skip_broken = click.option(
+    "--skip-broken", is_flag=True, help="Leave out pictures that cannot be read, instead of refusing all."
 )
 measured_dataset = click.option(
     "--dataset",

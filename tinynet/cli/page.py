@@ -27,6 +27,11 @@ class Page(NamedTuple):
     changed: tuple[int, int] | None
     """How many of so many test images get another answer in float16; None where there are no images."""
 
+    @property
+    def whole(self) -> bool:
+        """Whether it was trained on pictures of anything, scaled as a whole."""
+        return bool(self.loaded.about.get("whole"))
+
     def remark(self, float32: bool) -> str:
         """What is said of the weights' rounding."""
         if float32:
@@ -64,7 +69,7 @@ def of_run(run: Path, backend: str, sources: Sources) -> Page:
         shown(loaded.about.get("name") or run.stem, loaded.about.get("dataset"), card["figures"].get("test")),
         class_names(loaded.about.get("classes", []), loaded.model.output_shape[-1]),
         card,
-        changed(loaded, copy.deepcopy(loaded.model), data.test.images) if data else None,
+        changed(loaded, copy.deepcopy(loaded.model), data.test.images) if data and len(data.test) else None,
     )
 
 
@@ -75,7 +80,7 @@ def own_data(run: Path, loaded: Loaded, sources: Sources) -> Dataset | None:
     from tinynet.runs import provenance
 
     try:
-        data = sources.to_measure(provenance.settings_of(run, loaded.about), loaded.about)
+        data = sources.to_measure(provenance.settings_of(run, loaded.about), loaded)
     except TinynetError as error:
         why = str(error).splitlines()[0]
     else:

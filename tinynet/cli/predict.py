@@ -39,7 +39,8 @@ def command(
     """Say what RUN, a run's folder or a safetensors file, sees in FILES.
 
     FILES are pictures (PNG, JPEG, BMP, GIF, TIFF, WebP) of one digit each, drawings (JSON: the strokes of a
-    pen), IDX image files (plain or .gz) or Kaggle's test.csv. A picture is made to look like MNIST's first:
+    pen), IDX image files (plain or .gz), Kaggle's test.csv, or folders of pictures. A net that was trained on
+    pictures of your own gets them as it was trained. For others a picture is made to look like MNIST's first:
     the ground under the ink is found, however the light falls, and lines of the paper, dust and the desk are
     left out. A drawing becomes pixels as in the page of `tinynet export`. The table says how; --seen draws
     it. Images in tables (IDX, CSV) that RUN was trained on are counted. A file that cannot be read is named,
@@ -49,6 +50,7 @@ def command(
     Examples:
       tinynet predict runs/cnn-1 my.png
       tinynet predict runs/cnn-1 *.jpg --top 3 --out predictions.csv
+      tinynet predict runs/flowers garden/ --out predictions.csv
       tinynet predict runs/cnn-1 photo.jpg drawing.json --seen seen.png
       tinynet predict runs/cnn-1 test.csv --submission submission.csv
     """

@@ -23,7 +23,7 @@ from rich.progress import (
 
 from tinynet.backends.base import Backend
 from tinynet.cli.screen import console
-from tinynet.data.datasets import Dataset, load
+from tinynet.data.datasets import Choices, Dataset, load
 from tinynet.data.download import Progress as DownloadProgress
 from tinynet.training import Callback, EpochEnd, StepEnd, Trainer
 
@@ -179,16 +179,23 @@ def downloads() -> Iterator[DownloadProgress]:
             if file not in tasks:
                 tasks[file] = progress.add_task(file, total=total)
                 if not console.is_terminal:
-                    console.print(f"downloading {file}")
+                    console.print(file if file.startswith("reading ") else f"downloading {file}")
             progress.update(tasks[file], completed=received, total=total)
 
         yield show
 
 
-def load_dataset(name: str, data_dir: object, *, notice: bool = True) -> Dataset:
-    """`tinynet.data.load` with a progress bar where it downloads, and its notice, if any, said loudly."""
+def load_dataset(
+    name: str,
+    data_dir: object,
+    *,
+    notice: bool = True,
+    choices: Choices = Choices(),  # noqa: B008 (frozen)
+) -> Dataset:
+    """`tinynet.data.load` with a progress bar where it takes long, and its notice, if any, said loudly."""
     with downloads() as show:
-        dataset = load(name, data_dir=str(data_dir) if data_dir else None, on_progress=show)
+        folder = str(data_dir) if data_dir else None
+        dataset = load(name, data_dir=folder, on_progress=show, choices=choices)
     if dataset.notice and notice:
         console.print(f"NOTE: {dataset.notice}", style="bold yellow")
     return dataset

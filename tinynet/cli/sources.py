@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import click
 from click.core import ParameterSource
 
+from tinynet.checkpoint import Loaded
 from tinynet.cli.progress import load_dataset
-from tinynet.data.datasets import NAMES, Dataset
-from tinynet.errors import RunError, TinynetError
+from tinynet.cli.screen import console
+from tinynet.data.datasets import NAMES, Choices, Dataset
+from tinynet.errors import DataError, RunError, TinynetError
 from tinynet.runs import provenance
+from tinynet.runs.recipe import Recipe
 from tinynet.runs.settings import Settings
 
 Place: TypeAlias = tuple[str, Path | None]
 """A data set's name or path, and the folder of its files."""
 MOVED = "name the place of its data: --data-dir FOLDER, or --dataset FILE for Kaggle's CSV"
+
+
+def load_for(
+    plan: Recipe,
+    name: str,
+    data_dir: Path | None,
+    choices: Choices = Choices(),  # noqa: B008 (frozen)
+) -> tuple[Recipe, Dataset]:
+    """The data set to train on, and the recipe for it: pictures have the recipe's size, unless `choices` say
+    another, and the recipe gets their channels and classes."""
+    if choices.shape is None:  # the default says nothing of channels
+        default = plan.input_shape == Recipe.input_shape
+        choices = replace(choices, shape=plan.input_shape[:2] if default else plan.input_shape)
+    dataset = load_dataset(name, data_dir, choices=choices)
+    if dataset.whole:
+        plan = plan.for_data(dataset.train.images.shape[1:], len(dataset.classes))
+    if dataset.parts:
+        console.print(dataset.parts)
+    return plan, dataset
 
 
 def lasting_name(asked: str, found: str) -> str:
@@ -35,16 +58,33 @@ class Sources:
 
     def __init__(self, dataset: str | None, data_dir: Path | None) -> None:
         self.dataset, self.data_dir = dataset, data_dir
-        self._loaded: dict[tuple[str, str | None], Dataset] = {}
+        self._loaded: dict[tuple[str, str | None, Choices], Dataset] = {}
 
-    def to_measure(self, settings: Settings | None, about: Mapping[str, Any]) -> Dataset:
+    def to_test(self, settings: Settings | None, loaded: Loaded) -> Dataset:
+        """The same, with test images. Raises DataError for a data set without."""
+        found = self.to_measure(settings, loaded)
+        if not len(found.test):
+            raise DataError(
+                f"{found.name} has no test part",
+                expected="images that the net did not learn from",
+                received="a data set that was read with --test 0",
+                fix="name others by --dataset",
+            )
+        return found
+
+    def to_measure(self, settings: Settings | None, loaded: Loaded) -> Dataset:
         """The data set named; else the run's own, or for a file in no run's folder, that of its name."""
+        about = loaded.about
         if self.dataset is not None:
-            return self._load(self.dataset, self.data_dir, notice=True)
+            known = tuple(map(str, about.get("classes", ()))) or None
+            choices = Choices(loaded.model.input_shape, classes=known)
+            if settings is not None:
+                choices = replace(choices, test=settings.test, skip_broken=settings.skip_broken)
+            return self._load(self.dataset, self.data_dir, choices, notice=True)
         if settings is not None:
             return self.own(settings, notice=True)
         known = about.get("dataset")
-        return self._load(known if known in NAMES else "auto", self.data_dir, notice=True)
+        return self._load(known if known in NAMES else "auto", self.data_dir, Choices(), notice=True)
 
     def own(self, settings: Settings, *, notice: bool = False) -> Dataset:
         """The run's own data set, checked by its hash; from the place named, if one is."""
@@ -84,7 +124,9 @@ class Sources:
         other = ""
         for name, folder in dict.fromkeys(places):
             try:
-                found = provenance.part_of(settings, self._load(name, folder, notice=notice))
+                found = provenance.part_of(
+                    settings, self._load(name, folder, settings.choices, notice=notice)
+                )
             except TinynetError as error:
                 received.append(str(error).splitlines()[0])
                 continue
@@ -106,8 +148,9 @@ class Sources:
             fix=MOVED,
         )
 
-    def _load(self, name: str, folder: Path | None, *, notice: bool) -> Dataset:
-        key = (name, str(folder) if folder else None)
+    def _load(self, name: str, folder: Path | None, choices: Choices, *, notice: bool) -> Dataset:
+        choices = Choices() if name in NAMES else choices
+        key = (name, str(folder) if folder else None, choices)
         if key not in self._loaded:
-            self._loaded[key] = load_dataset(name, folder, notice=notice)
+            self._loaded[key] = load_dataset(name, folder, notice=notice, choices=choices)
         return self._loaded[key]

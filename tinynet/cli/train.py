@@ -38,6 +38,9 @@ class Asked:
     validation: float | None
     dataset: str
     data_dir: Path | None
+    size: tuple[int, ...] | None
+    test: float | None
+    skip_broken: bool
     seed: int
     backend: str
     convolution: str
@@ -83,6 +86,9 @@ class Asked:
 @options.together(
     options.dataset,
     options.data_dir,
+    options.size,
+    options.test_share,
+    options.skip_broken,
     options.seed,
     options.backend,
     options.convolution,
@@ -129,6 +135,9 @@ def command(
     classes differ, the last dense layer is re-initialised. Frozen layers keep their weights, and their
     BatchNorm statistics.
 
+    Pictures of your own: --dataset FOLDER, with a folder for each class in it, called after it. They are
+    scaled to one size, and the last dense layer gets a unit for each class.
+
     Data that moved are named with --resume: --data-dir, or --dataset for Kaggle's CSV.
 
     --inspect shows why a training goes badly: for each layer the spread of its outputs, dead ReLUs, gradients
@@ -144,6 +153,7 @@ def command(
       tinynet train kaggle-cnn --recipe reference
       tinynet train lenet --optimizer SGD --lr 0.05 --schedule Cosine
       tinynet train my.toml --dataset fashion-mnist --out runs/clothes
+      tinynet train cnn --dataset flowers --size 32
       tinynet train --from runs/cnn-1 --freeze "conv2d_*" --dataset fashion-mnist
       tinynet train lenet --inspect
       tinynet train --resume runs/cnn-1
@@ -214,8 +224,8 @@ def _train(run: Run, save_every: float, tensorboard: bool, inspect: bool) -> boo
 
 def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
     from tinynet import backends
-    from tinynet.cli.progress import load_dataset
-    from tinynet.cli.sources import lasting_name
+    from tinynet.cli.sources import lasting_name, load_for
+    from tinynet.data.datasets import Choices
     from tinynet.runs import provenance, recipe
     from tinynet.runs.run import Run
     from tinynet.runs.settings import Settings
@@ -233,7 +243,8 @@ def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
         plan, name = recipe.load(architecture, reference=reference), Path(architecture).stem
     plan = _with_options(plan, asked)
     backend = backends.get(asked.backend, convolution=asked.convolution, precision=asked.precision)
-    dataset = load_dataset(asked.dataset, asked.data_dir)
+    choices = Choices(asked.size, test=asked.test, skip_broken=asked.skip_broken)
+    plan, dataset = load_for(plan, asked.dataset, asked.data_dir, choices)
     settings = Settings(
         name=name,
         recipe=plan,
@@ -248,6 +259,8 @@ def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
         precision=asked.precision,
         start=found.start if found else None,
         freeze=list(asked.freeze),
+        test=asked.test,
+        skip_broken=asked.skip_broken,
     )
     return Run.start(asked.out, settings, dataset, group)
 
@@ -344,12 +357,14 @@ def _say_result(run: Run, report: Report) -> None:
     from tinynet.printable import quoted
     from tinynet.runs import leakage
 
-    test = report["test"]
-    console.print(
-        f"Test accuracy {100 * test['accuracy']:.2f} % ({test['errors']} of {test['samples']:,} wrong) "
-        f"on {run.dataset.name}.",
-        style="bold green",
-    )
+    if test := report["test"]:
+        console.print(
+            f"Test accuracy {100 * test['accuracy']:.2f} % ({test['errors']} of {test['samples']:,} wrong) "
+            f"on {run.dataset.name}.",
+            style="bold green",
+        )
+    else:
+        console.print("Trained on all data; there is no test part to say how good it is.", style="yellow")
     met = report["facts"]["leakage"]
     if run.settings.start or not leakage.is_clean(met):
         console.print(leakage.sentences(met), style="yellow")

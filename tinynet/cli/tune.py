@@ -107,13 +107,13 @@ def command(architecture: str, show_space: bool, **asked: Any) -> None:
 def _search(name: str, plan: Recipe, asked: dict[str, Any]) -> None:
     from tinynet import backends
     from tinynet import threads as thread_budget
-    from tinynet.cli.progress import load_dataset
     from tinynet.cli.screen import console
+    from tinynet.cli.sources import load_for
     from tinynet.errors import RunError
     from tinynet.experiments.tuning import report, search, study
 
     ops = backends.get(asked["backend"])
-    dataset = load_dataset(asked["dataset"], asked["data_dir"])
+    plan, dataset = load_for(plan, asked["dataset"], asked["data_dir"])
     own_epochs = plan.training.epochs_in_words()
     plan = search.prepared(plan, dataset.train, asked["epochs"], asked["validation"])
     wanted = search.Search(plan, asked["space"], dataset.train, dataset.sha256, asked["seed"], ops)

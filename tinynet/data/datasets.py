@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinynet.data import kaggle, sample
+from tinynet.data import class_folders, kaggle, sample
 from tinynet.data.download import (
     FILES,
     PAYLOAD_BYTES,
@@ -21,7 +21,8 @@ from tinynet.data.download import (
 )
 from tinynet.data.idx import idx_sha256, payload_sha256, read_idx
 from tinynet.errors import DataError, did_you_mean
-from tinynet.types import Array
+from tinynet.printable import printable
+from tinynet.types import Array, Shape
 
 DIGITS = tuple("0123456789")
 CLASSES = {
@@ -80,10 +81,32 @@ class Dataset:
     is_sample: bool = False
     notice: str | None = None
     """What the user must be told: that this is the small sample, and why."""
+    parts: str | None = None
+    """How it was divided into training and test part, where it came without a test part."""
+    whole: bool = False
+    """Whether the images are pictures of anything, scaled as a whole, and not digits or other signs."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What files leave open."""
+
+    shape: Shape | None = None
+    """Of pictures in folders, (H, W) or (H, W, C): see `class_folders.read`."""
+    classes: tuple[str, ...] | None = None
+    """Of pictures in folders: the classes in the order of their numbers; else the folders' names."""
+    test: float | None = None
+    """The share that becomes the test part of data without one; 0: none. A fifth when not given."""
+    skip_broken: bool = False
+    """Leave out pictures that cannot be read, instead of refusing all."""
 
 
 def load(
-    name: str = "auto", *, data_dir: str | Path | None = None, on_progress: Progress | None = None
+    name: str = "auto",
+    *,
+    data_dir: str | Path | None = None,
+    on_progress: Progress | None = None,
+    choices: Choices = Choices(),
 ) -> Dataset:
     """Load a data set by name, fetching it into the user's cache where need be.
 
@@ -94,17 +117,29 @@ def load(
       from a folder that was named.
     - `sample`: the bundled 4,000 + 1,000 real MNIST digits.
     - a path: Kaggle's train.csv or its folder. A test.csv beside it is the test split if it has labels
-      (Kaggle's own has none); else the last fifth of the rows is, in file order.
+      (Kaggle's own has none); else the last fifth of the rows is, in file order. Or a folder with a folder
+      of pictures for each class: see `class_folders`.
 
-    `on_progress(file, bytes received, bytes in all or None)` follows a download. Raises DataError.
+    `on_progress(file, bytes received, bytes in all or None)` follows a download, and the reading of pictures.
+    `choices` are for paths. Raises DataError.
     """
+    if choices.test is not None and name in NAMES:
+        raise DataError(
+            f"{name} has a test part of its own",
+            expected="--test with the path of a CSV file or of a folder of pictures",
+            received=f"--test {choices.test:g}",
+            fix="leave --test out",
+        )
     if name == "sample":
         return _load_sample("this is the bundled sample: 5,000 of the 70,000 digits of MNIST")
     if name == "auto":
         return _load_auto(data_dir, on_progress)
     if name in PAYLOAD_SHA256:
         return _load_idx(name, locate(name, data_dir) or fetch(name, on_progress=on_progress))
-    return _load_kaggle(name)
+    path = Path(name)
+    if find_csv(path, kaggle.TRAIN) is None and class_folders.are_in(path):
+        return _load_pictures(path, choices, on_progress)
+    return _load_kaggle(name, choices)
 
 
 def fetch(
@@ -192,14 +227,37 @@ def _load_sample(notice: str) -> Dataset:
     return Dataset("sample", train, test, DIGITS, source, _hash_all(hashes), is_sample=True, notice=notice)
 
 
-def _load_kaggle(name: str) -> Dataset:
+def _load_pictures(folder: Path, choices: Choices, on_progress: Progress | None) -> Dataset:
+    """The pictures in a folder with a folder for each class."""
+    found = class_folders.read(
+        folder,
+        choices.shape,
+        classes=choices.classes,
+        test=choices.test,
+        skip_broken=choices.skip_broken,
+        on_progress=on_progress,
+    )
+    return Dataset(
+        printable(folder.resolve().name),
+        Split(*found.train),
+        Split(*found.test),
+        found.classes,
+        found.said,
+        found.sha256,
+        parts=f"{found.said[:1].upper()}{found.said[1:]}.",
+        whole=True,
+    )
+
+
+def _load_kaggle(name: str, choices: Choices) -> Dataset:
     """Kaggle's digits from the path of a train.csv or of its folder."""
     path = Path(name)
     train_file = find_csv(path, "train.csv") if path.is_dir() else path
     if train_file is None or not train_file.is_file():
         raise DataError(
             f"there is no data set {name!r}",
-            expected="auto, mnist, fashion-mnist, sample, or the path of a Kaggle train.csv or of its folder",
+            expected="auto, mnist, fashion-mnist, sample, the path of a Kaggle train.csv or of its folder, or"
+            " a folder with a folder of pictures for each class",
             fix=did_you_mean(name, NAMES) or "check the spelling and the path",
         )
     train, used = _read_labelled(train_file), [train_file]
@@ -207,13 +265,30 @@ def _load_kaggle(name: str) -> Dataset:
         raise no_labels(train_file)
     test_file = find_csv(path, "test.csv") if path.is_dir() else None
     test = _read_labelled(test_file) if test_file else None
+    parts = None
     if test_file and test:
         used.append(test_file)
+        if choices.test is not None:
+            raise DataError(
+                f"{test_file} is a test part", expected="no --test", received=f"--test {choices.test:g}"
+            )
     else:
-        train, test = _cut(train, train_file)
+        train, test = _cut(train, train_file, choices.test)
+        parts = (
+            f"The last {len(test):,} rows of {train_file} are the test part, the {len(train):,} before them"
+            " the training part."
+            if len(test)
+            else f"All {len(train):,} rows of {train_file} are the training part; there is no test part."
+        )
     source = "Kaggle's digit-recognizer rows in " + " and ".join(map(str, used))
     return Dataset(
-        "kaggle", train, test, DIGITS, source, _hash_all({str(p): payload_sha256(p) for p in used})
+        "kaggle",
+        train,
+        test,
+        DIGITS,
+        source,
+        _hash_all({str(p): payload_sha256(p) for p in used}),
+        parts=parts,
     )
 
 
@@ -260,13 +335,18 @@ def no_labels(path: Path) -> DataError:
     )
 
 
-def _cut(split: Split, path: Path) -> tuple[Split, Split]:
-    """The rows before the last fifth, and the last fifth."""
-    if len(split) < TEST_PART:
+def _cut(split: Split, path: Path, share: float | None) -> tuple[Split, Split]:
+    """The rows before the last ones, and the last ones: that share of all, a fifth when it is not given."""
+    count = len(split) // TEST_PART if share is None else round(share * len(split))
+    if not len(split) - count > 0 or (share != 0 and not count):
         raise DataError(
-            f"{path} is too short to split", expected=f"{TEST_PART} rows or more", received=len(split)
+            f"{path} is too short to split",
+            expected=f"{TEST_PART} rows or more" if share is None else "rows for both parts",
+            received=f"{len(split)}"
+            + ("" if share is None else f", of which a share of {share:g} is {count}"),
+            fix="give more rows, or learn from all of them: --test 0",
         )
-    end = len(split) - len(split) // TEST_PART
+    end = len(split) - count
     return (
         Split(split.images[:end], split.labels[:end]),
         Split(split.images[end:], split.labels[end:]),

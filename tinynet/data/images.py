@@ -8,15 +8,17 @@ from tinynet.data.files import open_payload
 from tinynet.data.idx import read_idx
 from tinynet.data.kaggle import read_csv
 from tinynet.data.pictures import Reading, read_drawing, read_picture, require_regular
+from tinynet.data.pictures.whole import read_whole
 from tinynet.errors import DataError
 from tinynet.types import Array, Shape
 
 
-def read_images(file: Path, shape: Shape) -> tuple[Array, Reading | None]:
+def read_images(file: Path, shape: Shape, whole: bool = False) -> tuple[Array, Reading | None]:
     """The images of one file as (N, H, W, C) of the model's input shape; for a picture, how it was read.
 
-    IDX is told by its first bytes, CSV by its first word or its name, a drawing by its brace; anything else
-    is taken for a picture.
+    A picture is of one sign, dark or light on its ground; or, for a model of colours or with `whole`, of
+    anything: it is then scaled alone. IDX is told by its first bytes, CSV by its first word or its name, a
+    drawing by its brace; anything else is taken for a picture.
     """
     require_regular(file)
     with open_payload(file) as stream:
@@ -27,7 +29,9 @@ def read_images(file: Path, shape: Shape) -> tuple[Array, Reading | None]:
     elif head.startswith((b"label", b"pixel")) or ".csv" in file.suffixes[-2:]:
         images, _ = read_csv(file)
     else:
-        read = read_drawing if head.lstrip().startswith(b"{") else read_picture
+        is_drawing = head.lstrip().startswith(b"{")
+        is_whole = whole or shape[2:] == (3,)
+        read = read_drawing if is_drawing else read_whole if is_whole else read_picture
         reading = read(file, shape)
         return reading.image[None], reading
     if images.shape[1:] != shape or len(images) == 0 or images.dtype.kind != "u":

@@ -141,7 +141,7 @@ class Graph:
         from onnx import numpy_helper
 
         full = f"{self.prefix}.{name}"
-        array = np.ascontiguousarray(self.model.backend.to_host(values), dtype)
+        array: Array = np.ascontiguousarray(self.model.backend.to_host(values), dtype)
         self.weights.append(numpy_helper.from_array(array, full))
         return full
 

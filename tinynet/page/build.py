@@ -50,12 +50,14 @@ def build(
     *,
     loss: Loss | None = None,
     float16: bool = True,
+    whole: bool = False,
 ) -> str:
     """The page of a model as one HTML text: it works from file:// or any host, and asks for nothing else.
 
     `about` has facts of the run by their names: those that are texts or numbers are shown. `classes` names
     the model's outputs in their order. `card` is the model's card in Markdown, as `tinynet card` writes it.
-    `loss` is the one it was trained by; it says how outputs become probabilities.
+    `loss` is the one it was trained by; it says how outputs become probabilities. `whole`: the net was
+    trained on pictures of anything, scaled as a whole, so that there is nothing to draw.
 
     Weights are written in 16 bits (float16) or in 32; biases and batch statistics always in 32. Raises
     ShapeError for a model whose input is no image, ConfigError for another number of classes than outputs.
@@ -80,11 +82,12 @@ def build(
         "loss": tables.to_table(loss) if loss else None,
         "weights": _weights(model, float16),
         "classes": list(classes),
+        "whole": whole,
         "about": dict(about),
         "hash": checkpoint.weights_sha256(model),
         "samples": _samples() if digits and model.input_shape == (28, 28, 1) else None,
     }
-    drawn = model.input_shape[2] == 1 and all(len(name) <= 2 for name in classes)
+    drawn = not whole and model.input_shape[2] == 1 and all(len(name) <= 2 for name in classes)
     title = "Draw a digit" if digits else "Draw a sign" if drawn else "Show a picture"
     act = "Draw on the sheet" if drawn else "Open a picture"
     texts = {

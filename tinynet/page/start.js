@@ -1,7 +1,7 @@
 // The start: every part is set up, then the empty sheet is shown.
 
 // Signs of a letter or two are drawn; a shirt or a ship is shown.
-const DRAWS = CHANNELS === 1 && HEIGHT === WIDTH && classes.every((name) => [...name].length <= 2);
+const DRAWS = !model.whole && CHANNELS === 1 && HEIGHT === WIDTH && classes.every((name) => [...name].length <= 2);
 
 if (net.cost > WORKER_COST) startWorker();
 startAnswer();

@@ -176,10 +176,13 @@ function centred({ data, width, height }) {
 // All of a picture at the net's size, for nets that see no drawings. One channel: light on dark, as Fashion-MNIST.
 function wholePicture(image) {
   const { width, height } = image, box = { top: 0, left: 0, bottom: height, right: width };
-  const planes = CHANNELS === 1 ? [inkOf(image)] : [0, 1, 2].map((c) => Float32Array.from({ length: width * height }, (_, n) => image.data[4 * n + c]));
-  const scale = Math.max(HEIGHT, WIDTH), pixels = new Uint8Array(HEIGHT * WIDTH * CHANNELS);
-  planes.slice(0, CHANNELS).forEach((plane, c) => {
-    const part = shrunk(plane, width, box, scale, 1);
+  const of = (value) => Float32Array.from({ length: width * height }, (_, n) => value(image.data.subarray(4 * n)));
+  const grey = () => (model.whole ? of(([r, g, b]) => 0.299 * r + 0.587 * g + 0.114 * b) : inkOf(image));
+  const planes = CHANNELS === 1 ? [grey()] : [0, 1, 2].map((c) => of((pixel) => pixel[c]));
+  const side = Math.max(width, height) / Math.max(height / HEIGHT, width / WIDTH);
+  const pixels = new Uint8Array(HEIGHT * WIDTH * CHANNELS);
+  planes.forEach((plane, c) => {
+    const part = shrunk(plane, width, box, side, 1);
     const top = Math.floor((HEIGHT - part.height) / 2), left = Math.floor((WIDTH - part.width) / 2);
     part.data.forEach((value, n) => {
       const row = Math.floor(n / part.width) + top, column = (n % part.width) + left;

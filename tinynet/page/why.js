@@ -44,7 +44,7 @@ function showWhy() {
   const { logits } = net.forward(pixels);
   const scores = `The scores are ${number(logits[k], 2)} and ${number(logits[second], 2)}`;
   const apart = `they differ by ${number(logits[k] - logits[second], 2)}`;
-  say("margin", `Where more ink speaks for ${name} or for ${other}. ${scores}; ${apart}.`);
+  say("margin", `Where ${model.whole ? "a brighter pixel" : "more ink"} speaks for ${name} or for ${other}. ${scores}; ${apart}.`);
   byId("margin-legend").replaceChildren(ramp(`for ${other}`, `for ${name}`, true));
 }
 

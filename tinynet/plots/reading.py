@@ -24,7 +24,8 @@ def readings(rows: Sequence[tuple[str, Reading, str]], path: str | Path) -> None
 
     rows: the name of each picture, how it was read, and the answer, in words
 
-    All is drawn as ink on paper, in grey. Raises ConfigError and OSError as `learning_curve` does.
+    Digits are drawn as ink on paper, in grey; pictures that were only scaled as they are. Raises ConfigError
+    and OSError as `learning_curve` does.
     """
     with figure_at(path, 10.5, 2.1 * len(rows) + 0.8) as figure:
         title = "From each picture to what the net sees, and its answer; ink is drawn dark, whatever it was"
@@ -33,6 +34,9 @@ def readings(rows: Sequence[tuple[str, Reading, str]], path: str | Path) -> None
         for line, (name, reading, answer) in zip(panels, rows, strict=True):
             *pictures, said = line
             for axes, title, values in zip(pictures, STEPS, _steps(reading), strict=True):
+                if values is None:
+                    axes.set_axis_off()
+                    continue
                 axes.imshow(values, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
                 axes.grid(False)
                 axes.set(xticks=[], yticks=[])
@@ -42,8 +46,17 @@ def readings(rows: Sequence[tuple[str, Reading, str]], path: str | Path) -> None
             said.text(0, 0.5, f"{name}\n\n{answer}", va="center", size=9, wrap=True)
 
 
-def _steps(reading: Reading) -> tuple[Array, Array, Array, Array]:
-    """The four pictures, 1 for black: (h, w) three times, and (H, W)."""
+def _steps(reading: Reading) -> tuple[Array | None, ...]:
+    """The four pictures, 1 for black: (h, w) three times, and (H, W). Of one that was only scaled two, (…, 3)
+    or for grey (…)."""
+    if reading.ink is None or reading.contrast is None or reading.dropped is None:
+        image = reading.image / 255
+        return (
+            _smaller(reading.picture / 255),
+            None,
+            None,
+            image if image.shape[2] == 3 else 1 - image[..., 0],
+        )
     grey = reading.picture @ np.array([0.299, 0.587, 0.114]) / 255
     rest = np.where(reading.dropped, 1.0, 0.35 * reading.ink)
     return (

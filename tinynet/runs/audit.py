@@ -74,7 +74,7 @@ def audit(
     again = reported | {
         "history": history,
         "training": plain(report.summarise(history, by)),
-        "test": plain(class_figures(labels, predicted, dataset.classes)),
+        "test": plain(class_figures(labels, predicted, dataset.classes)) if len(labels) else None,
     }
     for key, source in (("history", "log"), ("training", "log"), ("test", "predictions")):
         yield Claim(f"report.json: {key}, from the {source}", [*differences(reported[key], again[key], key)])
@@ -87,8 +87,9 @@ def audit(
     if layers or said:
         wrong = [*differences(said, verdict(layers) if layers else None, "facts.health")]
         yield Claim("health of the layers, from health.jsonl", wrong)
-    found = predict(loaded.model, loaded.loss, dataset.test.images).probabilities
-    yield Claim("predictions, from the saved weights", _judge_predictions(found, predicted, confidence))
+    if len(dataset.test):
+        found = predict(loaded.model, loaded.loss, dataset.test.images).probabilities
+        yield Claim("predictions, from the saved weights", _judge_predictions(found, predicted, confidence))
     yield unseen(dataset.test.images, trained.images, "no test image among the training images")
     if len(held_out):
         for what, file, record in (

@@ -74,7 +74,8 @@ def ancestors(settings: Settings) -> Iterator[Settings]:
 
 def load_data(settings: Settings) -> Dataset:
     """The data set of a run, from where the run had it."""
-    return part_of(settings, datasets.load(settings.dataset, data_dir=settings.data_dir))
+    found = datasets.load(settings.dataset, data_dir=settings.data_dir, choices=settings.choices)
+    return part_of(settings, found)
 
 
 def part_of(settings: Settings, dataset: Dataset) -> Dataset:

@@ -38,7 +38,7 @@ from tinynet.data.augmentation import Augmentation
 from tinynet.errors import ConfigError, did_you_mean
 from tinynet.history import BY_LOSS, BestBy
 from tinynet.io import tables, toml
-from tinynet.layers import LAYERS, Layer
+from tinynet.layers import LAYERS, Dense, Layer
 from tinynet.losses import LOSSES, Loss, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import OPTIMIZERS, Adam, Optimizer
@@ -165,6 +165,16 @@ class Recipe(Description):
         """A new model of this architecture; arguments as for `Sequential`."""
         layers = [dataclasses.replace(layer) for layer in self.layers]
         return Sequential(layers, self.input_shape, backend=backend, dtype=dtype, seed=seed, freeze=freeze)
+
+    def for_data(self, input_shape: tuple[int, ...], classes: int) -> Recipe:
+        """The same for samples of another shape and so many classes: the last Dense has a unit for each."""
+        layers = list(self.layers)
+        last = next(
+            (place for place in reversed(range(len(layers))) if isinstance(layers[place], Dense)), None
+        )
+        if last is not None:
+            layers[last] = dataclasses.replace(layers[last], units=classes)  # type: ignore[call-arg]
+        return dataclasses.replace(self, layers=layers, input_shape=input_shape)
 
     def with_epochs(self, epochs: int) -> Recipe:
         """The same, trained for exactly so many epochs."""

@@ -68,11 +68,8 @@ class Report(Mapping[str, Any]):
 
     def _repr_html_(self) -> str:
         facts = self["facts"]
-        low, high = self["test"]["interval"]
         rows = [
-            ("test accuracy", percent(self["test"]["accuracy"])),
-            ("95 % interval (Wilson)", f"{percent(low)} to {percent(high)}"),
-            ("macro F1", figure(self["test"]["macro_f1"])),
+            *test_rows(self["test"]),
             *training_rows(self["training"]),
             *((key, facts.get(key, NOT_RECORDED)) for key in ("parameters", "seed", "backend", "threads")),
         ]
@@ -116,7 +113,7 @@ def write_report(
             fix="pass the classes of the data set",
         )
     report: dict[str, Any] = {
-        "test": class_figures(labels, predicted, classes),
+        "test": class_figures(labels, predicted, classes) if len(labels) else None,
         "training": summarise(history, best_by),
         "facts": facts,
         "machine": machine.facts(),
@@ -126,7 +123,8 @@ def write_report(
     }
     folder = Path(folder)
     plots.learning_curve(history, folder / "learning-curve.png", best_by=best_by)
-    plots.confusion_matrix(report["test"]["confusion"], classes, folder / "confusion-matrix.png")
+    if test := report["test"]:
+        plots.confusion_matrix(test["confusion"], classes, folder / "confusion-matrix.png")
     written = Report(write_json(folder / "report.json", report))
     write_atomic(folder / "report.md", markdown(report).encode(errors="backslashreplace"))
     return written
@@ -166,7 +164,8 @@ def read_report(folder: Path) -> Report:
         lacking = [key for key in KEYS if key not in content]
         if not isinstance(content, dict) or lacking:
             raise ValueError(f"no {', '.join(lacking or KEYS)}")
-        for part, name in (("test", "accuracy"), ("test", "macro_f1"), ("training", "seconds_total")):
+        tested = (("test", "accuracy"), ("test", "macro_f1")) if content["test"] else ()
+        for part, name in (*tested, ("training", "seconds_total")):
             if not isinstance(content[part][name], int | float):
                 raise ValueError(f"{part}: {name} is {content[part][name]!r}")
         markdown(content)  # which looks at all the rest
@@ -189,7 +188,21 @@ def read_report(folder: Path) -> Report:
 def headline(report: Mapping[str, Any]) -> str:
     """The result in one line."""
     test = report["test"]
+    if not test:
+        return "A net without a test"
     return f"{percent(test['accuracy'])} of {test['samples']:,} test samples right"
+
+
+def test_rows(test: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
+    """(name, figure) for the main figures of a test; none where there was none."""
+    if not test:
+        return []
+    low, high = test["interval"]
+    return [
+        ("test accuracy", percent(test["accuracy"])),
+        ("95 % interval (Wilson)", f"{percent(low)} to {percent(high)}"),
+        ("macro F1", figure(test["macro_f1"])),
+    ]
 
 
 def training_rows(training: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -215,21 +228,40 @@ def leaked(facts: Mapping[str, Any] | None) -> list[str]:
     return warning(leakage.sentences(facts)) if facts and not leakage.is_clean(facts) else []
 
 
+def _tested(test: Mapping[str, Any] | None) -> str:
+    """What the test says, in words."""
+    if not test:
+        return "It learned from all data it was given; none were left to test it with."
+    low, high = test["interval"]
+    return (
+        f"{test['errors']:,} errors. The 95 % interval of the accuracy (Wilson) is {percent(low)} to"
+        f" {percent(high)}; it covers the choice of test samples, not of the seed."
+        f" Macro F1 is {figure(test['macro_f1'])}."
+    )
+
+
+def _class_table(test: Mapping[str, Any]) -> str:
+    return markdown_table(
+        ("class", "precision", "recall", "F1", "support"),
+        [
+            (c["name"], *(figure(c[key]) for key in ("precision", "recall", "f1")), count(c["support"]))
+            for c in test["classes"]
+        ],
+    )
+
+
 def markdown(report: Mapping[str, Any]) -> str:
     """The page of a report."""
     test, training, facts = report["test"], report["training"], report["facts"]
     data = facts.get("data") or {}
-    low, high = test["interval"]
     blocks = [
         f"# {headline(report)}",
         *warning(facts.get("notice")),
         *leaked(facts.get("leakage")),
-        f"{test['errors']:,} errors. The 95 % interval of the accuracy (Wilson) is {percent(low)} to"
-        f" {percent(high)}; it covers the choice of test samples, not of the seed."
-        f" Macro F1 is {figure(test['macro_f1'])}.",
+        _tested(test),
         f"These figures are of `model.safetensors`, the weights of epoch {training['final_epoch']}.",
         "![Learning curve](learning-curve.png)",
-        "![Confusion matrix](confusion-matrix.png)",
+        *(["![Confusion matrix](confusion-matrix.png)"] if test else []),
         *([facts["health"], "![Health of the layers](health.png)"] if facts.get("health") else []),
         "## Training",
         markdown_table(
@@ -239,18 +271,12 @@ def markdown(report: Mapping[str, Any]) -> str:
                 ("time of the evaluation", duration(facts.get("evaluation_seconds"))),
             ],
         ),
-        "## Classes",
-        markdown_table(
-            ("class", "precision", "recall", "F1", "support"),
-            [
-                (c["name"], *(figure(c[key]) for key in ("precision", "recall", "f1")), count(c["support"]))
-                for c in test["classes"]
-            ],
-        ),
+        *(["## Classes", _class_table(test)] if test else []),
         *run_section(
             [
                 ("data set", data.get("name")),
                 ("source", data.get("source")),
+                *([("parts", data["parts"])] if data.get("parts") else []),
                 ("hash", data.get("hash")),
                 ("parameters", count(facts.get("parameters"))),
                 *((label, facts[key]) for label, key in SOMETIMES if facts.get(key)),

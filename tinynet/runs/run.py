@@ -23,6 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from tinynet import backends, checkpoint, plots
 from tinynet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from tinynet.callbacks.health import HealthLog, read_health
@@ -39,7 +41,7 @@ from tinynet.plots.health import verdict
 from tinynet.printable import printable, quoted
 from tinynet.runs import folders
 from tinynet.runs.leakage import find_leakage
-from tinynet.runs.predictions import predict, write_predictions
+from tinynet.runs.predictions import Predictions, predict, write_predictions
 from tinynet.runs.provenance import check_own_data, load_data
 from tinynet.runs.recipe import Training
 from tinynet.runs.report import Report, read_report, write_report
@@ -79,6 +81,7 @@ class Run:
             "classes": list(dataset.classes),
             "dataset": dataset.name,
             "data_sha256": dataset.sha256,
+            **({"whole": True} if dataset.whole else {}),
         }
         self.listeners = self._listeners(settings.recipe.training)
         for listener in self.listeners:
@@ -236,8 +239,9 @@ class Run:
         """
         model, loss = self.trainer.model, self.trainer.loss
         checkpoint.save_model(self.folder / "model.safetensors", model, loss, self.about)
-        began = time.perf_counter()
-        predictions = predict(model, loss, self.dataset.test.images)
+        began, test = time.perf_counter(), self.dataset.test
+        nothing = Predictions(np.zeros((0, len(self.dataset.classes))))
+        predictions = predict(model, loss, test.images) if len(test) else nothing
         seconds = time.perf_counter() - began
         write_predictions(self.folder / "predictions.csv", self.dataset.test, predictions)
         layers = read_health(self._health)
@@ -272,6 +276,7 @@ class Run:
                     "name": self.dataset.name,
                     "source": self.dataset.source,
                     "hash": self.dataset.sha256,
+                    **({"parts": self.dataset.parts} if self.dataset.parts else {}),
                 },
             },
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from tinynet.data.datasets import Choices
 from tinynet.errors import ConfigError, RunError
 from tinynet.io import tables
 from tinynet.io.reading import read_json, reason
@@ -38,6 +39,10 @@ class Settings:
     """Patterns of layers and parameters that keep their weights."""
     fold: tuple[int, int] | None = None
     """Of a cross-validation: the run is tested on fold k (from 1) of K, and trained on the others."""
+    test: float | None = None
+    """The share of the data that became the test part, where they came without one: see `Choices`."""
+    skip_broken: bool = False
+    """Whether pictures that cannot be read were left out."""
 
     def __post_init__(self) -> None:
         names = {PurePosixPath(self.name).name, PureWindowsPath(self.name).name}
@@ -51,6 +56,11 @@ class Settings:
                 expected="a name that a folder can have, without a path",
                 received=repr(self.name),
             )
+
+    @property
+    def choices(self) -> Choices:
+        """How the data set is read."""
+        return Choices(self.recipe.input_shape, test=self.test, skip_broken=self.skip_broken)
 
     def as_table(self) -> dict[str, Any]:
         """What config.json holds: plain values; what is at its default is left out."""

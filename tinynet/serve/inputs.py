@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from tinynet.data.pictures import read_as_it_is, read_picture
+from tinynet.data.pictures.whole import read_whole
 from tinynet.data.strokes import rasterize
 from tinynet.errors import TinynetError
 from tinynet.serve.limits import Refused
@@ -51,7 +52,7 @@ def as_it_is(body: bytes, served: Served) -> Given | None:
     """A PNG of the net's own size that needs no fitting, read in 0.1 ms; None for any other."""
     height, width = served.shape[:2]
     size = b"IHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    if len(body) > QUICK or body[12:24] != size:
+    if served.sees_whole_pictures or len(body) > QUICK or body[12:24] != size:
         return None
     reading = read_as_it_is(body, served.shape)
     return None if reading is None else Given(reading.image[None], reading.fitted)
@@ -133,9 +134,9 @@ def _counted(images: Array) -> Array:
 
 
 def _picture(body: bytes, served: Served) -> Given:
-    _check_grey(served, "pictures")
+    read = read_whole if served.sees_whole_pictures else read_picture
     try:
-        reading = read_picture(body, served.shape, formats=tuple(FORMATS.values()), max_pixels=MAX_PIXELS)
+        reading = read(body, served.shape, formats=tuple(FORMATS.values()), max_pixels=MAX_PIXELS)
     except TinynetError as error:
         raise Refused(400, explained(error)) from error
     return Given(reading.image[None], reading.fitted, reading.warning)
@@ -143,7 +144,8 @@ def _picture(body: bytes, served: Served) -> Given:
 
 def _drawn(strokes: Any, served: Served) -> Array:
     """Strokes as lists of [x, y], y downwards, as (H, W, 1)."""
-    _check_grey(served, "strokes")
+    if served.sees_whole_pictures:
+        raise Refused(400, f"{served.name} sees pictures, not drawings: send it pixels or a picture")
     height, width, _ = served.shape
     if height != width or height < SMALLEST:
         wanted = f"squares of {SMALLEST} pixels or more"
@@ -166,11 +168,3 @@ def _is_point(point: Any) -> bool:
         and len(point) == 2
         and all(type(each) in (int, float) and abs(each) <= 1e6 for each in point)
     )
-
-
-def _check_grey(served: Served, what: str) -> None:
-    if not served.is_grey:
-        shape = " × ".join(map(str, served.shape))
-        raise Refused(
-            400, f"{served.name} takes {shape} pixels in colour: send them as pixels, not as {what}"
-        )

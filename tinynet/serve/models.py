@@ -48,8 +48,13 @@ class Served:
         return self.model.input_shape
 
     @property
+    def sees_whole_pictures(self) -> bool:
+        """Whether pictures are of anything, and scaled as a whole; else of one sign on its ground."""
+        return not self.is_grey or bool(self.about.get("whole"))
+
+    @property
     def is_grey(self) -> bool:
-        """Whether pictures and strokes can be made into what the net takes."""
+        """Whether it takes (H, W, 1)."""
         return self.shape[2] == 1
 
     def probabilities(self, images: Array) -> Array:
@@ -96,8 +101,8 @@ class Served:
         figures = None
         if self.path.is_dir():
             with suppress(RunError):  # a run without a report has no figures to tell
-                test = read_report(self.path)["test"]
-                figures = {key: test.get(key) for key in ("samples", "errors", "accuracy", "interval")}
+                if test := read_report(self.path)["test"]:
+                    figures = {key: test.get(key) for key in ("samples", "errors", "accuracy", "interval")}
         config = self.model.config()
         return {
             "name": self.name,

@@ -31,14 +31,15 @@ class Reading:
 
     picture: Array
     """Its colours, uint8 (h, w, 3)."""
-    contrast: Array
-    """How far each pixel stands out from the ground, of the strongest: 0 to 1, (h, w)."""
-    dropped: Array
+    contrast: Array | None
+    """How far each pixel stands out from the ground, of the strongest: 0 to 1, (h, w). This and the next two
+    are None for a picture that was only scaled: see `whole`."""
+    dropped: Array | None
     """What stands out, but is no part of the digit: lines of the paper, dust. Bool (h, w)."""
-    ink: Array
+    ink: Array | None
     """The digit's ink, 0 to 1, (h, w)."""
     image: Array
-    """What the net sees, uint8 (H, W, 1)."""
+    """What the net sees, uint8 (H, W, C)."""
     fitted: str
     """The same in words."""
     digits: int

@@ -1,0 +1,151 @@
+"""Pictures of one's own, all the way: train, evaluate, predict, explain, export; without a test, too."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from commands import Command
+from PIL import Image, ImageDraw
+
+from tinynet import checkpoint
+from tinynet.data.pictures.whole import read_whole
+
+SIZE = (16, 16, 3)
+RECIPE = """
+layers = [
+  { type = "Rescale" },
+  { type = "Conv2D", filters = 8, kernel = 5 },
+  { type = "ReLU" },
+  { type = "MaxPool2D" },
+  { type = "Flatten" },
+  { type = "Dense", units = 10 },
+]
+
+[training]
+epochs = 12
+batch_size = 16
+validation = 0.2
+optimizer = { type = "Adam", learning_rate = 0.01 }
+"""
+
+
+def draw(path: Path, disc: bool, rng: np.random.Generator) -> None:
+    """A green disc or an orange square, of any size and place, on a dark ground."""
+    width, height, r = (int(n) for n in rng.integers((30, 30, 8), (50, 50, 13)))
+    picture = Image.new("RGB", (width, height), tuple(rng.integers(0, 60, 3).tolist()))
+    x, y = int(rng.integers(r, width - r)), int(rng.integers(r, height - r))
+    box, pen = (x - r, y - r, x + r, y + r), ImageDraw.Draw(picture)
+    if disc:
+        pen.ellipse(box, fill=(40, 200, 90))
+    else:
+        pen.rectangle(box, fill=(240, 150, 30))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+
+
+@pytest.fixture(scope="module")
+def signs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty of each."""
+    folder, rng = tmp_path_factory.mktemp("pictures") / "signs", np.random.default_rng(1)
+    for n in range(80):
+        draw(folder / ("disc" if n % 2 else "square") / f"{n:02}.png", bool(n % 2), rng)
+    return folder
+
+
+@pytest.fixture
+def learned(tinynet: Command, signs: Path, tmp_path: Path) -> Path:
+    (tmp_path / "small.toml").write_text(RECIPE)
+    run = tmp_path / "run"
+    said = tinynet("train", tmp_path / "small.toml", "--dataset", signs, "--size", "16", "--out", run)
+    assert f"Pictures in {signs}, in colour, scaled to 16 × 16: 64 to train with, 16 to test with" in said
+    assert "51 training images" in said
+    return run
+
+
+def test_all_the_way(tinynet: Command, learned: Path, signs: Path, tmp_path: Path) -> None:
+    report = json.loads((learned / "report.json").read_text())
+    assert report["test"]["accuracy"] > 0.9
+    assert [each["name"] for each in report["test"]["classes"]] == ["disc", "square"]
+    assert "to test with" in (learned / "report.md").read_text()
+    assert "None of these 16 images" in tinynet("evaluate", learned)
+    assert "None of these 16 images" in tinynet("evaluate", learned, "--dataset", signs)
+    assert "hold" in tinynet("audit", learned)
+    picture = signs / "disc" / "01.png"
+    said = tinynet("explain", learned, picture, "--out", tmp_path / "why")
+    assert "scaled from" in said
+    tinynet("export", learned, "-o", tmp_path / "page.html")
+    assert '"whole": true' in (tmp_path / "page.html").read_text()
+    tinynet("export", learned, "--to", "onnx", "-o", tmp_path / "net.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    image = read_whole(picture, SIZE).image[None]
+    model, loss, _ = checkpoint.load_model(learned, backend="numpy")
+    [found] = session.run(None, {"image": image.astype(np.float32)})
+    np.testing.assert_allclose(found, loss.probabilities(model.predict(image)), atol=1e-5)
+
+
+def test_a_folder_is_predicted_past_a_broken_picture(
+    tinynet: Command, learned: Path, signs: Path, tmp_path: Path
+) -> None:
+    mixed = tmp_path / "mixed"
+    (mixed / "deep").mkdir(parents=True)
+    for name in ("disc/01.png", "square/02.png"):
+        (mixed / "deep" / name.replace("/", "-")).write_bytes((signs / name).read_bytes())
+    (mixed / "broken.png").write_bytes(b"no picture")
+    written = ("--out", tmp_path / "out.csv", "--seen", tmp_path / "s.png")
+    said = tinynet("predict", learned, mixed, *written, code=1)
+    assert "broken.png is not a picture" in said
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert [line.split(",")[2] for line in lines[1:]] == ["disc", "square"]
+    assert (tmp_path / "s.png").exists()
+
+
+def test_without_a_test_part(tinynet: Command, signs: Path, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(RECIPE)
+    run = tmp_path / "run"
+    asked = ("--dataset", signs, "--size", "16", "--test", "0", "--epochs", "2")
+    said = tinynet("train", tmp_path / "small.toml", *asked, "--out", run)
+    assert "none to test with" in said
+    assert "no test part to say how good it is" in said
+    report = (run / "report.md").read_text()
+    assert "# A net without a test" in report
+    assert "none were left to test it with" in report
+    assert not (run / "confusion-matrix.png").exists()
+    assert "hold" in tinynet("audit", run)
+    assert "has no test part" in tinynet("evaluate", run, code=1)
+    assert "80 train images" in tinynet("evaluate", run, "--split", "train")
+    tinynet("card", run)
+    tinynet("export", run, "-o", tmp_path / "page.html")
+
+
+def test_broken_pictures_are_left_out_only_if_asked(tinynet: Command, signs: Path, tmp_path: Path) -> None:
+    shutil.copytree(signs, tmp_path / "signs")
+    (tmp_path / "signs" / "disc" / "99.png").write_bytes(b"no picture")
+    (tmp_path / "small.toml").write_text(RECIPE)
+    asked = ("train", tmp_path / "small.toml", "--dataset", tmp_path / "signs", "--epochs", "1")
+    run = tmp_path / "run"
+    assert "99.png is not a picture" in tinynet(*asked, "--out", run, code=1)
+    assert not run.exists()
+    assert "1 broken ones are left out" in tinynet(*asked, "--skip-broken", "--out", run)
+    assert "None of these" in tinynet("evaluate", run)  # read again, in the same way
+
+
+@pytest.mark.parametrize("size", ["0", "ten", "8x8x2", "1x2x3x4", "5000"])
+def test_no_size(tinynet: Command, size: str) -> None:
+    assert "is no size: expected 32" in tinynet("train", "--size", size, code=2)
+
+
+def test_folds_and_searches_of_pictures(tinynet: Command, signs: Path, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(RECIPE.replace("epochs = 12", "epochs = 1"))
+    said = tinynet(
+        "crossval", tmp_path / "small.toml", "--dataset", signs, "--folds", "2", "--out", tmp_path / "folds"
+    )
+    assert "2 folds of 64 training images" in said
+    said = tinynet(
+        "tune", tmp_path / "small.toml", "--dataset", signs, "--trials", "1", "--out", tmp_path / "tune"
+    )
+    assert "tinynet train" in said

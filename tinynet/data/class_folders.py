@@ -1,0 +1,236 @@
+"""Pictures of one's own: a folder with a folder for each class, called after it.
+
+    flowers/daisy/*.jpg          or   flowers/train/daisy/*.jpg
+    flowers/tulip/*.jpg               flowers/test/daisy/*.jpg   …
+
+Without `train` and `test`, a share of each class's pictures becomes the test part: the same ones every time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from tinynet.data.pictures.whole import is_coloured, read_whole
+from tinynet.errors import DataError
+from tinynet.printable import printable
+from tinynet.rng import Key, Stream, permutation
+from tinynet.types import Array, Shape
+
+SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".heic",
+    ".heif",
+    ".avif",
+)
+"""Of the files that are taken for pictures; others are left alone. The last three cannot be read: they are
+named, so that nobody wonders where they went."""
+PARTS = ("train", "test")
+TEST_SHARE = 0.2
+MAX_NAMED = 3
+"""So many broken pictures are named in one message."""
+
+Progress: TypeAlias = Callable[[str, int, int | None], None]
+Labelled: TypeAlias = tuple[Array, Array]
+"""Images (N, H, W, C) uint8 and their labels (N,) int64."""
+Files: TypeAlias = dict[str, list[Path]]
+"""The pictures of each class, in the order of their names."""
+
+
+def are_in(folder: Path) -> bool:
+    """Whether a folder holds folders, and so may hold pictures by class."""
+    return folder.is_dir() and any(_folders(folder))
+
+
+class Pictures(NamedTuple):
+    """What a folder holds."""
+
+    train: Labelled
+    test: Labelled
+    classes: tuple[str, ...]
+    said: str
+    """What they are and how they were divided, in words."""
+    sha256: str
+    """Over names, images and labels: equal pictures give an equal hash, wherever they lie."""
+
+
+def read(
+    folder: Path,
+    shape: Shape | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    test: float | None = None,
+    skip_broken: bool = False,
+    on_progress: Progress | None = None,
+) -> Pictures:
+    """The pictures of a folder.
+
+    shape    (H, W, C): each picture is scaled to fit, see `read_whole`. Without C, it is 3 if any of the
+             pictures is coloured, else 1; H and W are 28 by default
+    classes  the names whose numbers the labels are; the folders' names in alphabetical order by default
+    test     the share of each class that becomes the test part, where the folder has no `test`
+
+    Raises DataError for a folder without classes or with one alone, a class without pictures, and for broken
+    pictures unless `skip_broken`: the first of them are named.
+    """
+    parts = _parts(folder)
+    if "test" in parts and test is not None:
+        raise DataError(
+            f"{folder} has a test part of its own",
+            expected="no --test",
+            received=f"--test {test:g}",
+            fix="leave --test out, or name the folder `train` in it",
+        )
+    names = _class_names(folder, parts, classes)
+    size = sum(path.stat().st_size for files in parts.values() for paths in files.values() for path in paths)
+    done, broken = 0, list[DataError]()
+    height, width, *channels = shape or (28, 28)
+    found: dict[str, tuple[list[Array], list[int]]] = {}
+    for part, files in parts.items():
+        images, labels = found.setdefault(part, ([], []))
+        for name, paths in files.items():
+            for path in paths:
+                try:
+                    images.append(read_whole(path, (height, width, *(channels or [3]))).image)
+                    labels.append(names.index(name))
+                except DataError as error:
+                    broken.append(error)
+                done += path.stat().st_size
+                if on_progress:
+                    on_progress(f"reading {folder}", done, size)
+    _check_broken(folder, broken, skip_broken)
+    arrays = {
+        part: (np.array(images), np.array(labels, np.int64)) for part, (images, labels) in found.items()
+    }
+    if not channels and not any(is_coloured(image) for images, _ in arrays.values() for image in images):
+        arrays = {part: (np.ascontiguousarray(x[..., :1]), labels) for part, (x, labels) in arrays.items()}
+    cut = {part: _shuffled(*pair) for part, pair in arrays.items()}
+    if "test" not in cut:
+        cut = _cut(folder, *cut["train"], TEST_SHARE if test is None else test, names)
+    said = _sentence(folder, cut, len(broken), "test" in parts)
+    return Pictures(cut["train"], cut["test"], names, said, _hash(names, cut))
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.name.startswith((".", "__")):
+            yield path
+
+
+def _parts(folder: Path) -> dict[str, Files]:
+    """The pictures by part and class: of `train` and `test` if there are both, else all as `train`."""
+    there = [part for part in PARTS if (folder / part).is_dir()]
+    if there == [*PARTS]:
+        return {part: _files(folder / part) for part in PARTS}
+    return {"train": _files(folder)}
+
+
+def _files(folder: Path) -> Files:
+    files = {
+        each.name: [path for path in sorted(each.iterdir()) if _is_picture(path)] for each in _folders(folder)
+    }
+    empty = [name for name, paths in files.items() if not paths]
+    if empty or len(files) < 2:
+        raise DataError(
+            f"{folder / empty[0] if empty else folder} has no pictures"
+            if empty or not files
+            else f"{folder} has one class only, {next(iter(files))}",
+            expected=f"a folder for each of two classes or more, with {', '.join(SUFFIXES[:8])} files in it",
+            received=", ".join(f"{name}: {len(paths):,}" for name, paths in files.items()) or "no folders",
+            fix="take the empty folder away, or put its pictures there" if empty else "add the other classes",
+        )
+    return files
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """The pictures in a folder and in its folders, in the order of their paths. DataError for none."""
+    found = sorted(path for path in folder.rglob("*") if _is_picture(path) and path.is_file())
+    if not found:
+        raise DataError(f"{folder} has no pictures", expected=f"files such as {', '.join(SUFFIXES[:8])}")
+    return found
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _class_names(folder: Path, parts: Mapping[str, Files], classes: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the classes. Raises DataError for a folder that is none of them."""
+    known = tuple(classes) if classes else tuple(parts["train"])
+    for part, files in parts.items():
+        if strange := [name for name in files if name not in known]:
+            raise DataError(
+                f"{folder} has a class that is not known in its {part} part: {strange[0]}",
+                expected=", ".join(known),
+                received=", ".join(files),
+                fix="give the folder the name of a class, or take it away",
+            )
+    return tuple(printable(name) for name in known)
+
+
+def _check_broken(folder: Path, broken: Sequence[DataError], skip: bool) -> None:
+    if broken and not skip:
+        more = f", and {len(broken) - MAX_NAMED:,} more" if len(broken) > MAX_NAMED else ""
+        raise DataError(
+            f"{len(broken):,} of the pictures in {folder} cannot be read",
+            expected="whole pictures",
+            received="; ".join(str(error).splitlines()[0] for error in broken[:MAX_NAMED]) + more,
+            fix="repair or delete them, or leave them out with --skip-broken",
+        )
+
+
+def _shuffled(images: Array, labels: Array) -> tuple[Array, Array]:
+    """In an order that is the same every time: what is held out for validation then has all classes."""
+    order = permutation(Key(0, Stream.ORDER), len(labels))
+    return images[order], labels[order]
+
+
+def _cut(
+    folder: Path, images: Array, labels: Array, share: float, names: Sequence[str]
+) -> dict[str, Labelled]:
+    """Both parts: of each class that share for the test, and at least one picture to train with."""
+    tests = np.zeros(len(labels), bool)
+    for label in range(len(names)):
+        members = np.flatnonzero(labels == label)
+        count = min(len(members) - 1, max(1, round(share * len(members)))) if share else 0
+        tests[members[: max(0, count)]] = True
+    if share and not tests.any():
+        raise DataError(
+            f"{folder} has too few pictures for a test part",
+            expected="two or more of a class",
+            received=f"{len(labels)} in all",
+            fix="add pictures, or learn from all of them: --test 0",
+        )
+    return {"train": (images[~tests], labels[~tests]), "test": (images[tests], labels[tests])}
+
+
+def _sentence(folder: Path, cut: Mapping[str, Labelled], broken: int, own_test: bool) -> str:
+    train, test = (images for images, _ in cut.values())
+    kind = "grey" if train.shape[-1] == 1 else "in colour"
+    how = (
+        "as its folders `train` and `test` say" if own_test else "a share of each class, the same every time"
+    )
+    tested = f"{len(test):,} to test with ({how})" if len(test) else "none to test with"
+    left = f"; {broken:,} broken ones are left out" if broken else ""
+    return (
+        f"pictures in {folder}, {kind}, scaled to {train.shape[1]} × {train.shape[2]}:"
+        f" {len(train):,} to train with, {tested}{left}"
+    )
+
+
+def _hash(names: Sequence[str], cut: Mapping[str, Labelled]) -> str:
+    digest = hashlib.sha256("\0".join(names).encode(errors="surrogateescape"))
+    for images, labels in cut.values():
+        digest.update(str(images.shape).encode() + images.tobytes() + labels.tobytes())
+    return digest.hexdigest()
