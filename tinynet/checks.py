@@ -14,9 +14,31 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinynet.errors import ConfigError
+from tinynet.errors import ConfigError, DataError
 
 _changes = 0
+
+
+def as_array(values: Any, what: str) -> Any:
+    """`values` as an array: lists, data frames and tensors as NumPy views them, arrays as they are, also on a
+    device. DataError for anything else, and for texts and objects."""
+    if isinstance(values, np.ndarray) or hasattr(values, "__cuda_array_interface__"):
+        return values
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:  # rows of different lengths; a tensor of a GPU
+        raise DataError(
+            f"these {what} are no array of numbers",
+            expected="what numpy.asarray takes: an array, a list, a data frame, a tensor on the CPU",
+            received=" ".join(str(error).split())[:200],
+        ) from error
+    if array.dtype.kind not in "fiub":
+        raise DataError(
+            f"these {what} are no numbers",
+            expected="numbers; class names as numbers: numpy.unique(names, return_inverse=True)",
+            received=f"{type(values).__name__} of {array.dtype}",
+        )
+    return array
 
 
 def whole(value: Any, owner: str, setting: str, *, least: int | None = None, most: int | None = None) -> int:

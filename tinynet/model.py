@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import reduce
+from importlib import import_module
 from itertools import pairwise
+from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakSet
 
@@ -19,7 +21,7 @@ from tinynet import backends
 from tinynet.backends.base import Backend
 from tinynet.backends.recording import Recorder, may_record, operations_for
 from tinynet.backends.workspace import Workspace
-from tinynet.checks import sizes, whole
+from tinynet.checks import as_array, sizes, whole
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import ConfigError, DeviceError, DTypeError, ShapeError
 from tinynet.freezing import frozen_parameters, parameter_names
@@ -39,6 +41,11 @@ EVALUATION_BATCH = 256
 
 Watcher: TypeAlias = Callable[[int, Array], None]
 """Is shown, in passing, something of the layer at a position. The array is valid only during the call."""
+
+
+def _fitting() -> ModuleType:
+    """What trains a model stands above it, and imports it."""
+    return import_module("tinynet.fitting")
 
 
 class Tape(NamedTuple):
@@ -227,12 +234,13 @@ class Sequential:
         nothing: float | Array = 0.0
         return reduce(self.backend.add, numbers, nothing)
 
-    def predict(self, x: Array, *, batch_size: int = EVALUATION_BATCH) -> Array:
+    def predict(self, x: Any, *, batch_size: int = EVALUATION_BATCH) -> Array:
         """Outputs (M, …) on the host for host samples x (M, *input_shape), in evaluation mode.
 
         Several threads may predict by one model, and train it besides: they take turns.
         """
         batch_size = whole(batch_size, "predict", "batch_size", least=1)
+        x = as_array(x, "samples")
         self.backend.check_takes(x, "samples")
         out = np.empty((len(x), *self.output_shape), dtype=self.dtype)
         with self.lock:
@@ -240,6 +248,34 @@ class Sequential:
                 batch = self.backend.asarray(self.as_input(x[start : start + batch_size]))
                 out[start : start + len(batch)] = self.backend.to_host(self.recorded_outputs(batch))
         return out
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        epochs: int = 10,
+        batch_size: int = 64,
+        validation_data: tuple[Any, Any] | None = None,
+        callbacks: Sequence[Any] = (),
+        **settings: Any,
+    ) -> list[dict[str, Any]]:
+        """Train on samples x and targets y; return the history. All about it: `tinynet.fitting.fit`."""
+        chosen = {"epochs": epochs, "batch_size": batch_size, "callbacks": callbacks}
+        fitted: list[dict[str, Any]] = _fitting().fit(
+            self, x, y, validation_data=validation_data, **chosen, **settings
+        )
+        return fitted
+
+    def evaluate(self, x: Any, y: Any, **settings: Any) -> dict[str, float]:
+        """The loss and, for classes, the accuracy on x and y: see `tinynet.fitting.evaluate`."""
+        found: dict[str, float] = _fitting().evaluate(self, x, y, **settings)
+        return found
+
+    def score(self, x: Any, y: Any) -> float:
+        """The accuracy, or R² for values: see `tinynet.fitting.score`."""
+        found: float = _fitting().score(self, x, y)
+        return found
 
     def _outputs(self, x: Array) -> Array:
         return self.forward(x)[0]

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinynet import advice, out_of_memory
 from tinynet.averaging import Average, ExponentialMovingAverage
-from tinynet.checks import whole
+from tinynet.checks import as_array, whole
 from tinynet.data.augmentation import Augmentation
 from tinynet.data.batches import Batches
 from tinynet.diagnosis import first_non_finite
@@ -144,6 +144,7 @@ class Trainer:
         batch_size: int = 64,
         augmentation: Augmentation | None = None,
         ema_decay: float | None = None,
+        callbacks: Sequence[Callback] = (),
         group: Group = ALONE,
     ) -> None:
         for part, kind, example in (
@@ -168,13 +169,14 @@ class Trainer:
         self.optimizer = optimizer or Adam()
         self.schedule = schedule or Constant()
         self.epochs = whole(epochs, "Trainer", "epochs", least=0)
+        self.callbacks = _checked(callbacks)
         self.group = group
         self.state = TrainingState()
         self.interrupt = Interrupt()
         self._is_over = False
-        self._check(train, "train")
+        train = self._checked_samples(train, "train")
         if validation is not None:
-            self._check(validation, "validation")
+            validation = self._checked_samples(validation, "validation")
         self.classifies = self._are_labels(train[1])
         self._token = object()
         for part in (self.loss, self.optimizer):
@@ -247,16 +249,13 @@ class Trainer:
             yield self._finish_epoch()
 
     def run(self, callbacks: Sequence[Callback] = ()) -> History:
-        """Train to the end with `callbacks` listening; return the history, one record an epoch.
+        """Train to the end, the Trainer's callbacks and `callbacks` listening; return the history, one record
+        an epoch.
 
         Ctrl-C (SIGINT) or SIGTERM stops after the step under way, so callbacks can still save. Then `run`
         raises Interrupted, a KeyboardInterrupt; called again, it goes on. A second signal stops at once.
         """
-        for callback in callbacks:
-            if not isinstance(callback, Callback):
-                raise ConfigError(
-                    f"{callback!r} is no callback", expected="a list of them, such as [EarlyStopping()]"
-                )
+        callbacks = [*self.callbacks, *_checked(callbacks)]
         self._begin()
         with self.interrupt.heard():
             for callback in callbacks:
@@ -374,7 +373,7 @@ class Trainer:
             fix="a smaller learning rate, or gradient clipping (clip = 1.0 in the optimizer of the TOML)",
         )
 
-    def _check(self, samples: Any, what: str) -> None:
+    def _checked_samples(self, samples: Any, what: str) -> Samples:
         if not isinstance(samples, tuple | list) or len(samples) != 2:
             parts = f" of {len(samples)}" if isinstance(samples, tuple | list) else ""
             raise DataError(
@@ -382,7 +381,7 @@ class Trainer:
                 expected="(inputs, targets)",
                 received=f"{type(samples).__name__}{parts}",
             )
-        inputs, targets = samples
+        inputs, targets = as_array(samples[0], "samples"), as_array(samples[1], "targets")
         self.model.backend.check_takes(inputs, "samples")
         self.model.backend.check_takes(targets, "targets")
         if inputs.shape[1:] != self.model.input_shape:
@@ -399,7 +398,17 @@ class Trainer:
         self.loss.check(outputs, targets)
         if self._are_labels(targets):
             check_label_range(self.model.backend.to_host(targets), self.model.output_shape[-1])
+        return inputs, targets
 
     def _are_labels(self, targets: Array) -> bool:
         """Whether outputs (N, K) are compared with class numbers (N,), so that an accuracy says something."""
         return targets.ndim == 1 and targets.dtype.kind in "iu" and len(self.model.output_shape) == 1
+
+
+def _checked(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise ConfigError(
+                f"{callback!r} is no callback", expected="a list of them, such as [EarlyStopping()]"
+            )
+    return tuple(callbacks)
