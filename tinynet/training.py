@@ -173,7 +173,7 @@ class Trainer:
         self.group = group
         self.state = TrainingState()
         self.interrupt = Interrupt()
-        self._is_over = False
+        self._is_over = self._has_stepped = False
         train = self._checked_samples(train, "train")
         if validation is not None:
             validation = self._checked_samples(validation, "validation")
@@ -312,12 +312,22 @@ class Trainer:
         now = StepNumbers(step, update, rate, self.average.gain(step))
         with self.model.lock:
             self.model.unpack()
-            if self.step.is_recorded and not self._is_check_due():
-                learned = self.step.recorded(x, targets, now)
-            else:
-                learned = self.step(x, targets, now, shard, partial(self._check_loss, x))
+            with self._first_together(x, targets, now, shard):
+                if self.step.is_recorded and not self._is_check_due():
+                    learned = self.step.recorded(x, targets, now)
+                else:
+                    learned = self.step(x, targets, now, shard, partial(self._check_loss, x))
         self.optimizer.steps = update
         return learned
+
+    def _first_together(
+        self, x: Array, targets: Array, now: StepNumbers, shard: Shard
+    ) -> AbstractContextManager[None]:
+        """For the first step of a Trainer: what compiles kernels on all cores, where that is possible."""
+        if self._has_stepped or self.group.size > 1:
+            return nullcontext()
+        self._has_stepped = True
+        return self.model.backend.compiling_together(lambda: self.step(x, targets, now, shard))
 
     def _refuse_shared(self, part: Loss | Optimizer) -> NoReturn:
         kind = type(part).__name__

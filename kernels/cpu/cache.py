@@ -90,6 +90,8 @@ class KernelCache(FunctionCache):
         rtsys.initialize(target_context)  # Numba's own would load all that it can compile, too
         with self._guard_against_spurious_io_errors():
             found = self._load_overload(sig, target_context)
+        if found is None and cache_folder.on_first is not None:
+            cache_folder.on_first()
         if found is None and cache_folder.announce is not None:
             cache_folder.announce()
         return found

@@ -25,6 +25,8 @@ import numba
 
 announce = None
 """Called without arguments before a kernel that is not in the folder is compiled, if set."""
+on_first = None
+"""The same, before `announce`; whoever sets it takes it away at the first call."""
 KEPT_VERSIONS = 4
 """Folders kept on disk, this version's among them: those last used."""
 
@@ -40,6 +42,11 @@ def read_private(path):
     with open(os.open(path, flags), "rb") as file:
         found = os.fstat(file.fileno())
         return file.read() if stat.S_ISREG(found.st_mode) and _is_private(found) else None
+
+
+def launches():
+    """How many kernels are in `current` ready to be run on several threads, each for its argument types."""
+    return sum(1 for _ in current().glob("*_shared_*.nbc"))
 
 
 def contents():

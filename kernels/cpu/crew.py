@@ -299,11 +299,10 @@ slot: tuple[int, ...] = ()
 """Globals of `_launch`; each kernel's copy has its own, from `launcher`."""
 
 
-def _launch(board, jobs, threads, count, parts, align, *arguments):
+def _launch(jobs, threads, count, parts, align, *arguments):
     job = jobs[0]
     write_job(kernel, slot, job, arguments)
     job[THREADS], job[COUNT], job[PARTS], job[ALIGN] = threads, count, parts, align
-    run_all(board, jobs)
 
 
 def first_slot(function):
@@ -312,10 +311,10 @@ def first_slot(function):
 
 
 def launcher(kernel, function):
-    """launch(board, jobs, threads, count, parts, align, *arguments) of a kernel, to be compiled like it.
+    """launch(jobs, threads, count, parts, align, *arguments) of a kernel, to be compiled like it.
 
-    It writes the job into the one row of `jobs` and runs it. Whoever keeps the row and the arrays can run it
-    again. `function` is the kernel before compilation. If its third parameter is `slot`, it gets the number
+    It writes the job into the one row of `jobs`, for `run_all`: again, if the row and the arrays are kept.
+    `function` is the kernel before compilation. If its third parameter is `slot`, it gets the number
     of the thread that runs it, below `threads`, for scratch memory of its own.
     """
     slot = first_slot(function)

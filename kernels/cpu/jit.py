@@ -11,8 +11,31 @@ one chunk. Neither assumes that there are no NaNs.
 
 from __future__ import annotations
 
+from types import FunctionType
+
 from tinynet.kernels.cpu import crew
 from tinynet.kernels.cpu.compiling import compiled, is_disabled
+from tinynet.kernels.cpu.numba_private import CPUDispatcher
+
+
+def _renamed(function):
+    """The same function under another name, as the cache knows compiled code by names."""
+    copy = FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__module__, copy.__qualname__ = function.__module__, f"{function.__qualname__}_direct"
+    return copy
+
+
+class Kernel(CPUDispatcher):
+    """A compiled function that other compiled functions call, `launch` among them; Python by `direct`."""
+
+    def __call__(self, *arguments):
+        return self.direct(*arguments)
 
 
 def jit(function=None, *, reorder=False):
@@ -22,7 +45,9 @@ def jit(function=None, *, reorder=False):
     """
     if function is None:
         return lambda function: jit(function, reorder=reorder)
-    kernel = compiled(function, reorder=reorder)
+    kernel = compiled(function, reorder=reorder, from_python=False)
     if not is_disabled():
+        kernel.__class__ = Kernel
         kernel.launch = compiled(crew.launcher(kernel, function))
+        kernel.direct = compiled(_renamed(function), reorder=reorder)
     return kernel

@@ -13,6 +13,7 @@ NEEDED = "numba>=0.61,<0.69"
 
 try:
     from numba.core import cgutils
+    from numba.core.registry import CPUDispatcher
 except ImportError as error:
     raise ImportError(
         f"the kernels are compiled by {NEEDED}, and this is {numba.__version__}: {error}"
@@ -29,6 +30,7 @@ else:
 __all__ = [
     "HAS_CACHE",
     "NEEDED",
+    "CPUDispatcher",
     "CompileResultCacheImpl",
     "FunctionCache",
     "IndexDataCacheFile",

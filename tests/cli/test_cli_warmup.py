@@ -28,7 +28,12 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[int, st
 
     def steps(chosen: Recipe, ops: Backend, dtype: str) -> list[tuple[str, Callable[[], object]]]:
         requests.append((len(chosen.layers), ops.name, dtype))
-        return [("training", lambda: cache_folder.announce()), ("prediction", lambda: None)]
+        return [("training", compile_one), ("prediction", lambda: None)]
+
+    def compile_one() -> None:
+        cache_folder.announce()
+        cache_folder.current().mkdir(parents=True, exist_ok=True)
+        (cache_folder.current() / f"kernel-{len(requests)}-{time.monotonic_ns()}.nbc").touch(mode=0o600)
 
     requests: list[tuple[int, str, str]] = []
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kernels"))
@@ -41,7 +46,7 @@ def test_all_architectures_by_default(tinynet: Command, asked: list[tuple[int, s
     said = tinynet("warmup", "--backend", "numba")
     assert [name for name in recipe.names() if f"{name}: 1 kernel compiled, " in said] == recipe.names()
     assert f"{len(recipe.names())} kernels compiled in " in said
-    assert f"Kernel cache: {cache_folder.current()}, 0 compiled kernels, 0.0 MB." in said
+    assert f"Kernel cache: {cache_folder.current()}, {len(recipe.names())} compiled kernels, 0.0 MB." in said
     assert asked == [(len(recipe.load(name).layers), "numba", "float32") for name in recipe.names()]
     assert cache_folder.announce is None
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -120,8 +121,11 @@ class Backend(ABC):
         return
 
     @abstractmethod
-    def announce_compiling(self, announce: Callable[[], None] | None) -> None:
-        """Call `announce` before any kernel is compiled (a while, once on a machine), until given None."""
+    def announce_compiling(self, announce: Callable[[int, int], None] | None) -> None:
+        """Call `announce` before any kernel is compiled (a while, once on a machine), until given None.
+
+        It gets the kernels compiled so far and those that the first step of a training needs: 0, 0 where that
+        is not known."""
 
     def record(self, run: Callable[[], object]) -> Callable[[], object]:
         """Run `run`; return what does the same again, on the same arrays, whatever they hold by then.
@@ -145,6 +149,10 @@ class Backend(ABC):
     def holds(self, array: object) -> bool:
         """Whether `array` is of this backend's kind."""
         return isinstance(array, self.xp.ndarray)
+
+    def compiling_together(self, run: Callable[[], object]) -> AbstractContextManager[None]:
+        """Inside the block, which does what `run` would, other cores compile, too, where that helps."""
+        return nullcontext()
 
     def check_takes(self, array: Any, what: str) -> None:
         """Raise DeviceError unless `asarray` takes `array`: one of the host, or of this backend.

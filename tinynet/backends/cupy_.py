@@ -81,7 +81,7 @@ class CupyBackend(CompiledBackend):
         cupy.cuda.Device(rank % devices).use()
         return devices >= size
 
-    def announce_compiling(self, announce: Callable[[], None] | None) -> None:
+    def announce_compiling(self, announce: Callable[[int, int], None] | None) -> None:
         """Nothing is announced: a file of kernels compiles in some tenths of a second."""
 
     def record(self, run: Callable[[], object]) -> Callable[[], object]:

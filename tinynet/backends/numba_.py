@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, ClassVar, Self
 
@@ -43,6 +44,7 @@ from tinynet.kernels.cpu import (
     product,
 )
 from tinynet.rng import LOW_32, Key, drop_threshold
+from tinynet.threads import compiling
 from tinynet.types import Array, Shape
 
 ALGORITHMS: dict[str, type[Convolution]] = {"im2col": Im2col, "direct": Direct, "winograd": Winograd}
@@ -88,8 +90,15 @@ class NumbaBackend(CompiledBackend):
     def status(cls) -> Status:
         return Status(cls.name, True, f"numba {numba.__version__}")
 
-    def announce_compiling(self, announce: Callable[[], None] | None) -> None:
-        cache_folder.announce = announce
+    def announce_compiling(self, announce: Callable[[int, int], None] | None) -> None:
+        def tell() -> None:
+            if announce is not None:
+                announce(*compiling.progress())
+
+        cache_folder.announce = tell if announce else None
+
+    def compiling_together(self, run: Callable[[], object]) -> AbstractContextManager[None]:
+        return compiling.shared_out(run)
 
     def record(self, run: Callable[[], object]) -> Callable[[], object]:
         return threads.RecordedKernels(run)

@@ -33,7 +33,7 @@ class NumpyBackend(Backend):
     def status(cls) -> Status:
         return Status(cls.name, True, f"numpy {np.__version__}")
 
-    def announce_compiling(self, announce: Callable[[], None] | None) -> None:
+    def announce_compiling(self, announce: Callable[[int, int], None] | None) -> None:
         """Nothing is compiled here."""
 
     # --- arrays ---------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def command(
     from tinynet.runs.leakage import find_leakage, sentences
     from tinynet.runs.predictions import class_names
 
-    def say_compiling() -> None:
+    def say_compiling(done: int, needed: int) -> None:
         model.backend.announce_compiling(None)  # once is enough
         console.print(COMPILING)
 

@@ -42,7 +42,7 @@ def command(layer: str | None, backend: str, seed: int) -> None:
     ops = backends.get(backend)
     names = [layer] if layer else list(cases.NAMES)
 
-    def say_compiling() -> None:
+    def say_compiling(done: int, needed: int) -> None:
         ops.announce_compiling(None)  # once is enough
         console.print(COMPILING)
 

@@ -97,19 +97,20 @@ class TrainingProgress(Callback):
     def __init__(self, title: str = "", *, epoch_lines: bool = True) -> None:
         self.title, self.epoch_lines = title, epoch_lines
         self.bar = bar_of(
-            TextColumn("{task.fields[title]}epoch {task.fields[epoch]}/{task.fields[epochs]}", markup=False),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeRemainingColumn(),
         )
         self.task: TaskID | None = None
+        self.compiling: TaskID | None = None
         self.backend: Backend | None = None
         self.said_at = time.monotonic()
 
     def on_start(self, trainer: Trainer) -> None:
         self.task = self.bar.add_task(
-            "", total=len(trainer.train), title=self.title, epoch=0, epochs=trainer.epochs, loss="-"
+            f"{self.title}epoch 0/{trainer.epochs}", total=len(trainer.train), note=""
         )
         self.bar.start()
         self.backend = trainer.model.backend
@@ -119,10 +120,12 @@ class TrainingProgress(Callback):
     def _say_stopping(self) -> None:
         console.print("Stopping after this step; Ctrl-C again stops at once.")
 
-    def _say_compiling(self) -> None:
-        """Once is enough: the other kernels follow in the next seconds."""
-        self.close_announcements()
-        self.bar.console.print(COMPILING)
+    def _say_compiling(self, done: int, needed: int) -> None:
+        """A line once, and a bar as soon as it is known how many there are."""
+        if self.compiling is None:
+            self.bar.console.print(COMPILING)
+            self.compiling = self.bar.add_task("compiling", total=None, note="kernels", visible=False)
+        self.bar.update(self.compiling, completed=done, total=needed or None, visible=needed > 0)
 
     def on_step(self, trainer: Trainer, event: StepEnd) -> None:
         now = time.monotonic()
@@ -130,9 +133,16 @@ class TrainingProgress(Callback):
         if self.task is None or now - self.said_at < wait:
             return
         self.said_at = now
+        if self.compiling is not None:
+            self.bar.update(self.compiling, visible=False)
         epoch, batch, loss = event.epoch + 1, trainer.state.batch, float(event.loss)
         if console.is_terminal:
-            self.bar.update(self.task, completed=batch, epoch=epoch, loss=f"{loss:.4f}")
+            self.bar.update(
+                self.task,
+                completed=batch,
+                description=f"{self.title}epoch {epoch}/{trainer.epochs}",
+                note=f"loss {loss:.4f}",
+            )
         else:
             console.print(
                 f"{self.title}epoch {epoch}/{trainer.epochs}  "

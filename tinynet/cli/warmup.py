@@ -76,6 +76,7 @@ def _compile(plan: dict[str, list[Job]], ops: Backend) -> int:
 
     from tinynet.cli.progress import bar_of
     from tinynet.cli.screen import console
+    from tinynet.kernels.cpu import cache_folder
 
     bar = bar_of(
         TextColumn("{task.description}"),
@@ -84,11 +85,11 @@ def _compile(plan: dict[str, list[Job]], ops: Backend) -> int:
         TextColumn("{task.fields[compiled]} compiled"),
     )
     task = bar.add_task("", total=sum(map(len, plan.values())), compiled=_kernels(0))
-    compiled = 0
+    at_first, compiled = cache_folder.contents()[0], 0
 
-    def count() -> None:
+    def count(done: int = 0, needed: int = 0) -> None:
         nonlocal compiled
-        compiled += 1
+        compiled = cache_folder.contents()[0] - at_first  # whichever process has compiled them
         bar.update(task, compiled=_kernels(compiled))
 
     ops.announce_compiling(count)
@@ -101,6 +102,7 @@ def _compile(plan: dict[str, list[Job]], ops: Backend) -> int:
                     do()
                     bar.advance(task)
                 seconds = time.perf_counter() - start
+                count()
                 console.print(f"{name}: {_kernels(compiled - before)} compiled, {seconds:.1f} s")
     finally:
         ops.announce_compiling(None)

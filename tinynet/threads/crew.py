@@ -46,6 +46,9 @@ def over(
     if not hasattr(kernel, "launch"):  # under NUMBA_DISABLE_JIT
         _serially(kernel, count, *arguments)
         return
+    if _caller.plan is not None:
+        _caller.plan.append((kernel.launch, (_new_job(), 1, count, 1, align, arguments)))
+        return
     crew = _crew()
     workers = min(slots or size(), crew.max_threads)
     number = parts(count, least, align, workers)
@@ -53,13 +56,31 @@ def over(
         crew.gather(workers)
     recording = _caller.recording
     job = _caller.job if recording is None else recording.note(arguments)
-    kernel.launch(crew.board, job, workers, count, number, align, *arguments)
+    kernel.launch(job, workers, count, number, align, *arguments)
+    crew.run_all(crew.board, job)
 
 
 def _serially(kernel: Callable[..., None], count: int, *arguments: Any) -> None:
     from tinynet.kernels.cpu.crew import first_slot
 
     kernel(0, count, *first_slot(kernel), *arguments)
+
+
+def kernels_of(run: Callable[[], object]) -> list[tuple[Any, tuple[Any, ...]]]:
+    """The launches that `run` needs with the types of their arguments, each once, in order.
+
+    `run` is gone through without computing: all its results are whatever lay in memory.
+    """
+    _caller.plan = []
+    try:
+        with np.errstate(all="ignore"):
+            run()
+        noted = _caller.plan
+    finally:
+        _caller.plan = None
+    return list(
+        dict.fromkeys((launch, tuple(map(launch.typeof_pyval, arguments))) for launch, arguments in noted)
+    )
 
 
 class RecordedKernels:
@@ -138,6 +159,8 @@ class _Caller(threading.local):
     """What each thread that calls kernels has of its own: a job to write, and the recording under way."""
 
     recording: RecordedKernels | None = None
+    plan: list[tuple[Any, tuple[Any, ...]]] | None = None
+    """Where launches are noted instead of done: see `kernels_of`."""
 
     @cached_property
     def job(self) -> Array:

@@ -310,7 +310,7 @@ def test_a_kernel_announces_that_it_is_compiled_and_only_then(monkeypatch: pytes
     calls = []
     ops = NumbaBackend()
     kernel = jit(double)
-    ops.announce_compiling(lambda: calls.append("compiling"))
+    ops.announce_compiling(lambda done, needed: calls.append("compiling"))
     monkeypatch.setattr(cache.Files, "load", lambda self, key: None)
     kernel(4.0)
     kernel(5.0)

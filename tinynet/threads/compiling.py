@@ -1,0 +1,129 @@
+"""Compiling on all cores: processes that compile the kernels of a first step from its end on.
+
+A step compiles each kernel when it comes to it, and keeps it on disk. Numba compiles one at a time in a
+process. So at the first kernel that is not on disk, processes are forked: each goes through the step without
+computing, to see which kernels it takes, and compiles them in another order, the last ones first. The step
+finds on disk what they have done by the time it gets there.
+
+A fork has all memory of its own, so going through the step changes nothing here. It is made on Linux alone:
+elsewhere a fork is not safe, or there is none, and the step compiles all by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from tinynet.threads import crew
+from tinynet.threads.budget import size
+
+MOST = 3
+"""Processes besides ours."""
+
+
+class Progress:
+    """How far the kernels of a first step are, whoever compiles them."""
+
+    def __init__(self) -> None:
+        self.before = self.needed = 0
+        self.told: int | None = None
+        """The end of a pipe from which a helper's count of kernels comes."""
+
+    def __call__(self) -> tuple[int, int]:
+        """(compiled, needed) in kernels; needed is 0 as long as no helper has counted them."""
+        from tinynet.kernels.cpu import cache_folder
+
+        if self.told is not None and select.select([self.told], [], [], 0)[0]:
+            self.needed = int(os.read(self.told, 32) or 0)
+            self.close()
+        return min(cache_folder.launches() - self.before, self.needed), self.needed
+
+    def close(self) -> None:
+        if self.told is not None:
+            os.close(self.told)
+            self.told = None
+
+
+progress = Progress()
+
+
+@contextmanager
+def shared_out(run: Callable[[], object]) -> Iterator[None]:
+    """Inside the block, which does what `run` would, the first kernel that is not on disk starts helpers."""
+    from tinynet.kernels.cpu import cache_folder
+    from tinynet.kernels.cpu.numba_private import HAS_CACHE
+
+    count = min(MOST, size() - 1)
+    if count < 1 or not sys.platform.startswith("linux") or not HAS_CACHE:
+        yield
+        return
+    ends: list[int] = []
+
+    def start() -> None:
+        cache_folder.on_first = None
+        progress.before, progress.needed = cache_folder.launches(), 0
+        progress.told, telling = os.pipe()
+        ends.extend(fork(run, number, count, telling) for number in range(count))
+        os.close(telling)
+
+    cache_folder.on_first = start
+    try:
+        yield
+    finally:
+        cache_folder.on_first = None
+        progress.close()
+        for end in ends:  # which the helpers notice
+            os.close(end)
+
+
+def fork(run: Callable[[], object], number: int, count: int, telling: int) -> int:
+    """Start helper `number` of `count`; return the end of a pipe that lets it work as long as it is open."""
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads: it uses none of them
+        child = os.fork()
+    if child == 0:
+        _disappear_into_grandchild()
+        os.close(writing)
+        _compile_and_exit(run, number, count, reading, telling)
+    os.close(reading)
+    os.waitpid(child, 0)
+    return writing
+
+
+def _disappear_into_grandchild() -> None:
+    """So that nobody has to wait for the helper's end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    if os.fork():
+        os._exit(0)
+
+
+def _compile_and_exit(
+    run: Callable[[], object], number: int, count: int, alive: int, telling: int
+) -> NoReturn:
+    """Compile as long as the pipe's other end is open. Whatever goes wrong, the step does without."""
+    from tinynet.kernels.cpu import cache_folder
+
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+        cache_folder.announce = None
+        plan = crew.kernels_of(run)[::-1]
+        if number == 0:
+            os.write(telling, str(len(plan)).encode())
+        os.close(telling)
+        first = number * len(plan) // count
+        for launch, types in plan[first:] + plan[:first]:
+            if select.select([alive], [], [], 0)[0]:
+                break
+            launch.compile(types)
+    finally:
+        os._exit(0)
