@@ -136,6 +136,8 @@ def images() -> dict[str, Operation]:
         "elu, backward": lambda ops: ops.elu_backward(dy, positive, 1.0),
         "gelu": lambda ops: ops.gelu(x),
         "gelu, backward": lambda ops: ops.gelu_backward(dy, x),
+        "gelu_tanh": lambda ops: ops.gelu_tanh(x),
+        "gelu_tanh, backward": lambda ops: ops.gelu_tanh_backward(dy, x),
         "sigmoid": lambda ops: ops.sigmoid(x),
         "sigmoid, backward": lambda ops: ops.sigmoid_backward(dy, positive),
         "tanh": lambda ops: ops.tanh(x),

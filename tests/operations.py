@@ -271,6 +271,7 @@ CASES: dict[str, Callable[[Backend, Draw], list[Any]]] = {
     "leaky_relu": activation("leaky_relu", "x", 0.1),
     "elu": activation("elu", "y", 0.7),
     "gelu": activation("gelu", "x"),
+    "gelu_tanh": activation("gelu_tanh", "x"),
     "sigmoid": activation("sigmoid", "y"),
     "tanh": activation("tanh", "y"),
 }

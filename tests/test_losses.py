@@ -168,7 +168,7 @@ def test_outputs_and_labels_must_go_together(
     with pytest.raises(ShapeError, match=r"do not go together\n  expected: outputs \(N, K\)") as caught:
         _on(loss, "numpy").forward(np.ones(outputs), np.zeros(labels, np.int64))
     assert f"received: outputs {outputs} and labels {labels}" in str(caught.value)
-    assert "fix: end the model in Dense(K)" in str(caught.value)
+    assert "fix: end the model in Flatten(), Dense(K)" in str(caught.value)
 
 
 def test_labels_must_be_integers_and_targets_of_the_shape_of_the_outputs() -> None:

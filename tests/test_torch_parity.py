@@ -62,6 +62,7 @@ def _normed(x: Any, p: dict[str, Any]) -> Any:
 IMAGE = (9, 8, 3)
 LAYERS: list[tuple[Layer, Shape, Callable[[Any, dict[str, Any]], Any]]] = [
     (L.Dense(7), (20,), lambda x, p: F.linear(x, p["W"], p["b"])),
+    (L.Dense(7), (6, 5), lambda x, p: F.linear(x, p["W"], p["b"])),
     (L.Conv2D(5, 3), IMAGE, lambda x, p: F.conv2d(x, p["W"], p["b"])),
     (L.Conv2D(5, 3, padding="same"), IMAGE, lambda x, p: F.conv2d(x, p["W"], p["b"], padding="same")),
     (L.Conv2D(5, 5, padding="same"), IMAGE, lambda x, p: F.conv2d(x, p["W"], p["b"], padding=2)),
@@ -92,7 +93,8 @@ LAYERS: list[tuple[Layer, Shape, Callable[[Any, dict[str, Any]], Any]]] = [
     (L.ReLU(), IMAGE, lambda x, p: F.relu(x)),
     (L.LeakyReLU(0.1), IMAGE, lambda x, p: F.leaky_relu(x, 0.1)),
     (L.ELU(0.7), IMAGE, lambda x, p: F.elu(x, 0.7)),
-    (L.GELU(), IMAGE, lambda x, p: F.gelu(x, approximate="tanh")),
+    (L.GELU(), IMAGE, lambda x, p: F.gelu(x)),
+    (L.GELU("tanh"), IMAGE, lambda x, p: F.gelu(x, approximate="tanh")),
     (L.Sigmoid(), IMAGE, lambda x, p: torch.sigmoid(x)),
     (L.Tanh(), IMAGE, lambda x, p: torch.tanh(x)),
     (L.Softmax(), IMAGE, lambda x, p: F.softmax(x, dim=1)),

@@ -151,7 +151,7 @@ def check_labels(outputs: Array, labels: Array) -> None:
             "outputs and labels do not go together",
             expected="outputs (N, K) and labels (N,)",
             received=f"outputs {outputs.shape} and labels {labels.shape}",
-            fix="end the model in Dense(K); pass class numbers, not one-hot rows",
+            fix="end the model in Flatten(), Dense(K); pass class numbers, not one-hot rows",
         )
     if labels.dtype.kind not in "iu":
         raise DTypeError("labels are class numbers", expected="an integer dtype", received=labels.dtype)

@@ -17,6 +17,8 @@ LN2_LOW = 1.90821492927058770002e-10
 ROUNDER = 1.5 * 2.0**52  # adding it leaves the nearest integer in the low bits of the sum
 ONE_BITS = 1023 << 52  # the float64 1.0: exponent field 1023, fraction 0
 LOWEST, HIGHEST = -708.0, 709.0  # beyond these 2ᵏ leaves the normal numbers
+NORMAL_FLAT = 40.0  # from here on e^{-x²/2} is 0
+DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
 GELU_SCALE = math.sqrt(2.0 / math.pi)
 GELU_CUBIC = 0.044715
 GELU_FLAT = 10.0  # from here on tanh u is 1, and GELU 0 or x; x³ beyond could overflow
@@ -119,7 +121,57 @@ def elu_backward(start, stop, dy, y, dx, alpha):
 
 
 @jit
+def normal_below(x):
+    """(Φ(x), φ(x)): the probability that a standard normal number is below x, and its density.
+
+    With v = |x|: Φ(-v) = e^{-v²/2} P(v) / Q(v), to 3 · 10⁻¹⁷ of itself; see `backends.numpy_`.
+    """
+    v = abs(x)
+    v = NORMAL_FLAT if v > NORMAL_FLAT else v
+    p = 4.32904262028544642e-6
+    p = p * v + 0.000111004399459045644
+    p = p * v + 0.0013608403328391652
+    p = p * v + 0.0103201115675456414
+    p = p * v + 0.0527428701045175879
+    p = p * v + 0.186086313174779466
+    p = p * v + 0.445075406124296495
+    p = p * v + 0.66847752713592476
+    p = p * v + 0.5
+    q = 0.0000108513005214954147
+    q = q * v + 0.00027824677652015194
+    q = q * v + 0.00342197171487329489
+    q = q * v + 0.0261469422878283268
+    q = q * v + 0.135595952353848326
+    q = q * v + 0.491764893938899809
+    q = q * v + 1.24109075834939823
+    q = q * v + 2.09350638090691731
+    q = q * v + 2.13483961507471858
+    q = q * v + 1.0
+    power = exp(-0.5 * v * v)
+    above = power * p / q
+    return 1.0 - above if x > 0.0 else above, power * DENSITY
+
+
+@jit
 def gelu(start, stop, x, y):
+    x, y = x[start:stop], y[start:stop]
+    for i in range(len(x)):
+        v = -NORMAL_FLAT if x[i] < -NORMAL_FLAT else np.float64(x[i])
+        y[i] = v * normal_below(v)[0]
+
+
+@jit
+def gelu_backward(start, stop, dy, x, dx):
+    dy, x, dx = dy[start:stop], x[start:stop], dx[start:stop]
+    for i in range(len(dy)):
+        v = -NORMAL_FLAT if x[i] < -NORMAL_FLAT else np.float64(x[i])
+        v = NORMAL_FLAT if v > NORMAL_FLAT else v
+        below, density = normal_below(v)
+        dx[i] = dy[i] * (below + v * density)
+
+
+@jit
+def gelu_tanh(start, stop, x, y):
     x, y = x[start:stop], y[start:stop]
     for i in range(len(x)):
         v = -GELU_FLAT if x[i] < -GELU_FLAT else np.float64(x[i])
@@ -128,7 +180,7 @@ def gelu(start, stop, x, y):
 
 
 @jit
-def gelu_backward(start, stop, dy, x, dx):
+def gelu_tanh_backward(start, stop, dy, x, dx):
     dy, x, dx = dy[start:stop], x[start:stop], dx[start:stop]
     for i in range(len(dy)):
         v = -GELU_FLAT if x[i] < -GELU_FLAT else np.float64(x[i])

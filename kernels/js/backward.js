@@ -16,10 +16,12 @@ tinynet.productBackward = function (dy, at, W, F, dx) {
   }
 };
 
-// ∂s/∂x = dy Wᵀ
-tinynet.denseBackward = function (dy, x, y, { W }) {
-  const dx = new Float32Array(x.length);
-  tinynet.productBackward(dy, 0, W, dy.length, dx);
+// ∂s/∂x = dy Wᵀ        dy (…, O)   W (I, O)   ∂s/∂x (…, I)
+tinynet.denseBackward = function (dy, x, y, { W, b }) {
+  const O = b.length, I = W.length / O, dx = new Float32Array(x.length);
+  for (let n = 0; n * O < dy.length; n++) {
+    tinynet.productBackward(dy, n * O, W, O, dx.subarray(n * I, (n + 1) * I));
+  }
   return dx;
 };
 
@@ -111,8 +113,14 @@ tinynet.eluBackward = function (dy, x, y, { alpha }) {
   return dy.map((each, k) => (y[k] > 0 ? each : each * (y[k] + alpha)));
 };
 
-// ∂s/∂x = dy · ( (1 + tanh u)/2 + x/2 · (1 - tanh² u) · √(2/π) · (1 + 3 · 0.044715 x²) )
-tinynet.geluBackward = function (dy, x) {
+// ∂s/∂x = dy · ( Φ(x) + x · e^{-x²/2} / √(2π) )
+//
+// or with approximate = "tanh": dy · ( (1 + tanh u)/2 + x/2 · (1 - tanh² u) · √(2/π) · (1 + 3 · 0.044715 x²) )
+tinynet.geluBackward = function (dy, x, y, { approximate }) {
+  if (approximate !== "tanh") {
+    const density = (value) => Math.exp((-value * value) / 2) / Math.sqrt(2 * Math.PI);
+    return dy.map((each, k) => each * (tinynet.normalBelow(x[k]) + x[k] * density(x[k])));
+  }
   return dy.map((each, k) => {
     const t = Math.tanh(tinynet.geluInner(x[k]));
     return each * ((1 + t) / 2 + (x[k] / 2) * (1 - t * t) * tinynet.geluInnerSlope(x[k]));

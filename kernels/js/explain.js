@@ -167,9 +167,9 @@ tinynet.oneTerm = function (slope = () => 1, bias = () => 0) {
 // Of the other layers: where the numbers come from that make output n, and by what each is multiplied.
 tinynet.TERMS = {
   Dense(layer, n) {
-    const [I] = layer.inputShape, [O] = layer.shape;
-    const kernel = Float32Array.from({ length: I }, (_, i) => layer.W[i * O + n]);
-    return { size: [I], sources: Array.from({ length: I }, (_, i) => i), kernel, bias: layer.b[n] };
+    const O = layer.b.length, I = layer.W.length / O, o = n % O, first = Math.floor(n / O) * I;
+    const kernel = Float32Array.from({ length: I }, (_, i) => layer.W[i * O + o]);
+    return { size: [I], sources: Array.from({ length: I }, (_, i) => first + i), kernel, bias: layer.b[o] };
   },
   Conv2D(layer, n) {
     const F = layer.shape[2], C = layer.inputShape[2], f = n % F;

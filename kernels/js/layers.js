@@ -68,10 +68,11 @@ tinynet.product = function (x, W, b, sums, y, at) {
   y.set(sums, at);
 };
 
-// y = x W + b        x (I)   W (I, O)   b (O)   y (O)
+// y = x W + b        x (…, I)   W (I, O)   b (O)   y (…, O)
 tinynet.dense = function (x, { W, b }) {
-  const y = new Float32Array(b.length);
-  tinynet.product(x, W, b, new Float64Array(b.length), y, 0);
+  const O = b.length, I = W.length / O, rows = x.length / I;
+  const y = new Float32Array(rows * O), sums = new Float64Array(O);
+  for (let n = 0; n < rows; n++) tinynet.product(x.subarray(n * I, (n + 1) * I), W, b, sums, y, n * O);
   return y;
 };
 
@@ -202,9 +203,21 @@ tinynet.elu = function (x, { alpha }) {
   return x.map((value) => (value > 0 ? value : alpha * Math.expm1(value)));
 };
 
-// y = x/2 · (1 + tanh u),   u = √(2/π) · (x + 0.044715 x³)
-tinynet.gelu = function (x) {
+// y = x · Φ(x)        or, with approximate = "tanh",   y = x/2 · (1 + tanh u),   u = √(2/π) · (x + 0.044715 x³)
+tinynet.gelu = function (x, { approximate }) {
+  if (approximate !== "tanh") return x.map((value) => Math.max(value, -40) * tinynet.normalBelow(value));
   return x.map((value) => (value / 2) * (1 + Math.tanh(tinynet.geluInner(value))));
+};
+
+// Φ(x) = (1 + erf(x/√2)) / 2, the probability that a standard normal number is below x.
+//
+// With v = |x|: Φ(-v) = e^{-v²/2} P(v) / Q(v), to 3 · 10⁻¹⁷ of itself. From v = 40 on the power is 0.
+tinynet.normalBelow = function (x) {
+  const v = Math.min(Math.abs(x), 40), horner = (sum, c) => sum * v + c;
+  const P = [4.32904262028544642e-6, 0.000111004399459045644, 0.0013608403328391652, 0.0103201115675456414, 0.0527428701045175879, 0.186086313174779466, 0.445075406124296495, 0.66847752713592476, 0.5];
+  const Q = [0.0000108513005214954147, 0.00027824677652015194, 0.00342197171487329489, 0.0261469422878283268, 0.135595952353848326, 0.491764893938899809, 1.24109075834939823, 2.09350638090691731, 2.13483961507471858, 1.0];
+  const above = (Math.exp((-v * v) / 2) * P.reduce(horner)) / Q.reduce(horner);
+  return x > 0 ? 1 - above : above;
 };
 
 // u, and its derivative √(2/π) · (1 + 3 · 0.044715 x²)

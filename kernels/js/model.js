@@ -11,8 +11,8 @@ globalThis.tinynet ??= {};
 // Of every layer: its settings with their defaults, its window, the shapes of its output and of its weights.
 tinynet.KINDS = {
   Dense: {
-    shape: ({ units }) => [units],
-    weights: ({ units, inputShape: [features] }) => ({ W: [features, units], b: [units] }),
+    shape: ({ units, inputShape }) => [...inputShape.slice(0, -1), units],
+    weights: ({ units, inputShape }) => ({ W: [...inputShape.slice(-1), units], b: [units] }),
   },
   Conv2D: {
     defaults: { kernel: 3, stride: 1, padding: "valid" },
@@ -48,7 +48,7 @@ tinynet.KINDS = {
   ReLU: {},
   LeakyReLU: { defaults: { slope: 0.01 } },
   ELU: { defaults: { alpha: 1 } },
-  GELU: {},
+  GELU: { defaults: { approximate: "none" } },
   Sigmoid: {},
   Tanh: {},
   Softmax: {},

@@ -78,6 +78,7 @@ FALLING = (0.0,) * 4 + (1.0,) * 4
     ("name", "values", "slopes"),
     [
         ("gelu", (0.0,) * 4 + ENDS[4:], FALLING),
+        ("gelu_tanh", (0.0,) * 4 + ENDS[4:], FALLING),
         ("elu", (-1.0,) * 4 + ENDS[4:], FALLING),
         ("sigmoid", FALLING, (0.0,) * 8),
         ("tanh", (-1.0,) * 4 + (1.0,) * 4, (0.0,) * 8),
@@ -89,6 +90,6 @@ def test_activations(name: str, values: Any, slopes: Any, dtype: str, ops: Backe
     settings = (1.0,) if name == "elu" else ()
     y = getattr(ops, name)(x, *settings)
     np.testing.assert_array_equal(y, _row(*values, dtype=dtype))
-    seen = x if name == "gelu" else y
+    seen = x if name.startswith("gelu") else y
     dx = getattr(ops, f"{name}_backward")(np.ones_like(x), seen, *settings)
     np.testing.assert_array_equal(dx, _row(*slopes, dtype=dtype))

@@ -330,11 +330,19 @@ class Backend(ABC):
 
     @abstractmethod
     def gelu(self, x: Array) -> Array:
-        """x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))."""
+        """x · Φ(x), with Φ(x) = (1 + erf(x/√2)) / 2."""
 
     @abstractmethod
     def gelu_backward(self, dy: Array, x: Array) -> Array:
-        """dy times the derivative of `gelu` at x."""
+        """dy · (Φ(x) + x · φ(x)), with φ(x) = e^{-x²/2} / √(2π)."""
+
+    @abstractmethod
+    def gelu_tanh(self, x: Array) -> Array:
+        """x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))), close to `gelu`."""
+
+    @abstractmethod
+    def gelu_tanh_backward(self, dy: Array, x: Array) -> Array:
+        """dy times the derivative of `gelu_tanh` at x."""
 
     @abstractmethod
     def sigmoid(self, x: Array) -> Array:

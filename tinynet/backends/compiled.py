@@ -114,6 +114,12 @@ class CompiledBackend(NumpyBackend):
     def gelu_backward(self, dy: Array, x: Array) -> Array:
         return self._map("gelu_backward", dy, x)
 
+    def gelu_tanh(self, x: Array) -> Array:
+        return self._map("gelu_tanh", x)
+
+    def gelu_tanh_backward(self, dy: Array, x: Array) -> Array:
+        return self._map("gelu_tanh_backward", dy, x)
+
     def sigmoid(self, x: Array) -> Array:
         return self._map("sigmoid", x)
 

@@ -6,7 +6,8 @@ Everything is spelled against `self.xp`, so a GPU array module with NumPy's inte
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -254,11 +255,18 @@ class NumpyBackend(Backend):
         return self.xp.where(y > 0, dy, dy * (y + alpha))
 
     def gelu(self, x: Array) -> Array:
+        return self.xp.maximum(x, -NORMAL_FLAT) * normal_below(self.xp, x)[0]
+
+    def gelu_backward(self, dy: Array, x: Array) -> Array:
+        below, density = normal_below(self.xp, x)
+        return dy * (below + self.xp.clip(x, -NORMAL_FLAT, NORMAL_FLAT) * density)
+
+    def gelu_tanh(self, x: Array) -> Array:
         z = self.xp.clip(x, -GELU_FLAT, GELU_FLAT)
         t = self.xp.tanh(GELU_SCALE * (z + GELU_CUBIC * z * z * z))
         return 0.5 * self.xp.maximum(x, -GELU_FLAT) * (1.0 + t)
 
-    def gelu_backward(self, dy: Array, x: Array) -> Array:
+    def gelu_tanh_backward(self, dy: Array, x: Array) -> Array:
         z = self.xp.clip(x, -GELU_FLAT, GELU_FLAT)
         t = self.xp.tanh(GELU_SCALE * (z + GELU_CUBIC * z * z * z))
         slope_of_t = (1.0 - t * t) * GELU_SCALE * (1.0 + 3.0 * GELU_CUBIC * z * z)
@@ -370,6 +378,48 @@ GELU_SCALE = math.sqrt(2.0 / math.pi)
 GELU_CUBIC = 0.044715
 GELU_FLAT = 10.0
 """From here on tanh u is 1 in float64, too, and GELU is 0 or x; x³ beyond could overflow."""
+NORMAL_FLAT = 40.0
+"""From here on e^{-x²/2} is 0 in float64, too."""
+MILLS_ABOVE = (
+    0.5,
+    0.66847752713592476,
+    0.445075406124296495,
+    0.186086313174779466,
+    0.0527428701045175879,
+    0.0103201115675456414,
+    0.0013608403328391652,
+    0.000111004399459045644,
+    4.32904262028544642e-6,
+)
+MILLS_BELOW = (
+    1.0,
+    2.13483961507471858,
+    2.09350638090691731,
+    1.24109075834939823,
+    0.491764893938899809,
+    0.135595952353848326,
+    0.0261469422878283268,
+    0.00342197171487329489,
+    0.00027824677652015194,
+    0.0000108513005214954147,
+)
+"""P and Q by rising powers: e^{v²/2} Φ(-v) = P(v) / Q(v) for v ≥ 0, to 3 · 10⁻¹⁷ of itself up to v = 10.
+
+Least squares of the relative error, made from 60 digits. That quotient is known as Mills' ratio.
+"""
+
+
+def normal_below(xp: Any, x: Array) -> tuple[Array, Array]:
+    """Φ(x), the probability that a standard normal number is below x, and its density φ(x); like x."""
+    v = xp.minimum(xp.abs(x), NORMAL_FLAT)
+    power = xp.exp(-0.5 * v * v)
+    above = power * _polynomial(MILLS_ABOVE, v) / _polynomial(MILLS_BELOW, v)
+    return xp.where(x > 0, 1.0 - above, above), power * (1.0 / math.sqrt(2.0 * math.pi))
+
+
+def _polynomial(coefficients: Sequence[float], v: Array) -> Array:
+    """Σ cₖ vᵏ by Horner's rule."""
+    return reduce(lambda sum_, c: sum_ * v + c, reversed(coefficients), 0.0 * v)
 
 
 def column_sums(x: Array) -> Array:

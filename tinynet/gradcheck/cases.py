@@ -23,6 +23,8 @@ LAYER_CASES: dict[str, list[tuple[str, MakeLayer, Shape, bool]]] = {
         ("", partial(L.Dense, 4), (5,), True),
         ("L2", partial(L.Dense, 3, l2=0.1), (4,), True),
         ("large", partial(L.Dense, 24), (40,), True),
+        ("of a sequence", partial(L.Dense, 3), (5, 4), True),
+        ("of each pixel", partial(L.Dense, 2), (3, 2, 4), True),
     ],
     "Conv2D": [
         ("valid", partial(L.Conv2D, 3), (5, 6, 2), True),
@@ -60,7 +62,7 @@ LAYER_CASES: dict[str, list[tuple[str, MakeLayer, Shape, bool]]] = {
     "ReLU": [("", L.ReLU, (7,), True)],
     "LeakyReLU": [("", partial(L.LeakyReLU, 0.1), (7,), True)],
     "ELU": [("", partial(L.ELU, 0.7), (7,), True)],
-    "GELU": [("", L.GELU, (7,), True)],
+    "GELU": [("", L.GELU, (7,), True), ("tanh", partial(L.GELU, "tanh"), (7,), True)],
     "Sigmoid": [("", L.Sigmoid, (7,), True)],
     "Tanh": [("", L.Tanh, (7,), True)],
     "Softmax": [("", L.Softmax, (6,), True)],

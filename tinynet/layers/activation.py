@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinynet.checks import real
+from tinynet.checks import real, refusal
 from tinynet.layers.base import Layer
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
@@ -75,18 +75,32 @@ class ELU(Activation):
 
 @dataclass(eq=False)
 class GELU(Activation):
-    """y = x/2 · (1 + tanh u),   u = √(2/π) · (x + 0.044715 x³)
+    """y = x · Φ(x),   Φ(x) = (1 + erf(x/√2)) / 2        ∂L/∂x = dy · ( Φ(x) + x · φ(x) )
 
+    Φ is the probability that a standard normal number is below x, φ(x) = e^{-x²/2} / √(2π) its density.
+    (Hendrycks & Gimpel: "Gaussian error linear units", 2016.)
+
+    `approximate` = "tanh" is their cheaper form, which differs from the exact one by less than 0.0005:
+
+        y = x/2 · (1 + tanh u),   u = √(2/π) · (x + 0.044715 x³)
         ∂L/∂x = dy · ( (1 + tanh u)/2 + x/2 · (1 - tanh² u) · √(2/π) · (1 + 3 · 0.044715 x²) )
 
-    The tanh form of x·Φ(x), not the exact one with erf. (Hendrycks & Gimpel: "Gaussian error linear
-    units", 2016.)
+    The default is the definition itself, "none", as in PyTorch and ONNX, which use the same two names: so a
+    net means the same here and there.
     """
 
+    approximate: str = "none"
+
+    def check_settings(self) -> None:
+        if self.approximate not in ("none", "tanh"):
+            raise refusal(self.approximate, "GELU", "approximate", '"none" or "tanh"')
+
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
-        return self.ops.gelu(x), x
+        return (self.ops.gelu_tanh(x) if self.approximate == "tanh" else self.ops.gelu(x)), x
 
     def backward(self, dy: Array, cache: Array) -> Array | None:
+        if self.approximate == "tanh":
+            return self.ops.gelu_tanh_backward(dy, cache)
         return self.ops.gelu_backward(dy, cache)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from tinynet.checks import real, whole
@@ -10,9 +11,9 @@ from tinynet.types import Array, Shape
 
 @dataclass(eq=False)
 class Dense(Layer):
-    """y = x W + b        x (N, I)   W (I, O)   b (O,)   y (N, O)
+    """y = x W + b        x (N, …, I)   W (I, O)   b (O,)   y (N, …, O)
 
-    With dy = ∂L/∂y (N, O):
+    With dy = ∂L/∂y, and each place of the axes between (time steps, pixels) as one more row n:
 
         ∂L/∂W = xᵀ dy      ∂L/∂b = Σₙ dyₙ      ∂L/∂x = dy Wᵀ
 
@@ -32,17 +33,20 @@ class Dense(Layer):
         self.settle("l2", real, least=0)
 
     def build(self, input_shape: Shape) -> Shape:
-        self.expect_input_rank(input_shape, "(features,)", "add Flatten() before it")
-        self.add_param("W", (*input_shape, self.units), self.init, weight_decay=True, l2=self.l2)
+        if not input_shape:
+            self.expect_input_rank(input_shape, "(features,)", "let a sample have an axis of features")
+        self.add_param("W", (input_shape[-1], self.units), self.init, weight_decay=True, l2=self.l2)
         self.add_param("b", (self.units,), "zeros")
-        return (self.units,)
+        return (*input_shape[:-1], self.units)
 
     def forward(self, x: Array, *, train: bool, key: Key) -> tuple[Array, Array]:
-        return self.ops.dense(x, self.params.W, self.params.b), x
+        rows = x.reshape(-1, x.shape[-1])
+        return self.ops.dense(rows, self.params.W, self.params.b).reshape(*x.shape[:-1], self.units), rows
 
     def backward(self, dy: Array, cache: Array) -> Array | None:
-        x, p, g = cache, self.params, self.grads
-        return self.ops.dense_backward(dy, x, p.W, g.W, g.b, self.needs_dx)
+        rows, p, g = cache, self.params, self.grads
+        dx = self.ops.dense_backward(dy.reshape(-1, self.units), rows, p.W, g.W, g.b, self.needs_dx)
+        return None if dx is None else dx.reshape(*dy.shape[:-1], rows.shape[1])
 
     def multiply_adds(self) -> int:
-        return self.input_shape[0] * self.units
+        return math.prod(self.input_shape) * self.units

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import node
@@ -63,7 +63,9 @@ def test_every_public_layer_is_among_the_cases() -> None:
 EXTREMES = [3e38, 1e4, 88.8, 20.0, 0.0, -20.0, -88.8, -1e4, -3e38]
 
 
-@pytest.mark.parametrize("make", [L.ReLU, L.LeakyReLU, L.ELU, L.GELU, L.Sigmoid, L.Tanh, L.Softmax])
+@pytest.mark.parametrize(
+    "make", [L.ReLU, L.LeakyReLU, L.ELU, L.GELU, partial(L.GELU, "tanh"), L.Sigmoid, L.Tanh, L.Softmax]
+)
 def test_activations_of_extreme_numbers(make: MakeLayer) -> None:
     x = np.array([EXTREMES], np.float32)
     model = Sequential([make()], (len(EXTREMES),), backend="numpy")
