@@ -80,6 +80,17 @@ def convolution(
     return {name: forward, f"{name}, backward": backward}
 
 
+def depthwise(size: int, channels: int) -> dict[str, Operation]:
+    x, W, b = normal(BATCH, size, size, channels), normal(3, 3, 1, channels), normal(channels)
+    window = Window((3, 3), padding=((1, 1), (1, 1)))
+    dy, dW, db = normal(*x.shape)[::-1].copy(), np.empty_like(W), np.empty_like(b)
+    name = f"depthwise_conv2d 3x3, {size}x{size}x{channels}"
+    return {
+        name: lambda ops: ops.depthwise_conv2d(x, W, b, window),
+        f"{name}, backward": lambda ops: ops.depthwise_conv2d_backward(dy, x, W, dW, db, window, True),
+    }
+
+
 def dense(inputs: int, units: int) -> dict[str, Operation]:
     x, W, b, dy = normal(BATCH, inputs), normal(inputs, units), normal(units), normal(BATCH, units)
     dW, db = np.empty_like(W), np.empty_like(b)
@@ -239,6 +250,7 @@ def main(only: str, seconds: float, counts: tuple[int, ...], markdown: bool) -> 
     """Compare the backends, operation by operation."""
     operations = convolution(28, 1, 32) | convolution(26, 32, 64) | convolution(13, 32, 64, kernel=1)
     operations |= convolution(28, 32, 32, kernel=5, stride=2)
+    operations |= depthwise(14, 64)
     operations |= images() | dense(1600, 128) | dense(784, 10) | classifier()
     results = {}
     for count in counts or sorted({1, threads.budget()}):

@@ -22,6 +22,8 @@ MORE: list[tuple[MakeLayer, Shape]] = [
     (partial(L.Conv2D, 2, 3, padding=2), (4, 1, 2)),
     (partial(L.Conv2D, 2, 3, 2, (0, 1)), (5, 2, 1)),
     (partial(L.Conv2D, 2, 1, padding=2), (2, 3, 1)),
+    (partial(L.DepthwiseConv2D, 2, 3, "same", 3), (7, 8, 2)),
+    (partial(L.DepthwiseConv2D, (1, 4), (3, 2), 2), (5, 2, 3)),
     (partial(L.MaxPool2D, 3, 1, "same"), (4, 5, 3)),
     (partial(L.MaxPool2D, (1, 3), (2, 1), (0, 2)), (5, 4, 2)),
     (L.MaxPool2D, (5, 7, 1)),

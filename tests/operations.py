@@ -106,6 +106,26 @@ def convolved(ops: Backend, draw: Draw, window: Window) -> list[Any]:
     return [y, dx, dW, db]
 
 
+def depthwise_conv2d(ops: Backend, draw: Draw) -> list[Any]:
+    return depthwise(ops, draw, 1)
+
+
+def depthwise_conv2d_multiplied(ops: Backend, draw: Draw) -> list[Any]:
+    return depthwise(ops, draw, 3)
+
+
+def depthwise(ops: Backend, draw: Draw, multiplier: int) -> list[Any]:
+    window, filters = draw.g.window, draw.g.C * multiplier
+    x, W, b = draw.images(), draw(*window.size, 1, filters), draw(filters)
+    y, saved = ops.depthwise_conv2d(x, W, b, window)
+    dy, dW, db = draw(*y.shape), np.empty_like(W), np.empty_like(b)
+    dx = ops.depthwise_conv2d_backward(dy, saved, W, dW, db, window, True)
+    without = np.empty_like(W)
+    assert ops.depthwise_conv2d_backward(dy, saved, W, without, db, window, False) is None
+    np.testing.assert_array_equal(ops.to_host(without), ops.to_host(dW))
+    return [y, dx, dW, db]
+
+
 def maxpool(ops: Backend, draw: Draw) -> list[Any]:
     g = draw.g
     y, saved = ops.maxpool(draw.distinct_images(), g.window)
@@ -248,6 +268,8 @@ CASES: dict[str, Callable[[Backend, Draw], list[Any]]] = {
     "dense": dense,
     "conv2d": conv2d,
     "conv2d_pointwise": conv2d_pointwise,
+    "depthwise_conv2d": depthwise_conv2d,
+    "depthwise_conv2d_multiplied": depthwise_conv2d_multiplied,
     "maxpool": maxpool,
     "avgpool": avgpool,
     "batchnorm": batchnorm,

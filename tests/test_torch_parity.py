@@ -79,6 +79,12 @@ LAYERS: list[tuple[Layer, Shape, Callable[[Any, dict[str, Any]], Any]]] = [
         lambda x, p: F.conv2d(F.pad(x, (2, 1, 1, 0)), p["W"], p["b"]),
     ),
     (L.Conv2D(5, 1), IMAGE, lambda x, p: F.conv2d(x, p["W"], p["b"])),
+    (L.DepthwiseConv2D(), IMAGE, lambda x, p: F.conv2d(x, p["W"], p["b"], groups=3)),
+    (
+        L.DepthwiseConv2D(3, 2, 1, 2),
+        IMAGE,
+        lambda x, p: F.conv2d(x, p["W"], p["b"], 2, 1, groups=3),
+    ),
     (L.MaxPool2D(), IMAGE, lambda x, p: F.max_pool2d(x, 2)),
     (L.MaxPool2D(3, 2, 1), IMAGE, lambda x, p: F.max_pool2d(x, 3, 2, 1)),
     (L.AvgPool2D(), IMAGE, lambda x, p: F.avg_pool2d(x, 2)),

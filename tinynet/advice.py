@@ -12,6 +12,7 @@ from tinynet.layers import (
     BatchNorm,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     LeakyReLU,
@@ -24,7 +25,7 @@ from tinynet.model import Sequential
 
 PASSING = (Dropout, Flatten, Reshape)
 """Layers whose output has the signs of their input."""
-BELOW_ZERO = (Dense, Conv2D, BatchNorm, LeakyReLU, ELU, GELU, Tanh)
+BELOW_ZERO = (Dense, Conv2D, DepthwiseConv2D, BatchNorm, LeakyReLU, ELU, GELU, Tanh)
 """Layers whose output may be negative."""
 
 

@@ -165,9 +165,8 @@ def _codes(kind: str, owner: type) -> Codes:
 def _operations(method: Callable[..., Any]) -> Iterator[str]:
     """The X of each call self.ops.X(…) in a method, in the order of its lines."""
     for node in _nodes(method):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("self.ops."):
-            name = ast.unparse(node.func).removeprefix("self.ops.")
-            if not name.startswith("xp."):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ops, attr=name)) if ast.unparse(ops) == "self.ops":
                 yield name
 
 

@@ -26,7 +26,7 @@ from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import ConfigError, DeviceError, DTypeError, ShapeError
 from tinynet.freezing import frozen_parameters, parameter_names
 from tinynet.io import tables
-from tinynet.layers import LAYERS, BatchNorm, Conv2D, Dense, MaxPool2D, ReLU
+from tinynet.layers import LAYERS, BatchNorm, Conv2D, Dense, DepthwiseConv2D, MaxPool2D, ReLU
 from tinynet.layers.base import Layer
 from tinynet.layers.checks import check_gradient, check_input, check_returned_gradient, checked_output
 from tinynet.rng import Key, Stream
@@ -152,7 +152,7 @@ class Sequential:
         )
         self._widths = [math.prod(layer.input_shape) for layer in self.layers]
         for before, layer in pairwise(self.layers):  # these very classes: a subclass may compute otherwise
-            if type(layer) is ReLU and type(before) in (Dense, Conv2D, BatchNorm):
+            if type(layer) is ReLU and type(before) in (Dense, Conv2D, DepthwiseConv2D, BatchNorm):
                 layer.ops.fuse_relu(before.ops)
             if type(layer) is MaxPool2D and type(before) is ReLU:
                 layer.ops.fuse_max_pool(before.ops)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from tinynet.errors import OutOfMemoryError
-from tinynet.layers import Conv2D
+from tinynet.layers import Conv2D, DepthwiseConv2D
 from tinynet.model import Sequential
 
 MIB = 1 << 20
@@ -21,9 +21,9 @@ def of_a_sample(model: Sequential) -> int:
     """
     outputs = sum(math.prod(layer.output_shape) for layer in model.layers)
     windows = [
-        math.prod(layer.output_shape[:2]) * math.prod(layer.params.W.shape[:3])
+        math.prod(layer.output_shape[:2]) * math.prod(layer.geometry.size) * layer.input_shape[2]
         for layer in model.layers
-        if isinstance(layer, Conv2D)
+        if isinstance(layer, Conv2D | DepthwiseConv2D)
     ]
     return (2 * outputs + sum(windows) + max(windows, default=0)) * np.dtype(model.dtype).itemsize
 

@@ -37,6 +37,17 @@ tinynet.conv2dBackward = function (dy, x, y, layer) {
   return Float32Array.from(dx);
 };
 
+// ∂s/∂x[pixel, c] = Σ dy[n, f] · W[u,v,0,f] over the windows it lies in, and the f with f // M = c
+tinynet.depthwiseconv2dBackward = function (dy, x, y, layer) {
+  const { shape: [, , F], multiplier: M, W } = layer, dx = new Float64Array(x.length);
+  tinynet.everyWindow(layer, (i, j, n) => {
+    tinynet.everyTap(layer, i, j, (pixel, tap) => {
+      for (let f = 0; f < F; f++) dx[pixel * (F / M) + Math.floor(f / M)] += dy[n * F + f] * W[tap * F + f];
+    });
+  });
+  return Float32Array.from(dx);
+};
+
 // Adds `window` (KH, KW, C) to dx (H, W, C) where window (i, j) lies: the transpose of `gather`.
 tinynet.scatter = function (window, { inputShape: [, , C], rows, columns }, i, j, dx) {
   const firstRow = i * rows.stride - rows.before, firstColumn = j * columns.stride - columns.before;
@@ -115,7 +126,8 @@ tinynet.eluBackward = function (dy, x, y, { alpha }) {
 
 // ∂s/∂x = dy · ( Φ(x) + x · e^{-x²/2} / √(2π) )
 //
-// or with approximate = "tanh": dy · ( (1 + tanh u)/2 + x/2 · (1 - tanh² u) · √(2/π) · (1 + 3 · 0.044715 x²) )
+// or with approximate = "tanh"
+// dy · ( (1 + tanh u)/2 + x/2 · (1 - tanh² u) · √(2/π) · (1 + 3 · 0.044715 x²) )
 tinynet.geluBackward = function (dy, x, y, { approximate }) {
   if (approximate !== "tanh") {
     const density = (value) => Math.exp((-value * value) / 2) / Math.sqrt(2 * Math.PI);

@@ -72,7 +72,7 @@ tinynet.gradCam = function (net, pixels, k, layerName) {
 // The position whose output Grad-CAM looks at: the end of the block of the layer of this name, or of the last
 // convolution; null where there is no convolution and no name.
 tinynet.camPosition = function (net, layerName) {
-  const convolutions = net.layers.filter((layer) => layer.type === "Conv2D");
+  const convolutions = net.layers.filter((layer) => layer.type.endsWith("Conv2D"));
   const name = layerName ?? convolutions[convolutions.length - 1]?.name;
   if (name === undefined) return null;
   const position = net.blockEnd(net.position(name));
@@ -178,6 +178,13 @@ tinynet.TERMS = {
     const sources = pixels.flatMap((pixel) => channels.map((c) => (pixel < 0 ? -1 : pixel * C + c)));
     const kernel = Float32Array.from(sources, (_, k) => layer.W[k * F + f]);
     return { size: [layer.rows.size, layer.columns.size, C], sources, kernel, bias: layer.b[f] };
+  },
+  DepthwiseConv2D(layer, n) {
+    const { W, b, multiplier: M } = layer, F = b.length, f = n % F;
+    const pixels = tinynet.windowPixels(layer, Math.floor(n / F));
+    const sources = pixels.map((pixel) => (pixel < 0 ? -1 : pixel * (F / M) + Math.floor(f / M)));
+    const kernel = Float32Array.from(sources, (_, k) => W[k * F + f]);
+    return { size: [layer.rows.size, layer.columns.size, 1], sources, kernel, bias: b[f] };
   },
   MaxPool2D(layer, n, x) {
     const winner = tinynet.winners(x, layer)[n];

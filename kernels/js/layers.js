@@ -92,6 +92,31 @@ tinynet.conv2d = function (x, layer) {
   return y;
 };
 
+// y[i,j,f] = b[f] + Σ_{u,v} x[i·s + u, j·s + v, f // M] · W[u,v,0,f]
+//
+//     x (H, W, C) zero-padded    W (KH, KW, 1, C·M)    b (C·M)    y (OH, OW, C·M)    s: the stride
+tinynet.depthwiseconv2d = function (x, layer) {
+  const { shape: [OH, OW, F], multiplier: M, W, b } = layer;
+  const y = new Float32Array(OH * OW * F), sums = new Float64Array(F);
+  tinynet.everyWindow(layer, (i, j, n) => {
+    sums.set(b);
+    tinynet.everyTap(layer, i, j, (pixel, tap) => {
+      for (let f = 0; f < F; f++) sums[f] += x[pixel * (F / M) + Math.floor(f / M)] * W[tap * F + f];
+    });
+    y.set(sums, n * F);
+  });
+  return y;
+};
+
+// Calls visit(pixel, tap) for every pixel of window (i, j) on the image, and its number u · KW + v in it.
+tinynet.everyTap = function ({ rows, columns }, i, j, visit) {
+  tinynet.everyPixel({ rows, columns }, i, j, (pixel) => {
+    const u = Math.floor(pixel / columns.length) - (i * rows.stride - rows.before);
+    const v = (pixel % columns.length) - (j * columns.stride - columns.before);
+    visit(pixel, u * columns.size + v);
+  });
+};
+
 // Copies window (i, j) of x (H, W, C) into `window` (KH, KW, C), zeros where it lies in the padding (im2col).
 tinynet.gather = function (x, { inputShape: [, , C], rows, columns }, i, j, window) {
   const [top, bottom] = tinynet.span(rows, i), [left, right] = tinynet.span(columns, j);
@@ -203,7 +228,8 @@ tinynet.elu = function (x, { alpha }) {
   return x.map((value) => (value > 0 ? value : alpha * Math.expm1(value)));
 };
 
-// y = x · Φ(x)        or, with approximate = "tanh",   y = x/2 · (1 + tanh u),   u = √(2/π) · (x + 0.044715 x³)
+// y = x · Φ(x)        or with approximate = "tanh"
+// y = x/2 · (1 + tanh u),   u = √(2/π) · (x + 0.044715 x³)
 tinynet.gelu = function (x, { approximate }) {
   if (approximate !== "tanh") return x.map((value) => Math.max(value, -40) * tinynet.normalBelow(value));
   return x.map((value) => (value / 2) * (1 + Math.tanh(tinynet.geluInner(value))));
@@ -214,8 +240,16 @@ tinynet.gelu = function (x, { approximate }) {
 // With v = |x|: Φ(-v) = e^{-v²/2} P(v) / Q(v), to 3 · 10⁻¹⁷ of itself. From v = 40 on the power is 0.
 tinynet.normalBelow = function (x) {
   const v = Math.min(Math.abs(x), 40), horner = (sum, c) => sum * v + c;
-  const P = [4.32904262028544642e-6, 0.000111004399459045644, 0.0013608403328391652, 0.0103201115675456414, 0.0527428701045175879, 0.186086313174779466, 0.445075406124296495, 0.66847752713592476, 0.5];
-  const Q = [0.0000108513005214954147, 0.00027824677652015194, 0.00342197171487329489, 0.0261469422878283268, 0.135595952353848326, 0.491764893938899809, 1.24109075834939823, 2.09350638090691731, 2.13483961507471858, 1.0];
+  const P = [
+    4.32904262028544642e-6, 0.000111004399459045644, 0.0013608403328391652, 0.0103201115675456414,
+    0.0527428701045175879, 0.186086313174779466, 0.445075406124296495, 0.66847752713592476,
+    0.5,
+  ];
+  const Q = [
+    0.0000108513005214954147, 0.00027824677652015194, 0.00342197171487329489, 0.0261469422878283268,
+    0.135595952353848326, 0.491764893938899809, 1.24109075834939823, 2.09350638090691731,
+    2.13483961507471858, 1.0,
+  ];
   const above = (Math.exp((-v * v) / 2) * P.reduce(horner)) / Q.reduce(horner);
   return x > 0 ? 1 - above : above;
 };

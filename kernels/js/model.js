@@ -23,6 +23,15 @@ tinynet.KINDS = {
       b: [filters],
     }),
   },
+  DepthwiseConv2D: {
+    defaults: { kernel: 3, stride: 1, padding: "valid", multiplier: 1 },
+    window: ({ kernel }) => kernel,
+    shape: ({ multiplier: M, inputShape: [, , C] }, rows, columns) => [rows, columns, C * M],
+    weights: ({ kernel, multiplier: M, inputShape: [, , C] }) => ({
+      W: [...tinynet.pair(kernel), 1, C * M],
+      b: [C * M],
+    }),
+  },
   MaxPool2D: {
     defaults: { window: 2, stride: null, padding: "valid" },
     window: ({ window }) => window,

@@ -19,7 +19,7 @@ from tinynet.blocks import blocks
 from tinynet.errors import ShapeError
 from tinynet.io.lock import one_at_a_time
 from tinynet.io.markdown import markdown_table, percent, write_json, write_page
-from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Rescale
+from tinynet.layers import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Dropout, Rescale
 from tinynet.layers.activation import Activation
 from tinynet.layers.reshape import Rearrangement
 from tinynet.losses import Loss
@@ -39,7 +39,7 @@ def first_filters(model: Sequential) -> tuple[str, Array] | None:
     out as the image; averaged over channels. None where the first weights see something else.
     """
     for layer in model.layers:
-        if isinstance(layer, Conv2D):
+        if isinstance(layer, Conv2D | DepthwiseConv2D):
             return layer.name, model.backend.to_host(layer.params.W).mean(axis=2).transpose(2, 0, 1)
         if isinstance(layer, Dense):
             W = model.backend.to_host(layer.params.W)

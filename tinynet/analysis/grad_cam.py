@@ -7,7 +7,7 @@ import numpy as np
 from tinynet.analysis.gradients import one_hot, probe
 from tinynet.blocks import blocks
 from tinynet.errors import ConfigError
-from tinynet.layers import Conv2D
+from tinynet.layers import Conv2D, DepthwiseConv2D
 from tinynet.layers.pool import Pool2D
 from tinynet.model import Sequential
 from tinynet.types import Array
@@ -39,7 +39,7 @@ def cam_position(model: Sequential, name: str | None = None) -> int | None:
     }
     spatial = [n for n, end in ends.items() if len(model.layers[end].output_shape) == 3]
     if name is None:
-        convolutions = [layer.name for layer in model.layers if isinstance(layer, Conv2D)]
+        convolutions = [layer.name for layer in model.layers if isinstance(layer, Conv2D | DepthwiseConv2D)]
         return ends[convolutions[-1]] if convolutions else None
     if name not in spatial:
         raise ConfigError(
@@ -61,7 +61,7 @@ def place(model: Sequential, position: int) -> tuple[float, float, float, float]
     """
     starts, steps = np.zeros(2), np.ones(2)
     for layer in model.layers[: position + 1]:
-        if isinstance(layer, Conv2D | Pool2D):
+        if isinstance(layer, Conv2D | DepthwiseConv2D | Pool2D):
             window = layer.geometry
             starts += steps * ((np.array(window.size) - 1) / 2 - window.corner)
             steps *= window.stride

@@ -249,6 +249,19 @@ class Backend(ABC):
         """Write dW and db; return dx (N, H, W, C), or None when it is not needed."""
 
     @abstractmethod
+    def depthwise_conv2d(self, x: Array, W: Array, b: Array, window: Window) -> tuple[Array, Any]:
+        """y (N, OH, OW, C·M) from x (N, H, W, C), W (KH, KW, 1, C·M), b (C·M,); returns (y, saved).
+
+        Channel f of y is made of channel f // M of x alone. `window` is of size (KH, KW).
+        """
+
+    @abstractmethod
+    def depthwise_conv2d_backward(
+        self, dy: Array, saved: Any, W: Array, dW: Array, db: Array, window: Window, need_dx: bool
+    ) -> Array | None:
+        """Write dW and db; return dx (N, H, W, C), or None when it is not needed."""
+
+    @abstractmethod
     def maxpool(self, x: Array, window: Window) -> tuple[Array, Any]:
         """y (N, OH, OW, C): the largest of each window, the first where several are equal; (y, saved)."""
 

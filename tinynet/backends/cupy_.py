@@ -196,6 +196,29 @@ class CupyBackend(CompiledBackend):
         self.device.launch("col2im", dx.size, dcols, dx, *_geometry(shape, window))
         return dx
 
+    def depthwise_conv2d(self, x: Array, W: Array, b: Array, window: Window) -> tuple[Array, Any]:
+        x, W = self._contiguous(x), self._contiguous(W)
+        y = self.memory.own("depthwise", (len(x), *window.output(x.shape[1:]), len(b)), x.dtype)
+        geometry = (len(b) // x.shape[3], *_geometry(x.shape, window))
+        self.device.launch("depthwise", y.size, x, W, self._contiguous(b), y, *geometry, self.fusion.floor)
+        return y, x
+
+    def depthwise_conv2d_backward(
+        self, dy: Array, saved: Any, W: Array, dW: Array, db: Array, window: Window, need_dx: bool
+    ) -> Array | None:
+        x, dy, W = saved, self._contiguous(dy), self._contiguous(W)
+        rows, geometry = dy.reshape(-1, len(db)), (len(db) // x.shape[3], *_geometry(x.shape, window))
+        chunk = _chunk_rows(len(rows))
+        sums = self.memory.scratch("depthwise sums", (-(-len(rows) // chunk), dW.size), F64)
+        self.device.launch("depthwise_dW", sums.size, dy, x, sums, len(rows), chunk, *geometry)
+        self.device.launch("add_chunks", dW.size, sums, dW, len(sums))
+        self._sum_rows(rows, db)
+        if not need_dx:
+            return None
+        dx = self.memory.own("depthwise dx", x.shape, x.dtype)
+        self.device.launch("depthwise_dx", dx.size, dy, W, dx, *geometry)
+        return dx
+
     def maxpool(self, x: Array, window: Window) -> tuple[Array, Any]:
         x = self._contiguous(x)
         y = self.memory.own("maxpool", (len(x), *window.output(x.shape[1:]), x.shape[3]), x.dtype)

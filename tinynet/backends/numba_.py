@@ -36,6 +36,7 @@ from tinynet.kernels.cpu import (
     augmentation,
     brgemm,
     cache_folder,
+    depthwise,
     elementwise,
     normalization,
     optimizers,
@@ -219,6 +220,30 @@ class NumbaBackend(CompiledBackend):
             return None
         dx = self.memory.own("conv2d dx", x.shape, x.dtype)
         convolution.input_gradient(dy, W, dx)
+        return dx
+
+    def depthwise_conv2d(self, x: Array, W: Array, b: Array, window: Window) -> tuple[Array, Any]:
+        x, W, b = (_contiguous(array) for array in (x, W, b))
+        y = self.memory.own("depthwise", (len(x), *window.output(x.shape[1:]), len(b)), x.dtype)
+        floor, taps = x.dtype.type(self.fusion.floor), W.reshape(*window.size, len(b))
+        _over_images(depthwise.depthwise, x, taps, b, y, window.stride, window.corner, floor)
+        return y, x
+
+    def depthwise_conv2d_backward(
+        self, dy: Array, saved: Any, W: Array, dW: Array, db: Array, window: Window, need_dx: bool
+    ) -> Array | None:
+        x, dy, W = saved, _contiguous(dy), _contiguous(W)
+        images = max(1, CHUNK_ELEMENTS // math.prod(dy.shape[1:]))
+        taps = (*window.size, len(db))
+        sums = self.memory.own("depthwise sums", (-(-len(x) // images), *taps), np.dtype(np.float64))
+        geometry = (window.stride, window.corner)
+        threads.over(depthwise.depthwise_dW, len(sums), dy, x, images, *geometry, sums)
+        threads.over(normalization.add_chunks, dW.size, sums.reshape(len(sums), -1), dW.reshape(-1))
+        self._sum_rows(dy.reshape(-1, len(db)), db)
+        if not need_dx:
+            return None
+        dx = self.memory.own("depthwise dx", x.shape, x.dtype)
+        _over_images(depthwise.depthwise_dx, dy, W.reshape(taps), dx, *geometry)
         return dx
 
     def algorithm_for(self, x: Shape, W: Shape, window: Window) -> str:

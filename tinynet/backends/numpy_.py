@@ -168,6 +168,23 @@ class NumpyBackend(Backend):
             return None
         return self.col2im(rows @ W.reshape(KH * KW * C, F).T, shape, window)
 
+    def depthwise_conv2d(self, x: Array, W: Array, b: Array, window: Window) -> tuple[Array, Any]:
+        windows, kernels = self.windows(x, window), W.reshape(*window.size, x.shape[3], -1)
+        y = self.xp.einsum("nijuvc,uvcm->nijcm", windows, kernels)
+        return y.reshape(*y.shape[:3], -1) + b, x
+
+    def depthwise_conv2d_backward(
+        self, dy: Array, saved: Any, W: Array, dW: Array, db: Array, window: Window, need_dx: bool
+    ) -> Array | None:
+        x, C = saved, saved.shape[3]
+        kernels, gradients = W.reshape(*window.size, C, -1), dy.reshape(*dy.shape[:3], C, -1)
+        products = self.xp.einsum("nijuvc,nijcm->nuvcm", self.windows(x, window), gradients)
+        dW[...] = products.sum(axis=0, dtype="float64").reshape(W.shape)
+        db[...] = column_sums(dy.reshape(-1, len(db)))
+        if not need_dx:
+            return None
+        return self.fold(self.xp.einsum("nijcm,uvcm->nijuvc", gradients, kernels), x.shape, window)
+
     def maxpool(self, x: Array, window: Window) -> tuple[Array, Any]:
         windows = self.windows(x, window, fill=-math.inf)
         N, OH, OW, KH, KW, C = windows.shape

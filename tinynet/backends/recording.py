@@ -35,6 +35,7 @@ RECORDABLE = {
     "tinynet.layers.activation.Tanh": ALWAYS,
     "tinynet.layers.activation.Softmax": VARYING,
     "tinynet.layers.conv.Conv2D": VARYING,
+    "tinynet.layers.depthwise.DepthwiseConv2D": ALWAYS,
     "tinynet.layers.pool.MaxPool2D": VARYING,
     "tinynet.layers.pool.AvgPool2D": VARYING,
     "tinynet.layers.norm.BatchNorm": VARYING,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "Conv2D": "convolution",
+    "DepthwiseConv2D": "convolution",
     "MaxPool2D": "pooling",
     "AvgPool2D": "pooling",
     "GlobalAveragePool": "pooling",

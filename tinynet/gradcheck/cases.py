@@ -36,6 +36,13 @@ LAYER_CASES: dict[str, list[tuple[str, MakeLayer, Shape, bool]]] = {
         ("1 x 1", partial(L.Conv2D, 3, 1), (3, 4, 2), True),
         ("large, L2", partial(L.Conv2D, 8, 3, padding="same", l2=0.01), (10, 9, 6), True),
     ],
+    "DepthwiseConv2D": [
+        ("valid", L.DepthwiseConv2D, (5, 6, 2), True),
+        ("same", partial(L.DepthwiseConv2D, padding="same"), (4, 5, 3), True),
+        ("stride 2, same", partial(L.DepthwiseConv2D, 3, 2, "same"), (6, 5, 2), True),
+        ("2 x 3, explicit", partial(L.DepthwiseConv2D, (2, 3), (1, 2), ((1, 0), (2, 1))), (4, 5, 2), True),
+        ("2 kernels a channel, L2", partial(L.DepthwiseConv2D, multiplier=2, l2=0.1), (5, 4, 3), True),
+    ],
     "MaxPool2D": [
         ("", L.MaxPool2D, (4, 6, 2), True),
         ("overlapping", partial(L.MaxPool2D, 3, 2), (7, 6, 2), True),

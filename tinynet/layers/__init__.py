@@ -4,6 +4,7 @@ from tinynet.layers.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, Softm
 from tinynet.layers.base import Layer
 from tinynet.layers.conv import Conv2D
 from tinynet.layers.dense import Dense
+from tinynet.layers.depthwise import DepthwiseConv2D
 from tinynet.layers.dropout import Dropout
 from tinynet.layers.norm import BatchNorm
 from tinynet.layers.pool import AvgPool2D, GlobalAveragePool, MaxPool2D
@@ -12,6 +13,7 @@ from tinynet.layers.reshape import Flatten, Rescale, Reshape
 __all__ = [  # noqa: RUF022 (the order in which they are listed for a person)
     "Dense",
     "Conv2D",
+    "DepthwiseConv2D",
     "MaxPool2D",
     "AvgPool2D",
     "GlobalAveragePool",

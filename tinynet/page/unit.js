@@ -83,7 +83,7 @@ function showFields(layer, unit) {
 // --- the sum -----------------------------------------------------------------------------------------------
 
 function arithmetic(found, position) {
-  const write = { Conv2D: ofConvolution, Dense: ofDense, MaxPool2D: ofPool, AvgPool2D: ofPool,
+  const write = { Conv2D: ofConvolution, DepthwiseConv2D: ofConvolution, Dense: ofDense, MaxPool2D: ofPool, AvgPool2D: ofPool,
     GlobalAveragePool: ofAverage, Softmax: ofSoftmax }[found.kind] ?? ofOne;
   return [...write(found, position), chain(found)].filter(Boolean);
 }
