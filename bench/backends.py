@@ -133,6 +133,8 @@ def images() -> dict[str, Operation]:
         "maxpool 2x2, backward": maxpool_backward,
         "avgpool 2x2": lambda ops: ops.avgpool(x, pool),
         "avgpool 2x2, backward": lambda ops: ops.avgpool_backward(half, shape, pool),
+        "residual": lambda ops: ops.residual(x, dy),
+        "residual, backward": lambda ops: ops.residual_backward(dy, x),
         "batchnorm": lambda ops: ops.batchnorm(rows, gamma, beta, 1e-5),
         "batchnorm, inference": lambda ops: ops.batchnorm_inference(rows, gamma, beta, mean, variance, 1e-5),
         "batchnorm, backward": batchnorm_backward,

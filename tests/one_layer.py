@@ -18,16 +18,12 @@ MAKE: dict[str, tuple[Callable[[], Layer], Shape]] = {
     name: (cases[0][1], cases[0][2]) for name, cases in LAYER_CASES.items()
 }
 """One of each layer, and a shape it takes."""
-PARAMETERS = {
-    name: [
-        spec.name
-        for layer in Sequential([cases[0][1]()], cases[0][2], backend="numpy").layers
-        for spec in layer.param_specs
-    ]
-    for name, cases in LAYER_CASES.items()
-}
-"""The names of its parameters."""
 DTYPES = ("float32", "float64")
+
+
+def parameters(make: Callable[[], Layer], shape: Shape) -> list[str]:
+    """The names of a layer's parameters, for samples of that shape."""
+    return [spec.name for spec in built(make(), shape).param_specs]
 
 
 def built(

@@ -138,6 +138,11 @@ def avgpool(ops: Backend, draw: Draw) -> list[Any]:
     return [y, ops.avgpool_backward(draw(*y.shape), x.shape, g.window)]
 
 
+def residual(ops: Backend, draw: Draw) -> list[Any]:
+    f, s = draw.images(), draw.images()
+    return [ops.residual(f, s), ops.residual_backward(s, f + 1)]
+
+
 def batchnorm(ops: Backend, draw: Draw) -> list[Any]:
     x, dy = draw.images().reshape(-1, draw.g.C) * 3 + 2, draw.images().reshape(-1, draw.g.C)
     gamma, beta, mean, variance = (draw(draw.g.C) for _ in range(4))
@@ -272,6 +277,7 @@ CASES: dict[str, Callable[[Backend, Draw], list[Any]]] = {
     "depthwise_conv2d_multiplied": depthwise_conv2d_multiplied,
     "maxpool": maxpool,
     "avgpool": avgpool,
+    "residual": residual,
     "batchnorm": batchnorm,
     "running_average": running_average,
     "dropout": dropout,

@@ -42,7 +42,7 @@ from tinynet.errors import TinynetError
 from tinynet.experiments.tuning import search, study
 from tinynet.experiments.tuning import space as spaces
 from tinynet.io.tensors import read_tensors
-from tinynet.model import build_layers
+from tinynet.layers.stack import build_layers
 from tinynet.plots.health import verdict
 from tinynet.runs import recipe
 from tinynet.runs.predictions import read_predictions

@@ -54,7 +54,7 @@ MAY_IMPORT = {
     "gradcheck": f"{GROUND} backends layers losses model rng",
     "codes": f"{GROUND} backends gradcheck kernels layers losses optim schedules",
     "data": f"{GROUND} backends distributed io rng",
-    "step": f"{GROUND} averaging backends distributed losses model optim",
+    "step": f"{GROUND} averaging backends distributed layers losses model optim",
     "history": f"{GROUND} io",
     "training": f"{GROUND} advice averaging data diagnosis distributed history interrupt losses model optim"
     " out_of_memory schedules step",

@@ -17,15 +17,17 @@ from tinynet.layers import (
     Flatten,
     LeakyReLU,
     Reshape,
+    Residual,
     Softmax,
     Tanh,
 )
+from tinynet.layers.stack import walk
 from tinynet.losses import CrossEntropy, Loss, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 
 PASSING = (Dropout, Flatten, Reshape)
 """Layers whose output has the signs of their input."""
-BELOW_ZERO = (Dense, Conv2D, DepthwiseConv2D, BatchNorm, LeakyReLU, ELU, GELU, Tanh)
+BELOW_ZERO = (Dense, Conv2D, DepthwiseConv2D, Residual, BatchNorm, LeakyReLU, ELU, GELU, Tanh)
 """Layers whose output may be negative."""
 
 
@@ -51,7 +53,7 @@ def on_batches(model: Sequential, batch_size: int, last: int) -> None:
     """
     single = [
         layer
-        for layer in model.layers
+        for layer in walk(model.layers)
         if isinstance(layer, BatchNorm) and not layer.frozen and math.prod(layer.input_shape[:-1]) == 1
     ]
     if single and batch_size == 1:

@@ -29,9 +29,10 @@ from tinynet.io import tables
 from tinynet.io.atomic import fix_for, write_atomic
 from tinynet.io.reading import parse_json
 from tinynet.io.tensors import read_tensors
-from tinynet.layers import LAYERS, Dense, Layer
+from tinynet.layers import LAYER_FAMILY, LAYERS, Dense, Layer
+from tinynet.layers.stack import build_layers, walk
 from tinynet.losses import LOSSES, Loss, SoftmaxCrossEntropy
-from tinynet.model import DTYPES, Sequential, build_layers
+from tinynet.model import DTYPES, Sequential
 from tinynet.printable import printable, quoted
 from tinynet.training import TrainingState
 from tinynet.types import Array, Shape
@@ -139,7 +140,7 @@ def load_model(path: str | Path, *, backend: str | Backend | None = None) -> Loa
         path = _model_of_run(path)
     header, tensors = _read(path)
     try:
-        layers = [tables.from_table(LAYERS, layer, "layer") for layer in header.model.layers]
+        layers = [tables.from_table(LAYERS, layer, "layer", LAYER_FAMILY) for layer in header.model.layers]
         loss = tables.from_table(LOSSES, header.loss, "loss")
         declared = _declared_tensors(layers, header, ops)
     except Exception as error:  # whatever the layers' own checks make of settings that nobody foresaw
@@ -158,12 +159,14 @@ def load_model(path: str | Path, *, backend: str | Backend | None = None) -> Loa
 def _declared_tensors(layers: Sequence[Layer], header: Header, ops: Backend) -> dict[str, Shape]:
     """The shape of each tensor that the layers will ask for, by its name in a file. None is allocated."""
     build_layers(layers, header.model.input_shape, header.dtype, lambda layer: ops)
-    shapes = [layer.output_shape for layer in layers]
-    if max(map(len, shapes)) > MAX_RANK or sum(map(math.prod, shapes)) > MAX_VALUES:
+    shapes = [layer.output_shape for layer in walk(layers)]
+    values, axes = sum(map(math.prod, shapes)), max(map(len, shapes))
+    if len(shapes) > MAX_LAYERS or axes > MAX_RANK or values > MAX_VALUES:
         raise ConfigError(
             "its layers give too much",
-            expected=f"at most {MAX_VALUES:,} values a sample in all, of at most {MAX_RANK} axes",
-            received=f"{sum(map(math.prod, shapes)):,} values, {max(map(len, shapes))} axes",
+            expected=f"at most {MAX_LAYERS:,} layers, and of them {MAX_VALUES:,} values a sample in all,"
+            f" of at most {MAX_RANK} axes",
+            received=f"{len(shapes):,} layers, {values:,} values, {axes} axes",
         )
     declared = {
         f"{kind}/{layer.name}.{spec.name}": spec.shape

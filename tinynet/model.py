@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import reduce
 from importlib import import_module
-from itertools import pairwise
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakSet
@@ -24,11 +23,13 @@ from tinynet.backends.workspace import Workspace
 from tinynet.checks import as_array, sizes, whole
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import ConfigError, DeviceError, DTypeError, ShapeError
-from tinynet.freezing import frozen_parameters, parameter_names
+from tinynet.freezing import frozen_parameters
 from tinynet.io import tables
-from tinynet.layers import LAYERS, BatchNorm, Conv2D, Dense, DepthwiseConv2D, MaxPool2D, ReLU
+from tinynet.layers import LAYER_FAMILY, LAYERS
 from tinynet.layers.base import Layer
 from tinynet.layers.checks import check_gradient, check_input, check_returned_gradient, checked_output
+from tinynet.layers.fusion import fuse
+from tinynet.layers.stack import build_layers, walk
 from tinynet.rng import Key, Stream
 from tinynet.store import ParameterStore
 from tinynet.summary import Summary
@@ -122,12 +123,11 @@ class Sequential:
             raise
         self.store = ParameterStore(self.layers, self.backend, dtype, self.seed, frozen)
         for layer in self.layers:
-            layer.params, layer.grads, layer.state = self.store.views_of(layer)
-            layer.frozen = bool(layer.param_specs) and frozen.issuperset(parameter_names(layer))
+            layer.bind(*self.store.views_of(layer), frozen)
         self._l2 = {name: spec.l2 for name, spec in self.store.specs.items() if spec.l2}
         learners = (i for i, layer in enumerate(self.layers) if layer.param_specs and not layer.frozen)
         self._first_learner = next(learners, len(self.layers))
-        records = may_record("evaluate", self.backend, self, *self.layers)
+        records = may_record("evaluate", self.backend, self, *walk(self.layers))
         self.recorded_outputs = Recorder(self.backend, self._outputs, records)
 
     @property
@@ -151,11 +151,7 @@ class Sequential:
             lambda layer: operations_for(layer, self.backend, self.workspace, layer.name),
         )
         self._widths = [math.prod(layer.input_shape) for layer in self.layers]
-        for before, layer in pairwise(self.layers):  # these very classes: a subclass may compute otherwise
-            if type(layer) is ReLU and type(before) in (Dense, Conv2D, DepthwiseConv2D, BatchNorm):
-                layer.ops.fuse_relu(before.ops)
-            if type(layer) is MaxPool2D and type(before) is ReLU:
-                layer.ops.fuse_max_pool(before.ops)
+        fuse(self.layers)
 
     def forward(
         self,
@@ -367,35 +363,8 @@ class Sequential:
         freeze: str | Sequence[str] = (),
     ) -> Sequential:
         """The model that `table` describes; ConfigError for an unknown layer or setting."""
-        layers = [tables.from_table(LAYERS, layer, "layer") for layer in table["layers"]]
+        layers = [tables.from_table(LAYERS, layer, "layer", LAYER_FAMILY) for layer in table["layers"]]
         return cls(layers, table["input_shape"], backend=backend, dtype=dtype, seed=seed, freeze=freeze)
-
-
-def build_layers(
-    layers: Sequence[Layer], input_shape: Shape, dtype: str, operations: Callable[[Layer], Backend]
-) -> Shape:
-    """Name each layer and build it for what the one before it gives; return the last one's output shape.
-
-    No tensor is allocated: the layers only say which they need. `release` undoes it.
-    """
-    shape, used = input_shape, dict.fromkeys(LAYERS, 0)
-    for layer in layers:
-        kind = type(layer).__name__
-        used[kind] = used.get(kind, 0) + 1
-        layer.name = f"{kind.lower()}_{used[kind]}"
-        layer.dtype = dtype
-        layer.ops = operations(layer)
-        layer.input_shape = shape
-        built = layer.build(shape)
-        if not isinstance(built, tuple):
-            raise ShapeError(
-                f"build of {layer.label} gave no shape",
-                expected="that of one output sample, a tuple such as (10,)",
-                received=repr(built),
-                fix="end build with `return input_shape`" if built is None else None,
-            )
-        shape = layer.output_shape = built
-    return shape
 
 
 _models: WeakSet[Sequential] = WeakSet()

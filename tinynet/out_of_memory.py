@@ -8,6 +8,7 @@ import numpy as np
 
 from tinynet.errors import OutOfMemoryError
 from tinynet.layers import Conv2D, DepthwiseConv2D
+from tinynet.layers.stack import walk
 from tinynet.model import Sequential
 
 MIB = 1 << 20
@@ -19,10 +20,10 @@ def of_a_sample(model: Sequential) -> int:
     Each layer's output is kept for the backward, and its gradient comes beside it. A reference convolution
     also keeps its windows as rows (im2col), and has as many again in its backward.
     """
-    outputs = sum(math.prod(layer.output_shape) for layer in model.layers)
+    outputs = sum(math.prod(layer.output_shape) for layer in walk(model.layers))
     windows = [
         math.prod(layer.output_shape[:2]) * math.prod(layer.geometry.size) * layer.input_shape[2]
-        for layer in model.layers
+        for layer in walk(model.layers)
         if isinstance(layer, Conv2D | DepthwiseConv2D)
     ]
     return (2 * outputs + sum(windows) + max(windows, default=0)) * np.dtype(model.dtype).itemsize

@@ -64,6 +64,11 @@ class Views(Mapping[str, Array]):
             f"write into it: {self._owner}.{name}[...] = …"
         )
 
+    def within(self, name: str) -> Views:
+        """The views whose names begin with "name.", by what follows."""
+        views = {n.removeprefix(f"{name}."): v for n, v in self.items() if n.startswith(f"{name}.")}
+        return Views(views, self._owner)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Views, (
             self._views,

@@ -11,6 +11,7 @@ from tinynet.averaging import Average
 from tinynet.backends.base import Backend
 from tinynet.backends.recording import Recorder, may_record
 from tinynet.distributed.group import WHOLE, Group, Shard
+from tinynet.layers.stack import walk
 from tinynet.losses import Loss
 from tinynet.model import Sequential
 from tinynet.optim import Optimizer
@@ -56,7 +57,7 @@ class Step:
     ) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.average, self.group, self.classifies = average, group, classifies
-        ops, chain = model.backend, (model, *model.layers, loss)
+        ops, chain = model.backend, (model, *walk(model.layers), loss)
         self.is_recorded = group.size == 1 and may_record("step", ops, *chain, optimizer)
         records_gradients = not self.is_recorded and may_record("gradients", ops, *chain)
         self.recorded_gradients = Recorder(ops, self.gradients, records_gradients)

@@ -91,6 +91,4 @@ def _by_full_name(layers: Sequence[Layer], kind: str) -> dict[str, Spec]:
 
 
 def _views_of(layer: Layer, buffer: Buffer, owner: str) -> Views:
-    prefix = f"{layer.name}."
-    views = {n.removeprefix(prefix): v for n, v in buffer.views.items() if n.startswith(prefix)}
-    return Views(views, owner)
+    return Views(buffer.views, owner).within(layer.name)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinynet.io.html import html_table
 from tinynet.layers.base import Layer
+from tinynet.layers.stack import walk
 from tinynet.types import Shape
 
 HEAD = ("layer", "type", "output", "parameters")
@@ -17,7 +18,10 @@ HEAD = ("layer", "type", "output", "parameters")
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One layer of a model; counts are for one sample. `algorithm`: how the backend computes it."""
+    """One layer of a model; counts are for one sample. `algorithm`: how the backend computes it.
+
+    A layer that has others inside it is followed by their rows, and does not count what they count.
+    """
 
     name: str
     kind: str
@@ -30,13 +34,13 @@ class LayerSummary:
 
 
 class Summary(tuple[LayerSummary, ...]):
-    """A row for every layer of a model. It prints as a table."""
+    """A row for every layer of a model, those inside others too. It prints as a table."""
 
     title: str
 
     @classmethod
     def of(
-        cls, layers: Iterable[Layer], input_shape: Shape, dtype: str, backend: str, batch_size: int
+        cls, layers: Sequence[Layer], input_shape: Shape, dtype: str, backend: str, batch_size: int
     ) -> Summary:
         """The summary of built layers; algorithms as for batches of that size."""
         itemsize = np.dtype(dtype).itemsize
@@ -45,18 +49,17 @@ class Summary(tuple[LayerSummary, ...]):
                 layer.name,
                 type(layer).__name__,
                 layer.output_shape,
-                sum(spec.size for spec in layer.param_specs),
-                sum(spec.size for spec in layer.state_specs),
+                sum(spec.size for spec in layer.param_specs if not layer.branches),
+                sum(spec.size for spec in layer.state_specs if not layer.branches),
                 layer.multiply_adds(),
                 math.prod(layer.output_shape) * itemsize,
                 layer.algorithm(batch_size),
             )
-            for layer in layers
+            for layer in walk(layers)
         )
         trained, tracked = (sum(getattr(row, name) for row in rows) for name in ("parameters", "state"))
         count = f"{trained + tracked:,} parameters" + (f" ({trained:,} trainable)" if tracked else "")
-        output = rows[-1].output_shape
-        rows.title = f"Sequential {input_shape} → {output}, {count}, {dtype}, {backend}"
+        rows.title = f"Sequential {input_shape} → {layers[-1].output_shape}, {count}, {dtype}, {backend}"
         return rows
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Passes over flat arrays: rescaling, and scaling in place.
+"""Passes over flat arrays: rescaling, the sum of two branches, and scaling in place.
 
 One read and one write per element; these run at the speed of memory, so each does all its work in one pass.
 """
@@ -12,6 +12,15 @@ def rescale(start, stop, x, y, scale, offset):
     x, y = x[start:stop], y[start:stop]
     for i in range(len(x)):
         y[i] = scale * y.dtype.type(x[i]) + offset
+
+
+@jit
+def residual(start, stop, f, s, y, floor):
+    """y = f + s, at least `floor` (0: with a ReLU)."""
+    f, s, y = f[start:stop], s[start:stop], y[start:stop]
+    for i in range(len(f)):
+        value = f[i] + s[i]
+        y[i] = floor if value < floor else value
 
 
 @jit

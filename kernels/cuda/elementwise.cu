@@ -1,4 +1,4 @@
-// Passes over arrays: rescaling, the bias (with a ReLU), gathering rows; and sums of a few numbers.
+// Passes over arrays: rescaling, the sum of two branches, the bias (with a ReLU), gathering rows; and sums of a few numbers.
 #include "common.cuh"
 
 // y = scale · x + offset        x of any real type
@@ -6,6 +6,15 @@ template <typename Real, typename Value>
 __global__ void rescale(int size, const Value *x, Real *y, Real scale, Real offset) {
     int i = thread_index();
     if (i < size) y[i] = scale * (Real)x[i] + offset;
+}
+
+// y = f + s, at least `floor` (0: a ReLU, -infinity: none). NaN stays.
+template <typename Real>
+__global__ void residual(int size, const Real *f, const Real *s, Real *y, Real floor) {
+    int i = thread_index();
+    if (i >= size) return;
+    Real value = f[i] + s[i];
+    y[i] = value < floor ? floor : value;
 }
 
 // y (M, C) += b (C,), then at least `floor` (0: a ReLU, -infinity: none). NaN stays.

@@ -83,6 +83,20 @@ tinynet.globalaveragepoolBackward = function (dy, x, y, { inputShape: [H, W, C] 
   return x.map((value, k) => dy[k % C] / (H * W));
 };
 
+// ∂s/∂x = what f makes of dy + what the shortcut makes of dy, each from its last layer to its first
+tinynet.residualBackward = function (dy, x, y, { layers, skip }) {
+  const df = tinynet.back(layers, dy, x), ds = tinynet.back(skip, dy, x);
+  return df.map((each, k) => each + ds[k]);
+};
+
+// ∂s/∂x of a branch, given dy behind it and x before it.
+tinynet.back = function (branch, dy, x) {
+  const values = tinynet.through(branch, x);
+  return branch.reduceRight((slope, layer, n) => {
+    return tinynet[`${layer.type.toLowerCase()}Backward`](slope, values[n], values[n + 1], layer);
+  }, dy);
+};
+
 // ∂s/∂x = γ / √(σ² + ε) · dy: in evaluation μ and σ² are constants
 tinynet.batchnormBackward = function (dy, x, y, { gamma, variance, epsilon }) {
   const C = gamma.length;

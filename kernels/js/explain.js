@@ -72,7 +72,8 @@ tinynet.gradCam = function (net, pixels, k, layerName) {
 // The position whose output Grad-CAM looks at: the end of the block of the layer of this name, or of the last
 // convolution; null where there is no convolution and no name.
 tinynet.camPosition = function (net, layerName) {
-  const convolutions = net.layers.filter((layer) => layer.type.endsWith("Conv2D"));
+  const convolves = (layer) => tinynet.walk([layer]).some(({ type }) => type.endsWith("Conv2D"));
+  const convolutions = net.layers.filter(convolves);
   const name = layerName ?? convolutions[convolutions.length - 1]?.name;
   if (name === undefined) return null;
   const position = net.blockEnd(net.position(name));
@@ -87,11 +88,12 @@ tinynet.camPosition = function (net, layerName) {
 //
 // Each place of a map lies at the middle of its receptive field. A window of size k and stride s, padded by p
 // before, moves the first of them by (k - 1)/2 - p steps and makes the steps s times larger. After a layer
-// that rearranges values (Reshape) no place is known: then the map covers the whole input.
+// that rearranges values (Reshape) no place is known: then the map covers the whole input. A Residual lies
+// where its layers put it.
 tinynet.place = function (net, position) {
   const [H, W] = net.inputShape, [h, w] = net.layers[position].shape;
   let [y, x, down, across] = [0, 0, 1, 1];
-  for (const { rows, columns, shape, inputShape } of net.layers.slice(0, position + 1)) {
+  for (const { rows, columns, shape, inputShape } of tinynet.path(net.layers.slice(0, position + 1))) {
     if (rows) {
       y += down * ((rows.size - 1) / 2 - rows.before);
       x += across * ((columns.size - 1) / 2 - columns.before);
@@ -109,6 +111,11 @@ tinynet.place = function (net, position) {
   };
 };
 
+// The layers one after another, each Residual replaced by its layers.
+tinynet.path = function (layers) {
+  return layers.flatMap((layer) => (layer.layers ? tinynet.path(layer.layers) : [layer]));
+};
+
 // --- the arithmetic of one unit ----------------------------------------------------------------------------
 
 // How the output `unit` ([h, w, c] or [c]) of the layer at a position came about in the last forward:
@@ -120,7 +127,8 @@ tinynet.place = function (net, position) {
 // input, -1 in the padding, where window[k] is 0. `steps` are { name, type, value } of the layers behind it
 // in its block, `after` the last of these values; `off` says whether the unit is switched off.
 //
-// An activation is y = f(x): of it `before` is x and `after` is y. Softmax has its powers as `products`.
+// An activation is y = f(x): of it `before` is x and `after` is y. Softmax has its powers as `products`, a
+// Residual what its layers and its shortcut give.
 tinynet.explainUnit = function (net, position, unit) {
   if (!net.values) throw new Error("explainUnit tells of the last forward: there was none");
   const layer = net.layers[position], x = net.values[position], n = tinynet.index(unit, layer.shape);
@@ -206,6 +214,10 @@ tinynet.TERMS = {
       return layer.beta[c] - layer.mean[c] * tinynet.batchnormSlope(layer, n);
     },
   ),
+  Residual({ layers, skip }, n, x) {
+    const products = [layers, skip].map((branch) => tinynet.through(branch, x).pop()[n]);
+    return { size: [2], sources: [-1, -1], kernel: null, products: Float64Array.from(products), bias: 0 };
+  },
   Rescale: tinynet.oneTerm(({ scale }) => scale, ({ offset }) => offset),
   Softmax(layer, n, x) {
     const K = layer.shape[layer.shape.length - 1], first = n - (n % K);

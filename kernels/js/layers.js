@@ -180,6 +180,21 @@ tinynet.globalaveragepool = function (x, { inputShape: [H, W, C] }) {
   return Float32Array.from(sums, (sum) => sum / (H * W));
 };
 
+// --- layers of layers --------------------------------------------------------------------------------------
+
+// y = f(x) + s(x)        f: the layers, one after another; s: those of the shortcut, x itself without any
+tinynet.residual = function (x, { layers, skip }) {
+  const f = tinynet.through(layers, x).pop(), s = tinynet.through(skip, x).pop();
+  return f.map((value, k) => value + s[k]);
+};
+
+// What each layer of a branch makes of x, x first.
+tinynet.through = function (branch, x) {
+  const values = [x];
+  branch.forEach((layer, n) => values.push(tinynet[layer.type.toLowerCase()](values[n], layer)));
+  return values;
+};
+
 // --- normalisation and rearrangement -----------------------------------------------------------------------
 
 // y = γ (x - μ) / √(σ² + ε) + β        per channel c, of x and y (…, C)

@@ -50,6 +50,7 @@ tinynet.KINDS = {
       return { gamma: channels, beta: channels, mean: channels, variance: channels };
     },
   },
+  Residual: { defaults: { shortcut: [] }, shape: ({ layers }) => layers[layers.length - 1].shape },
   Dropout: {},
   Flatten: { shape: ({ inputShape }) => [tinynet.count(inputShape)] },
   Reshape: { shape: ({ shape }) => shape },
@@ -80,17 +81,38 @@ tinynet.count = function (shape) {
 // that it was trained with. Throws an Error for a layer that is not known, or weights that are missing or of
 // another shape.
 tinynet.load = function ({ config, weights, loss }) {
-  const used = {}, layers = [];
-  let inputShape = config.input_shape;
-  for (const table of config.layers) {
-    used[table.type] = (used[table.type] ?? 0) + 1;
-    const name = `${table.type.toLowerCase()}_${used[table.type]}`;
-    const layer = tinynet.build(table, name, inputShape);
-    Object.assign(layer, tinynet.weightsOf(layer, weights));
-    layers.push(layer);
-    inputShape = layer.shape;
-  }
+  const layers = tinynet.buildAll(config.layers, config.input_shape);
+  for (const layer of tinynet.walk(layers)) Object.assign(layer, tinynet.weightsOf(layer, weights));
   return new tinynet.Net(config.input_shape, layers, loss);
+};
+
+// The layers that tables describe, one after another. `owner` begins the names of those inside another layer;
+// `used` counts the names that are taken, by their kind.
+tinynet.buildAll = function (tables, inputShape, owner = "", used = {}) {
+  return tables.map((table) => {
+    used[table.type] = (used[table.type] ?? 0) + 1;
+    const layer = tinynet.build(table, `${owner}${table.type.toLowerCase()}_${used[table.type]}`, inputShape);
+    inputShape = layer.shape;
+    return layer;
+  });
+};
+
+// Every layer, each followed by those inside it.
+tinynet.walk = function (layers) {
+  const inside = ({ layers = [], skip = [] }) => tinynet.walk([...layers, ...skip]);
+  return layers.flatMap((layer) => [layer, ...inside(layer)]);
+};
+
+// Builds the layers inside a Residual: of its shortcut, where it names none, the simplest that leads from its
+// input to the shape of its output.
+tinynet.buildBranches = function (layer) {
+  const { name, inputShape: from } = layer, used = {};
+  layer.layers = tinynet.buildAll(layer.layers, from, `${name}.`, used);
+  const to = layer.layers[layer.layers.length - 1].shape, units = to[to.length - 1];
+  const isAlike = from.join() === to.join(), stride = [0, 1].map((axis) => Math.ceil(from[axis] / to[axis]));
+  const convolution = { type: "Conv2D", filters: units, kernel: 1, stride };
+  const projection = isAlike ? [] : [to.length === 3 ? convolution : { type: "Dense", units }];
+  layer.skip = tinynet.buildAll(layer.shortcut.length ? layer.shortcut : projection, from, `${name}.`, used);
 };
 
 // The layer that a table of its settings describes, for inputs of `inputShape`: with its shape and its
@@ -108,6 +130,7 @@ tinynet.build = function (table, name, inputShape) {
       throw new Error(`${name}: no window fits into an input of ${inputShape.join(" x ")}`);
     }
   }
+  if (layer.layers) tinynet.buildBranches(layer);
   layer.shape = kind.shape ? kind.shape(layer, layer.rows?.count, layer.columns?.count) : inputShape;
   return layer;
 };
@@ -167,7 +190,9 @@ tinynet.Net = class {
 
   // Multiply-adds that one `forward` costs: of dense layers and convolutions.
   get cost() {
-    const costs = this.layers.map(({ W, shape }) => (W ? tinynet.count(shape.slice(0, -1)) * W.length : 0));
+    const costs = tinynet.walk(this.layers).map(({ W, shape }) => {
+      return W ? tinynet.count(shape.slice(0, -1)) * W.length : 0;
+    });
     return costs.reduce((a, b) => a + b, 0);
   }
 

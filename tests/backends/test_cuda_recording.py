@@ -49,6 +49,8 @@ def every_layer() -> list[Layer]:
         L.ReLU(),
         L.MaxPool2D(),
         L.DepthwiseConv2D(padding="same"),
+        L.Residual([L.Conv2D(4, 3, padding="same"), L.BatchNorm(), L.ReLU(), L.Dropout(0.25)]),
+        L.ReLU(),
         L.Dropout(0.25),
         L.Conv2D(3, 2),
         L.ReLU(),

@@ -65,6 +65,9 @@ def dense_net(activation: type[Layer]) -> list[Layer]:
         L.Dense(130),
         activation(),
         L.Rescale(0.5),  # has a backward here
+        L.Residual([L.Dense(20), L.Tanh(), L.Dense(30)]),
+        L.ReLU(),
+        L.Residual([L.Dense(30)]),
         L.Dense(10),
     ]
 

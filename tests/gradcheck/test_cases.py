@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from one_layer import PARAMETERS
+from one_layer import parameters
 
 from tinynet import backends
 from tinynet import layers as L
@@ -34,6 +34,9 @@ def test_every_convolution_of_the_numba_backend(algorithm: str, padding: Any) ->
 
 def test_every_layer_and_loss_is_checked_in_everything_it_learns() -> None:
     assert set(LAYER_CASES) == set(L.LAYERS)
-    for name, make, *_ in [(name, *LAYER_CASES[name][0][1:]) for name in LAYER_CASES]:
+    for name, each in LAYER_CASES.items():
         checked = {check.quantity for check in cases.run(name, "numpy")}
-        assert checked == {"x", *PARAMETERS[type(make()).__name__]}
+        assert checked == {
+            "x",
+            *(quantity for _, make, shape, _ in each for quantity in parameters(make, shape)),
+        }

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from one_layer import PARAMETERS
+from one_layer import parameters
 
 from tinynet import backends
 from tinynet import layers as L
@@ -57,7 +57,7 @@ def negative_of(quantity: str) -> Callable[[Layer, Array], Array]:
 def test_a_sign_error_in_any_one_gradient_fails_that_check_alone(
     name: str, detail: str, make: Callable[[], Layer], shape: Shape, train: bool, backend: str
 ) -> None:
-    quantities = ["x", *PARAMETERS[name]]
+    quantities = ["x", *parameters(make, shape)]
     for planted in quantities:
         layer = plant(make(), negative_of(planted))
         found = verdicts(check_layer(layer, shape, train=train, backend=backend))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from tinynet.analysis.gradients import one_hot, probe
 from tinynet.blocks import blocks
 from tinynet.errors import ConfigError
 from tinynet.layers import Conv2D, DepthwiseConv2D
+from tinynet.layers.base import Layer
 from tinynet.layers.pool import Pool2D
+from tinynet.layers.stack import walk
 from tinynet.model import Sequential
 from tinynet.types import Array
 
@@ -39,7 +43,7 @@ def cam_position(model: Sequential, name: str | None = None) -> int | None:
     }
     spatial = [n for n, end in ends.items() if len(model.layers[end].output_shape) == 3]
     if name is None:
-        convolutions = [layer.name for layer in model.layers if isinstance(layer, Conv2D | DepthwiseConv2D)]
+        convolutions = [layer.name for layer in model.layers if _convolves(layer)]
         return ends[convolutions[-1]] if convolutions else None
     if name not in spatial:
         raise ConfigError(
@@ -57,10 +61,11 @@ def place(model: Sequential, position: int) -> tuple[float, float, float, float]
 
     Each place of a map lies at the middle of its receptive field. A window of size k and stride s, padded by
     p before, moves the first of them by (k − 1)/2 − p steps and makes the steps s times larger. After a layer
-    that rearranges values (Reshape) no place is known: then the map covers the whole image.
+    that rearranges values (Reshape) no place is known: then the map covers the whole image. A Residual lies
+    where its layers put it.
     """
     starts, steps = np.zeros(2), np.ones(2)
-    for layer in model.layers[: position + 1]:
+    for layer in _path(model.layers[: position + 1]):
         if isinstance(layer, Conv2D | DepthwiseConv2D | Pool2D):
             window = layer.geometry
             starts += steps * ((np.array(window.size) - 1) / 2 - window.corner)
@@ -71,3 +76,13 @@ def place(model: Sequential, position: int) -> tuple[float, float, float, float]
     sizes = np.array(model.layers[position].output_shape[:2])
     (top, left), (bottom, right) = starts - steps / 2, starts + steps * (sizes - 0.5)
     return float(left), float(right), float(bottom), float(top)
+
+
+def _convolves(layer: Layer) -> bool:
+    return any(isinstance(each, Conv2D | DepthwiseConv2D) for each in walk([layer]))
+
+
+def _path(layers: Iterable[Layer]) -> Iterator[Layer]:
+    """The layers one after another, each with others inside it replaced by its first branch."""
+    for layer in layers:
+        yield from _path(layer.branches[0]) if layer.branches else [layer]

@@ -277,6 +277,16 @@ class Backend(ABC):
     def avgpool_backward(self, dy: Array, shape: Shape, window: Window) -> Array:
         """dx of `shape` (N, H, W, C): each dy is shared equally by its window's pixels."""
 
+    # --- shortcuts ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def residual(self, f: Array, s: Array) -> Array:
+        """f + s, what two branches make of one input: of one shape."""
+
+    @abstractmethod
+    def residual_backward(self, df: Array, ds: Array) -> Array:
+        """df + ds: ∂L/∂(that input) through each branch, of one shape."""
+
     # --- normalisation and regularisation ---------------------------------------------------------------
 
     @abstractmethod

@@ -25,7 +25,7 @@ class Fusion:
     """
 
     floor: float = -math.inf
-    """`dense`, `conv2d`, `batchnorm`: the least value they write; 0 applies the ReLU that follows."""
+    """Of layers with weights and `residual`: the least value they write; 0 applies the ReLU that follows."""
     relu_is_applied: bool = False
     """`relu`: the layer before has applied it."""
     masks_gradient: bool = False
@@ -88,6 +88,12 @@ class CompiledBackend(NumpyBackend):
 
     def dropout_backward(self, dy: Array, saved: Any, rate: float) -> Array:
         return self._map("dropout_backward", dy, saved, scalars=(1.0 / (1.0 - rate),))
+
+    def residual(self, f: Array, s: Array) -> Array:
+        return self._map("residual", f, s, scalars=(self.fusion.floor,))
+
+    def residual_backward(self, df: Array, ds: Array) -> Array:
+        return self._map("residual", df, ds, scalars=(-math.inf,), role="residual_backward")
 
     def relu(self, x: Array) -> Array:
         return x if self.fusion.relu_is_applied else self._map("relu", x)

@@ -49,7 +49,11 @@ from tinynet.threads import compiling
 from tinynet.types import Array, Shape
 
 ALGORITHMS: dict[str, type[Convolution]] = {"im2col": Im2col, "direct": Direct, "winograd": Winograd}
-KERNELS = vars(activations) | {"rescale": elementwise.rescale, "dropout_backward": philox.dropout_backward}
+KERNELS = vars(activations) | {
+    "rescale": elementwise.rescale,
+    "residual": elementwise.residual,
+    "dropout_backward": philox.dropout_backward,
+}
 """Kernels by the names under which `CompiledBackend` asks for them."""
 MAX_CONVOLUTIONS = 64
 """Shapes whose convolution a layer keeps: a batch size each."""

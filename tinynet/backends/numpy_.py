@@ -212,6 +212,14 @@ class NumpyBackend(Backend):
         ones = self.xp.ones((1, shape[1], shape[2], 1), dtype=like.dtype)
         return self.windows(ones, window).sum(axis=(3, 4))
 
+    # --- shortcuts ------------------------------------------------------------------------------------------
+
+    def residual(self, f: Array, s: Array) -> Array:
+        return f + s
+
+    def residual_backward(self, df: Array, ds: Array) -> Array:
+        return df + ds
+
     # --- normalisation and regularisation ---------------------------------------------------------------
 
     def batchnorm(

@@ -24,6 +24,7 @@ VARYING = ("evaluate", "step")
 RECORDABLE = {
     "tinynet.model.Sequential": ALWAYS,
     "tinynet.layers.dense.Dense": ALWAYS,
+    "tinynet.layers.residual.Residual": ALWAYS,
     "tinynet.layers.reshape.Flatten": ALWAYS,
     "tinynet.layers.reshape.Reshape": ALWAYS,
     "tinynet.layers.reshape.Rescale": ALWAYS,
@@ -51,6 +52,7 @@ RECORDABLE = {
 In the phases named here each of these takes the same operations of its backend for every batch, each
 operation once, and no other arithmetic. "evaluate" is a forward pass; "gradients" is forward and backward
 with the same numbers each time; "step" is a whole training step whose varying numbers lie on the device.
+Layers inside another are asked one by one: `layers.stack.walk`.
 """
 FROZEN = {"tinynet.layers.norm.BatchNorm": ("evaluate",)}
 """The same for frozen layers that differ: the backward of a frozen BatchNorm is array arithmetic."""

@@ -126,14 +126,15 @@ def check_showable(loaded: Loaded) -> None:
 
     from tinynet import layers
     from tinynet.errors import ConfigError
+    from tinynet.layers.stack import walk
     from tinynet.runs.predictions import predict
 
     model = loaded.model
-    if foreign := [layer.name for layer in model.layers if type(layer).__name__ not in layers.__all__]:
+    if foreign := [layer.name for layer in walk(model.layers) if type(layer).__name__ not in layers.__all__]:
         raise ConfigError(
             f"the page cannot compute {', '.join(foreign)}",
             expected=f"layers of tinynet: {', '.join(layers.LAYERS)}",
-            received=", ".join(type(layer).__name__ for layer in model.layers if layer.name in foreign),
+            received=", ".join(type(layer).__name__ for layer in walk(model.layers) if layer.name in foreign),
             fix="export a net of tinynet's own layers",
         )
     if len(model.input_shape) != 3 or model.input_shape[-1] not in (1, 3):

@@ -23,7 +23,7 @@ KINDS = {
     "GlobalAveragePool": "pooling",
     "Dense": "dense",
 }
-"""What the picture calls the layer that a block begins with."""
+"""What the picture calls a block, by its first layer that is one of these."""
 
 
 @click.command(cls=Command, short_help="The layers of a net, and the cost of each.")
@@ -92,8 +92,10 @@ def _blocks(model: Sequential, rows: Summary) -> list[DrawnBlock]:
 
     drawn = [DrawnBlock(["input"], "other", model.input_shape, 0)]
     for block in blocks(model):
-        own = rows[block.start : block.stop]
+        layers = model.layers[block.start : block.stop]
+        names = [layer.name for layer in layers]
+        own = [row for row in rows if row.name.split(".")[0] in names]
+        kind = next((KINDS[row.kind] for row in own if row.kind in KINDS), "other")
         parameters = sum(row.parameters + row.state for row in own)
-        kind = KINDS.get(own[0].kind, "other")
-        drawn.append(DrawnBlock([row.name for row in own], kind, own[-1].output_shape, parameters))
+        drawn.append(DrawnBlock(names, kind, layers[-1].output_shape, parameters))
     return drawn

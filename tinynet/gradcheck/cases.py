@@ -18,6 +18,13 @@ from tinynet.types import Array, Shape
 
 MakeLayer: TypeAlias = Callable[[], Layer]
 
+
+def _block(filters: int, stride: int) -> list[Layer]:
+    """What a block of a residual net computes. No bias stands before BatchNorm: its gradient would be 0."""
+    convolution = L.Conv2D(filters, 3, stride, "same")
+    return [L.BatchNorm(), L.GELU(), convolution, L.Dropout(0.3), L.Conv2D(filters, 2, padding="same")]
+
+
 LAYER_CASES: dict[str, list[tuple[str, MakeLayer, Shape, bool]]] = {
     "Dense": [
         ("", partial(L.Dense, 4), (5,), True),
@@ -62,6 +69,15 @@ LAYER_CASES: dict[str, list[tuple[str, MakeLayer, Shape, bool]]] = {
     "Dropout": [
         ("", partial(L.Dropout, 0.4), (4, 5, 2), True),
         ("evaluation", partial(L.Dropout, 0.4), (5,), False),
+    ],
+    "Residual": [
+        ("", partial(L.Residual, [L.Dense(4), L.Tanh()]), (4,), True),
+        ("projection", partial(L.Residual, [L.Dense(4), L.Sigmoid(), L.Dense(3)]), (5,), True),
+        ("images", partial(L.Residual, _block(2, 1)), (5, 4, 2), True),
+        ("stride 2", partial(L.Residual, _block(3, 2)), (5, 4, 2), True),
+        ("evaluation", partial(L.Residual, _block(3, 2)), (4, 4, 2), False),
+        ("its own shortcut", partial(L.Residual, [L.MaxPool2D()], [L.AvgPool2D()]), (4, 6, 2), True),
+        ("in another", partial(L.Residual, [L.Residual([L.Dense(4), L.ELU()]), L.Dense(3)]), (4,), True),
     ],
     "Flatten": [("", L.Flatten, (3, 4, 2), True)],
     "Reshape": [("", partial(L.Reshape, (2, 6)), (3, 4), True)],
@@ -124,10 +140,23 @@ def _cnn() -> list[Layer]:
     ]
 
 
+def _resnet() -> list[Layer]:
+    return [
+        L.Conv2D(3, 3, padding="same"),
+        L.Residual([L.Conv2D(3, 3, padding="same"), L.BatchNorm(), L.ELU()]),
+        L.ReLU(),
+        L.Residual(_block(4, 2), [L.AvgPool2D(), L.Conv2D(4, 1, l2=0.01), L.BatchNorm()]),
+        L.Tanh(),
+        L.GlobalAveragePool(),
+        L.Dense(4),
+    ]
+
+
 MODEL_CASES: dict[str, tuple[Callable[[], list[Layer]], Shape, Callable[[], Loss]]] = {
     "linear": (_linear, (4, 4, 1), CrossEntropy),
     "mlp": (_mlp, (4, 4, 1), SoftmaxCrossEntropy),
     "cnn": (_cnn, (8, 8, 2), partial(SoftmaxCrossEntropy, 0.1)),
+    "resnet": (_resnet, (6, 6, 2), SoftmaxCrossEntropy),
 }
 
 NAMES = (*LAYER_CASES, *LOSS_CASES, *(f"small {name}" for name in MODEL_CASES))

@@ -329,29 +329,44 @@ def _check_stack(
     short = len(layers) == 1
     judge = _Judge(f, ops, seed, subject, tolerance, _counts(outputs))
     checks = [
-        judge(tensors[name], gradient, name.split(".")[-1] if short else name, slips[name])
+        judge(tensors[name], gradient, name.partition(".")[2] or name if short else name, slips[name])
         for name, gradient in analytic.items()
     ]
     if short:
         return checks
     zero = {name for name, gradient in analytic.items() if float(abs(gradient).max()) <= NOISE_FLOOR}
-    return _with_suspects(checks, zero, [layer.name for layer in model.layers])
+    return _with_suspects(checks, zero, model.layers)
 
 
-def _with_suspects(checks: list[Check], zero: set[str], layers: list[str]) -> list[Check]:
+def _with_suspects(checks: list[Check], zero: set[str], layers: Sequence[Layer]) -> list[Check]:
     """The checks of a model, the wrong ones with the layers that may have spoiled them.
 
-    A gradient ∂L/∂θ of a layer is right only if the ∂L/∂y that came from the layers behind it is. So the
-    mistake lies in the last layer with a wrong one, or behind it, up to the next with a right one. One in
-    `zero` tells nothing: the gradient of a bias before BatchNorm is 0 whatever comes from there.
+    A gradient ∂L/∂θ that is 0 for any ∂L/∂y, as that of a bias before BatchNorm, says nothing.
     """
-    passed = {check.quantity: check.passed for check in checks}
-    wrong = {name.split(".")[0] for name in passed if not passed[name]}
-    right = {name.split(".")[0] for name in passed if passed[name] and name not in zero}
-    last = max((i for i, layer in enumerate(layers) if layer in wrong), default=0)
-    end = next((i for i in range(last, len(layers)) if layers[i] in right), len(layers) - 1)
-    suspects = tuple(layers[last : end + 1])
+    wrong = {check.quantity for check in checks if not check.passed}
+    right = {check.quantity for check in checks if check.passed} - zero
+    suspects = tuple(_suspects(layers, wrong, right))
     return [check if check.passed else replace(check, suspects=suspects) for check in checks]
+
+
+def _suspects(layers: Sequence[Layer], wrong: set[str], right: set[str]) -> list[str]:
+    """The names of the layers one of which has the mistake, given the quantities that are wrong and right.
+
+    A gradient ∂L/∂θ of a layer is right only if the ∂L/∂y that came from the layers behind it is. So the
+    mistake lies in the last layer with a wrong one, or behind it, up to the next with a right one. If that is
+    one layer with others inside it, of which one branch alone has wrong ones, it lies in this branch.
+    """
+
+    def has(layer: Layer, quantities: set[str]) -> bool:
+        return any(quantity.startswith(f"{layer.name}.") for quantity in quantities)
+
+    last = max((i for i, layer in enumerate(layers) if has(layer, wrong)), default=0)
+    end = next((i for i in range(last, len(layers)) if has(layers[i], right)), len(layers) - 1)
+    if last == end:
+        spoiled = [branch for branch in layers[last].branches if any(has(layer, wrong) for layer in branch)]
+        if len(spoiled) == 1:
+            return _suspects(spoiled[0], wrong, right)
+    return [layer.name for layer in layers[last : end + 1]]
 
 
 def _not_written(

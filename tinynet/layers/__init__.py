@@ -9,6 +9,7 @@ from tinynet.layers.dropout import Dropout
 from tinynet.layers.norm import BatchNorm
 from tinynet.layers.pool import AvgPool2D, GlobalAveragePool, MaxPool2D
 from tinynet.layers.reshape import Flatten, Rescale, Reshape
+from tinynet.layers.residual import Residual
 
 __all__ = [  # noqa: RUF022 (the order in which they are listed for a person)
     "Dense",
@@ -19,6 +20,7 @@ __all__ = [  # noqa: RUF022 (the order in which they are listed for a person)
     "GlobalAveragePool",
     "BatchNorm",
     "Dropout",
+    "Residual",
     "Flatten",
     "Reshape",
     "Rescale",
@@ -34,3 +36,6 @@ __all__ = [  # noqa: RUF022 (the order in which they are listed for a person)
 
 LAYERS: dict[str, type[Layer]] = {name: globals()[name] for name in __all__ if name != "Layer"}
 """Every layer by the name that a TOML file or a checkpoint gives it; enter your own to have it loaded."""
+
+LAYER_FAMILY = {Layer: LAYERS}
+"""For `io.tables`: what the tables of layers inside a layer may name."""

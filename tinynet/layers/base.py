@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -50,6 +51,8 @@ class Layer(Checked, ABC):
     grads: Views = field(default_factory=Views, init=False, repr=False)
     state: Views = field(default_factory=Views, init=False, repr=False)
     ops: Backend = field(init=False, repr=False)
+    operations: Callable[[Layer], Backend] = field(init=False, repr=False)
+    """The operations for a layer of the same model: for a layer that has others inside it."""
 
     @property
     def is_fixed(self) -> bool:  # type: ignore[override]
@@ -60,6 +63,18 @@ class Layer(Checked, ABC):
 
     takes_any_dtype: ClassVar[bool] = False
     """Whether `forward` takes arrays of any real dtype, and not just of the model's."""
+
+    @property
+    def branches(self) -> tuple[Sequence[Layer], ...]:
+        """The layers inside this one: each branch goes from its input to its output."""
+        return ()
+
+    def bind(self, params: Views, grads: Views, state: Views, frozen: Collection[str]) -> None:
+        """Take the model's views of what `build` has declared; `frozen`: full names of parameters."""
+        self.params, self.grads, self.state = params, grads, state
+        self.frozen = bool(self.param_specs) and all(
+            f"{self.name}.{spec.name}" in frozen for spec in self.param_specs
+        )
 
     def release(self) -> None:
         """Undo what a model that could not be built has set, so that the layer can go into another."""

@@ -84,7 +84,7 @@ function showFields(layer, unit) {
 
 function arithmetic(found, position) {
   const write = { Conv2D: ofConvolution, DepthwiseConv2D: ofConvolution, Dense: ofDense, MaxPool2D: ofPool, AvgPool2D: ofPool,
-    GlobalAveragePool: ofAverage, Softmax: ofSoftmax }[found.kind] ?? ofOne;
+    GlobalAveragePool: ofAverage, Softmax: ofSoftmax, Residual: ofResidual }[found.kind] ?? ofOne;
   return [...write(found, position), chain(found)].filter(Boolean);
 }
 
@@ -182,6 +182,11 @@ function ofSoftmax({ window, products, sum, after }) {
   const rows = [...products].map((power, k) => [classes[k] ?? k + 1, number(window[k]), number(power)]);
   return [termTable(["class", "score", "e to the power of (score − largest)"], rows),
     line("this power over their sum ", make("b", { class: "sum" }, number(sum)), " is ", make("b", {}, number(after)))];
+}
+
+function ofResidual({ products: [f, s], before }) {
+  return [line("its layers give ", make("b", {}, number(f)), ", its shortcut gives ", make("b", {}, number(s)),
+    ": together ", make("b", { class: "before" }, number(before)))];
 }
 
 // One number makes one number: an activation f(x), or slope · x + bias.

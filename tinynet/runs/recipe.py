@@ -38,13 +38,13 @@ from tinynet.data.augmentation import Augmentation
 from tinynet.errors import ConfigError, did_you_mean
 from tinynet.history import BY_LOSS, BestBy
 from tinynet.io import tables, toml
-from tinynet.layers import LAYERS, Dense, Layer
+from tinynet.layers import LAYER_FAMILY, Dense, Layer
 from tinynet.losses import LOSSES, Loss, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import OPTIMIZERS, Adam, Optimizer
 from tinynet.schedules import SCHEDULES, Constant, Schedule
 
-FAMILIES: tables.Families = {Layer: LAYERS, Loss: LOSSES, Optimizer: OPTIMIZERS, Schedule: SCHEDULES}
+FAMILIES: tables.Families = {**LAYER_FAMILY, Loss: LOSSES, Optimizer: OPTIMIZERS, Schedule: SCHEDULES}
 """What the tables of a recipe may name by their `type`."""
 
 

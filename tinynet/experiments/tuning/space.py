@@ -258,7 +258,7 @@ def _changed_layers(layers: Sequence[Layer], path: list[str], value: Any) -> lis
         changed[i] = (
             _changed(layers[i], key, value, f"layer {kind}")
             if key
-            else tables.from_table(FAMILIES[Layer], value, "layer")
+            else tables.from_table(FAMILIES[Layer], value, "layer", FAMILIES)
         )
     return changed
 
