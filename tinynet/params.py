@@ -43,6 +43,8 @@ class Views(Mapping[str, Array]):
     """
 
     __slots__ = ("_owner", "_views")
+    _owner: str
+    _views: dict[str, Array]
 
     def __init__(self, views: Mapping[str, Array] | None = None, owner: str = "self.params") -> None:
         object.__setattr__(self, "_views", dict(views or {}))

@@ -37,5 +37,5 @@ __all__ = [  # noqa: RUF022 (the order in which they are listed for a person)
 LAYERS: dict[str, type[Layer]] = {name: globals()[name] for name in __all__ if name != "Layer"}
 """Every layer by the name that a TOML file or a checkpoint gives it; enter your own to have it loaded."""
 
-LAYER_FAMILY = {Layer: LAYERS}
+LAYER_FAMILY: dict[type, dict[str, type[Layer]]] = {Layer: LAYERS}
 """For `io.tables`: what the tables of layers inside a layer may name."""

@@ -87,7 +87,7 @@ class Residual(Layer):
         super().bind(params, grads, state, frozen)
         for layer in (*self.layers, *self.skip):
             inside = layer.name.removeprefix(f"{self.name}.")
-            layer.bind(*(views.within(inside) for views in (params, grads, state)), frozen)
+            layer.bind(params.within(inside), grads.within(inside), state.within(inside), frozen)
 
     def release(self) -> None:
         super().release()

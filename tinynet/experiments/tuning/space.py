@@ -30,6 +30,7 @@ import numpy as np
 from tinynet.errors import ConfigError
 from tinynet.io import tables, toml
 from tinynet.layers import Layer
+from tinynet.layers.stack import walk
 from tinynet.runs.recipe import FAMILIES, Recipe
 
 Table: TypeAlias = dict[str, Any]
@@ -271,10 +272,19 @@ def _scaled(layers: Sequence[Layer], factor: float) -> list[Layer]:
     """Units and filters times `factor`, as whole numbers of at least 1; not the last layer's that has any."""
     if isinstance(factor, bool) or not isinstance(factor, int | float) or factor <= 0:
         raise ConfigError("the width of a net is scaled", expected="a factor above 0", received=repr(factor))
-    sized = [(i, name) for i, layer in enumerate(layers) for name in SIZES if hasattr(layer, name)][:-1]
-    if not sized:
+    sized = [layer for layer in walk(layers) if any(hasattr(layer, name) for name in SIZES)]
+    if len(sized) < 2:
         raise ConfigError("no layer before the output has units or filters", expected="one or more")
-    scaled: list[Any] = list(layers)
-    for i, name in sized:
-        scaled[i] = dataclasses.replace(scaled[i], **{name: max(1, round(getattr(scaled[i], name) * factor))})
-    return scaled
+    return [_widened(layer, factor, sized[-1]) for layer in layers]
+
+
+def _widened(layer: Any, factor: float, last: Layer) -> Layer:
+    """The layer with its sizes and those of the layers inside it times `factor`, unless it is the `last`."""
+    if layer is last:
+        return last
+    sizes: dict[str, Any] = {
+        name: max(1, round(getattr(layer, name) * factor)) for name in SIZES if hasattr(layer, name)
+    }
+    for name in ("layers", "shortcut") if layer.branches else ():
+        sizes[name] = [_widened(each, factor, last) for each in getattr(layer, name)]
+    return dataclasses.replace(layer, **sizes)
