@@ -29,7 +29,18 @@ from tinynet.backends.numba_ import SPLIT_DEPTH_FROM, NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.backends.workspace import Workspace
 from tinynet.geometry import Window
-from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Rescale
+from tinynet.layers import (
+    BatchNorm,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    Flatten,
+    MaxPool2D,
+    ReLU,
+    Rescale,
+    Residual,
+)
 from tinynet.model import Sequential
 from tinynet.runs import recipe
 from tinynet.training import StepEnd, Trainer
@@ -253,6 +264,10 @@ def test_a_relu_fused_with_what_is_before_it_changes_nothing(algorithm: str, dty
     for backend in (NumbaBackend(algorithm), NumpyBackend()):
         layers = [
             Conv2D(16),
+            ReLU(),
+            DepthwiseConv2D(padding="same"),
+            ReLU(),
+            Residual([Conv2D(16, padding="same"), ReLU(), Conv2D(16, padding="same")]),
             ReLU(),
             Conv2D(16),
             BatchNorm(),

@@ -30,6 +30,12 @@ def test_how_the_backend_computes_each_layer(tinynet: Command) -> None:
     assert "the numpy backend has no convolution 'winograd'" in said
 
 
+def test_layers_inside_another_stand_below_it(tinynet: Command) -> None:
+    said = tinynet("summary", "resnet")
+    places = [said.index(name) for name in ("residual_1", "batchnorm_2", "relu_2", "residual_2")]
+    assert places == sorted(places)
+
+
 def test_a_file_a_run_and_its_model(tinynet: Command, tiny: Path, trained: Trained) -> None:
     for what in (tiny, trained.folder, trained.folder / "best.safetensors"):
         assert "7,850 parameters (7,850 trainable), 7,840 multiply-adds" in tinynet("summary", what)

@@ -13,6 +13,8 @@ from one_layer import KEY, built, forward
 
 import tinynet as tn
 from tinynet import layers as L
+from tinynet.analysis import grad_cam
+from tinynet.callbacks.health import read_health
 from tinynet.checkpoint import load_model, load_training, save_model, save_training, weights_sha256
 from tinynet.distributed.group import ALONE, Shard
 from tinynet.errors import CheckpointError, ConfigError, ShapeError
@@ -262,6 +264,40 @@ def test_a_packed_model_predicts_the_same(backend: str) -> None:
     model.pack()
     for _ in range(3):
         np.testing.assert_allclose(model.predict(IMAGES), expected, atol=1e-5)
+
+
+def test_grad_cam_looks_at_the_last_block_that_convolves() -> None:
+    """Its map lies where that of the same layers without a shortcut does."""
+    model, inside = net(), block(6, 2)
+    plain = Sequential(
+        [
+            L.Rescale(),
+            L.Conv2D(4, 3, padding="same"),
+            *block(),
+            L.ReLU(),
+            *inside,
+            L.ReLU(),
+            L.Flatten(),
+            L.Dense(2),
+        ],
+        (6, 6, 1),
+        backend="numpy",
+    )
+    position, end = grad_cam.cam_position(model), grad_cam.cam_position(plain)
+    assert position == 5  # the ReLU behind residual_2
+    assert end is not None
+    assert grad_cam.place(model, position) == grad_cam.place(plain, end)
+    with pytest.raises(ConfigError, match=r"cannot look at 'residual_1\.conv2d_1'"):
+        grad_cam.cam_position(model, "residual_1.conv2d_1")
+
+
+def test_its_figures_are_logged_as_those_of_one_layer(tmp_path: Path, backend: str) -> None:
+    trainer = Trainer(net(backend), (IMAGES, LABELS), epochs=1, batch_size=8)
+    trainer.run([tn.HealthLog(tmp_path / "health.jsonl")])
+    lines = {line["layer"]: line for line in read_health(tmp_path / "health.jsonl") if line["epoch"] == 1}
+    assert list(lines) == ["conv2d_1", "residual_1 + relu_1", "residual_2 + relu_2", "dense_1"]
+    assert lines["residual_1 + relu_1"]["gradient_norm"] > 0
+    assert lines["residual_1 + relu_1"]["update_ratio"] > 0
 
 
 # --- files ------------------------------------------------------------------------------------------------

@@ -64,8 +64,9 @@ def command(what: str, batch: int, out: Path | None, backend: str, convolution: 
     table.add_column("computed")
     rows = model.summary(batch)
     for row in rows:
+        *inside, name = row.name.split(".")
         table.add_row(
-            row.name,
+            "  " * len(inside) + name,
             "×".join(map(str, row.output_shape)),
             f"{row.parameters + row.state:,}",
             f"{row.multiply_adds:,}",

@@ -124,7 +124,8 @@ def command(
     distributed: bool,
     **asked: Any,
 ) -> None:
-    """Train ARCHITECTURE: a name (linear, mlp, lenet, cnn, best, kaggle-cnn, freehand) or a TOML file.
+    """Train ARCHITECTURE: a TOML file, or a name (linear, mlp, lenet, cnn, resnet, best, kaggle-cnn,
+    freehand).
 
     Without ARCHITECTURE it is cnn.
 

@@ -16,6 +16,7 @@ from tinynet.experiments.tuning import space
 from tinynet.experiments.tuning.space import Choices, Range, Space
 from tinynet.io import tables
 from tinynet.layers import Dropout
+from tinynet.layers.stack import walk
 from tinynet.runs import recipe
 
 CNN = recipe.load("cnn")
@@ -57,6 +58,15 @@ def test_width_scales_all_but_the_output() -> None:
     assert sizes(tables.to_arguments(CNN)) == [16, 32, 32, 128, 10]
     assert sizes(applied("width", 0.5)) == [8, 16, 16, 64, 10]
     assert sizes(applied("width", 1e-6)) == [1, 1, 1, 1, 10]
+
+
+def test_width_scales_the_layers_inside_others_too() -> None:
+    plan = recipe.load("resnet")
+    wide = Space({}).applied({"width": 2.0}, plan)
+    models = [each.build_model(backend="numpy") for each in (plan, wide)]
+    shapes = [[layer.output_shape for layer in walk(model.layers)] for model in models]
+    assert [(*shape[:-1], 2 * shape[-1]) for shape in shapes[0][1:-1]] == shapes[1][1:-1]
+    assert shapes[0][-1] == shapes[1][-1] == (10,)
 
 
 def test_a_recipe_is_not_changed_by_its_variants() -> None:
