@@ -100,8 +100,11 @@ def test_flat_values_keep_their_meaning_between_flatten_and_dense() -> None:
         [L.Conv2D(5, 3), L.Flatten(), L.ReLU(), L.Reshape((5, 4, 5)), L.Conv2D(2, 3), L.Softmax()],
         [L.Conv2D(5, 3), L.Reshape((10, 10)), L.Tanh()],
         [L.Conv2D(5, 3), L.GlobalAveragePool(), L.Dense(2)],
+        [L.Conv2D(5, 3), L.Flatten(), L.Residual([L.Dense(100)]), L.Dense(2)],
+        [L.Conv2D(5, 3), L.Residual([L.Dense(3)], [L.Conv2D(3, 1)]), L.Residual([L.Softmax()])],
+        [L.Conv2D(5, 3), L.Residual([L.Flatten(), L.Dense(5)], [L.GlobalAveragePool()]), L.Dense(2)],
     ],
-    ids=["flat at the end", "images again", "a table", "means"],
+    ids=["flat at the end", "images again", "a table", "means", "a block of rows", "two orders", "meeting"],
 )
 def test_values_come_out_in_tinynets_order(layers: list[Layer]) -> None:
     check(settled(layers, (6, 7, 2)), normal(Key(5, 2), (7, 6, 7, 2)).astype(np.float32))

@@ -19,6 +19,7 @@ from tinynet import extras, layers
 from tinynet.checkpoint import weights_sha256
 from tinynet.errors import ConfigError
 from tinynet.layers import Layer
+from tinynet.layers.stack import walk
 from tinynet.losses import CrossEntropy, Loss, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.types import Array
@@ -88,7 +89,7 @@ def to_onnx(
 
 def check_layers(model: Sequential) -> None:
     """Raise ConfigError, with its name, for a layer that ONNX has no operators for here."""
-    for layer in model.layers:
+    for layer in walk(model.layers):
         if type(layer) not in OPERATORS:
             raise ConfigError(
                 f"an ONNX graph cannot say what layer {layer.name} computes",
@@ -117,14 +118,16 @@ class Graph:
         self.value, self.first = INPUT, False
         self.order: Array | None = None
         self.model = model
-        for position, layer in enumerate(model.layers):
-            self.rest = model.layers[position + 1 :]
-            self.prefix = layer.name
-            OPERATORS[type(layer)](self, layer)
+        self.add_layers(model.layers)
         self.prefix = "last"
         self.to_channels_last()
         if not self.nodes:
             self.add("Identity")
+
+    def add_layers(self, layers: Sequence[Layer]) -> None:
+        for position, layer in enumerate(layers):
+            self.rest, self.prefix = layers[position + 1 :], layer.name
+            OPERATORS[type(layer)](self, layer)
 
     def add(self, operator: str, *weights: str, **attributes: Any) -> None:
         """A node that takes the latest result and weights."""
@@ -179,6 +182,7 @@ def _dense(graph: Graph, layer: Any) -> None:
     if len(layer.input_shape) == 1:
         graph.add("Gemm", graph.keep("W", W), graph.keep("b", layer.params.b))
     else:
+        graph.to_channels_last()
         graph.add("MatMul", graph.keep("W", W))
         graph.add("Add", graph.keep("b", layer.params.b))
 
@@ -191,6 +195,31 @@ def _convolution(graph: Graph, layer: Any) -> None:
     graph.to_channels_first()
     W = graph.keep("W", layer.params.W.transpose(3, 2, 0, 1))
     graph.add("Conv", W, graph.keep("b", layer.params.b), **_window(layer.geometry))
+
+
+def _depthwise(graph: Graph, layer: Any) -> None:
+    graph.to_channels_first()
+    W = graph.keep("W", layer.params.W.transpose(3, 2, 0, 1))
+    groups = layer.input_shape[2]
+    graph.add("Conv", W, graph.keep("b", layer.params.b), group=groups, **_window(layer.geometry))
+
+
+def _residual(graph: Graph, layer: Any) -> None:
+    """Both branches begin with the same values, and end with channels in the same place."""
+    if len(layer.input_shape) == 3:
+        graph.to_channels_first()
+    x, first = graph.value, graph.first
+    graph.add_layers(layer.layers)
+    f, f_first = graph.value, graph.first
+    graph.value, graph.first = x, first
+    graph.add_layers(layer.skip)
+    graph.prefix = layer.name
+    if f_first != graph.first:
+        graph.to_channels_last()
+        s, graph.value, graph.first = graph.value, f, f_first
+        graph.to_channels_last()
+        f, graph.value = graph.value, s
+    graph.add("Add", f)
 
 
 def _window(geometry: Any) -> dict[str, Any]:
@@ -263,6 +292,8 @@ def _plain(operator: str, **settings: str) -> Add:
 OPERATORS: dict[type[Layer], Add] = {
     layers.Dense: _dense,
     layers.Conv2D: _convolution,
+    layers.DepthwiseConv2D: _depthwise,
+    layers.Residual: _residual,
     layers.MaxPool2D: _max_pool,
     layers.AvgPool2D: _average_pool,
     layers.GlobalAveragePool: _global_average_pool,
@@ -274,7 +305,7 @@ OPERATORS: dict[type[Layer], Add] = {
     layers.ReLU: _plain("Relu"),
     layers.LeakyReLU: _plain("LeakyRelu", alpha="slope"),
     layers.ELU: _plain("Elu", alpha="alpha"),
-    layers.GELU: lambda graph, layer: graph.add("Gelu", approximate="tanh"),
+    layers.GELU: lambda graph, layer: graph.add("Gelu", approximate=layer.approximate),
     layers.Sigmoid: _plain("Sigmoid"),
     layers.Tanh: _plain("Tanh"),
     layers.Softmax: _softmax,
