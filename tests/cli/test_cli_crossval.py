@@ -80,7 +80,7 @@ def test_ctrl_c_and_on(crossval: Command, tmp_path: Path, monkeypatch: pytest.Mo
 def test_mistakes(crossval: Command, tmp_path: Path) -> None:
     assert "Invalid value for '--folds'" in crossval("--folds", 1, code=2)
     assert "cut into so many folds" in crossval("--folds", 500, code=1)
-    assert "unknown architecture" in crossval(architecture="resnet", code=1)
+    assert "unknown architecture" in crossval(architecture="alexnet", code=1)
     large = tmp_path / "large.toml"
     large.write_text('layers = [ { type = "Flatten" } ]\n[training]\nsamples = 3900')
     assert "too small for this recipe" in crossval(architecture=large, code=1)

@@ -229,5 +229,5 @@ def test_mistakes(tune: Command, tinynet: Command, tmp_path: Path) -> None:
     said = tune(code=1)
     assert "cannot take 32 for 'training.batchsize'" in said
     assert "unknown key 'batchsize'" in said
-    assert "unknown architecture" in tinynet("tune", "resnet", code=1)
+    assert "unknown architecture" in tinynet("tune", "alexnet", code=1)
     assert not (tmp_path / "found").exists()

@@ -172,9 +172,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="UTF-8"):
         recipe.load(str(tmp_path / "latin.toml"))
     with pytest.raises(
-        ConfigError, match=r"unknown architecture\n  expected: best, cnn, .*\.toml file\n.*'resnet'"
+        ConfigError, match=r"unknown architecture\n  expected: best, cnn, .*\.toml file\n.*'alexnet'"
     ):
-        recipe.load("resnet")
+        recipe.load("alexnet")
 
 
 @pytest.mark.parametrize(

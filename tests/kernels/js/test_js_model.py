@@ -11,6 +11,7 @@ import pytest
 from tinynet import layers as L
 from tinynet.data.datasets import load
 from tinynet.io.tables import to_table
+from tinynet.layers.stack import walk
 from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.rng import Key, Stream, normal
@@ -63,7 +64,7 @@ def test_a_recipe_answers_as_in_python(name: str) -> None:
 def test_the_cost_is_counted_as_in_python(name: str) -> None:
     model = recipe.load(name).build_model(backend="numpy")
     cost = node.run("return tinynet.load(data).cost", node.table(model))
-    assert cost == sum(layer.multiply_adds() for layer in model.layers)
+    assert cost == sum(layer.multiply_adds() for layer in walk(model.layers))
 
 
 def small(end: list[L.Layer] | None = None) -> Sequential:
