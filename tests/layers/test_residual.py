@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from members import in_each
 from one_layer import KEY, built, forward
 
 import tinynet as tn
@@ -16,7 +17,7 @@ from tinynet import layers as L
 from tinynet.analysis import grad_cam
 from tinynet.callbacks.health import read_health
 from tinynet.checkpoint import load_model, load_training, save_model, save_training, weights_sha256
-from tinynet.distributed.group import ALONE, Shard
+from tinynet.distributed.group import ALONE, Group, Shard
 from tinynet.errors import CheckpointError, ConfigError, ShapeError
 from tinynet.gradcheck.check import check_model
 from tinynet.layers.base import Layer
@@ -207,6 +208,25 @@ def test_a_shard_drops_what_it_would_drop_in_the_whole_batch(backend: str) -> No
     whole = np.array(model.backend.to_host(model.forward(x, train=True)[0]))
     part = model.forward(x[2:6], train=True, shard=Shard(2, 6, 8, ALONE))[0]
     np.testing.assert_allclose(model.backend.to_host(part), whole[2:6], atol=1e-12)
+
+
+def test_two_members_normalise_inside_by_the_whole_batch() -> None:
+    dy = uniform(Key(2, 0), (8, 4))
+
+    def passed(group: Group) -> list[Array]:
+        model = Sequential(layers(), (6, 6, 1), backend="numpy", dtype="float64")
+        shard = group.shard(8)
+        part = slice(shard.first, shard.stop)
+        y, tape = model.forward(IMAGES[:8][part], train=True, step=4, shard=shard)
+        dx = model.backward(dy[part], tape, input_gradient=True)
+        assert dx is not None
+        return [y, dx, model.store.state.flat]
+
+    [(y, dx, running)] = in_each(1, passed)
+    (y_0, dx_0, running_0), (y_1, dx_1, running_1) = in_each(2, passed)
+    np.testing.assert_allclose(np.concatenate([y_0, y_1]), y, atol=1e-12)
+    np.testing.assert_allclose(np.concatenate([dx_0, dx_1]), dx, atol=1e-12)
+    np.testing.assert_allclose([running_0, running_1], [running, running], atol=1e-12)
 
 
 @pytest.mark.parametrize(
