@@ -85,6 +85,19 @@ LAYERS: list[tuple[Layer, Shape, Callable[[Any, dict[str, Any]], Any]]] = [
         IMAGE,
         lambda x, p: F.conv2d(x, p["W"], p["b"], 2, 1, groups=3),
     ),
+    (
+        L.Residual([L.Conv2D(3, 3, padding="same"), L.ReLU()]),
+        IMAGE,
+        lambda x, p: F.relu(F.conv2d(x, p["conv2d_1.W"], p["conv2d_1.b"], padding="same")) + x,
+    ),
+    (
+        L.Residual([L.AvgPool2D(), L.Conv2D(5, 1)]),
+        (8, 6, 3),
+        lambda x, p: (
+            F.conv2d(F.avg_pool2d(x, 2), p["conv2d_1.W"], p["conv2d_1.b"])
+            + F.conv2d(x, p["conv2d_2.W"], p["conv2d_2.b"], 2)
+        ),
+    ),
     (L.MaxPool2D(), IMAGE, lambda x, p: F.max_pool2d(x, 2)),
     (L.MaxPool2D(3, 2, 1), IMAGE, lambda x, p: F.max_pool2d(x, 3, 2, 1)),
     (L.AvgPool2D(), IMAGE, lambda x, p: F.avg_pool2d(x, 2)),
@@ -120,7 +133,7 @@ def test_outputs_and_gradients_of_a_layer(number: int, backend: str) -> None:
     ops = model.backend
     model.store.values.flat[...] = ops.asarray(_random(1, model.store.values.flat.shape))
     parameters = {
-        name: _kernel_to_torch(ops.to_host(view)) if name == "W" else _to_torch(ops.to_host(view))
+        name: _kernel_to_torch(ops.to_host(view)) if name.endswith("W") else _to_torch(ops.to_host(view))
         for name, view in layer.params.items()
     }
     x = _random(2, (6, *shape))
@@ -135,7 +148,7 @@ def test_outputs_and_gradients_of_a_layer(number: int, backend: str) -> None:
     assert dx is not None
     np.testing.assert_allclose(ops.to_host(dx), _from_torch(x_torch.grad), **CLOSE)
     for name, tensor in parameters.items():
-        gradient = _kernel_from_torch(tensor.grad) if name == "W" else _from_torch(tensor.grad)
+        gradient = _kernel_from_torch(tensor.grad) if name.endswith("W") else _from_torch(tensor.grad)
         np.testing.assert_allclose(
             ops.to_host(layer.grads[name]), gradient, rtol=1e-4, atol=1e-4, err_msg=name
         )

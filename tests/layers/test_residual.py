@@ -55,6 +55,11 @@ def trained(model: Sequential, epochs: int = 2, **settings: Any) -> Trainer:
     return trainer
 
 
+def tensors(model: Sequential) -> dict[str, Array]:
+    views = model.store.values.views | model.store.state.views
+    return {name: np.array(model.backend.to_host(view)) for name, view in views.items()}
+
+
 # --- what it computes -----------------------------------------------------------------------------------
 
 
@@ -168,10 +173,10 @@ def test_parameters_are_named_and_summed_up() -> None:
 
 def test_all_backends_agree_on_training(backend: str) -> None:
     """By SGD: Adam makes steps of a bias before BatchNorm, whose gradient is rounding alone."""
-    stores = (trained(net(name), optimizer=tn.SGD(0.05)).model.store for name in (backend, "numpy"))
-    ours, reference = stores
-    for name, view in ours.values.views.items():
-        np.testing.assert_allclose(np.asarray(view), reference.values.views[name], atol=2e-4, err_msg=name)
+    both = (trained(net(name), optimizer=tn.SGD(0.05)).model for name in (backend, "numpy"))
+    ours, reference = map(tensors, both)
+    for name, values in ours.items():
+        np.testing.assert_allclose(values, reference[name], atol=2e-4, err_msg=name)
 
 
 def test_several_dropouts_inside_drop_differently_and_again_the_same(backend: str) -> None:
@@ -234,14 +239,12 @@ def test_two_members_normalise_inside_by_the_whole_batch() -> None:
 )
 def test_what_is_frozen_inside_stays_to_the_last_bit(pattern: str, backend: str) -> None:
     model = net(backend, freeze=pattern)
-    before = {name: np.array(view) for name, view in model.store.values.views.items()}
-    running = {name: np.array(view) for name, view in model.store.state.views.items()}
+    before = tensors(model)
     trained(model)
-    for name, view in model.store.values.views.items():
-        assert np.array_equal(before[name], np.asarray(view)) == (name in model.store.frozen), name
     frozen = {each.name for each in walk(model.layers) if each.frozen}
-    for name, view in model.store.state.views.items():
-        assert np.array_equal(running[name], np.asarray(view)) == (name.rpartition(".")[0] in frozen), name
+    for name, values in tensors(model).items():
+        is_frozen = name in model.store.frozen or name.rpartition(".")[0] in frozen
+        assert np.array_equal(before[name], values) == is_frozen, name
     assert ("residual_1" in frozen) == (pattern in ("residual_1", "residual_1.*"))
 
 
