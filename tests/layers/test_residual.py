@@ -18,7 +18,7 @@ from tinynet.analysis import grad_cam
 from tinynet.callbacks.health import read_health
 from tinynet.checkpoint import load_model, load_training, save_model, save_training, weights_sha256
 from tinynet.distributed.group import ALONE, Group, Shard
-from tinynet.errors import CheckpointError, ConfigError, ShapeError
+from tinynet.errors import CheckpointError, ConfigError, DTypeError, ShapeError
 from tinynet.gradcheck.check import check_model
 from tinynet.layers.base import Layer
 from tinynet.layers.stack import walk
@@ -107,7 +107,7 @@ def test_the_simplest_projection_is_taken(inside: list[Layer], shape: Shape, ski
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: L.Residual([]), ["cannot use this layers", "a list of 1 or more layers", "layers=[]"]),
+        (lambda: L.Residual([]), ["cannot use this layers", "a list of layers, such as", "layers=[]"]),
         (lambda: L.Residual(L.Dense(3)), ["cannot use this layers", "layers=Dense(units=3"]),  # type: ignore[arg-type]
         (lambda: L.Residual([3]), ["cannot use this layers", "layers=[3]"]),  # type: ignore[list-item]
         (lambda: L.Residual([L.Dense(3)], L.Dense(3)), ["cannot use this shortcut"]),  # type: ignore[arg-type]
@@ -321,6 +321,17 @@ def test_its_figures_are_logged_as_those_of_one_layer(tmp_path: Path, backend: s
     assert list(lines) == ["conv2d_1", "residual_1 + relu_1", "residual_2 + relu_2", "dense_1"]
     assert lines["residual_1 + relu_1"]["gradient_norm"] > 0
     assert lines["residual_1 + relu_1"]["update_ratio"] > 0
+
+
+def test_what_a_layer_inside_returns_is_checked() -> None:
+    class Forgets(L.ReLU):
+        def backward(self, dy: Array, cache: Array) -> Array | None:
+            return None
+
+    model = Sequential([L.Residual([L.Dense(3), Forgets()])], (3,), backend="numpy")
+    y, tape = model.forward(np.ones((2, 3), np.float32))
+    with pytest.raises(DTypeError, match=r"Forgets 'residual_1.forgets_1': backward returned .* no array"):
+        model.backward(np.ones_like(y), tape)
 
 
 # --- files ------------------------------------------------------------------------------------------------

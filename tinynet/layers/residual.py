@@ -120,6 +120,7 @@ class Residual(Layer):
 
     def _back(self, branch: Sequence[Layer], dy: Any, caches: Sequence[Any]) -> Any:
         """∂L/∂(what the branch was given), or None from where on nobody needs it."""
+        samples = len(dy)
         learns = [bool(layer.param_specs) and not layer.frozen for layer in branch]
         for place, layer in reversed(list(enumerate(branch))):
             layer.needs_dx = self.needs_dx or any(learns[:place])
@@ -127,16 +128,13 @@ class Residual(Layer):
                 return None
             dy = layer.backward(dy, caches[place])
             if layer.needs_dx:
-                check_returned_gradient(layer, dy, len(dy))
+                check_returned_gradient(layer, dy, samples)
         return dy
 
 
 def _copies(value: Any, owner: str, setting: str, *, least: int) -> tuple[Layer, ...]:
     """New layers of the settings of those in a list; ConfigError for anything else."""
-    if (
-        isinstance(value, list | tuple)
-        and len(value) >= least
-        and all(isinstance(one, Layer) for one in value)
-    ):
-        return tuple(replace(layer) for layer in value)
-    raise refusal(value, owner, setting, f"a list of {least or 'no'} or more layers, such as [Dense(10)]")
+    is_list = isinstance(value, list | tuple) and all(isinstance(each, Layer) for each in value)
+    if not is_list or len(value) < least:
+        raise refusal(value, owner, setting, "a list of layers, such as [Dense(10), ReLU()]")
+    return tuple(replace(layer) for layer in value)
