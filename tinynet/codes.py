@@ -148,7 +148,8 @@ def _plain(name: str) -> str:
 def _codes(kind: str, owner: type) -> Codes:
     methods = [getattr(owner, method) for method in METHODS[kind]]
     operations = tuple(dict.fromkeys(name for method in methods for name in _operations(method)))
-    own = _Reader(owner, (owner.__module__,)).follow(methods) if kind == "schedule" else map(_code, methods)
+    helps = kind in ("layer", "schedule")  # what their methods call in their own file belongs to the equation
+    own = _Reader(owner, (owner.__module__,)).follow(methods) if helps else map(_code, methods)
     return Codes(
         owner.__name__,
         kind,
