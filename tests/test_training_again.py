@@ -236,7 +236,8 @@ X, LABELS = _data(4)
             r"these samples have a mask.*\n(.*\n)*  fix: .*filled",
         ),
         ((X, np.ma.masked_equal(LABELS, 0)), DataError, "these targets have a mask"),
-        ((X.tolist(), LABELS), TinynetError, "samples"),
+        (("abcd", LABELS), DataError, "samples are no numbers"),
+        (([[1.0], [1.0, 2.0]], LABELS), DataError, "samples are no array of numbers"),
     ],
 )
 def test_what_is_no_data_is_refused(train: Any, error: type[Exception], says: str) -> None:

@@ -20,9 +20,9 @@ _changes = 0
 
 
 def as_array(values: Any, what: str) -> Any:
-    """`values` as an array: lists, data frames and tensors as NumPy views them, arrays as they are, also on a
-    device. DataError for anything else, and for texts and objects."""
-    if isinstance(values, np.ndarray) or hasattr(values, "__cuda_array_interface__"):
+    """`values` as an array: lists, data frames and tensors as NumPy views them; as they are arrays, and what
+    lies on another device. DataError for anything else, and for texts and objects."""
+    if isinstance(values, np.ndarray) or str(getattr(values, "device", "cpu")) != "cpu":
         return values
     try:
         array = np.asarray(values)
