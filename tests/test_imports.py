@@ -67,7 +67,7 @@ MAY_IMPORT = {
     " layers losses machine model optim plots schedules training version",
     "experiments": f"{GROUND} analysis backends callbacks checkpoint data extras io layers machine metrics"
     " model plots rng runs training",
-    "export": f"{GROUND} checkpoint extras layers losses model version",
+    "export": f"{GROUND} checkpoint extras geometry layers losses model rng version",
     "page": f"{GROUND} checkpoint data io kernels losses model version",
     "serve": f"{GROUND} analysis checkpoint data losses model runs version",
     "learn": f"{GROUND} analysis backends callbacks data experiments geometry gradcheck initializers io"

@@ -24,6 +24,9 @@ class Asked(NamedTuple):
     logits: bool
     sources: Sources
     backend: str
+    int8: bool = False
+    name: str = "net"
+    """The stem of the file that is written."""
 
 
 class Format(NamedTuple):
@@ -72,10 +75,21 @@ def _npz(asked: Asked) -> tuple[bytes, str]:
     return data, f"{len(net.model.store.values.views)} tensors by name, and the layers as JSON in `net`."
 
 
+def _c(asked: Asked) -> tuple[bytes, str]:
+    from tinynet.cli.c import header_of
+
+    net = _net(asked.run)
+    text, remark = header_of(
+        asked.run, asked.sources, asked.name, net.classes, net.about, int8=asked.int8
+    )
+    return text.encode(), remark
+
+
 FORMATS = {
     "html": Format("digits.html", _html, ("float32",)),
     "onnx": Format("net.onnx", _onnx, ("logits",)),
     "npz": Format("net.npz", _npz),
+    "c": Format("net.h", _c, ("int8",)),
 }
 
 
@@ -87,16 +101,18 @@ FORMATS = {
     type=click.Choice([*FORMATS]),
     default="html",
     show_default=True,
-    help="html: a page on which to draw. onnx: for ONNX Runtime and others. npz: plain arrays.",
+    help="html: a page on which to draw. onnx: for ONNX Runtime and others. npz: plain arrays. "
+    "c: a header of C99, for a microcontroller.",
 )
 @click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to write.  [default: digits.html, or net.onnx, net.npz]",
+    help="The file to write.  [default: digits.html, or net.onnx, net.npz, net.h]",
 )
 @click.option("--float32", is_flag=True, help="html: weights in 32 bits, not in 16: larger, and not rounded.")
 @click.option("--logits", is_flag=True, help="onnx: the net's own outputs instead of probabilities.")
+@click.option("--int8", is_flag=True, help="c: 8 bits instead of floats, calibrated with training images.")
 @options.together(options.measured_dataset, options.data_dir, options.backend, options.threads)
 def command(
     run: Path | None,
@@ -104,11 +120,12 @@ def command(
     out: Path | None,
     float32: bool,
     logits: bool,
+    int8: bool,
     dataset: str | None,
     data_dir: Path | None,
     backend: str,
 ) -> None:
-    """Write RUN, a run's folder or a safetensors file, for other programs: pages, ONNX, plain arrays.
+    """Write RUN, a run's folder or a safetensors file, for other programs: pages, ONNX, plain arrays, C.
 
     The page works without a network, in any browser, from the disk or any web host: draw a digit, by mouse,
     finger, pen or keyboard, and see the answer, every layer, and why. It has RUN's card (`tinynet card`),
@@ -121,18 +138,20 @@ def command(
       tinynet export runs/best-1 --to html -o best.html
       tinynet export runs/cnn-1 --to onnx -o net.onnx
       tinynet export runs/cnn-1 --to npz
+      tinynet export runs/cnn-1 --to c --int8 -o digits.h
     """
     from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
     from tinynet.io.atomic import write_atomic
 
     form = FORMATS[kind]
-    given = {"float32": float32, "logits": logits}
+    given = {"float32": float32, "logits": logits, "int8": int8}
     for name, other in ((name, other) for other, each in FORMATS.items() for name in each.options):
         if given[name] and name not in form.options:
             raise click.UsageError(f"--{name} is for --to {other}, not for --to {kind}.")
-    data, remark = form.write(Asked(run, float32, logits, Sources(dataset, data_dir), backend))
     out = out or Path(form.file)
+    sources = Sources(dataset, data_dir)
+    data, remark = form.write(Asked(run, float32, logits, sources, backend, int8, out.stem))
     write_atomic(out, data)
     console.print(f"{out}: {len(data) / 1e6:.2f} MB, {remark}")
 
