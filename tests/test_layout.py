@@ -36,6 +36,8 @@ TESTED_BY = {
     "tinynet/cli/process.py": ("cli/test_cli_train.py", "exit codes and the command line in a report"),
     "tinynet/cli/page.py": ("cli/test_cli_export.py", "what export --to html writes"),
     "tinynet/cli/answers.py": ("cli/test_cli_predict.py", "what predict and ensemble say of files"),
+    "tinynet/export/calls.py": ("export/test_c.py", "compiled, every call of every layer"),
+    "tinynet/export/integers.py": ("export/test_c.py", "the bits of the compiled net"),
     "tinynet/data/images.py": ("cli/test_cli_predict.py", "the files that predict reads"),
     "tinynet/data/pictures/*.py": ("data/test_pictures.py", "steps of one way, from a picture to a digit"),
     "tinynet/experiments/classical/nets.py": ("cli/test_cli_classical.py", "needs whole runs"),

@@ -60,7 +60,13 @@ def header_of(
     samples = _samples(loaded) if data is None else (data.test if len(data.test) else data.train).images
     facts = {**about, "self-test": f"images of {data.name}" if data else "numbers drawn by chance"}
     header = to_c(
-        loaded.model, loaded.loss, samples=samples, calibration=chosen, name=name, classes=classes, about=facts
+        loaded.model,
+        loaded.loss,
+        samples=samples,
+        calibration=chosen,
+        name=name,
+        classes=classes,
+        about=facts,
     )
     said = (
         f"{header.constant_bytes:,} bytes of flash for weights and tables, and the code; "

@@ -79,9 +79,7 @@ def _c(asked: Asked) -> tuple[bytes, str]:
     from tinynet.cli.c import header_of
 
     net = _net(asked.run)
-    text, remark = header_of(
-        asked.run, asked.sources, asked.name, net.classes, net.about, int8=asked.int8
-    )
+    text, remark = header_of(asked.run, asked.sources, asked.name, net.classes, net.about, int8=asked.int8)
     return text.encode(), remark
 
 

@@ -28,6 +28,8 @@ from tinynet.version import VERSION
 
 TOLERANCE = 1e-4
 """By how much a score may differ from Python's, of 1 + its size: sums are added in another order."""
+INCLUDES = {"float.h": "FLT_MAX", "limits.h": "", "math.h": "expf(", "stdint.h": ""}
+"""Files of the C library, and the name for which one is needed."""
 TESTS = 3
 """Vectors in the self-test."""
 
@@ -89,7 +91,8 @@ def to_c(
     body = "\n".join([*writer.constants(), *writer.functions(), writer.run()])
     answers = "\n".join([*writer.answers(loss, classes), writer.self_test(tests, expected)])
     facts = {**(about or {}), "layers": len(model.layers), "weights_sha256": weights_sha256(model)}
-    head = writer.head(facts, plan.multiply_adds, expf="expf(" in body + answers)
+    used = [file for file, name in INCLUDES.items() if name in body + answers]
+    head = writer.head(facts, plan.multiply_adds, used)
     text = f"{head}\n{body}\n{answers}\n#endif\n"
     return Header(text, writer.constant_bytes, writer.arena_bytes, plan.multiply_adds, net)
 
@@ -109,14 +112,15 @@ class Writer:
         if net.takes_bytes and not self.is_int8:
             net.steps[0].kind = "rescale_bytes"
 
-    def head(self, facts: Mapping[str, Any], multiply_adds: int, *, expf: bool) -> str:
+    def head(self, facts: Mapping[str, Any], multiply_adds: int, used: Sequence[str]) -> str:
         """What the file is, for a person and for the compiler."""
         p, kept = self.p, "int8, a scale for each output channel" if self.is_int8 else "float32"
         known = "\n".join(
             f" *   {literals.comment(f'{key}: {value}')}" for key, value in facts.items() if value != ""
         )
         values = "pixels from 0 to 255" if self.net.takes_bytes else "numbers"
-        lines = f"""\
+        includes = "\n".join(f"#include <{file}>" for file in used)
+        return f"""\
 /* A neural network in C99, written by tinynet {VERSION}. Weights: {kept}.
  *
 {known}
@@ -135,9 +139,7 @@ class Writer:
 #ifndef {self.macro}_H
 #define {self.macro}_H
 
-#include <limits.h>
-{"#include <math.h>" if expf else ""}
-#include <stdint.h>
+{includes}
 
 #if INT_MAX < 2147483647
 #error "the indices of this net need an int of 32 bits"
@@ -146,7 +148,6 @@ class Writer:
 #define {self.macro}_INPUTS {self.net.input.size}
 #define {self.macro}_SCORES {self.net.output.size}
 """
-        return lines.replace("\n\n#include <stdint.h>", "\n#include <stdint.h>") if not expf else lines
 
     def constants(self) -> Iterator[str]:
         """The window type, the weights, and the block of memory."""
@@ -205,11 +206,12 @@ static inline const {self.number} *{p}_run({self.input} input[{self.macro}_INPUT
         p, number = self.p, self.number
         if isinstance(self.net, Quantized):
             scale = self.net.scale_of(self.net.output)
+            zero = f"({scale.zero})" if scale.zero < 0 else scale.zero
             yield f"""\
 /* The number for which a score stands. */
 static inline float {p}_real(int8_t score)
 {{
-    return {literals.number(scale.scale)} * (float)(score - {f"({scale.zero})" if scale.zero < 0 else scale.zero});
+    return {literals.number(scale.scale)} * (float)(score - {zero});
 }}
 """
         by_softmax = isinstance(loss, SoftmaxCrossEntropy) or getattr(self.net, "ends_in_softmax", False)

@@ -51,7 +51,7 @@ def _as_floats(step: Step, x: Array, outputs_axis: int) -> tuple[Array, Array]:
     W = step.tensors["W"].astype(np.float32)
     rest = tuple(axis for axis in range(W.ndim) if axis != outputs_axis)
     dtype = np.float32 if np.abs(W).sum(axis=rest, dtype=np.float64).max() * 255 < 2**24 else np.float64
-    return x.astype(dtype) - dtype(step.settings["x_zero"]), W.astype(dtype)
+    return x.astype(dtype) - int(step.settings["x_zero"]), W.astype(dtype)
 
 
 def _dense(step: Step, x: Array) -> Array:

@@ -1,7 +1,7 @@
 """A plan in 8 bits: integers instead of floats, a quarter of the memory, and no floating point needed.
 
-A number r is kept as q = r / scale + zero in -128 … 127. Weights are symmetric (zero = 0) with a scale for each
-output channel; each value between steps has one scale and one zero, from the range that it had for some
+A number r is kept as q = r / scale + zero in -128 … 127. Weights are symmetric (zero = 0) with a scale for
+each output channel; each value between steps has one scale and one zero, from the range that it had for some
 training images. Sums have 32 bits. A factor between scales is an integer and a shift, not a float: the
 smallest processors have no unit for floats, and integers give the same bits on every one.
 
@@ -13,7 +13,8 @@ for efficient inference", 2018, section 3.)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -129,12 +130,9 @@ def _without_relus(steps: list[Step]) -> list[Step]:
 
 
 def _changed(
-    step: Step, kind: str, tensors: dict[str, Array], settings: dict[str, float] | None = None
+    step: Step, kind: str, tensors: dict[str, Array], settings: Mapping[str, float] | None = None
 ) -> Step:
-    shapes = (step.input_shape, step.output_shape)
-    return Step(
-        kind, step.layers, step.inputs, step.output, *shapes, tensors, settings or {}, step.window, step.function
-    )
+    return replace(step, kind=kind, tensors=tensors, settings={**(settings or {})})
 
 
 def _called(step: Step, values: Array) -> Array:
@@ -168,7 +166,8 @@ def _weighted(axes: tuple[int, ...]) -> Callable[[Quantized, Step], Step]:
 
 def _check_sums(step: Step, w: Array, b: Array) -> None:
     """Raise ConfigError where a sum could leave 32 bits, whatever is put in."""
-    largest = np.abs(w.astype(np.int64)).reshape(-1, w.shape[-1]).sum(axis=0) * 255 + np.abs(b.astype(np.int64))
+    sizes = np.abs(w.astype(np.int64)).reshape(-1, w.shape[-1]).sum(axis=0)
+    largest = 255 * sizes + np.abs(b.astype(np.int64))
     if largest.max() > LARGEST:
         raise ConfigError(
             f"the sums of layer {step.layers[0]} may leave 32 bits",
@@ -179,7 +178,7 @@ def _check_sums(step: Step, w: Array, b: Array) -> None:
 
 
 def factors(real: Array) -> tuple[Array, Array]:
-    """(multiplier uint32, shift uint8) with multiplier / 2^shift nearest to each number, 0 ≤ number < 2^30."""
+    """(multiplier uint32, shift uint8), multiplier / 2^shift nearest to each number from 0 to 2^30."""
     fraction, exponent = np.frexp(np.asarray(real, np.float64))
     multiplier, shift = np.rint(fraction * 2**31), 31 - exponent
     vanishes = shift > 62
@@ -196,7 +195,7 @@ def _pool(net: Quantized, step: Step) -> Step:
 def _global_average_pool(net: Quantized, step: Step) -> Step:
     x, y = net.scale_of(step.inputs[0]), net.scale_of(step.output)
     pixels = math.prod(step.input_shape[:2])
-    multiplier, shift = (int(each) for each in factors(np.array(x.scale / y.scale / pixels)[None]))
+    multiplier, shift = (int(each[0]) for each in factors(np.array([x.scale / y.scale / pixels])))
     settings = {"multiplier": multiplier, "shift": shift, "x_zero": x.zero, "y_zero": y.zero}
     return _changed(step, step.kind, {}, settings)
 

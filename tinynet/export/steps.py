@@ -76,22 +76,26 @@ class Plan:
         self.input.observe(seen)
         self.output, _ = self.through(self.model.layers, self.input, seen)
         if self.output is self.input:
-            shape = model.input_shape
-            self.output = Value(self.input.size, self.input.low, self.input.high)
-            one = {"scale": 1.0, "offset": 0.0}
-            self.steps.append(Step("rescale", ["input"], (self.input,), self.output, shape, shape, {}, one))
-        self.takes_bytes = (
-            len(model.input_shape) == 3 and isinstance(model.layers[0], layers.Rescale)
+            self.output = self._copied(self.input)
+        self.takes_bytes = len(model.input_shape) == 3 and isinstance(
+            model.layers[0], layers.Rescale
         )  # a net of images that begins with Rescale was trained on pixels from 0 to 255
+
+    def _copied(self, x: Value) -> Value:
+        """Of a net that computes nothing: what it is given, in memory of its own."""
+        y, shape = Value(x.size, x.low, x.high), self.model.input_shape
+        settings = {"scale": 1.0, "offset": 0.0}
+        self.steps.append(
+            Step("rescale", ["input"], (x,), y, shape, shape, {}, settings, function=lambda values: values)
+        )
+        return y
 
     @property
     def multiply_adds(self) -> int:
         """Of one sample, as `tinynet summary` counts them."""
         return sum(layer.multiply_adds() for layer in self.model.layers)
 
-    def through(
-        self, each: Sequence[Layer], x: Value, seen: Array | None
-    ) -> tuple[Value, Array | None]:
+    def through(self, each: Sequence[Layer], x: Value, seen: Array | None) -> tuple[Value, Array | None]:
         """What layers make of a value, and of the samples' own."""
         for layer in each:
             x = KINDS[type(layer)](self, layer, x)
@@ -193,7 +197,7 @@ def _batch_norm(plan: Plan, layer: Any, x: Value) -> Value:
 
 
 def _can_hold(step: Step, channels: int) -> bool:
-    """Whether a factor for each of so many channels fits into a step's weights (a Reshape may lie between)."""
+    """Whether a step has weights for so many channels: a Reshape may lie between."""
     return step.kind in WEIGHTED and len(step.tensors["b"]) == channels
 
 

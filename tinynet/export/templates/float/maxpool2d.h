@@ -4,7 +4,7 @@ static inline void net_maxpool2d(const net_window *g, const float *x, float *res
     for (int i = 0; i < g->rows; i++) {
         for (int j = 0; j < g->columns; j++) {
             for (int c = 0; c < g->channels; c++) {
-                float largest = -HUGE_VALF;
+                float largest = -FLT_MAX;
                 for (int u = 0; u < g->kernel_height; u++) {
                     const int row = i * g->stride_down + u - g->pad_top;
                     for (int v = 0; v < g->kernel_width; v++) {
