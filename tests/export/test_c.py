@@ -84,6 +84,21 @@ def test_recipes(name: str, compiler: str, tmp_path: Path) -> None:
     check(model, pixels_of(model.input_shape, 3), tmp_path, compiler)
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        [L.BatchNorm(), L.ReLU(), L.Conv2D(3, padding="same"), L.ReLU()],
+        [L.Dropout(0.5)],
+        [L.ReLU(), L.Residual([L.Conv2D(3, 1)]), L.Conv2D(5, 3, 2)],
+        [L.Residual([L.ReLU()]), L.Dense(4)],
+    ],
+    ids=["its input is kept", "twice the input", "a block in a block", "dense on pixels"],
+)
+def test_blocks(block: list[Layer], tmp_path: Path) -> None:
+    net = [L.Conv2D(3), L.Residual(block), L.ReLU(), L.Flatten(), L.Dense(2)]
+    check(settled(net, (8, 7, 2)), samples_of((8, 7, 2), 20), tmp_path, "clang")
+
+
 def test_int8_is_near_the_net(tmp_path: Path) -> None:
     """Through every kind of step that has its own scale: the last one's steps are some thousandths."""
     net: list[Layer] = [
@@ -94,6 +109,7 @@ def test_int8_is_near_the_net(tmp_path: Path) -> None:
         L.MaxPool2D(),
         L.BatchNorm(),
         L.AvgPool2D(3, 1, "same"),
+        L.Residual([L.DepthwiseConv2D(3, padding="same", multiplier=2), L.GELU()]),
         L.Conv2D(8, 3, 2),
         L.Tanh(),
         L.GlobalAveragePool(),

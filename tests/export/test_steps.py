@@ -20,6 +20,14 @@ from tinynet.model import Sequential
         ([L.BatchNorm(), L.Flatten(), L.Dense(3), L.BatchNorm()], ["depthwiseconv2d", "dense"]),
         ([L.Conv2D(2), L.Reshape((9, 16, 1)), L.BatchNorm()], ["conv2d", "depthwiseconv2d"]),
         ([L.Dropout(0.5), L.Flatten()], ["rescale"]),
+        (
+            [L.Conv2D(2), L.Residual([L.BatchNorm(), L.Conv2D(2, 1), L.BatchNorm()])],
+            ["conv2d", "depthwiseconv2d", "conv2d", "add"],
+        ),
+        (
+            [L.Residual([L.Conv2D(3)], [L.Conv2D(3), L.BatchNorm()]), L.BatchNorm()],
+            ["conv2d", "conv2d", "add", "depthwiseconv2d"],
+        ),
     ],
 )
 def test_what_is_folded(net: list[Layer], kinds: list[str]) -> None:

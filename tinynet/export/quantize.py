@@ -121,11 +121,9 @@ def _without_relus(steps: list[Step]) -> list[Step]:
         users = sum(step.inputs[0] in other.inputs for other in steps)
         if step.kind == "relu" and makers and makers[0].kind in FUSES_RELU and users == 1:
             maker = makers[0]
-            kept[kept.index(maker)] = _changed(maker, maker.kind, maker.tensors, maker.settings)
-            kept[-1].output = step.output
-            kept[-1].layers = [*maker.layers, *step.layers]
+            kept[kept.index(maker)] = replace(maker, output=step.output, layers=[*maker.layers, *step.layers])
         else:
-            kept.append(_changed(step, step.kind, step.tensors, step.settings))
+            kept.append(replace(step))
     return kept
 
 

@@ -17,6 +17,7 @@ from tinynet import layers
 from tinynet.errors import ConfigError, NonFiniteError
 from tinynet.geometry import Window
 from tinynet.layers import Layer
+from tinynet.layers.stack import walk
 from tinynet.model import Sequential
 from tinynet.rng import Key
 from tinynet.types import Array, Shape
@@ -71,6 +72,8 @@ class Plan:
         self.steps: list[Step] = []
         self.kept: set[Value] = set()
         """Values that are needed once more than by the next step."""
+        self.seen: Array | None = None
+        """What the samples have where the next step begins."""
         self.input = Value(math.prod(model.input_shape))
         seen = None if samples is None else self.model.as_input(samples)
         self.input.observe(seen)
@@ -98,6 +101,7 @@ class Plan:
     def through(self, each: Sequence[Layer], x: Value, seen: Array | None) -> tuple[Value, Array | None]:
         """What layers make of a value, and of the samples' own."""
         for layer in each:
+            self.seen = seen
             x = KINDS[type(layer)](self, layer, x)
             if seen is not None:
                 seen = np.array(layer.forward(seen, train=False, key=Key(0, 0))[0])
@@ -114,7 +118,7 @@ class Plan:
 
 def check_layers(model: Sequential) -> None:
     """Raise ConfigError, with its name, for a layer of which there is no C here."""
-    for layer in model.layers:
+    for layer in walk(model.layers):
         if type(layer) not in KINDS:
             raise ConfigError(
                 f"there is no C for what layer {layer.name} computes",
@@ -157,6 +161,21 @@ def _dense(plan: Plan, layer: Any, x: Value) -> Value:
 
 def _conv2d(plan: Plan, layer: Any, x: Value) -> Value:
     return plan.add("conv2d", layer, x, tensors=_weights(layer), window=layer.geometry)
+
+
+def _depthwise(plan: Plan, layer: Any, x: Value) -> Value:
+    return plan.add("depthwiseconv2d", layer, x, tensors=_weights(layer), window=layer.geometry)
+
+
+def _residual(plan: Plan, layer: Any, x: Value) -> Value:
+    """Both branches begin with x, which has to stay until the second has it."""
+    plan.kept.add(x)
+    seen = plan.seen
+    f, _ = plan.through(layer.layers, x, seen)
+    s, _ = plan.through(layer.skip, x, seen)
+    y = plan.add("add", layer, f, s)
+    plan.steps[-1].input_shape = layer.output_shape
+    return y
 
 
 def _weights(layer: Any) -> dict[str, Array]:
@@ -217,6 +236,11 @@ def _alone(layer: Layer) -> Callable[[Array], Array]:
     return lambda values: np.array(layer.forward(values, train=False, key=Key(0, 0))[0])
 
 
+def _gelu(plan: Plan, layer: Any, x: Value) -> Value:
+    kind = "gelu_tanh" if layer.approximate == "tanh" else "gelu"
+    return plan.add(kind, layer, x, function=_alone(layer))
+
+
 def _softmax(plan: Plan, layer: Any, x: Value) -> Value:
     return plan.add("softmax", layer, x)
 
@@ -225,6 +249,8 @@ Add: TypeAlias = Callable[[Plan, Any, Value], Value]
 KINDS: dict[type[Layer], Add] = {
     layers.Dense: _dense,
     layers.Conv2D: _conv2d,
+    layers.DepthwiseConv2D: _depthwise,
+    layers.Residual: _residual,
     layers.MaxPool2D: _pool("maxpool2d"),
     layers.AvgPool2D: _pool("avgpool2d"),
     layers.GlobalAveragePool: _global_average_pool,
@@ -236,7 +262,7 @@ KINDS: dict[type[Layer], Add] = {
     layers.ReLU: _activation("relu"),
     layers.LeakyReLU: _activation("leaky_relu", "slope"),
     layers.ELU: _activation("elu", "alpha"),
-    layers.GELU: _activation("gelu_tanh"),
+    layers.GELU: _gelu,
     layers.Sigmoid: _activation("sigmoid"),
     layers.Tanh: _activation("tanh"),
     layers.Softmax: _softmax,
@@ -247,6 +273,7 @@ IN_PLACE = {
     "relu",
     "leaky_relu",
     "elu",
+    "gelu",
     "gelu_tanh",
     "sigmoid",
     "tanh",
