@@ -68,6 +68,7 @@ MAY_IMPORT = {
     "experiments": f"{GROUND} analysis backends callbacks checkpoint data extras io layers machine metrics"
     " model plots rng runs training",
     "export": f"{GROUND} checkpoint extras geometry layers losses model rng version",
+    "foreign": f"{GROUND} extras io layers losses model",
     "page": f"{GROUND} checkpoint data io kernels losses model version",
     "serve": f"{GROUND} analysis checkpoint data losses model runs version",
     "learn": f"{GROUND} analysis backends callbacks data experiments geometry gradcheck initializers io"
@@ -76,7 +77,7 @@ MAY_IMPORT = {
     "benchmark": f"{GROUND} data extras io layers losses machine model optim runs schedules threads tinynet"
     " training",
     "cli": f"{GROUND} analysis backends benchmark blocks checkpoint codes data distributed experiments export"
-    " extras gradcheck history io kernels layers learn losses machine metrics model optim page plots rng runs"
+    " extras foreign gradcheck history io kernels layers learn losses machine metrics model optim page plots rng runs"
     " schedules serve summary threads training version",
     "zoo": "",
     "__main__": "cli",

@@ -34,6 +34,8 @@ TESTED_BY = {
     "tinynet/cli/options.py": ("cli/test_cli_main.py", "every command's options and examples"),
     "tinynet/cli/theme.py": ("cli/test_cli_read.py", "the colours of the code that it shows"),
     "tinynet/cli/process.py": ("cli/test_cli_train.py", "exit codes and the command line in a report"),
+    "tinynet/cli/import_.py": ("cli/test_cli_import.py", "a name that Python keeps for itself"),
+    "tinynet/foreign/net.py": ("foreign/test_foreign_onnx.py", "what all readers fill"),
     "tinynet/cli/page.py": ("cli/test_cli_export.py", "what export --to html writes"),
     "tinynet/cli/answers.py": ("cli/test_cli_predict.py", "what predict and ensemble say of files"),
     "tinynet/export/calls.py": ("export/test_c.py", "compiled, every call of every layer"),
@@ -74,6 +76,10 @@ PROTOCOL = {"_replace", "_fields", "_asdict", "_repr_html_", "_exit"}
 PRIVATE = {
     ("backends/test_cuda_status.py", "_obj"): "ctypes shows what byref() points to under no other name",
     ("cli/test_cli_warmup.py", "_force_terminal"): "rich takes it at a console's making alone",
+    (
+        "foreign/test_foreign_onnx.py",
+        "_NodeTestCases",
+    ): "to ask for them by name makes those of all operators",
     ("kernels/cpu/test_jit.py", "_open_for_write"): "the moment at which Numba's cache can be overtaken",
     ("test_process_safety.py", "_thread"): "only interrupt_main() interrupts the main thread",
 }

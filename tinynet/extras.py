@@ -14,6 +14,7 @@ DISTRIBUTION = "tinynet-engine"
 
 LIBRARIES = {
     "classical": ("sklearn", "scikit-learn", "the classical models need"),
+    "keras": ("h5py", "h5py", "Keras files need"),
     "onnx": ("onnx", "onnx", "ONNX files need"),
     "serve": (
         "fastapi uvicorn prometheus_client",

@@ -108,7 +108,8 @@ def test_a_host_array_handed_to_a_layer_on_the_device() -> None:
 
 
 def test_an_array_of_the_device_handed_to_a_model_on_the_host() -> None:
-    model, array = Sequential([Dense(2)], (4,), backend="numpy"), DeviceArray(np.ones((2, 4), np.float32))
+    model = Sequential([Dense(2)], (4,), backend="numpy")
+    array: Any = DeviceArray(np.ones((2, 4), np.float32))
     with pytest.raises(DeviceError, match=r"expected: numpy\.ndarray"):
         model.forward(array)
     with pytest.raises(DeviceError, match=r"cannot take these samples"):

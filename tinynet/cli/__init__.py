@@ -9,6 +9,7 @@ import textwrap
 import warnings
 from collections.abc import Callable
 from functools import partial
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -30,6 +31,7 @@ COMMANDS = (
     "explain",
     "card",
     "export",
+    "import",
     "serve",
     "summary",
     "gradcheck",
@@ -46,7 +48,8 @@ COMMANDS = (
 
 
 class Commands(click.Group):
-    """Finds `tinynet NAME` in the module `tinynet.cli.NAME`; a mistake ends in a message, not a traceback."""
+    """Finds `tinynet NAME` in the module `tinynet.cli.NAME`, or `NAME_` for a word of Python's; a mistake ends
+    in a message, not a traceback."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         accept_all_text()
@@ -58,7 +61,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"tinynet.cli.{cmd_name}").command
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = importlib.import_module(f"tinynet.cli.{name}").command
         return command
 
     def resolve_command(
