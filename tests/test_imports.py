@@ -77,8 +77,8 @@ MAY_IMPORT = {
     "benchmark": f"{GROUND} data extras io layers losses machine model optim runs schedules threads tinynet"
     " training",
     "cli": f"{GROUND} analysis backends benchmark blocks checkpoint codes data distributed experiments export"
-    " extras foreign gradcheck history io kernels layers learn losses machine metrics model optim page plots rng runs"
-    " schedules serve summary threads training version",
+    " extras foreign gradcheck history io kernels layers learn losses machine metrics model optim page plots"
+    " rng runs schedules serve summary threads training version",
     "zoo": "",
     "__main__": "cli",
 }

@@ -79,7 +79,7 @@ PRIVATE = {
     (
         "foreign/test_foreign_onnx.py",
         "_NodeTestCases",
-    ): "to ask for them by name makes those of all operators",
+    ): "asking by name makes those of all operators",
     ("kernels/cpu/test_jit.py", "_open_for_write"): "the moment at which Numba's cache can be overtaken",
     ("test_process_safety.py", "_thread"): "only interrupt_main() interrupts the main thread",
 }

@@ -48,8 +48,9 @@ COMMANDS = (
 
 
 class Commands(click.Group):
-    """Finds `tinynet NAME` in the module `tinynet.cli.NAME`, or `NAME_` for a word of Python's; a mistake ends
-    in a message, not a traceback."""
+    """Finds `tinynet NAME` in the module `tinynet.cli.NAME`, or `NAME_` for a word of Python's.
+
+    A mistake ends in a message, not a traceback."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         accept_all_text()
