@@ -53,10 +53,10 @@ class Program:
         self.folder, self.header = folder, header
         kinds = {np.dtype(np.float32): "float", np.dtype(np.uint8): "uint8_t"}
         self.dtype = np.dtype(np.uint8 if header.net.takes_bytes else np.float32)
-        self.scores = np.dtype(np.int8 if "int8_t net_arena" in header.text else np.float32)
+        self.scores = np.dtype(np.int32 if "int8_t net_arena" in header.text else np.float32)
         (folder / "net.h").write_text(header.text)
         (folder / "main.c").write_text(PROGRAM)
-        score = "int8_t" if self.scores == np.int8 else "float"
+        score = "int32_t" if self.scores == np.int32 else "float"
         defined = ["-DTINYNET_SELFTEST", f"-DINPUT={kinds[self.dtype]}", f"-DSCORE={score}"]
         run([compiler, *STRICT, *(flags or SANITIZED), *defined, "main.c", "-o", "main", "-lm"], folder)
 

@@ -40,7 +40,7 @@ def test_a_net_is_built_and_timed_here_and_on_a_cortex_m0(int8: bool, tmp_path: 
     if shutil.which(c_export.BOARD[0]) is None:
         pytest.skip("the rest needs gcc-arm-none-eabi")
     assert contender.flash > header.constant_bytes
-    assert contender.ram >= header.arena_bytes
+    assert contender.ram >= header.ram_bytes
     if shutil.which(c_export.QEMU[0]) is None:
         pytest.skip("the rest needs qemu-system-arm")
     assert contender.board_answers == contender.answers[:3]

@@ -171,6 +171,9 @@ def test_it_builds_for_a_cortex_m0_and_asks_the_library_for_expf_alone(int8: boo
         ([L.Dense(4)], SoftmaxCrossEntropy()),
         ([L.Dense(4), L.Sigmoid()], CrossEntropy()),
         ([L.Dense(4), L.Softmax()], CrossEntropy()),
+        ([L.Dense(4), L.Tanh()], SoftmaxCrossEntropy()),
+        ([L.Dense(4), L.Softmax()], SoftmaxCrossEntropy()),
+        ([L.Dense(4), L.ReLU()], CrossEntropy()),
     ],
 )
 @pytest.mark.parametrize("int8", [False, True])

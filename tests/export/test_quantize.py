@@ -42,12 +42,21 @@ def test_factors_of_extremes() -> None:
 
 
 def test_a_relu_goes_into_the_step_before_it_unless_that_is_needed_elsewhere() -> None:
-    model = Sequential([L.Dense(3), L.ReLU(), L.ReLU(), L.Dense(2), L.Tanh(), L.ReLU()], (4,))
+    model = Sequential([L.Dense(3), L.ReLU(), L.ReLU(), L.Dense(2), L.ELU(), L.ReLU()], (4,))
     samples = normal(Key(0, 1), (20, 4)).astype(np.float32)
     net = Quantized(Plan(model, samples))
-    assert [step.kind for step in net.steps] == ["quantize", "dense", "dense", "lookup", "lookup"]
+    assert [step.kind for step in net.steps] == ["quantize", "dense", "dense", "lookup", "lookup", "scores"]
     assert net.steps[1].layers == ["dense_1", "relu_1", "relu_2"]
     assert outputs(net, samples).shape == (20, 2)
+
+
+def test_a_relu_at_the_end_still_cuts_off() -> None:
+    model = Sequential([L.Dense(3), L.ReLU()], (4,))
+    samples = normal(Key(0, 1), (20, 4)).astype(np.float32)
+    net = Quantized(Plan(model, samples))
+    assert [step.kind for step in net.steps] == ["quantize", "dense", "lookup", "scores"]
+    found = net.scale_of(net.output).real(outputs(net, samples))
+    np.testing.assert_allclose(found, model.predict(samples), atol=0.05 * found.max())
 
 
 def test_values_that_were_0_and_weights_of_0() -> None:

@@ -70,7 +70,7 @@ def header_of(
     )
     said = (
         f"{header.constant_bytes:,} bytes of flash for weights and tables, and the code; "
-        f"{header.arena_bytes:,} bytes of RAM; {header.multiply_adds:,} multiply-adds."
+        f"{header.ram_bytes:,} bytes of RAM; {header.multiply_adds:,} multiply-adds."
     )
     return header.text, " ".join([said, *_remarks(source, header, int8)])
 

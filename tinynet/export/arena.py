@@ -22,13 +22,15 @@ class Place:
         return self.first <= other.last and other.first <= self.last
 
 
-def arranged(steps: Sequence[Step], given: Value) -> tuple[dict[Value, int], int]:
-    """The offset of each step's value, and the size of the block, in numbers; the input lies elsewhere.
+def arranged(steps: Sequence[Step], given: Value, taken: Value | None = None) -> tuple[dict[Value, int], int]:
+    """The offset of each step's value, and the size of the block, in numbers.
+
+    What the net is given lies elsewhere, and so does what is taken from it if that is named.
 
     The largest come first, each where the first gap is. (Pisarchyk & Lee: "Efficient memory management for
     deep neural net inference", 2020: greedy by size.)
     """
-    places = _places(steps, given)
+    places = _places([step for step in steps if step.output is not taken], given, _last_uses(steps))
     done: list[Place] = []
     for place in sorted(dict.fromkeys(places.values()), key=lambda each: -each.size):
         place.offset = _first_gap(place, [other for other in done if place.meets(other)])
@@ -46,9 +48,9 @@ def _first_gap(place: Place, others: Sequence[Place]) -> int:
     return offset
 
 
-def _places(steps: Sequence[Step], given: Value) -> dict[Value, Place]:
+def _places(steps: Sequence[Step], given: Value, uses: Iterator[tuple[Value, int]]) -> dict[Value, Place]:
     """A place for each value; one for two of them where a step writes over what it reads."""
-    needed = dict(_last_uses(steps))
+    needed = dict(uses)
     places: dict[Value, Place] = {}
     for number, step in enumerate(steps):
         x, y = step.inputs[0], step.output

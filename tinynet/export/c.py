@@ -59,8 +59,8 @@ class Header:
     text: str
     constant_bytes: int
     """Weights and tables, in flash memory; the code comes in addition."""
-    arena_bytes: int
-    """What layers give, in RAM; the caller's input and the stack come in addition."""
+    ram_bytes: int
+    """What layers give; the caller's input and the stack come in addition."""
     multiply_adds: int
     net: Plan | Quantized
 
@@ -94,7 +94,7 @@ def to_c(
     used = [file for file, name in INCLUDES.items() if name in body + answers]
     head = writer.head(facts, plan.multiply_adds, used)
     text = f"{head}\n{body}\n{answers}\n#endif\n"
-    return Header(text, writer.constant_bytes, writer.arena_bytes, plan.multiply_adds, net)
+    return Header(text, writer.constant_bytes, writer.ram_bytes, plan.multiply_adds, net)
 
 
 class Writer:
@@ -104,8 +104,9 @@ class Writer:
         self.net, self.p = net, p
         self.is_int8 = isinstance(net, Quantized)
         self.kinds, self.number = (INT8, "int8_t") if self.is_int8 else (FLOAT, "float")
-        self.offsets, self.arena = arranged(net.steps, net.input)
-        self.arena_bytes = self.arena * (1 if self.is_int8 else 4)
+        self.score = "int32_t" if self.is_int8 else "float"
+        self.offsets, self.arena = arranged(net.steps, net.input, net.output if self.is_int8 else None)
+        self.ram_bytes = self.arena + 4 * net.output.size if self.is_int8 else 4 * self.arena
         self.constant_bytes = sum(each.nbytes for step in net.steps for each in step.tensors.values())
         self.macro = p.upper()
         self.input = f"const {'uint8_t' if net.takes_bytes else 'float'}"
@@ -126,12 +127,12 @@ class Writer:
 {known}
  *
  *   flash: {self.constant_bytes:,} bytes of weights and tables, and the code
- *   RAM:   {self.arena_bytes:,} bytes, {p}_arena
+ *   RAM:   {self.ram_bytes:,} bytes for what layers give, and the stack
  *   work:  {multiply_adds:,} multiply-adds for each input
  *
  * Include this file in one source file. Then, with {self.net.input.size} {values},
  *
- *   const {self.number} *scores = {p}_run(input);
+ *   const {self.score} *scores = {p}_run(input);
  *
  * The scores stay until the next call. With TINYNET_SELFTEST defined, {p}_selftest() gives 0 if the net
  * answers here as it did where it was trained.
@@ -164,6 +165,8 @@ class Writer:
                 members += [f".{key} = {value}" for key, value in step.settings.items()]
                 yield f"static const {self.p}_weights {name} = {{\n{literals.filled(members)}\n}};\n"
         yield f"static {self.number} {self.p}_arena[{self.arena}];\n"
+        if self.is_int8:
+            yield f"static {self.score} {self.p}_output[{self.net.output.size}];\n"
 
     def functions(self) -> Iterator[str]:
         """Each function that a step calls, behind those that it calls itself."""
@@ -175,17 +178,18 @@ class Writer:
     def template(self, name: str) -> str:
         """A file of templates/, with the names of this net."""
         folder = resources.files("tinynet.export") / "templates"
-        own = folder / ("int8" if self.is_int8 else "float") / f"{name}.h"
-        file = own if own.is_file() else folder / "both" / f"{name}.h"
-        return re.sub(r"\bnet_", f"{self.p}_", file.read_text("utf-8"))
+        own = ("int8", "both", "float") if self.is_int8 else ("float", "both")
+        files = (folder / each / f"{name}.h" for each in own)
+        text = next(file.read_text("utf-8") for file in files if file.is_file())
+        return re.sub(r"\bnet_", f"{self.p}_", text)
 
     def run(self) -> str:
         """The function that calls one step after another."""
         p = self.p
         calls = "\n".join(line for step in self.net.steps for line in self._call(step))
         return f"""\
-/* The scores of one input. They lie in the arena until the next call. */
-static inline const {self.number} *{p}_run({self.input} input[{self.macro}_INPUTS])
+/* The scores of one input. They stay where they are until the next call. */
+static inline const {self.score} *{p}_run({self.input} input[{self.macro}_INPUTS])
 {{
 {calls}
     return {self._place(self.net.output)};
@@ -199,31 +203,29 @@ static inline const {self.number} *{p}_run({self.input} input[{self.macro}_INPUT
         yield f"    {call(step, self.kinds[step.kind], self.p, places)}"
 
     def _place(self, value: Value) -> str:
-        return "input" if value is self.net.input else f"{self.p}_arena + {self.offsets[value]}"
+        if value is self.net.input:
+            return "input"
+        return f"{self.p}_arena + {self.offsets[value]}" if value in self.offsets else f"{self.p}_output"
 
     def answers(self, loss: Loss | None, classes: Sequence[str]) -> Iterator[str]:
         """What the scores mean: real numbers; of a classifier, the best class, probabilities and names."""
-        p, number = self.p, self.number
+        p, ending = self.p, ""
         if isinstance(self.net, Quantized):
-            scale = self.net.scale_of(self.net.output)
-            zero = f"({scale.zero})" if scale.zero < 0 else scale.zero
-            yield f"""\
-/* The number for which a score stands. */
-static inline float {p}_real(int8_t score)
-{{
-    return {literals.number(scale.scale)} * (float)(score - {zero});
-}}
-"""
-        by_softmax = isinstance(loss, SoftmaxCrossEntropy) or getattr(self.net, "ends_in_softmax", False)
-        if not (by_softmax or isinstance(loss, CrossEntropy)):
+            ending = self.net.ending.kind if self.net.ending else ""
+            yield from self._real(self.net.scale_of(self.net.output).scale, ending)
+        if not isinstance(loss, SoftmaxCrossEntropy | CrossEntropy):
             return
-        yield self.template("softmax" if by_softmax else "normalize")
+        calls = ["softmax"] * (ending == "softmax")
+        calls += ["softmax" if isinstance(loss, SoftmaxCrossEntropy) else "normalize"]
+        known = {step.kind for step in self.net.steps}
+        yield from (self.template(name) for name in dict.fromkeys(calls) if name not in known)
         count = self.net.output.size
         of_one = f"for (int k = 0; k < {count}; k++)"
+        lines = "\n".join(f"    {p}_{name}(1, {count}, probabilities, probabilities);" for name in calls)
         real = f"{p}_real(scores[k])" if self.is_int8 else "scores[k]"
         yield f"""\
 /* The class with the largest score: its number, from 0. */
-static inline int {p}_best(const {number} scores[{count}])
+static inline int {p}_best(const {self.score} scores[{count}])
 {{
     int best = 0;
     {of_one} {{
@@ -233,12 +235,12 @@ static inline int {p}_best(const {number} scores[{count}])
 }}
 
 /* The probability of each class. */
-static inline void {p}_probabilities(const {number} scores[{count}], float probabilities[{count}])
+static inline void {p}_probabilities(const {self.score} scores[{count}], float probabilities[{count}])
 {{
     {of_one} {{
         probabilities[k] = {real};
     }}
-    {p}_{"softmax(1, " if by_softmax else "normalize("}{count}, probabilities, probabilities);
+{lines}
 }}
 """
         if classes:
@@ -253,9 +255,23 @@ static inline const char *{p}_name(int best)
 }}
 """
 
+    def _real(self, scale: float, ending: str) -> Iterator[str]:
+        """What a score of 32 bits stands for, `ending` included."""
+        needs = {"tanh": ["tanhf", "tanh"], "sigmoid": ["sigmoid"]}.get(ending, [])
+        yield from map(self.template, needs)
+        call = f"\n    {self.p}_{ending}(1, &value, &value);" if needs else ""
+        yield f"""\
+/* The number for which a score stands. */
+static inline float {self.p}_real(int32_t score)
+{{
+    float value = {literals.number(scale)} * (float)score;{call}
+    return value;
+}}
+"""
+
     def self_test(self, tests: Array, expected: Array) -> str:
         """Inputs, the scores that they have in Python, and the function that compares."""
-        p, number = self.p, self.number
+        p = self.p
         inputs, scores = (
             literals.array(f"{p}_test_{key}", each) for key, each in (("inputs", tests), ("scores", expected))
         )
@@ -269,8 +285,8 @@ static inline int {p}_selftest(void)
 {{
     int wrong = 0;
     for (int t = 0; t < {len(tests)}; t++) {{
-        const {number} *scores = {p}_run({p}_test_inputs + t * {self.macro}_INPUTS);
-        const {number} *expected = {p}_test_scores + t * {self.macro}_SCORES;
+        const {self.score} *scores = {p}_run({p}_test_inputs + t * {self.macro}_INPUTS);
+        const {self.score} *expected = {p}_test_scores + t * {self.macro}_SCORES;
         int differs = 0;
         for (int k = 0; k < {self.macro}_SCORES; k++) {{
 {compared.code}

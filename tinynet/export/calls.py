@@ -84,6 +84,7 @@ FLOAT = {
 SUMS = ("weights", "requantize")
 INT8 = {
     "dense": Function(_and_weights(_rows), (*SUMS, "dot")),
+    "dense_scores": Function(_and_weights(_rows), (*SUMS, "dot")),
     "conv2d": Function(_and_weights(_window), ("window", *SUMS, "dot")),
     "depthwiseconv2d": Function(_and_weights(_window), ("window", *SUMS)),
     "maxpool2d": Function(_window, ("window",)),
@@ -92,6 +93,7 @@ INT8 = {
     "bytes": Function(_and_table),
     "lookup": Function(_and_table),
     "quantize": PLAIN,
+    "scores": PLAIN,
     "add": Function(_count, ("requantize",)),
 }
 """By the kinds of quantised steps."""

@@ -15,7 +15,7 @@ BATCH = 100
 
 
 def outputs(net: Quantized, samples: Array) -> Array:
-    """int8 (M, K): what the last step gives for samples (M, *shape), as the net takes them."""
+    """int32 (M, K): the scores of samples (M, *shape), as the net takes them."""
     batches = [samples[start : start + BATCH] for start in range(0, len(samples), BATCH)]
     return np.concatenate([_outputs(net, batch) for batch in batches])
 
@@ -28,15 +28,21 @@ def _outputs(net: Quantized, batch: Array) -> Array:
     return values[net.output].reshape(len(batch), -1)
 
 
-def requantized(sums: Array, multiplier: Array | float, shift: Array | float, zero: float) -> Array:
-    """`net_requantize` of templates/int8/requantize.h on integer sums."""
+def scaled(sums: Array, multiplier: Array | float, shift: Array | float) -> Array:
+    """`net_scaled` of templates/int8/requantize.h on integer sums, int64."""
     sums, places = sums.astype(np.int64), np.asarray(shift, np.int64)
     steps = np.abs(sums)
     steps *= np.asarray(multiplier, np.int64)  # below 2^62
     steps += np.int64(1) << (places - 1)
     steps >>= places
-    np.minimum(steps, 255, out=steps)
+    np.minimum(steps, 2**31 - 1, out=steps)
     steps *= np.sign(sums)
+    return steps
+
+
+def requantized(sums: Array, multiplier: Array | float, shift: Array | float, zero: float) -> Array:
+    """`net_requantize` of the same file, int8."""
+    steps = scaled(sums, multiplier, shift)
     steps += int(zero)
     return np.clip(steps, -128, 127, out=steps).astype(np.int8)
 
@@ -57,6 +63,16 @@ def _as_floats(step: Step, x: Array, outputs_axis: int) -> tuple[Array, Array]:
 def _dense(step: Step, x: Array) -> Array:
     x, W = _as_floats(step, x, 0)
     return _requantized_rows(step, x @ W.T)
+
+
+def _dense_scores(step: Step, x: Array) -> Array:
+    t = step.tensors
+    x, W = _as_floats(step, x, 0)
+    return scaled((x @ W.T).astype(np.int64) + t["b"], t["multiplier"], t["shift"]).astype(np.int32)
+
+
+def _scores(step: Step, x: Array) -> Array:
+    return x.astype(np.int32) - int(step.settings["zero"])
 
 
 def _conv2d(step: Step, x: Array) -> Array:
@@ -134,6 +150,7 @@ def _quantize(step: Step, x: Array) -> Array:
 Compute: TypeAlias = Callable[..., Array]
 STEPS: dict[str, Compute] = {
     "dense": _dense,
+    "dense_scores": _dense_scores,
     "conv2d": _conv2d,
     "depthwiseconv2d": _depthwise,
     "maxpool2d": _max_pool,
@@ -143,4 +160,5 @@ STEPS: dict[str, Compute] = {
     "bytes": _bytes,
     "lookup": _lookup,
     "quantize": _quantize,
+    "scores": _scores,
 }

@@ -25,6 +25,9 @@ from tinynet.types import Array
 
 LARGEST = 2**31 - 1
 """Of what the sums hold."""
+SCORE_STEPS = 2**15
+"""Steps from 0 to the largest score in the calibration."""
+ENDINGS = ("softmax", "sigmoid", "tanh")
 FUSES_RELU = {"dense", "conv2d", "depthwiseconv2d", "add", "globalaveragepool"}
 """Steps that cut off at the ends of their range, as ReLU does at 0."""
 
@@ -58,7 +61,9 @@ EVERY = np.arange(-128, 128).astype(np.int8)
 class Quantized:
     """The steps of `plan` in 8 bits, which they were calibrated for; `output` is what the last one gives.
 
-    `ends_in_softmax`   whether a Softmax at the end was left out: it moves no answer
+    A Softmax, Sigmoid or Tanh at the end is left out, and is `ending`: no other score gets the largest by it,
+    and behind 8 bits it would make many alike.
+
     Raises ConfigError with the name of a layer that cannot be computed so.
     """
 
@@ -68,14 +73,29 @@ class Quantized:
         self.steps: list[Step] = []
         steps = _without_relus(plan.steps)
         last = steps[-1]
-        self.ends_in_softmax = last.kind == "softmax" and len(steps) > 1
-        if self.ends_in_softmax:
+        self.ending = last if last.kind in ENDINGS and len(steps) > 1 else None
+        if self.ending:
             steps.pop()
             self.output = last.inputs[0]
         if not self.takes_bytes:
             steps = self._quantize_input(steps)
         for step in steps:
             self.steps.append(self._in_integers(step))
+        self._end_in_scores(steps[-1])
+
+    def _end_in_scores(self, last: Step) -> None:
+        """Let the last dense layer give scores of 32 bits; the values of any other are widened."""
+        kept = self.steps[-1]
+        if kept.kind == "dense":
+            size = max(abs(self.output.low), abs(self.output.high)) or 1.0
+            self.scales[self.output] = Scale(size / SCORE_STEPS, 0)
+            self.steps[-1] = replace(self._in_integers(last), kind="dense_scores")
+            return
+        x, self.output = self.output, Value(self.output.size, self.output.low, self.output.high)
+        self.scales[self.output] = Scale(self.scale_of(x).scale, 0)
+        shape = kept.output_shape
+        zero = {"zero": self.scale_of(x).zero}
+        self.steps.append(Step("scores", ["scores"], (x,), self.output, shape, shape, {}, zero))
 
     def scale_of(self, value: Value) -> Scale:
         """How a value is kept: by its range, unless a step has decided otherwise."""
@@ -119,7 +139,8 @@ def _without_relus(steps: list[Step]) -> list[Step]:
     for step in steps:
         makers = [each for each in kept if each.output is step.inputs[0]]
         users = sum(step.inputs[0] in other.inputs for other in steps)
-        if step.kind == "relu" and makers and makers[0].kind in FUSES_RELU and users == 1:
+        fuses = makers and makers[0].kind in FUSES_RELU and users == 1
+        if step.kind == "relu" and fuses and step is not steps[-1]:  # the scores are not cut off
             maker = makers[0]
             kept[kept.index(maker)] = replace(maker, output=step.output, layers=[*maker.layers, *step.layers])
         else:
