@@ -35,6 +35,10 @@ def test_what_is_folded(net: list[Layer], kinds: list[str]) -> None:
     assert [step.kind for step in plan.steps] == kinds
 
 
+def test_multiply_adds_are_counted_within_blocks() -> None:
+    assert Plan(Sequential([L.Residual([L.Dense(4)]), L.Dense(3)], (4,))).multiply_adds == 16 + 12
+
+
 def test_the_model_is_not_written_into() -> None:
     model = Sequential([L.Dense(3), L.BatchNorm()], (4,), dtype="float64")
     model.store.values.views["batchnorm_1.gamma"][...] = 7

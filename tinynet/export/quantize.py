@@ -94,7 +94,7 @@ class Quantized:
         x, self.output = self.output, Value(self.output.size, self.output.low, self.output.high)
         self.scales[self.output] = Scale(self.scale_of(x).scale, 0)
         shape = kept.output_shape
-        zero = {"zero": self.scale_of(x).zero}
+        zero: dict[str, float] = {"zero": self.scale_of(x).zero}
         self.steps.append(Step("scores", ["scores"], (x,), self.output, shape, shape, {}, zero))
 
     def scale_of(self, value: Value) -> Scale:

@@ -96,7 +96,7 @@ class Plan:
     @property
     def multiply_adds(self) -> int:
         """Of one sample, as `tinynet summary` counts them."""
-        return sum(layer.multiply_adds() for layer in self.model.layers)
+        return sum(layer.multiply_adds() for layer in walk(self.model.layers))
 
     def through(self, each: Sequence[Layer], x: Value, seen: Array | None) -> tuple[Value, Array | None]:
         """What layers make of a value, and of the samples' own."""
