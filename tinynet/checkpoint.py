@@ -144,10 +144,7 @@ def load_model(path: str | Path, *, backend: str | Backend | None = None) -> Loa
         loss = tables.from_table(LOSSES, header.loss, "loss")
         declared = _declared_tensors(layers, header, ops)
     except Exception as error:  # whatever the layers' own checks make of settings that nobody foresaw
-        raise CheckpointError(
-            f"{path} describes no model this version can build: {error}",
-            fix="if a layer is your own, enter its class in tinynet.layers.LAYERS before",
-        ) from error
+        raise CheckpointError(f"{path} describes no model this version can build: {error}") from error
     for name, shape in declared.items():  # before anything is allocated: a small file may ask for a lot
         _check_tensor(path, tensors, name, shape, header.dtype)
     model = Sequential(layers, header.model.input_shape, backend=ops, dtype=header.dtype, seed=header.seed)

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from tinynet.cli import own_layers
 from tinynet.cli.process import INTERRUPTED, ctrl_c_is_ctrl_c
 from tinynet.errors import TinynetError, did_you_mean
 from tinynet.io.atomic import fix_for
@@ -85,7 +86,8 @@ class Commands(click.Group):
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
         except TinynetError as error:
-            raise click.ClickException(broken_at_words(str(error))) from error
+            said = own_layers.blame(error.__cause__, ctx) or str(error)
+            raise click.ClickException(broken_at_words(printable(said, keep="\n"))) from error
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             fix = fix_for(error)
@@ -93,6 +95,10 @@ class Commands(click.Group):
             raise click.ClickException(broken_at_words(printable(said, keep="\n"))) from error
         except MemoryError as error:
             raise click.ClickException(f"out of memory: {error or 'no more could be had'}") from error
+        except Exception as error:
+            if said := own_layers.blame(error, ctx):
+                raise click.ClickException(broken_at_words(printable(said, keep="\n"))) from error
+            raise
 
 
 def broken_at_words(text: str) -> str:

@@ -37,7 +37,7 @@ SHOWN = 5
     envvar="TINYNET_BACKEND",
     help="Backend for predictions.  [default: that of the training]",
 )
-@options.together(options.threads)
+@options.together(options.layers, options.threads)
 def command(
     run: Path,
     tables: tuple[Path, ...],

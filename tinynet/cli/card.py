@@ -31,7 +31,9 @@ WORSE = 2_000
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the card here (Markdown)."
 )
-@options.together(options.measured_dataset, options.data_dir, options.backend, options.threads)
+@options.together(
+    options.measured_dataset, options.data_dir, options.backend, options.layers, options.threads
+)
 def command(
     run: Path | None, out: Path | None, dataset: str | None, data_dir: Path | None, backend: str
 ) -> None:

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 @click.option(
     "--epochs", type=click.IntRange(min=1), help="Epochs of each training.  [default: the recipe's]"
 )
-@options.together(options.dataset, options.data_dir, options.seed, options.backend, options.threads)
+@options.together(
+    options.dataset, options.data_dir, options.seed, options.backend, options.layers, options.threads
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

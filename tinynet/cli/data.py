@@ -102,6 +102,7 @@ COLUMNS = 8
 @options.data_dir
 @click.option("--augment", is_flag=True, help="Beside each image, how training might distort it.")
 @click.option("--recipe", "architecture", help="Distort as this recipe does: a name or a TOML file.")
+@options.layers
 @click.option("--rotation", type=options.Finite(), help="Degrees to either side.")
 @click.option("--shift", type=options.Finite(), help="Share of the height and of the width.")
 @click.option("--scale", type=options.Finite(), help="0.1: 0.9 to 1.1 times as large.")

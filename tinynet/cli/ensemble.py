@@ -31,7 +31,12 @@ from tinynet.cli.command import Command
     help="With --file: write Kaggle's ImageId,Label here (digits only).",
 )
 @options.together(
-    options.shifts, options.measured_dataset, options.data_dir, options.backend, options.threads
+    options.shifts,
+    options.measured_dataset,
+    options.data_dir,
+    options.backend,
+    options.layers,
+    options.threads,
 )
 def command(
     runs: tuple[Path, ...],

@@ -27,7 +27,12 @@ from tinynet.cli.command import Command
     help="Draw the most confident mistakes here, .png or .svg.",
 )
 @options.together(
-    options.shifts, options.measured_dataset, options.data_dir, options.backend, options.threads
+    options.shifts,
+    options.measured_dataset,
+    options.data_dir,
+    options.backend,
+    options.layers,
+    options.threads,
 )
 def command(
     run: Path,

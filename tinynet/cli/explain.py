@@ -48,7 +48,7 @@ from tinynet.cli.command import Command
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the page and the pictures.  [default: explanation-1, -2, …]",
 )
-@options.together(options.own_dataset, options.data_dir, options.backend, options.threads)
+@options.together(options.own_dataset, options.data_dir, options.backend, options.layers, options.threads)
 def command(
     run: Path,
     image: Path,

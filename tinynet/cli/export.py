@@ -111,7 +111,9 @@ FORMATS = {
 @click.option("--float32", is_flag=True, help="html: weights in 32 bits, not in 16: larger, and not rounded.")
 @click.option("--logits", is_flag=True, help="onnx: the net's own outputs instead of probabilities.")
 @click.option("--int8", is_flag=True, help="c: 8 bits instead of floats, calibrated with training images.")
-@options.together(options.measured_dataset, options.data_dir, options.backend, options.threads)
+@options.together(
+    options.measured_dataset, options.data_dir, options.backend, options.layers, options.threads
+)
 def command(
     run: Path | None,
     kind: str,

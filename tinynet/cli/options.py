@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from tinynet.backends import CONVOLUTIONS
+from tinynet.cli import own_layers
 from tinynet.threads.budget import VARIABLE, limit
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -68,6 +69,14 @@ thread_count = _threads()
 """Hands the command the number of threads, for it to set the limit."""
 threads = _threads(callback=_limit_threads, expose_value=False)
 """Sets the limit before the command begins."""
+layers = click.option(
+    "--layers",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    expose_value=False,
+    callback=own_layers.enter,
+    help="A Python file with layers of your own. It is run. Can be repeated.",
+)
 dtype = click.option(
     "--dtype",
     type=click.Choice(["float32", "float64"]),

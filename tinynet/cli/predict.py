@@ -23,7 +23,9 @@ from tinynet.cli.command import Command
 @click.option(
     "--seen", type=click.Path(path_type=Path), help="Draw what the net saw in each picture (PNG or SVG)."
 )
-@options.together(options.shifts, options.own_dataset, options.data_dir, options.backend, options.threads)
+@options.together(
+    options.shifts, options.own_dataset, options.data_dir, options.backend, options.layers, options.threads
+)
 def command(
     run: Path,
     files: tuple[Path, ...],

@@ -22,7 +22,7 @@ from tinynet.cli.command import Command
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=10, show_default=True, help="Seeds 0, 1, 2, …")
 @click.option("--dataset", default="mnist", show_default=True, help="mnist, fashion-mnist or sample.")
-@options.together(options.data_dir, options.backend, options.threads)
+@options.together(options.data_dir, options.backend, options.layers, options.threads)
 def command(
     architecture: str,
     goal: float,

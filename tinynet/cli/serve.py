@@ -42,7 +42,7 @@ TOKEN = "TINYNET_SERVE_TOKEN"
 @click.option(
     "--check", is_flag=True, help="Get ready, which compiles all that is missing, and end: for images."
 )
-@options.together(options.backend, options.threads)
+@options.together(options.backend, options.layers, options.threads)
 def command(
     runs: tuple[str, ...],
     host: str,

@@ -32,7 +32,7 @@ KINDS = {
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Draw the net here, .png or .svg."
 )
-@options.together(options.backend, options.convolution)
+@options.together(options.backend, options.convolution, options.layers)
 def command(what: str, batch: int, out: Path | None, backend: str, convolution: str) -> None:
     """Show the layers of WHAT: an architecture's name, a TOML file, a run's folder or a safetensors file.
 

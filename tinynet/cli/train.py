@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from tinynet.cli import options
+from tinynet.cli import options, own_layers
 from tinynet.cli.command import Command
 from tinynet.cli.process import INTERRUPTED, command_line
 
@@ -93,6 +93,7 @@ class Asked:
     options.backend,
     options.convolution,
     options.precision,
+    options.layers,
     options.thread_count,
 )
 @options.dtype
@@ -139,6 +140,9 @@ def command(
     Pictures of your own: --dataset FOLDER, with a folder for each class in it, called after it. They are
     scaled to one size, and the last dense layer gets a unit for each class.
 
+    Layers of your own: --layers FILE.py, whose classes ARCHITECTURE may then name. Every command that works
+    with such a net takes the option.
+
     Data that moved are named with --resume: --data-dir, or --dataset for Kaggle's CSV.
 
     --inspect shows why a training goes badly: for each layer the spread of its outputs, dead ReLUs, gradients
@@ -155,6 +159,7 @@ def command(
       tinynet train lenet --optimizer SGD --lr 0.05 --schedule Cosine
       tinynet train my.toml --dataset fashion-mnist --out runs/clothes
       tinynet train cnn --dataset flowers --size 32
+      tinynet train my.toml --layers my_layers.py
       tinynet train --from runs/cnn-1 --freeze "conv2d_*" --dataset fashion-mnist
       tinynet train lenet --inspect
       tinynet train --resume runs/cnn-1
@@ -285,7 +290,10 @@ def _refuse_changes(context: click.Context, resume: Path) -> None:
     """A resumed run keeps its recipe, data, seed and backend: to name another one is an error."""
     from tinynet.printable import quoted
 
-    kept = ("resume", "threads", "dataset", "data_dir", "save_every", "tensorboard", "inspect", "distributed")
+    kept = (
+        *("resume", "threads", "dataset", "data_dir", "layers"),
+        *("save_every", "tensorboard", "inspect", "distributed"),
+    )
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
@@ -343,7 +351,8 @@ def _say_interrupted(run: Run) -> bool:
 
 def _how_to_resume(run: Run) -> str:
     several = ["--distributed"] if run.group.size > 1 else []
-    return shlex.join([*run.group.launcher, "tinynet", "train", *several, "--resume", str(run.folder)])
+    own = own_layers.again(click.get_current_context())
+    return shlex.join([*run.group.launcher, "tinynet", "train", *several, *own, "--resume", str(run.folder)])
 
 
 def _say_kept(run: Run) -> None:
@@ -371,7 +380,8 @@ def _say_result(run: Run, report: Report) -> None:
         console.print(leakage.sentences(met), style="yellow")
     if run.dataset.notice:
         console.print("Measured on the bundled sample's test images, not on MNIST's 10,000.", style="yellow")
-    console.print(f"Report: {run.folder / 'report.md'}   try: tinynet evaluate {quoted(run.folder)}")
+    own = "".join(f" {word}" for word in map(quoted, own_layers.again(click.get_current_context())))
+    console.print(f"Report: {run.folder / 'report.md'}   try: tinynet evaluate {quoted(run.folder)}{own}")
     if report["facts"]["health"]:
         console.print(f"{report['facts']['health']} See {run.folder / 'health.png'}")
     if (run.folder / "tensorboard").exists():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinynet.cli import options
+from tinynet.cli import options, own_layers
 from tinynet.cli.command import Command
 from tinynet.cli.process import INTERRUPTED, command_line
 
@@ -64,7 +64,9 @@ LEADING = 5
     help="Validation images, the last of the training set: a share if below 1, else a count.  [default: the "
     "recipe's, else 0.1]",
 )
-@options.together(options.dataset, options.data_dir, options.seed, options.backend, options.threads)
+@options.together(
+    options.dataset, options.data_dir, options.seed, options.backend, options.layers, options.threads
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the result.  [default: runs/tune-NAME]"
 )
@@ -162,7 +164,8 @@ def _data_options(asked: Mapping[str, Any], found: str) -> list[str]:
     from tinynet.cli.sources import lasting_name
 
     folder = ["--data-dir", str(asked["data_dir"])] if asked["data_dir"] else []
-    return ["--dataset", lasting_name(asked["dataset"], found), *folder]
+    own = own_layers.again(click.get_current_context())
+    return ["--dataset", lasting_name(asked["dataset"], found), *folder, *own]
 
 
 def _count(asked: int | None, sampler: str, combinations: int) -> int:

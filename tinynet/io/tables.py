@@ -21,6 +21,8 @@ T = TypeVar("T")
 Families: TypeAlias = Mapping[type, Mapping[str, type]]
 """For a base class, such as Layer, the classes that a table may name by its key `type`."""
 NONE: Families = types.MappingProxyType({})
+OWN = {"layer": "name the file of a layer of your own: --layers FILE.py (in Python: tinynet.layers.LAYERS)"}
+"""What to do where a table asks for a class that is not tinynet's."""
 
 
 def from_table(kinds: Mapping[str, type[T]], table: object, what: str, families: Families = NONE) -> T:
@@ -37,8 +39,12 @@ def from_table(kinds: Mapping[str, type[T]], table: object, what: str, families:
         )
     name = table["type"]
     if not isinstance(name, str) or name not in kinds:
+        fixes = filter(None, (did_you_mean(name, kinds), OWN.get(what)))
         raise ConfigError(
-            f"unknown {what}", expected=", ".join(kinds), received=repr(name), fix=did_you_mean(name, kinds)
+            f"unknown {what}",
+            expected=", ".join(kinds),
+            received=repr(name),
+            fix=" Or ".join(fixes) or None,
         )
     arguments = {key: value for key, value in table.items() if key != "type"}
     return from_arguments(kinds[name], arguments, f"{what} {name}", families)
