@@ -35,7 +35,7 @@ from tinynet import checkpoint
 from tinynet.callbacks.health import HealthLog, read_health
 from tinynet.callbacks.log import JsonLog, read_log
 from tinynet.callbacks.monitors import EarlyStopping
-from tinynet.data import read_csv, read_idx, write_csv, write_idx
+from tinynet.data import arrays, read_csv, read_idx, write_csv, write_idx
 from tinynet.data.kaggle import read_submission, write_submission
 from tinynet.data.pictures import read_drawing
 from tinynet.errors import TinynetError
@@ -158,6 +158,7 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reader]:
     write_idx(folder / "idx", digits[..., 0])
     write_csv(folder / "csv", digits, np.array([1, 2, 3]))
     write_submission(folder / "submission", np.array([1, 2, 3]))
+    np.savez(folder / "arrays.npz", x=digits, y=np.array([0, 1, 1]), classes=np.array(["a", "b"]))
     (folder / "toml").write_text(recipe.to_toml(recipe.load("cnn")))
     (folder / "space").write_text(spaces.from_table({"search": {"training.epochs": [1, 2]}}).to_toml())
     asked = Settings("net", recipe.load("mlp"), "sample", None, "0" * 64, 0, "numpy", "float32", "train")
@@ -185,6 +186,7 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reader]:
         "idx": Reader("a", read_idx, good("idx")),
         "gzip": Reader("a.gz", read_idx, packed(good("idx"))),
         "kaggle": Reader("a.csv", read_csv, good("csv")),
+        "arrays": Reader("a.npz", arrays.read, good("arrays.npz")),
         "submission": Reader("s.csv", lambda path: read_submission(path, 3), good("submission")),
         "journal": Reader("j", searched, journal(folder)),
         "drawing": Reader(
@@ -206,7 +208,7 @@ NAMES = [
     "idx",
     "gzip",
 ]
-NAMES += ["kaggle", "submission", "journal", "drawing"]
+NAMES += ["kaggle", "arrays", "submission", "journal", "drawing"]
 
 ODD = [
     "[1]",

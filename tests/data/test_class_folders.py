@@ -128,7 +128,7 @@ def test_what_holds_no_classes(tmp_path: Path, folder: Path) -> None:
         load(str(tmp_path / "one"))
     for name in ("a", "b"):
         save(tmp_path / "few" / name / "1.png")
-    with pytest.raises(DataError, match=r"too few pictures for a test part(.|\n)*--test 0"):
+    with pytest.raises(DataError, match=r"too few images for a test part(.|\n)*--test 0"):
         load(str(tmp_path / "few"))
     with pytest.raises(DataError, match="has no pictures"):
         pictures_below(folder / "bird")

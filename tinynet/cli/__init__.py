@@ -96,9 +96,10 @@ class Commands(click.Group):
         except MemoryError as error:
             raise click.ClickException(f"out of memory: {error or 'no more could be had'}") from error
         except Exception as error:
-            if said := own_layers.blame(error, ctx):
-                raise click.ClickException(broken_at_words(printable(said, keep="\n"))) from error
-            raise
+            own = own_layers.blame(error, ctx)
+            if own is None:
+                raise
+            raise click.ClickException(broken_at_words(printable(own, keep="\n"))) from error
 
 
 def broken_at_words(text: str) -> str:

@@ -15,10 +15,10 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from tinynet.data.parts import held_out, shuffled
 from tinynet.data.pictures.whole import is_coloured, read_whole
 from tinynet.errors import DataError
 from tinynet.printable import printable
-from tinynet.rng import Key, Stream, permutation
 from tinynet.types import Array, Shape
 
 SUFFIXES = (
@@ -37,7 +37,6 @@ SUFFIXES = (
 """Of the files that are taken for pictures; others are left alone. The last three cannot be read: they are
 named, so that nobody wonders where they went."""
 PARTS = ("train", "test")
-TEST_SHARE = 0.2
 MAX_NAMED = 3
 """So many broken pictures are named in one message."""
 
@@ -115,9 +114,11 @@ def read(
     }
     if not channels and not any(is_coloured(image) for images, _ in arrays.values() for image in images):
         arrays = {part: (np.ascontiguousarray(x[..., :1]), labels) for part, (x, labels) in arrays.items()}
-    cut = {part: _shuffled(*pair) for part, pair in arrays.items()}
+    cut = {part: shuffled(*pair) for part, pair in arrays.items()}
     if "test" not in cut:
-        cut = _cut(folder, *cut["train"], TEST_SHARE if test is None else test, names)
+        x, y = cut["train"]
+        tests = held_out(folder, y, test)
+        cut = {"train": (x[~tests], y[~tests]), "test": (x[tests], y[tests])}
     said = _sentence(folder, cut, len(broken), "test" in parts)
     return Pictures(cut["train"], cut["test"], names, said, _hash(names, cut))
 
@@ -188,31 +189,6 @@ def _check_broken(folder: Path, broken: Sequence[DataError], skip: bool) -> None
             received="; ".join(str(error).splitlines()[0] for error in broken[:MAX_NAMED]) + more,
             fix="repair or delete them, or leave them out with --skip-broken",
         )
-
-
-def _shuffled(images: Array, labels: Array) -> tuple[Array, Array]:
-    """In an order that is the same every time: what is held out for validation then has all classes."""
-    order = permutation(Key(0, Stream.ORDER), len(labels))
-    return images[order], labels[order]
-
-
-def _cut(
-    folder: Path, images: Array, labels: Array, share: float, names: Sequence[str]
-) -> dict[str, Labelled]:
-    """Both parts: of each class that share for the test, and at least one picture to train with."""
-    tests = np.zeros(len(labels), bool)
-    for label in range(len(names)):
-        members = np.flatnonzero(labels == label)
-        count = min(len(members) - 1, max(1, round(share * len(members)))) if share else 0
-        tests[members[: max(0, count)]] = True
-    if share and not tests.any():
-        raise DataError(
-            f"{folder} has too few pictures for a test part",
-            expected="two or more of a class",
-            received=f"{len(labels)} in all",
-            fix="add pictures, or learn from all of them: --test 0",
-        )
-    return {"train": (images[~tests], labels[~tests]), "test": (images[tests], labels[tests])}
 
 
 def _sentence(folder: Path, cut: Mapping[str, Labelled], broken: int, own_test: bool) -> str:

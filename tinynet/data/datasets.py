@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinynet.data import class_folders, kaggle, sample
+from tinynet.data import arrays, class_folders, kaggle, sample, shards
 from tinynet.data.download import (
     FILES,
     PAYLOAD_BYTES,
@@ -20,6 +20,7 @@ from tinynet.data.download import (
     find_file,
 )
 from tinynet.data.idx import idx_sha256, payload_sha256, read_idx
+from tinynet.data.parts import training_rows
 from tinynet.errors import DataError, did_you_mean
 from tinynet.printable import printable
 from tinynet.types import Array, Shape
@@ -44,9 +45,6 @@ NAMES = ("auto", *CLASSES, "sample")
 """What is never taken for a path: a folder of such a name is ./mnist."""
 SYSTEM_FOLDERS = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}
 """Where a system package puts the files: Debian's dataset-fashion-mnist."""
-
-TEST_PART = 5
-"""A Kaggle train.csv without a labelled test.csv gives its last fifth, in file order, as the test split."""
 
 HOW_TO_GET_ALL = (
     "for all 70,000 run `tinynet data fetch` when you are online, or name a folder with the four MNIST files"
@@ -116,9 +114,10 @@ def load(
     - `auto`: `mnist`, or if it cannot be fetched, the bundled sample with a `notice`. It never falls back
       from a folder that was named.
     - `sample`: the bundled 4,000 + 1,000 real MNIST digits.
-    - a path: Kaggle's train.csv or its folder. A test.csv beside it is the test split if it has labels
-      (Kaggle's own has none); else the last fifth of the rows is, in file order. Or a folder with a folder
-      of pictures for each class: see `class_folders`.
+    - a path: Kaggle's train.csv or its folder, or several such files: see `shards`. A test.csv beside it is
+      the test split if it has labels (Kaggle's own has none); else the last fifth of the rows is, in file
+      order. Or an .npz file: see `arrays`. Or a folder with a folder of pictures for each class: see
+      `class_folders`.
 
     `on_progress(file, bytes received, bytes in all or None)` follows a download, and the reading of pictures.
     `choices` are for paths. Raises DataError.
@@ -137,9 +136,11 @@ def load(
     if name in PAYLOAD_SHA256:
         return _load_idx(name, locate(name, data_dir) or fetch(name, on_progress=on_progress))
     path = Path(name)
-    if find_csv(path, kaggle.TRAIN) is None and class_folders.are_in(path):
+    if path.suffix == ".npz" and path.is_file():
+        return _load_arrays(path, choices)
+    if class_folders.are_in(path) and not shards.find(name):
         return _load_pictures(path, choices, on_progress)
-    return _load_kaggle(name, choices)
+    return _load_kaggle(name, choices, on_progress)
 
 
 def fetch(
@@ -249,60 +250,84 @@ def _load_pictures(folder: Path, choices: Choices, on_progress: Progress | None)
     )
 
 
-def _load_kaggle(name: str, choices: Choices) -> Dataset:
-    """Kaggle's digits from the path of a train.csv or of its folder."""
-    path = Path(name)
-    train_file = find_csv(path, "train.csv") if path.is_dir() else path
-    if train_file is None or not train_file.is_file():
+def _load_arrays(path: Path, choices: Choices) -> Dataset:
+    """The images and labels in an .npz file."""
+    found = arrays.read(path, classes=choices.classes, test=choices.test)
+    is_like_mnist = found.train[0].shape[1:] == (28, 28, 1) and len(found.classes) == len(DIGITS)
+    return Dataset(
+        printable(path.stem),
+        Split(*found.train),
+        Split(*found.test),
+        found.classes,
+        f"the arrays in {path}",
+        found.sha256,
+        parts=found.said,
+        whole=not is_like_mnist,
+    )
+
+
+def _load_kaggle(name: str, choices: Choices, on_progress: Progress | None) -> Dataset:
+    """Kaggle's digits from the path of a train.csv, of its folder, or of several such files."""
+    files = shards.find(name)
+    if not files:
         raise DataError(
             f"there is no data set {name!r}",
-            expected="auto, mnist, fashion-mnist, sample, the path of a Kaggle train.csv or of its folder, or"
-            " a folder with a folder of pictures for each class",
+            expected="auto, mnist, fashion-mnist, sample, the path of a Kaggle train.csv, of its folder or of"
+            " train_*.csv, of an .npz file, or a folder with a folder of pictures for each class",
             fix=did_you_mean(name, NAMES) or "check the spelling and the path",
         )
-    train, used = _read_labelled(train_file), [train_file]
-    if train is None:
-        raise no_labels(train_file)
-    test_file = find_csv(path, "test.csv") if path.is_dir() else None
-    test = _read_labelled(test_file) if test_file else None
-    parts = None
-    if test_file and test:
-        used.append(test_file)
+    images, labels = shards.read(files, on_progress)
+    if labels is None:
+        raise shards.no_labels(files[0])
+    train = Split(images, labels)
+    test_files = shards.find(name, kaggle.TEST) if Path(name).is_dir() else []
+    images, labels = shards.read(test_files, on_progress) if test_files else (images[:0], None)
+    if labels is None:
+        used = [files]
+        train, test, parts = _cut_rows(train, shards.in_words(files), choices.test)
+    else:
+        used, test, parts = [files, test_files], Split(images, labels), None
         if choices.test is not None:
             raise DataError(
-                f"{test_file} is a test part", expected="no --test", received=f"--test {choices.test:g}"
+                f"{shards.in_words(test_files)} is a test part",
+                expected="no --test",
+                received=f"--test {choices.test:g}",
             )
-    else:
-        train, test = _cut(train, train_file, choices.test)
-        parts = (
-            f"The last {len(test):,} rows of {train_file} are the test part, the {len(train):,} before them"
-            " the training part."
-            if len(test)
-            else f"All {len(train):,} rows of {train_file} are the training part; there is no test part."
-        )
-    source = "Kaggle's digit-recognizer rows in " + " and ".join(map(str, used))
     return Dataset(
         "kaggle",
         train,
         test,
         DIGITS,
-        source,
-        _hash_all({str(p): payload_sha256(p) for p in used}),
+        "Kaggle's digit-recognizer rows in " + " and ".join(map(shards.in_words, used)),
+        _hash_all({str(path): payload_sha256(path) for paths in used for path in paths}),
         parts=parts,
     )
+
+
+def _cut_rows(rows: Split, where: str, share: float | None) -> tuple[Split, Split, str | None]:
+    """The rows before the last ones, the last ones as the test part, and that in a sentence."""
+    end = training_rows(where, len(rows), share)
+    train, test = Split(rows.images[:end], rows.labels[:end]), Split(rows.images[end:], rows.labels[end:])
+    said = (
+        f"The last {len(test):,} rows of {where} are the test part,"
+        f" the {len(train):,} before them the training part."
+        if len(test)
+        else f"All {len(train):,} rows of {where} are the training part; there is no test part."
+    )
+    return train, test, said
 
 
 def _read_folder(folder: Path) -> tuple[Split, Split, dict[str, str]]:
     """Both splits of a folder of IDX files, and the payload hash of each file."""
     _check_present("MNIST", folder)
-    arrays = {stem: read_idx(path) for stem in FILES if (path := find_file(folder, stem))}
-    train, test = (_make_split(folder, arrays, prefix) for prefix in ("train", "t10k"))
-    return train, test, {stem: idx_sha256(array) for stem, array in arrays.items()}
+    found = {stem: read_idx(path) for stem in FILES if (path := find_file(folder, stem))}
+    train, test = (_make_split(folder, found, prefix) for prefix in ("train", "t10k"))
+    return train, test, {stem: idx_sha256(array) for stem, array in found.items()}
 
 
-def _make_split(folder: Path, arrays: dict[str, Array], prefix: str) -> Split:
+def _make_split(folder: Path, found: dict[str, Array], prefix: str) -> Split:
     """One split from its images (N, H, W) and labels (N,), checked against each other."""
-    images, labels = arrays[f"{prefix}-images-idx3-ubyte"], arrays[f"{prefix}-labels-idx1-ubyte"]
+    images, labels = found[f"{prefix}-images-idx3-ubyte"], found[f"{prefix}-labels-idx1-ubyte"]
     if images.dtype != np.uint8 or images.ndim != 3 or images.size == 0:
         raise DataError(
             f"{folder}: the {prefix} images are of another kind",
@@ -317,45 +342,6 @@ def _make_split(folder: Path, arrays: dict[str, Array], prefix: str) -> Split:
             + (f", up to {labels.max()}" if labels.size else ""),
         )
     return Split(images[..., None], labels.astype(np.int64))
-
-
-def _read_labelled(path: Path) -> Split | None:
-    """The rows of a Kaggle file, or None when it has no labels."""
-    images, labels = kaggle.read_csv(path)
-    return None if labels is None else Split(images, labels)
-
-
-def no_labels(path: Path) -> DataError:
-    """What to raise of a Kaggle file that should teach, but has pixels alone."""
-    return DataError(
-        f"{path} has no labels",
-        expected="a first column `label`, then pixel0 to pixel783",
-        received="the pixels alone, as in Kaggle's test.csv",
-        fix="give Kaggle's train.csv",
-    )
-
-
-def _cut(split: Split, path: Path, share: float | None) -> tuple[Split, Split]:
-    """The rows before the last ones, and the last ones: that share of all, a fifth when it is not given."""
-    count = len(split) // TEST_PART if share is None else round(share * len(split))
-    if not len(split) - count > 0 or (share != 0 and not count):
-        raise DataError(
-            f"{path} is too short to split",
-            expected=f"{TEST_PART} rows or more" if share is None else "rows for both parts",
-            received=f"{len(split)}"
-            + ("" if share is None else f", of which a share of {share:g} is {count}"),
-            fix="give more rows, or learn from all of them: --test 0",
-        )
-    end = len(split) - count
-    return (
-        Split(split.images[:end], split.labels[:end]),
-        Split(split.images[end:], split.labels[end:]),
-    )
-
-
-def find_csv(folder: Path, file: str) -> Path | None:
-    """That CSV in the folder, plain or gzipped, or None."""
-    return next((path for path in (folder / file, folder / f"{file}.gz") if path.is_file()), None)
 
 
 def _with_subfolder(name: str, folder: Path) -> Path:

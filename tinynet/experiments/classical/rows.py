@@ -7,8 +7,9 @@ from pathlib import Path
 
 from tinynet import extras
 from tinynet.data import kaggle
-from tinynet.data.datasets import DIGITS, Dataset, Split, find_csv, no_labels
+from tinynet.data.datasets import DIGITS, Dataset, Split
 from tinynet.data.idx import payload_sha256
+from tinynet.data.shards import find_csv, no_labels
 from tinynet.errors import DataError
 from tinynet.types import Array
 
