@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import Command, Trained
 
@@ -169,3 +170,51 @@ def test_a_run_on_the_sample_beside_a_folder_of_that_name(
     train()
     assert json.loads(Path("run/config.json").read_text())["dataset"] == "sample"
     train("--resume", "run")
+
+
+def test_a_run_on_rows_in_several_files(train: Command, tinynet: Command, rows: Path, tmp_path: Path) -> None:
+    header, *lines = (rows / "digits" / "train.csv").read_text().splitlines(True)
+    (tmp_path / "rows").mkdir()
+    for n in range(3):
+        (tmp_path / "rows" / f"train_{n}.csv").write_text("".join([header, *lines[1000 * n :][:1000]]))
+    said = train("--dataset", tmp_path / "rows")
+    assert "The last 600 rows of 3 files" in said
+    assert accuracy(tmp_path / "run") == accuracy(rows / "run")
+    assert "None of these 600 images was in its training data." in tinynet("evaluate", tmp_path / "run")
+    pattern = ("--dataset", tmp_path / "rows" / "*_[012].csv")
+    assert "None of these 600 images" in tinynet("evaluate", tmp_path / "run", *pattern)
+    assert "3 files" in (tmp_path / "run" / "report.md").read_text()
+
+
+def test_a_run_on_arrays(train: Command, tinynet: Command, tiny: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(120) % 3
+    colours = np.array([[200, 20, 20], [20, 200, 20], [20, 20, 200]])[labels]
+    images = (colours[:, None, None] + rng.integers(0, 50, (120, 6, 5, 3))).astype(np.uint8)
+    np.savez(tmp_path / "own.npz", x=images, y=labels, classes=np.array(["red", "green", "blue"]))
+    small = tmp_path / "small.toml"
+    small.write_text(tiny.read_text().replace("samples = 500", "").replace("epochs = 2", "epochs = 20"))
+    said = train("--dataset", tmp_path / "own.npz", architecture=small)
+    assert "96 to train with, 24 to test with (a share of each class, the same every time)." in said
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert [each["name"] for each in report["test"]["classes"]] == ["red", "green", "blue"]
+    assert report["test"]["accuracy"] > 0.9
+    assert "None of these 24 images" in tinynet("evaluate", tmp_path / "run")
+    assert "hold" in tinynet("audit", tmp_path / "run")
+
+
+def test_a_data_set_given_again_is_joined(
+    train: Command, tinynet: Command, rows: Path, tmp_path: Path
+) -> None:
+    table = rows / "digits" / "train.csv"
+    said = train("--dataset", "sample", "--dataset", table)
+    assert "on sample + kaggle" in said
+    assert "of these 1,600 images were in its training data" in said  # the table is made of the sample
+    run = tmp_path / "run"
+    assert json.loads((run / "config.json").read_text())["dataset"] == f"sample + {table}"
+    assert "1,600 test images of sample + kaggle" in tinynet("evaluate", run)
+    train("--resume", run)
+    train("--resume", run, "--dataset", "sample", "--dataset", table)
+    assert "is not the one" in train("--resume", run, "--dataset", "sample", code=1)
+    said = tinynet("evaluate", run, "--dataset", "sample", "--dataset", "sample", code=1)
+    assert "named once each" in said

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tinynet.data import Dataset, load, sample, write_csv, write_idx
-from tinynet.data.datasets import SYSTEM_FOLDERS, fetch, info, locate, verify
+from tinynet.data.datasets import SYSTEM_FOLDERS, Choices, fetch, info, locate, verify
 from tinynet.data.download import FILES, MIRRORS, PAYLOAD_SHA256, find_file
 from tinynet.data.idx import idx_sha256
 from tinynet.errors import DataError
@@ -356,3 +356,46 @@ def test_importing_the_room_stays_light() -> None:
     code = f"import sys, tinynet.data; print([m for m in {heavy.split()} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# Several
+
+
+def test_data_sets_are_joined(tmp_path: Path) -> None:
+    for name, first in (("a", 0), ("b", 10)):
+        images, labels = digits(20)
+        write_csv(tmp_path / f"{name}.csv", images[first : first + 10], labels[first : first + 10])
+    names = [str(tmp_path / f"{name}.csv") for name in "ab"]
+    one, other, both = load(names[0]), load(names[1]), load(" + ".join(names))
+    assert both.name == "kaggle + kaggle"
+    assert (len(both.train), len(both.test)) == (16, 4)
+    np.testing.assert_array_equal(both.test.images, np.concatenate([one.test.images, other.test.images]))
+    pairs = zip(both.train.images, both.train.labels, strict=True)
+    there = {image.tobytes(): label for image, label in pairs}
+    for split in (one.train, other.train):
+        assert [there[image.tobytes()] for image in split.images] == split.labels.tolist()
+    assert both.sha256 not in (one.sha256, other.sha256, load(" + ".join(names[::-1])).sha256)
+    assert one.source in both.source
+    assert other.source in both.source
+    assert (both.parts or "").count("the test part") == 2
+    assert len(load(" + ".join(["sample", names[0]]), choices=Choices(test=0)).test) == 1000
+
+
+def test_what_cannot_be_joined(tmp_path: Path) -> None:
+    arrays = {"x": np.zeros((4, 28, 28), np.uint8), "y": np.arange(4) % 2}
+    np.savez(tmp_path / "two.npz", **arrays)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"two cannot be joined with sample: its classes are others"):
+        load(f"sample + {tmp_path / 'two.npz'}")
+    np.savez(tmp_path / "small.npz", x=np.zeros((20, 8, 8), np.uint8), y=np.arange(20) % 10)
+    with pytest.raises(DataError, match=r"small cannot be joined(.|\n)*another shape(.|\n)*\(8, 8, 1\)"):
+        load(f"sample + {tmp_path / 'small.npz'}")
+    for names in ("sample + sample", "sample + auto"):
+        with pytest.raises(DataError, match="named once each"):
+            load(names)
+    with pytest.raises(DataError, match="there is no data set 'nothing'"):
+        load("sample + nothing")
+
+
+def test_a_path_may_have_a_plus_in_it(tmp_path: Path) -> None:
+    write_csv(tmp_path / "mine + yours.csv", *digits(10))
+    assert load(str(tmp_path / "mine + yours.csv")).name == "kaggle"

@@ -94,12 +94,24 @@ shifts = click.option(
     help="Test-time augmentation: the mean of what the net says of each image and of itself moved by up to "
     "so many pixels. 1 takes five times the time, 2 thirteen times.",
 )
-dataset = click.option(
-    "--dataset",
-    default="auto",
+
+
+def _joined(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> str | None:
+    """The name of all data sets together, as `tinynet.data.load` takes it."""
+    if len(names) < 2:
+        return names[0] if names else None
+    from tinynet.data.datasets import AND
+
+    return AND.join(names)
+
+
+_dataset = partial(click.option, "--dataset", multiple=True, callback=_joined)
+dataset = _dataset(
+    default=("auto",),
     show_default=True,
-    help="auto, mnist, fashion-mnist, sample, the path of a Kaggle train.csv, or a folder with a folder of "
-    "pictures for each class. auto is mnist, or the bundled sample if it cannot be downloaded.",
+    help="auto, mnist, fashion-mnist, sample, the path of a Kaggle train.csv, of its folder, of a pattern "
+    "such as 'rows/*.csv', or of an .npz file; or a folder with a folder of pictures for each class. auto is "
+    "mnist, or the bundled sample if it cannot be downloaded. Given again, the data sets are joined.",
 )
 
 
@@ -140,13 +152,11 @@ test_share = click.option(
 skip_broken = click.option(
     "--skip-broken", is_flag=True, help="Leave out pictures that cannot be read, instead of refusing all."
 )
-measured_dataset = click.option(
-    "--dataset",
-    help="Other images than the run's own: auto, mnist, fashion-mnist, sample, or the path of a Kaggle "
-    "train.csv.  [default: the run's own]",
+measured_dataset = _dataset(
+    help="Other images than the run's own: auto, mnist, fashion-mnist, sample, or the path of a "
+    "Kaggle train.csv, an .npz file or a folder of pictures.  [default: the run's own]",
 )
-own_dataset = click.option(
-    "--dataset",
+own_dataset = _dataset(
     help="The data set that RUN was trained on, where it lies now: a name or the path of a Kaggle train.csv. "
     "Its hash is checked.  [default: where it was]",
 )

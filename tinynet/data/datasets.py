@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from tinynet.data.download import (
     find_file,
 )
 from tinynet.data.idx import idx_sha256, payload_sha256, read_idx
-from tinynet.data.parts import training_rows
+from tinynet.data.parts import shuffled, training_rows
 from tinynet.errors import DataError, did_you_mean
 from tinynet.printable import printable
 from tinynet.types import Array, Shape
@@ -43,6 +44,8 @@ CLASSES = {
 }
 NAMES = ("auto", *CLASSES, "sample")
 """What is never taken for a path: a folder of such a name is ./mnist."""
+AND = " + "
+"""Stands between the names of data sets that are joined: `mnist + my/train.csv`."""
 SYSTEM_FOLDERS = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}
 """Where a system package puts the files: Debian's dataset-fashion-mnist."""
 
@@ -118,10 +121,13 @@ def load(
       the test split if it has labels (Kaggle's own has none); else the last fifth of the rows is, in file
       order. Or an .npz file: see `arrays`. Or a folder with a folder of pictures for each class: see
       `class_folders`.
+    - several of these with ` + ` between them, of images of one shape and of the same classes: all of them.
 
     `on_progress(file, bytes received, bytes in all or None)` follows a download, and the reading of pictures.
     `choices` are for paths. Raises DataError.
     """
+    if AND in name and not Path(name).exists():
+        return _load_joined(name.split(AND), data_dir, on_progress, choices)
     if choices.test is not None and name in NAMES:
         raise DataError(
             f"{name} has a test part of its own",
@@ -193,6 +199,63 @@ def locate(name: str, data_dir: str | Path | None = None) -> Path | None:
         return folder
     system = SYSTEM_FOLDERS.get(name)
     return system if system and not _missing(system) else None
+
+
+def _load_joined(
+    names: Sequence[str], data_dir: str | Path | None, on_progress: Progress | None, choices: Choices
+) -> Dataset:
+    """The data sets as one: their training parts mixed, their test parts one after another."""
+    if len({*names}) < len(names) or "auto" in names:
+        raise DataError(
+            "data sets to join are named once each, and by a name that means one of them",
+            expected="names other than auto",
+            received=AND.join(names),
+        )
+    found = []
+    for name in names:
+        own = replace(choices, test=None) if name in NAMES else choices
+        found.append(load(name, data_dir=data_dir, on_progress=on_progress, choices=own))
+        _check_joins(found[0], found[-1])
+    return Dataset(
+        AND.join(each.name for each in found),
+        Split(*shuffled(*_joined([each.train for each in found]))),
+        Split(*_joined([each.test for each in found])),
+        found[0].classes,
+        "; ".join(each.source for each in found),
+        _hash_all({name: each.sha256 for name, each in zip(names, found, strict=True)}),
+        is_sample=any(each.is_sample for each in found),
+        notice="; ".join(each.notice for each in found if each.notice) or None,
+        parts=" ".join(each.parts for each in found if each.parts) or None,
+        whole=any(each.whole for each in found),
+    )
+
+
+def _joined(splits: Sequence[Split]) -> tuple[Array, Array]:
+    """Images and labels of all splits."""
+    return (
+        np.concatenate([split.images for split in splits]),
+        np.concatenate([split.labels for split in splits]),
+    )
+
+
+def _check_joins(first: Dataset, other: Dataset) -> None:
+    """Raise DataError unless both have images of one shape and the same classes."""
+    problem = f"{other.name} cannot be joined with {first.name}"
+    here, there = first.train.images.shape[1:], other.train.images.shape[1:]
+    if here != there:
+        raise DataError(
+            f"{problem}: its images have another shape",
+            expected=here,
+            received=there,
+            fix="pictures in folders are brought to a shape by --size, such as 28x28x1",
+        )
+    if first.classes != other.classes:
+        raise DataError(
+            f"{problem}: its classes are others",
+            expected=", ".join(first.classes),
+            received=", ".join(other.classes),
+            fix="call the classes alike",
+        )
 
 
 def _load_auto(data_dir: str | Path | None, on_progress: Progress | None) -> Dataset:
