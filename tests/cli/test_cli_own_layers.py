@@ -122,6 +122,17 @@ def test_what_the_page_and_onnx_cannot_say_is_refused_by_name(
         assert not (tmp_path / "out").exists()
 
 
+def test_a_block_holds_layers_of_ones_own(tinynet: Command, files: tuple[Path, Path], tmp_path: Path) -> None:
+    own, net = files
+    scaled = '{ type = "Scaled", factor = 1.5 }'
+    net.write_text(NET.replace(scaled, f'{{ type = "Residual", layers = [ {scaled} ] }}'))
+    data = ("--dataset", "sample", "--backend", "numpy")
+    assert "unknown layer" in tinynet("train", net, *data, "--out", tmp_path / "run", code=1)
+    tinynet("train", net, "--layers", own, *data, "--out", tmp_path / "run")
+    assert "unknown layer" in tinynet("evaluate", tmp_path / "run", code=1)
+    tinynet("evaluate", tmp_path / "run", "--layers", own)
+
+
 def test_folds_know_the_layers_too(tinynet: Command, files: tuple[Path, Path], tmp_path: Path) -> None:
     own, net = files
     said = tinynet(

@@ -134,6 +134,14 @@ def test_broken_pictures_are_left_out_only_if_asked(tinynet: Command, signs: Pat
     assert "None of these" in tinynet("evaluate", run)  # read again, in the same way
 
 
+def test_a_size_is_for_pictures(tinynet: Command, tmp_path: Path) -> None:
+    said = tinynet(
+        "train", "linear", "--dataset", "sample", "--size", "14", "--out", tmp_path / "run", code=1
+    )
+    assert "sample has a size of its own: --size is for pictures in folders" in said
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("size", ["0", "ten", "8x8x2", "1x2x3x4", "5000"])
 def test_no_size(tinynet: Command, size: str) -> None:
     assert "is no size: expected 32" in tinynet("train", "--size", size, code=2)

@@ -133,7 +133,7 @@ def check_showable(loaded: Loaded) -> None:
     if foreign := [layer.name for layer in walk(model.layers) if type(layer).__name__ not in layers.__all__]:
         raise ConfigError(
             f"the page cannot compute {', '.join(foreign)}",
-            expected=f"layers of tinynet: {', '.join(layers.LAYERS)}",
+            expected=f"layers of tinynet: {', '.join(name for name in layers.__all__ if name != 'Layer')}",
             received=", ".join(type(layer).__name__ for layer in walk(model.layers) if layer.name in foreign),
             fix="export a net of tinynet's own layers",
         )

@@ -32,10 +32,19 @@ def load_for(
 ) -> tuple[Recipe, Dataset]:
     """The data set to train on, and the recipe for it: pictures have the recipe's size, unless `choices` say
     another, and the recipe gets their channels and classes."""
-    if choices.shape is None:  # the default says nothing of channels
+    asked = choices.shape
+    if asked is None:  # the default says nothing of channels
         default = plan.input_shape == Recipe.input_shape
         choices = replace(choices, shape=plan.input_shape[:2] if default else plan.input_shape)
     dataset = load_dataset(name, data_dir, choices=choices)
+    found = dataset.train.images.shape[1:]
+    if asked and found[: len(asked)] != asked:
+        raise DataError(
+            f"{dataset.name} has a size of its own: --size is for pictures in folders",
+            expected=found,
+            received=asked,
+            fix="leave --size out",
+        )
     if dataset.whole:
         plan = plan.for_data(dataset.train.images.shape[1:], len(dataset.classes))
     if dataset.parts:

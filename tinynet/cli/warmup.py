@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command(cls=Command, short_help="Compile kernels ahead of the first training.")
 @click.argument("architectures", metavar="[ARCHITECTURE]...", nargs=-1)
 @options.dtype
-@options.together(options.backend)
+@options.together(options.backend, options.layers)
 def command(architectures: tuple[str, ...], dtype: str, backend: str) -> None:
     """Compile the kernels that training and prediction with an ARCHITECTURE need, and cache them on disk.
 
