@@ -394,6 +394,8 @@ def test_what_cannot_be_joined(tmp_path: Path) -> None:
             load(names)
     with pytest.raises(DataError, match="there is no data set 'nothing'"):
         load("sample + nothing")
+    with pytest.raises(DataError, match="there is no data set 'nothing-0'"):
+        load(" + ".join(f"nothing-{n}" for n in range(1000)))
 
 
 def test_a_path_may_have_a_plus_in_it(tmp_path: Path) -> None:

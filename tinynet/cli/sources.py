@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from tinynet.checkpoint import Loaded
 from tinynet.cli.progress import load_dataset
 from tinynet.cli.screen import console
-from tinynet.data.datasets import AND, NAMES, Choices, Dataset
+from tinynet.data.datasets import AND, NAMES, Choices, Dataset, is_joined
 from tinynet.errors import DataError, RunError, TinynetError
 from tinynet.runs import provenance
 from tinynet.runs.recipe import Recipe
@@ -59,7 +59,7 @@ def lasting_name(asked: str, found: str) -> str:
     """
     if asked == "auto":
         return found
-    if AND in asked and not Path(asked).exists():
+    if is_joined(asked):
         return AND.join(lasting_name(each, each) for each in asked.split(AND))
     return asked if asked in NAMES else str(Path(asked).resolve())
 

@@ -126,7 +126,7 @@ def load(
     `on_progress(file, bytes received, bytes in all or None)` follows a download, and the reading of pictures.
     `choices` are for paths. Raises DataError.
     """
-    if AND in name and not Path(name).exists():
+    if is_joined(name):
         return _load_joined(name.split(AND), data_dir, on_progress, choices)
     if choices.test is not None and name in NAMES:
         raise DataError(
@@ -199,6 +199,11 @@ def locate(name: str, data_dir: str | Path | None = None) -> Path | None:
         return folder
     system = SYSTEM_FOLDERS.get(name)
     return system if system and not _missing(system) else None
+
+
+def is_joined(name: str) -> bool:
+    """Whether a name stands for several data sets, and is no path with AND in it."""
+    return AND in name and not os.path.exists(name)  # which is False for what is too long for a path
 
 
 def _load_joined(
