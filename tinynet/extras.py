@@ -21,6 +21,7 @@ LIBRARIES = {
         "fastapi uvicorn prometheus-client",
         "the service needs",
     ),
+    "sklearn": ("sklearn", "scikit-learn", "the estimators need"),
     "tensorboard": ("tensorboardX", "tensorboardX", "a log for TensorBoard needs"),
     "tune": ("optuna", "optuna", "the search needs"),
 }
