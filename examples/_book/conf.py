@@ -33,6 +33,7 @@ include_patterns = [
     "[0-9][0-9]-*.ipynb",
     "manual.md",
     "page.md",
+    "microcontrollers.md",
     "results.md",
     "gallery.md",
     "deploy/README.md",
