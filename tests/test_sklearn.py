@@ -22,10 +22,19 @@ from tinynet.data import load
 from tinynet.errors import ConfigError
 from tinynet.sklearn import TinynetClassifier, TinynetRegressor
 
-SMALL: dict[str, Any] = {"hidden": (16,), "epochs": 60, "batch_size": 16, "learning_rate": 0.01, "backend": "numpy"}
+SMALL: dict[str, Any] = {
+    "hidden": (16,),
+    "epochs": 60,
+    "batch_size": 16,
+    "learning_rate": 0.01,
+    "backend": "numpy",
+}
 
 
-@parametrize_with_checks([TinynetClassifier(**SMALL), TinynetRegressor(**SMALL)])
+ESTIMATORS = [TinynetClassifier(**SMALL), TinynetRegressor(**SMALL)]
+
+
+@parametrize_with_checks(ESTIMATORS)  # type: ignore[untyped-decorator]
 def test_scikit_learns_checks(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)
 

@@ -31,7 +31,7 @@ from sklearn.utils.multiclass import check_classification_targets  # noqa: E402
 from sklearn.utils.validation import check_is_fitted, validate_data  # noqa: E402
 
 
-class TinynetEstimator(BaseEstimator):
+class TinynetEstimator(BaseEstimator):  # type: ignore[misc]
     """What both have: settings, and a net in `model_`.
 
     hidden          units of the dense layers before the last one
@@ -75,7 +75,8 @@ class TinynetEstimator(BaseEstimator):
         self.model_ = Sequential(net, X.shape[1:], backend=self.backend, seed=seed)
         self.loss_curve_: list[float] = []
         self.n_iter_ = 0
-        self._loss, self._averages = loss, None
+        self._loss = loss
+        self._averages: tuple[int, dict[str, Array]] | None = None
 
     def _before(self) -> list[Layer]:
         """The layers before the last one."""
@@ -133,7 +134,7 @@ class TinynetEstimator(BaseEstimator):
         raise NotImplementedError  # each of the two has its own
 
 
-class TinynetClassifier(ClassifierMixin, TinynetEstimator):
+class TinynetClassifier(ClassifierMixin, TinynetEstimator):  # type: ignore[misc]
     """A net that tells classes, by softmax and cross-entropy. Settings: see `TinynetEstimator`.
 
     Labels may be numbers or texts. After `fit`: `classes_`, `model_`, `loss_curve_`, `n_features_in_`.
@@ -176,7 +177,7 @@ class TinynetClassifier(ClassifierMixin, TinynetEstimator):
         return SoftmaxCrossEntropy()
 
 
-class TinynetRegressor(RegressorMixin, TinynetEstimator):
+class TinynetRegressor(RegressorMixin, TinynetEstimator):  # type: ignore[misc]
     """A net that tells values, by squared error. Settings: see `TinynetEstimator`.
 
     y may have several columns. It is standardised for the training, so that its unit does not matter.

@@ -153,7 +153,10 @@ def spoiled(made: Made) -> None:
     wrong = {
         "a tensor too many": ({**state, "extra.weight": torch.zeros(3)}, "extra.weight"),
         "a tensor of the wrong shape": ({**state, "5.weight": torch.zeros(32, 8, 3, 3)}, "5.weight"),
-        "a tensor missing": ({name: each for name, each in state.items() if name != "18.weight"}, "18.weight"),
+        "a tensor missing": (
+            {name: each for name, each in state.items() if name != "18.weight"},
+            "18.weight",
+        ),
         "a NaN": ({**state, "18.bias": torch.full((10,), torch.nan)}, "finite"),
     }
     for number, (what, (tensors, name)) in enumerate(wrong.items()):
