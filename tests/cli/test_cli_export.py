@@ -190,3 +190,13 @@ def test_other_formats_and_options_that_are_not_theirs(
     with np.load("net.npz", allow_pickle=False) as file:
         assert json.loads(str(file["net"]))["classes"] == list("0123456789")
     assert "--logits is for --to onnx, not for --to html" in tinynet("export", "--logits", code=2)
+
+
+def test_the_net_itself_is_not_written_over(tinynet: Command, trained: Trained, tmp_path: Path) -> None:
+    net = tmp_path / "net.safetensors"
+    shutil.copy(trained.folder / "model.safetensors", net)
+    (tmp_path / "link").symlink_to(net)
+    before = net.read_bytes()
+    for out in (net, tmp_path / "link"):
+        assert "is the net itself" in tinynet("export", net, "--to", "npz", "-o", out, code=2)
+    assert net.read_bytes() == before

@@ -88,3 +88,65 @@ def test_the_umask_decides_the_permissions(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == 0o640
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX links, modes and pipes")
+
+
+@posix
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_stays_and_what_it_names_is_replaced(exists: bool, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    target, link = tmp_path / "folder" / "target", tmp_path / "link"
+    if exists:
+        target.write_bytes(b"old")
+    link.symlink_to(Path("folder", "target"))
+    write_atomic(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert os.listdir(tmp_path / "folder") == ["target"]
+
+
+@posix
+def test_a_pipe_is_refused_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path / "link"):
+        with pytest.raises(OSError, match="it is a named pipe, no file") as caught:
+            write_atomic(path, b"new")
+        assert caught.value.filename == str(path)
+        if path == pipe:
+            (tmp_path / "link").symlink_to(pipe)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
+@posix
+def test_a_device_is_refused_and_stays(tmp_path: Path) -> None:
+    device = tmp_path / "null"
+    try:
+        os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root makes devices")
+    with pytest.raises(OSError, match="it is a device, no file"):
+        write_atomic(device, b"new")
+    assert stat.S_ISCHR(device.stat().st_mode)
+
+
+@posix
+def test_a_loop_of_links_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match=r"(?i)symbolic link"):
+        write_atomic(tmp_path / "a", b"new")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o755])
+def test_a_file_keeps_its_permissions(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    write_atomic(path, b"new")
+    assert stat.S_IMODE(path.stat().st_mode) == mode

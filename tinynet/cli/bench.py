@@ -11,6 +11,7 @@ import click
 
 from tinynet.cli import options
 from tinynet.cli.command import Command
+from tinynet.cli.out import Out
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     help="Clean rounds wanted of a row.",
 )
 @options.together(options.backend, options.thread_count)
-@click.option("--json", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write all turns here.")
+@click.option("--json", "file", type=Out(dir_okay=False), help="Write all turns here.")
 def command(rows: str, rounds: int, backend: str, threads: int | None, file: Path | None) -> None:
     """Measure training steps, an epoch, inference, start-up and memory of tinynet.
 

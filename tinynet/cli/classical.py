@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from tinynet.cli import options
 from tinynet.cli.command import Command
 from tinynet.cli.comparing import write_comparison
+from tinynet.cli.out import Out
 from tinynet.cli.process import command_line
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 @options.together(options.backend, options.threads)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Out(),
     help="The report's folder.  [default: runs/classical-1, -2, …]",
 )
 def command(

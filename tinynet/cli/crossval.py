@@ -11,6 +11,7 @@ import click
 
 from tinynet.cli import options
 from tinynet.cli.command import Command
+from tinynet.cli.out import Out
 from tinynet.cli.process import INTERRUPTED, command_line
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Out(),
     help="The folder of all folds and the report.  [default: runs/NAME-crossval-1, -2, …]",
 )
 def command(

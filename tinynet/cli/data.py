@@ -10,6 +10,7 @@ import click
 
 from tinynet.cli import options
 from tinynet.cli.command import Group
+from tinynet.cli.out import Out
 
 name = click.argument("name", default="mnist")
 
@@ -119,7 +120,7 @@ COLUMNS = 8
 @options.seed
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Out(dir_okay=False),
     default=Path("images.png"),
     show_default=True,
     help="The picture, .png or .svg.",
@@ -207,7 +208,7 @@ def _beside_distorted(images: Any, settings: Any, seed: int) -> Any:
 @click.argument("name", default="auto")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Out(file_okay=False),
     help="Folder for the page and the pictures.  [default: exploration/ and the data set's name]",
 )
 @click.option(

@@ -8,6 +8,7 @@ import click
 
 from tinynet.cli import options
 from tinynet.cli.command import Command
+from tinynet.cli.out import Out
 
 
 @click.command(cls=Command, short_help="Several nets together: the mean of their probabilities.")
@@ -21,13 +22,13 @@ from tinynet.cli.command import Command
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Out(),
     help="Write all figures (JSON), a page (Markdown) and the plots of the ensemble into this folder; with "
     "--file, all predictions into this CSV file.",
 )
 @click.option(
     "--submission",
-    type=click.Path(path_type=Path),
+    type=Out(),
     help="With --file: write Kaggle's ImageId,Label here (digits only).",
 )
 @options.together(

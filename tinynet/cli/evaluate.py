@@ -9,6 +9,7 @@ import click
 
 from tinynet.cli import options
 from tinynet.cli.command import Command
+from tinynet.cli.out import Out
 
 
 @click.command(cls=Command, short_help="How good is a net, and where is it wrong?")
@@ -18,12 +19,12 @@ from tinynet.cli.command import Command
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Out(file_okay=False),
     help="Write all figures (JSON), a page (Markdown) and the plots into this folder.",
 )
 @click.option(
     "--mistakes",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Out(dir_okay=False),
     help="Draw the most confident mistakes here, .png or .svg.",
 )
 @options.together(

@@ -9,6 +9,7 @@ import click
 
 from tinynet.cli import options
 from tinynet.cli.command import Command
+from tinynet.cli.out import Out
 
 
 @click.command(cls=Command, short_help="Why does it see that?")
@@ -45,7 +46,7 @@ from tinynet.cli.command import Command
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Out(file_okay=False),
     help="Folder for the page and the pictures.  [default: explanation-1, -2, …]",
 )
 @options.together(options.own_dataset, options.data_dir, options.backend, options.layers, options.threads)

@@ -10,6 +10,7 @@ import click
 
 from tinynet.cli import options
 from tinynet.cli.command import Command
+from tinynet.cli.out import Out
 
 if TYPE_CHECKING:
     from tinynet.cli.sources import Sources
@@ -105,7 +106,7 @@ FORMATS = {
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Out(dir_okay=False),
     help="The file to write.  [default: digits.html, or net.onnx, net.npz, net.h]",
 )
 @click.option("--float32", is_flag=True, help="html: weights in 32 bits, not in 16: larger, and not rounded.")
@@ -150,6 +151,8 @@ def command(
         if given[name] and name not in form.options:
             raise click.UsageError(f"--{name} is for --to {other}, not for --to {kind}.")
     out = out or Path(form.file)
+    if run is not None and out.exists() and run.exists() and out.samefile(run):
+        raise click.UsageError(f"{out} is the net itself: name another file with -o.")
     sources = Sources(dataset, data_dir)
     data, remark = form.write(Asked(run, float32, logits, sources, backend, int8, out.stem))
     write_atomic(out, data)

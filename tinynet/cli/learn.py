@@ -11,6 +11,7 @@ import click
 
 from tinynet.cli.command import Group
 from tinynet.cli.options import Finite
+from tinynet.cli.out import Out
 
 if TYPE_CHECKING:
     from tinynet.learn.exercise import Exercise
@@ -72,7 +73,7 @@ def _lines(names: list[str]) -> str:
 @rung_argument
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Out(file_okay=False),
     default=Path(),
     help="Folder to copy it to; made where it is missing.  [default: the current one]",
 )

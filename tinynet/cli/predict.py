@@ -8,21 +8,18 @@ import click
 
 from tinynet.cli import options
 from tinynet.cli.command import Command
+from tinynet.cli.out import Out
 
 
 @click.command(cls=Command, short_help="What does a net see in pictures and tables?")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Write all predictions here (CSV).")
-@click.option(
-    "--submission", type=click.Path(path_type=Path), help="Write Kaggle's ImageId,Label here (digits only)."
-)
+@click.option("--out", type=Out(), help="Write all predictions here (CSV).")
+@click.option("--submission", type=Out(), help="Write Kaggle's ImageId,Label here (digits only).")
 @click.option(
     "--top", type=click.IntRange(min=1), default=2, show_default=True, help="Show so many classes an image."
 )
-@click.option(
-    "--seen", type=click.Path(path_type=Path), help="Draw what the net saw in each picture (PNG or SVG)."
-)
+@click.option("--seen", type=Out(), help="Draw what the net saw in each picture (PNG or SVG).")
 @options.together(
     options.shifts, options.own_dataset, options.data_dir, options.backend, options.layers, options.threads
 )

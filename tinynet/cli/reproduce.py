@@ -11,6 +11,7 @@ import click
 from tinynet.cli import options
 from tinynet.cli.command import Command
 from tinynet.cli.comparing import write_comparison
+from tinynet.cli.out import Out
 from tinynet.cli.process import INTERRUPTED, command_line
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     help="Train with their settings, with our recipe for the same net, or with both.",
 )
 @options.together(options.dataset, options.data_dir, options.backend, options.threads)
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of all runs.  [default: runs/SYSTEM]")
+@click.option("--out", type=Out(), help="Folder of all runs.  [default: runs/SYSTEM]")
 def command(
     system: str,
     seeds: int | None,

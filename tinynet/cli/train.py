@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from tinynet.cli import options, own_layers
 from tinynet.cli.command import Command
+from tinynet.cli.out import Out
 from tinynet.cli.process import INTERRUPTED, command_line
 
 if TYPE_CHECKING:
@@ -97,9 +98,7 @@ class Asked:
     options.thread_count,
 )
 @options.dtype
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/NAME-1, -2, …]"
-)
+@click.option("--out", type=Out(), help="The run's folder.  [default: runs/NAME-1, -2, …]")
 @click.option(
     "--save-every",
     type=options.Finite(min=0),

@@ -11,6 +11,7 @@ import click
 
 from tinynet.cli import options, own_layers
 from tinynet.cli.command import Command
+from tinynet.cli.out import Out
 from tinynet.cli.process import INTERRUPTED, command_line
 
 if TYPE_CHECKING:
@@ -67,12 +68,10 @@ LEADING = 5
 @options.together(
     options.dataset, options.data_dir, options.seed, options.backend, options.layers, options.threads
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the result.  [default: runs/tune-NAME]"
-)
+@click.option("--out", type=Out(), help="Folder of the result.  [default: runs/tune-NAME]")
 @click.option(
     "--storage",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Out(dir_okay=False),
     help="File for the trials. Several processes or machines can share it.  [default: "
     "study.journal in the folder]",
 )

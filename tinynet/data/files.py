@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from tinynet.errors import DataError
-from tinynet.io.atomic import atomic_file
+from tinynet.io.atomic import atomic_file, fix_for
 from tinynet.io.reading import open_regular
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -68,5 +68,5 @@ def atomic_write(path: str | Path, *, compress: bool | None = None) -> Iterator[
             f"{path} cannot be written",
             expected="a folder that exists and can be written",
             received=error.strerror or error,
-            fix="name another folder, or mend its permissions",
+            fix=fix_for(error) or "name another folder, or mend its permissions",
         ) from error

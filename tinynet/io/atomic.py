@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from tinynet.io.reading import check_regular
 
 
 @contextmanager
@@ -19,15 +22,21 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     The bytes go to a temporary file in the same folder, reach the disk (fsync), and then take the name in
     one step (`os.replace`). If anything fails before that step, the temporary file is removed, the old file
     stays as it was, and the error (usually an OSError) propagates. The folder must exist.
+
+    Where `path` is a symbolic link, the file that it names is replaced. A file keeps its permissions. What is
+    no regular file, such as a device or a pipe, is refused with an OSError and stays.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    path, target = Path(path), Path(os.path.realpath(path))
+    temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
+        permissions = _permissions(target)
         with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        if permissions is not None:
+            os.chmod(temporary, permissions)
+        os.replace(temporary, target)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         error.filename, error.filename2 = os.fspath(path), None  # the name that a person knows
@@ -35,7 +44,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    _sync_folder(target.parent)
 
 
 def is_temporary(path: Path) -> bool:
@@ -59,7 +68,19 @@ def fix_for(error: OSError) -> str:
         return "mend the folder's permissions, or choose another folder"
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return "make the folder first, or choose another one"
+    if error.errno == errno.EINVAL:
+        return "name a file that is new, or one that may be replaced"
     return ""
+
+
+def _permissions(path: Path) -> int | None:
+    """Those of the file at `path`; None where there is nothing. OSError where it is no regular file."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    check_regular(path, found)
+    return stat.S_IMODE(found.st_mode) & 0o777
 
 
 def _sync_folder(folder: Path) -> None:

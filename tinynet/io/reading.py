@@ -29,14 +29,24 @@ KINDS = {
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """A regular file, opened for reading. OSError for anything else there, without waiting for it."""
-    _check_regular(path, os.stat(path))  # first, as opening a device can set it to work
+    check_regular(path, os.stat(path))  # first, as opening a device can set it to work
     file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 (the caller closes it)
     try:
-        _check_regular(path, os.fstat(file.fileno()))
+        check_regular(path, os.fstat(file.fileno()))
     except OSError:
         file.close()
         raise
     return cast(BinaryIO, file)
+
+
+def check_regular(path: str | os.PathLike[str], found: os.stat_result) -> None:
+    """Raise OSError where what `os.stat` found at `path` is no regular file."""
+    if stat.S_ISREG(found.st_mode):
+        return
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    kind = KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
+    raise OSError(errno.EINVAL, f"it is {kind}, no file", os.fspath(Path(path)))
 
 
 def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
@@ -99,12 +109,3 @@ def reason(error: Exception) -> str:
 
 def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe may have come since `stat`
-
-
-def _check_regular(path: str | os.PathLike[str], found: os.stat_result) -> None:
-    if stat.S_ISREG(found.st_mode):
-        return
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
-    kind = KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
-    raise OSError(errno.EINVAL, f"it is {kind}, no file", os.fspath(Path(path)))

@@ -1,0 +1,56 @@
+"""What --out takes: every command refuses what is no name before it does anything."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from tinynet.cli import COMMANDS, main
+from tinynet.cli.out import Out
+
+WRITES = ("--out", "-o", "--submission", "--mistakes", "--seen", "--storage", "--json")
+
+
+def outputs() -> Iterator[tuple[str, click.Option]]:
+    """Every option that names what is written, of every command."""
+    for name in COMMANDS:
+        command = importlib.import_module(f"tinynet.cli.{name}").command
+        inner = command.commands.values() if isinstance(command, click.Group) else [command]
+        for each in inner:
+            for option in each.params:
+                if isinstance(option, click.Option) and set(option.opts) & {*WRITES} and not option.is_flag:
+                    yield f"{name} {each.name}", option
+
+
+def test_every_output_of_every_command_is_checked() -> None:
+    found = list(outputs())
+    assert len(found) > 15
+    assert [name for name, option in found if not isinstance(option.type, Out)] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [("", "the name is empty"), ("-", "nothing is written to a pipe")]
+)
+@pytest.mark.parametrize("words", [["export", "-o"], ["card", "--out"], ["train", "--out"]])
+def test_what_is_no_name_is_refused(words: list[str], value: str, said: str) -> None:
+    result = CliRunner().invoke(main, [*words, value])
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_files_of_a_run_are_refused_and_others_in_its_folder_are_not(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"weights")
+    (tmp_path / "link").symlink_to(weights)
+    for path in (weights, tmp_path / "link", tmp_path / "report.md"):
+        with pytest.raises(click.BadParameter, match="is a file of a run"):
+            Out().convert(str(path), None, None)
+    assert Out().convert(str(tmp_path / "digits.html"), None, None) == tmp_path / "digits.html"
+    (tmp_path / "elsewhere").mkdir()
+    assert Out().convert(str(tmp_path / "elsewhere" / "report.md"), None, None)

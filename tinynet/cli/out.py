@@ -1,0 +1,38 @@
+"""Paths that commands write to: what is no name, and the files of a run, are refused before any work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+OF_A_RUN = (
+    "config.json",
+    "log.jsonl",
+    "health.jsonl",
+    "last.safetensors",
+    "best.safetensors",
+    "model.safetensors",
+    "report.json",
+    "report.md",
+    "predictions.csv",
+)
+
+
+class Out(click.Path):
+    """A path to be written, as a pathlib.Path; takes what click.Path does."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if os.fspath(value) == "":
+            self.fail("the name is empty: name a file or a folder.", param, ctx)
+        if os.fspath(value) == "-":
+            self.fail("nothing is written to a pipe: name a file; './-' is one called '-'.", param, ctx)
+        path = Path(os.path.realpath(value))
+        if path.name in OF_A_RUN and path.parent.joinpath("config.json").is_file():
+            self.fail(f"{value} is a file of a run, which it would replace: name another.", param, ctx)
+        return super().convert(value, param, ctx)
