@@ -9,16 +9,20 @@ import signal
 import socket
 import struct
 import sys
+import time
 import zlib
 from collections import Counter
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from served import Process, digit, save, until
+from served import Process, digit, save, serving, until
 
 from tinynet.errors import ConfigError
+from tinynet.serve import connection
+from tinynet.serve import server as server_module
 from tinynet.serve.server import bind
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals and /proc")
@@ -103,17 +107,119 @@ def test_sigterm_under_load_answers_every_accepted_request(tmp_path: Path) -> No
         assert len(unanswered) <= 24
 
 
+def slow_picture() -> bytes:
+    """A PNG of some 35 kB that takes a tenth of a second to read."""
+    rows = (b"\0" + b"\xff" * 8 * 2000) * 2000
+    size = struct.pack(">IIBBBBB", 2000, 2000, 16, 6, 0, 0, 0)
+    parts = [chunk(b"IHDR", size), chunk(b"IDAT", zlib.compress(rows, 9)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_sigterm_with_more_work_than_time_refuses_the_rest(tmp_path: Path) -> None:
+    """Each of the clients gets an answer or 503, one reads nothing, and it ends in time, with one line."""
+    sent = request("/v1/predict", slow_picture(), "image/png")
+
+    async def client(port: int) -> tuple[int, bool]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(sent)
+            return await answered(reader)
+        finally:
+            writer.close()
+
+    async def load(server: Process) -> tuple[float, Counter[int]]:
+        tasks = [asyncio.create_task(client(server.client.port)) for _ in range(100)]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        began = asyncio.get_running_loop().time()
+        server.process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(server.process.wait, 20)
+        took = asyncio.get_running_loop().time() - began
+        return took, Counter(status for status, _ in await asyncio.gather(*tasks))
+
+    with Process(save(tmp_path), "--backend", "numpy") as server:
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", server.client.port))
+            deaf.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200)
+            took, statuses = asyncio.run(load(server))
+        said = server.process.communicate()[0]
+        assert server.process.returncode == 0
+    assert took < 5
+    assert {*statuses} == {400, 503}  # a white picture is refused, once it is read
+    assert said == f"at the end, requests refused with 503: {statuses[503]}; answers not read: 1\n"
+
+
+def got(half: socket.socket) -> bytes:
+    """Some bytes of an answer; there must be some."""
+    received = half.recv(4096)
+    assert received
+    return received
+
+
+def test_a_head_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.3)
+    whole = b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with serving(save(tmp_path)) as (ask, _):
+        for first in (b"", whole):  # at once, or after a request that was answered
+            for part in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: loc"):
+                if not part and first:
+                    continue  # uvicorn's own limit for clients that stay
+                with socket.create_connection(("127.0.0.1", ask.port), timeout=5) as half:
+                    half.sendall(first)
+                    while first and not got(half).endswith(b"}"):
+                        pass
+                    half.sendall(part)
+                    with suppress(ConnectionResetError):
+                        assert half.recv(4096) == b""
+        with socket.create_connection(("127.0.0.1", ask.port), timeout=5) as slow:
+            slow.sendall(request("/v1/predict", digit().tobytes())[:-10])
+            time.sleep(0.6)  # a body has a limit of its own
+            slow.sendall(digit().tobytes()[-10:])
+            assert slow.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_more_connections_than_there_are_files_for_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server_module, "raise_file_limit", lambda: 5)
+    with serving(save(tmp_path)) as (ask, _), ExitStack() as open_:
+        for _ in range(5):
+            half = open_.enter_context(socket.create_connection(("127.0.0.1", ask.port), timeout=5))
+            half.sendall(b"GET / HT")
+        for _ in range(3):
+            answer = ask("/v2/health/live")
+            assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+            assert "too many connections" in answer.error
+        assert [each.message for each in caplog.records] == ["5 connections: more are refused with 503"]
+        open_.close()
+        until(lambda: ask("/v2/health/live").status == 200)
+
+
+def test_connections_leave_files_for_the_rest() -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        most = connection.raise_file_limit()
+        now = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        assert now >= soft
+        assert most <= connection.MOST
+        assert most < now
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_ctrl_c_ends_it_at_once_and_a_request_in_work_is_answered(tmp_path: Path) -> None:
     with Process(save(tmp_path), "--backend", "numpy") as server:
         body = digit().tobytes()
         whole = request("/v1/predict", body)
-        with socket.create_connection(("127.0.0.1", server.client.port), timeout=10) as connection:
-            connection.sendall(whole[:-10])
+        with socket.create_connection(("127.0.0.1", server.client.port), timeout=10) as half:
+            half.sendall(whole[:-10])
             until(lambda: b"tinynet_requests" in server.client("/metrics").body)
             server.process.send_signal(signal.SIGINT)
             until(lambda: not reachable(server.client.port))
-            connection.sendall(whole[-10:])
-            assert connection.recv(4096).startswith(b"HTTP/1.1 200 OK")
+            half.sendall(whole[-10:])
+            assert half.recv(4096).startswith(b"HTTP/1.1 200 OK")
         said, _ = server.process.communicate(timeout=10)
         assert (server.process.returncode, said) == (0, "")
 
@@ -236,8 +342,8 @@ def test_it_says_nothing_of_what_was_sent(tmp_path: Path) -> None:
 def test_a_process_that_is_told_twice_does_not_wait(tmp_path: Path) -> None:
     with Process(save(tmp_path), "--backend", "numpy") as server:
         sent = request("/v1/predict", digit().tobytes())
-        with socket.create_connection(("127.0.0.1", server.client.port)) as connection:
-            connection.sendall(sent[:-10])
+        with socket.create_connection(("127.0.0.1", server.client.port)) as half:
+            half.sendall(sent[:-10])
             until(lambda: server.client("/v2/health/live").status == 200)
             os.kill(server.process.pid, signal.SIGTERM)
             until(lambda: server.client("/v2/health/ready").status == 503)

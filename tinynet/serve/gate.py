@@ -5,6 +5,7 @@ Bodies, paths and tokens are never logged.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import logging
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from tinynet.serve.limits import Refused, as_json
+from tinynet.serve.limits import RETRY_AFTER, Refused, as_json
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tinynet.serve")
 
+ENDED = "the service ends, and had no time left for this; ask again"
 FAILED = "the service failed; its log says why"
 OPEN_TO_ALL = ("/v2/health/live", "/v2/health/ready")
 """Paths that ask for no token: those who watch over a service have none."""
@@ -80,6 +82,11 @@ class Gate:
                 await response(scope, receive, send_guarded)
         except Refused as refused:
             await send_problem(send_guarded, refused)
+        except asyncio.CancelledError:
+            if not self.service.is_leaving:
+                raise
+            if not status:
+                await send_problem(send_guarded, Refused(503, ENDED, RETRY_AFTER))
         except Exception:
             log.exception("%s %s failed", scope["method"], self._route(scope))
             if not status:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import signal
 import socket
 import time
+from functools import partial
 from types import FrameType
 
 import uvicorn
 
 from tinynet.errors import ConfigError
+from tinynet.serve.connection import AT_ONCE, Connection, Door, raise_file_limit
 from tinynet.serve.gate import Gate
 from tinynet.serve.service import Service
 
 NOTICE_SECONDS = 1.0
 """From SIGTERM on so long new requests are still answered, while readiness is denied and connections close
 after each answer: those who send requests learn of it, and nobody finds a closed door."""
-GRACE_SECONDS = 3
-"""Then what is being answered may take so long."""
+GRACE_SECONDS = 2.0
+"""Then what is being answered may take so long; what is not answered by then is refused with 503."""
+LAST_SECONDS = 1
+"""And so long may it take to send these refusals."""
+BACKLOG = 2048
+"""Connections that wait to be accepted."""
+
+log = logging.getLogger("tinynet.serve")
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -32,7 +42,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
-        bound.listen(2048)
+        bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
         raise ConfigError(
@@ -59,7 +69,9 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 ws="none",
                 lifespan="on",
-                timeout_graceful_shutdown=GRACE_SECONDS,
+                timeout_graceful_shutdown=int(GRACE_SECONDS) + LAST_SECONDS,
+                http=partial(Connection, Door(raise_file_limit())),  # type: ignore[arg-type]
+                backlog=AT_ONCE,
             )
         )
         self.service = service
@@ -79,6 +91,27 @@ class Server(uvicorn.Server):
         if self._ends_at and time.monotonic() >= self._ends_at:
             self.should_exit = True
         return await super().on_tick(counter)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for each in sockets or []:
+            each.listen(BACKLOG)  # uvicorn made it as short as what it accepts at a time
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().call_later(GRACE_SECONDS, self._give_up)
+        await super().shutdown(sockets)
+
+    def _give_up(self) -> None:
+        """Refuse what is not answered yet, and let go of clients that do not read their answers."""
+        connections: list[Connection] = [*self.server_state.connections]  # type: ignore[list-item]
+        unread = [each for each in connections if each.is_unread]
+        for each in unread:
+            each.transport.abort()
+        for task in self.server_state.tasks:
+            task.cancel()
+        if connections:
+            late = len(connections) - len(unread)
+            log.warning("at the end, requests refused with 503: %d; answers not read: %d", late, len(unread))
 
     def end(self) -> None:
         """End, from any thread."""

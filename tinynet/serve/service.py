@@ -57,7 +57,7 @@ class Service:
         self.is_leaving = True
 
     def stop(self) -> None:
-        self._reader.shutdown()
+        self._reader.shutdown(cancel_futures=True)
         self.engine.stop()
 
     def check(self) -> None:
