@@ -83,6 +83,16 @@ def test_sample_digits_come_with_nets_of_digits_alone() -> None:
     assert "Show a picture" in build(small((16, 16, 3), 2), {}, ["cat", "dog"])
 
 
+@pytest.mark.parametrize(
+    ("shape", "draws"), [((28, 28, 1), True), ((8, 8, 1), True), ((30, 20, 1), False), ((28, 28, 3), False)]
+)
+def test_a_page_offers_a_sheet_where_strokes_become_an_input(shape: Shape, draws: bool) -> None:
+    model = Sequential([Rescale(), Flatten(), Dense(10)], shape, backend="numpy", seed=3)
+    page = build(model, {}, DIGITS)
+    assert table_of(page)["draws"] is draws
+    assert ("draw here" in page) is ("Draw a digit" in page) is draws
+
+
 def test_a_net_that_sees_no_images_or_has_other_outputs_is_refused() -> None:
     with pytest.raises(ShapeError, match="images"):
         build(Sequential([Dense(10)], (784,), backend="numpy"), {}, DIGITS)

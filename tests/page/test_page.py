@@ -314,6 +314,79 @@ def test_corrections_are_kept_and_downloaded(browser: Browser, digits: Path, tmp
     assert browser.run("document.activeElement.textContent") == "0"  # the focus is not lost with its button
 
 
+STORED = "JSON.parse(Object.values(localStorage)[0])"
+
+
+def test_two_tabs_keep_one_anothers_corrections(browser: Browser) -> None:
+    """The other tab is played by a script that writes what it would store."""
+    browser.click("#samples button[aria-label='Sample 3']")
+    sees(browser, "3")
+    browser.click("#correct .keys button:nth-child(4)")
+    browser.run(
+        f"(() => {{ const notes = {STORED}; localStorage[Object.keys(localStorage)[0]] ="
+        " JSON.stringify([...notes, { ...notes[0], label: 5 }]); return 1 })()"
+    )
+    browser.click("#correct .keys button:nth-child(9)")
+    wait(browser, f"{STORED}.map(({{ label }}) => label).join() === '3,5,8'")
+    browser.run("(localStorage[Object.keys(localStorage)[0]] = '[]', 1)")  # it forgets all
+    browser.click("#correct .keys button:nth-child(2)")
+    assert browser.run(f"{STORED}.map(({{ label }}) => label).join()") == "1"
+    browser.run(
+        "(() => { const key = Object.keys(localStorage)[0]; localStorage.removeItem(key);"
+        " dispatchEvent(new StorageEvent('storage', { key })); return 1 })()"
+    )
+    assert text(browser, "#kept") == ""
+
+
+def test_what_is_stored_and_is_no_drawing_is_left_out(browser: Browser, tmp_path: Path) -> None:
+    browser.click("#samples button[aria-label='Sample 3']")
+    sees(browser, "3")
+    browser.click("#correct .keys button:nth-child(4)")
+    browser.run(
+        f"(() => {{ const [note] = {STORED}; localStorage[Object.keys(localStorage)[0]] = JSON.stringify(["
+        "{ ...note, label: 99 }, { ...note, label: '1' }, { label: 1, pixels: 'AAAA' }, { label: 2 }, null,"
+        " 7, { ...note, pixels: '%' }, note]); return 1 })()"
+    )
+    browser.reload()
+    wait(browser, "document.getElementById('kept').textContent === '1 drawing is noted.'")
+    browser.click("#notes summary")
+    (tmp_path / "mine.csv").write_bytes(browser.download("#save-csv"))
+    pixels, labels = read_csv(tmp_path / "mine.csv")
+    assert labels is not None
+    assert (labels.tolist(), pixels.shape) == ([3], (1, 28, 28, 1))
+    browser.run("(localStorage[Object.keys(localStorage)[0]] = 'no JSON', 1)")
+    browser.reload()
+    wait(browser, "document.getElementById('notes').hidden")
+
+
+TOUCHED = """((type, at) => {
+  const pad = document.getElementById('pad'), { left, top } = pad.getBoundingClientRect();
+  pad.setPointerCapture = () => {}; // which refuses fingers that a script made up
+  performance.now = () => at;
+  for (const [kind, shift] of [['down', 40], ['move', 80], ['up', 120]]) {
+    const place = { clientX: left + 60, clientY: top + shift, button: kind === 'move' ? -1 : 0 };
+    const pointer = { pointerType: type, pointerId: 7, bubbles: true, ...place };
+    pad.dispatchEvent(new PointerEvent(`pointer${kind}`, pointer));
+  }
+  return 1;
+})"""
+
+
+def test_a_finger_draws_again_once_the_pen_is_away(browser: Browser) -> None:
+    for type_, at, draws in [
+        ("touch", 0, True),
+        ("pen", 1000, True),
+        ("touch", 2000, False),
+        ("touch", 9000, True),
+    ]:
+        browser.run("(document.getElementById('clear').click(), 1)")
+        before = browser.run("document.getElementById('clear').getAttribute('aria-disabled')")
+        assert before == "true"
+        browser.run(f"{TOUCHED}({type_!r}, {at})")
+        blank = browser.run("document.getElementById('clear').getAttribute('aria-disabled')")
+        assert (blank == "false") is draws, (type_, at)
+
+
 def test_before_a_drawing_there_is_no_layer_to_tab_to(browser: Browser) -> None:
     assert browser.run("document.getElementById('layers').hidden")
     browser.click("#samples button[aria-label='Sample 3']")

@@ -24,6 +24,8 @@ PEN = 2.7
 """How wide the pen is, in pixels of SIZE: by it, drawings have about as much ink as MNIST's digits."""
 DISTANCES = 2**18
 """So many, of a pixel from a line, are computed at a time, which bounds the memory."""
+SMALLEST = 8
+"""Pixels a side that a drawing needs."""
 
 
 def rasterize(strokes: Sequence[Sequence[Sequence[float]]], size: int = SIZE) -> Array:
@@ -31,7 +33,7 @@ def rasterize(strokes: Sequence[Sequence[Sequence[float]]], size: int = SIZE) ->
 
     The longer side of all the points' box is scaled to `BOX` of `SIZE` pixels, the pen's width included. A
     pixel at distance d from the line is inked by pen/2 + 1/2 - d, at least 0, at most 1. The centre of mass
-    comes to pixel (size/2, size/2), as far as the box then stays on the picture. `size` is at least 8.
+    comes to pixel (size/2, size/2), as far as the box then stays on the picture. `size` is at least SMALLEST.
 
     One point is a dot; a stroke without points is nothing; without strokes all is 0. Raises DataError for
     points that are no pairs of finite numbers, or lie farther apart than float64 can tell.

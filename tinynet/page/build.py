@@ -15,13 +15,14 @@ import numpy as np
 
 from tinynet import checkpoint
 from tinynet.data import datasets
+from tinynet.data.strokes import SMALLEST
 from tinynet.errors import ConfigError, ShapeError
 from tinynet.io import tables
 from tinynet.kernels.js import source
 from tinynet.losses import Loss
 from tinynet.model import Sequential
 from tinynet.page.prose import to_html
-from tinynet.types import Array
+from tinynet.types import Array, Shape
 from tinynet.version import VERSION
 
 SCRIPTS = (
@@ -75,6 +76,7 @@ def build(
             received=model.output_shape,
         )
     digits = list(classes) == list(datasets.DIGITS)
+    drawn = not whole and _is_drawn(model.input_shape) and all(len(name) <= 2 for name in classes)
     style, engine = _read("style.css"), source.script()
     interface = '"use strict";\n{\n' + "\n".join(map(_read, SCRIPTS)) + "}\n"
     table: dict[str, Any] = {
@@ -83,12 +85,12 @@ def build(
         "weights": _weights(model, float16),
         "classes": list(classes),
         "whole": whole,
+        "draws": drawn,
         "about": dict(about),
         "hash": checkpoint.weights_sha256(model),
         "samples": _samples() if digits and model.input_shape == (28, 28, 1) else None,
     }
-    drawn = not whole and model.input_shape[2] == 1 and all(len(name) <= 2 for name in classes)
-    title = "Draw a digit" if digits else "Draw a sign" if drawn else "Show a picture"
+    title = "Show a picture" if not drawn else "Draw a digit" if digits else "Draw a sign"
     act = "Draw on the sheet" if drawn else "Open a picture"
     texts = {
         "title": title,
@@ -107,6 +109,12 @@ def build(
         "interface": interface,
     }
     return FIELD.sub(lambda field: parts[field[1]], _read("page.html"))
+
+
+def _is_drawn(shape: Shape) -> bool:
+    """Whether strokes become such an input: grey and square, for `strokes.rasterize`."""
+    height, width, channels = shape
+    return channels == 1 and height == width >= SMALLEST
 
 
 def _read(name: str) -> str:

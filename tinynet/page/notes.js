@@ -19,14 +19,48 @@ function startNotes() {
     showNotes("All forgotten.");
     focusAfter(0);
   });
+  addEventListener("storage", ({ key }) => { // another tab has noted or forgotten
+    if (key !== STORE && key !== null) return;
+    readNotes();
+    showNotes("");
+  });
   byId("notes").addEventListener("toggle", listNotes);
   byId("notes-file").textContent = `${FILE}.csv`;
+  readNotes();
+  showNotes("");
+}
+
+// What is stored, before each change: another tab may have changed it. What is not stored stays as it is.
+function readNotes() {
+  if (!isKept) return;
+  let text;
   try {
-    notes = JSON.parse(localStorage.getItem(STORE) ?? "[]").map(({ label, pixels }) => ({ label, pixels: fromBase64(pixels) }));
+    text = localStorage.getItem(STORE);
   } catch {
     isKept = false;
+    return;
   }
-  showNotes("");
+  notes = parsed(text).flatMap(asNote);
+}
+
+function parsed(text) {
+  try {
+    const entries = JSON.parse(text ?? "[]");
+    return Array.isArray(entries) ? entries : [];
+  } catch {
+    return [];
+  }
+}
+
+// The note in a list, or an empty list for an entry that is none, so that the others are kept.
+function asNote(entry) {
+  try {
+    const pixels = fromBase64(entry.pixels);
+    const isOne = Number.isInteger(entry.label) && entry.label in classes && pixels.length === HEIGHT * WIDTH * CHANNELS;
+    return isOne ? [{ label: entry.label, pixels }] : [];
+  } catch {
+    return [];
+  }
 }
 
 function addNote(label) {
@@ -34,6 +68,7 @@ function addNote(label) {
     showNotes("Draw something first.");
     return;
   }
+  readNotes();
   if (notes.length >= MOST) {
     showNotes(`${MOST} drawings are as many as fit: download them, then forget them.`);
     return;
@@ -44,7 +79,10 @@ function addNote(label) {
 }
 
 function forgetNote(n) {
-  const [{ label }] = notes.splice(n, 1);
+  const { label, pixels } = notes[n], bytes = pixels.join();
+  readNotes();
+  const place = notes.findIndex((note) => note.label === label && note.pixels.join() === bytes);
+  if (place >= 0) notes.splice(place, 1);
   keepNotes();
   showNotes(`Forgotten: number ${n + 1}, a ${classes[label]}.`);
   focusAfter(n);

@@ -3,16 +3,21 @@
 const PEN = 16; // width of the ink on the sheet; what the net sees has its own: see strokes.js
 
 let current = null; // { id, type, points } of the stroke that is being drawn
-let sawPen = false; // then a touch is the palm of the hand that holds it
+const PALM = 5000; // ms since the pen was near, in which a touch is the palm of the hand that holds it
+let penAt = -Infinity; // when that was
 
 const currentStroke = () => (current ? [current.points] : []);
 
 function startPad() {
   const pad = byId("pad");
+  for (const type of ["pointerdown", "pointermove", "pointerup"]) {
+    pad.addEventListener(type, ({ pointerType }) => {
+      if (pointerType === "pen") penAt = performance.now();
+    });
+  }
   pad.addEventListener("pointerdown", (event) => {
-    const isPen = event.pointerType === "pen";
-    if (event.button !== 0 || (sawPen && event.pointerType === "touch") || (current && !isPen)) return;
-    sawPen ||= isPen;
+    const isPen = event.pointerType === "pen", isPalm = event.pointerType === "touch" && performance.now() - penAt < PALM;
+    if (event.button !== 0 || isPalm || (current && !isPen)) return;
     pad.setPointerCapture(event.pointerId);
     current = { id: event.pointerId, points: [placeOf(event)] };
     drawAgain();

@@ -1,7 +1,7 @@
 // The start: every part is set up, then the empty sheet is shown.
 
-// Signs of a letter or two are drawn; a shirt or a ship is shown.
-const DRAWS = !model.whole && CHANNELS === 1 && HEIGHT === WIDTH && classes.every((name) => [...name].length <= 2);
+// Signs of a letter or two are fitted as MNIST's digits; a shirt or a ship is scaled as a whole.
+const SIGNS = !model.whole && CHANNELS === 1 && classes.every((name) => [...name].length <= 2);
 
 if (net.cost > WORKER_COST) startWorker();
 startAnswer();
@@ -15,7 +15,7 @@ startLater();
 startGrid();
 startPad();
 for (const keys of document.querySelectorAll(".keys")) keys.classList.toggle("signs", classes.every((name) => [...name].length <= 2));
-if (!DRAWS) {
+if (!model.draws) {
   byId("pad").classList.add("still");
   byId("grid-switch").hidden = true;
 }

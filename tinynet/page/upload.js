@@ -94,7 +94,7 @@ function canReadBack() {
 
 // What the net is given of a picture, Uint8Array of H·W·C. Error where nothing is to be seen on it.
 function fitted(image) {
-  if (!DRAWS) return wholePicture(image);
+  if (!SIGNS) return wholePicture(image);
   const { width, height } = image, ink = inkOf(image);
   const strongest = ink.reduce((a, b) => Math.max(a, b), 0);
   if (strongest < FAINT) throw new Error("No ink was found on this picture: it is of one tone all over.");

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinynet.data.pictures import read_as_it_is, read_picture
 from tinynet.data.pictures.whole import read_whole
-from tinynet.data.strokes import rasterize
+from tinynet.data.strokes import SMALLEST, rasterize
 from tinynet.errors import TinynetError
 from tinynet.serve.limits import Refused
 from tinynet.serve.models import LARGEST, Served
@@ -23,8 +23,6 @@ MAX_PIXELS = 4_000_000
 """Of a picture, as its header says, before anything is decoded."""
 QUICK = 2**13
 """Bytes of a picture that may be read at once, if it is as small as the net takes it."""
-SMALLEST = 8
-"""Pixels a side that a drawing needs, for `rasterize`."""
 MAX_POINTS = 10_000
 """Of all strokes together: minutes of drawing."""
 
