@@ -6,12 +6,17 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from commands import Command, Trained
 
+from tinynet import checkpoint
 from tinynet.cli import main
 from tinynet.cli.card import AT_MOST
+from tinynet.layers import Dense, Flatten, Rescale
+from tinynet.model import Sequential
 from tinynet.page import default
+from tinynet.types import Shape
 
 
 def test_a_runs_card_has_the_reports_figures(tinynet: Command, trained: Trained, tmp_path: Path) -> None:
@@ -59,6 +64,24 @@ def test_a_run_that_is_not_finished_or_is_none(tinynet: Command, trained: Traine
     folder = tmp_path / "run"
     shutil.copytree(trained.folder, folder)
     (folder / "report.json").unlink()
-    assert "has no report" in tinynet("card", folder, code=1)
+    said = tinynet("card", folder)
+    assert "Its training was stopped: the weights are as they were last saved." in said
+    assert "1,000 test images are right" in said
     assert "is not the folder of a run" in tinynet("card", tmp_path, code=1)
     assert "there is no file" in tinynet("card", tmp_path / "none.safetensors", code=1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "said"),
+    [
+        ((28, 28, 1), list("abcdefghij"), "its classes are others"),
+        ((8, 8, 1), list("0123456789"), "its images are others"),
+    ],
+)
+def test_data_of_another_net_are_not_measured(
+    tinynet: Command, tmp_path: Path, shape: Shape, classes: list[str], said: str
+) -> None:
+    file = tmp_path / "odd.safetensors"
+    model = Sequential([Rescale(), Flatten(), Dense(10)], shape, backend="numpy")
+    checkpoint.save_model(file, model, about={"classes": classes})
+    assert said in tinynet("card", file, "--dataset", "sample", code=1)

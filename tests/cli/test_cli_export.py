@@ -22,7 +22,7 @@ from tinynet.layers import Conv2D, Dense, Flatten, GlobalAveragePool, ReLU, Resc
 from tinynet.losses import MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.page import default
-from tinynet.types import Array
+from tinynet.types import Array, Shape
 
 
 def embedded(page: Path) -> dict[str, Any]:
@@ -162,13 +162,28 @@ def test_a_net_for_coloured_pictures_of_other_classes(tinynet: Command, tmp_path
     assert embedded(out)["classes"] == ["cat", "dog"]
 
 
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 3), (20, 30, 1)])
+def test_a_net_of_another_size_is_not_measured_on_mnist(
+    tinynet: Command, tmp_path: Path, shape: Shape
+) -> None:
+    file, out = tmp_path / "net.safetensors", tmp_path / "net.html"
+    model = Sequential([Rescale(), Flatten(), Dense(10)], shape, backend="numpy")
+    checkpoint.save_model(file, model, about={"classes": list("0123456789"), "dataset": "sample"})
+    said = tinynet("export", file, "-o", out)
+    assert "NOTE: nothing is measured for the card: sample is not for this net" in said
+    assert embedded(out)["draws"] is (shape == (8, 8, 1))
+
+
 def test_a_run_that_is_not_finished_and_a_place_that_cannot_be_written(
     tinynet: Command, trained: Trained, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(trained.folder, folder)
     (folder / "report.json").unlink()
-    assert "has no report" in tinynet("export", folder, "-o", tmp_path / "a.html", code=1)
+    tinynet("export", folder, "-o", tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text()
+    assert "<dt>training</dt><dd>stopped before its end</dd>" in text
+    assert "Its training was stopped" in text
     assert "make the folder first" in tinynet("export", "-o", tmp_path / "no" / "a.html", code=1)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -275,3 +277,24 @@ def test_a_file_in_a_run_s_folder_is_that_run_s(body: Path, trained: Trained, tm
     assert provenance.find(folder / "foreign.safetensors").start.settings is None
     with pytest.raises(CheckpointError, match="is damaged, or no safetensors file"):
         provenance.find(body / "config.json")
+
+
+@pytest.mark.parametrize("rows", [1, 2, 6])
+def test_a_few_corrections_are_learned_by_the_command_that_the_page_gives(
+    tinynet: Command, rows: int, tmp_path: Path
+) -> None:
+    net = tmp_path / "net.toml"
+    net.write_text(recipe_file(tmp_path).read_text().replace("samples = 500\n", ""))
+    tinynet("train", net, *SOURCE, "--epochs", 1, "--out", tmp_path / "first")
+    page = resources.files("tinynet.page").joinpath("page.html").read_text("utf-8")
+    found = re.search(r"<code>tinynet (train --from RUN --dataset) <span .*></span>(.*)</code>", page)
+    assert found
+    sample = load("sample").train
+    write_csv(tmp_path / "my-digits.csv", sample.images[:rows], sample.labels[:rows])
+    places = {"RUN": str(tmp_path / "first")}
+    words = [places.get(word, word) for word in found[1].split()]
+    options = ["--epochs", 1, "--backend", "numpy", "--out", tmp_path / "run"]
+    tinynet(*words, tmp_path / "my-digits.csv", *found[2].split(), *options)
+    for fewer in ((), ("--test", 0)) if rows < 6 else ():
+        said = tinynet(*words, tmp_path / "my-digits.csv", *fewer, *options, code=1)
+        assert "--validation 0" in said

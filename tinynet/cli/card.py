@@ -78,7 +78,7 @@ def command(
 def card_of(run: Path, loaded: Loaded, data: Dataset | None) -> dict[str, Any]:
     """The card of the net in a run's folder or a safetensors file, measured on `data` if there are any.
 
-    Raises RunError where the run is not finished, DataError where the labels are not the net's.
+    Raises DataError as `check_fits`.
     """
     from tinynet.analysis import card
     from tinynet.losses import check_label_range
@@ -87,11 +87,12 @@ def card_of(run: Path, loaded: Loaded, data: Dataset | None) -> dict[str, Any]:
     from tinynet.runs.report import read_report
 
     model, _, about = loaded
-    report = read_report(run) if run.is_dir() else None
+    report = read_report(run) if (run / "report.json").exists() else None
     settings = provenance.settings_of(run, about)
     parts: dict[str, Part] = {}
     worse: dict[str, Array] = {}
     if data is not None:
+        check_fits(loaded, data)
         check_label_range(data.test.labels, model.output_shape[-1])
         parts = {name: measured(loaded, split) for name, split in _splits(settings, data)}
         if len(data.test) and card.is_digits(data.test.images, data.classes):
@@ -105,6 +106,30 @@ def card_of(run: Path, loaded: Loaded, data: Dataset | None) -> dict[str, Any]:
         report["test"] if report is not None and own else None,
         worse,
     )
+
+
+def check_fits(loaded: Loaded, data: Dataset) -> None:
+    """Raise DataError where the images are of another size than the net takes, or of other classes."""
+    from tinynet.errors import DataError
+
+    taken, given = (
+        " x ".join(map(str, each)) for each in (loaded.model.input_shape, data.train.images.shape[1:])
+    )
+    known = loaded.about.get("classes")
+    said = (("its images are", taken, given), ("its classes are", known, [*data.classes]))
+    for what, expected, received in said:
+        if expected and expected != received:
+            raise DataError(
+                f"{data.name} is not for this net: {what} others",
+                expected=expected if isinstance(expected, str) else ", ".join(map(str, expected)),
+                received=received if isinstance(received, str) else ", ".join(received),
+                fix="name the data that the net was trained for: --dataset",
+            )
+
+
+def is_unfinished(run: Path) -> bool:
+    """Whether it is the folder of a run that was stopped: it has no report."""
+    return run.is_dir() and not (run / "report.json").exists()
 
 
 def _splits(settings: Settings | None, data: Dataset) -> Iterator[tuple[str, Split]]:
@@ -160,6 +185,8 @@ def facts(
         remarks = [f"{remark} images the net was trained on."]
     else:
         remarks = [f"The test images: {leakage.sentences(met)}"] if met else []
+    if is_unfinished(run):
+        remarks += ["Its training was stopped: the weights are as they were last saved."]
     return {
         "name": about.get("name") or run.stem,
         "parameters": model.store.count + model.store.state_count,

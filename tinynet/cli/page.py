@@ -54,19 +54,24 @@ def default(backend: str) -> Page:
 def of_run(run: Path, backend: str, sources: Sources) -> Page:
     """The net in a run's folder or a safetensors file; without its data, the card has what the report says.
 
-    Raises RunError where the run is not finished, ConfigError as `check_showable`.
+    Raises ConfigError as `check_showable`.
     """
     from tinynet import checkpoint
-    from tinynet.cli.card import card_of
+    from tinynet.cli.card import card_of, is_unfinished
     from tinynet.runs.predictions import class_names
 
     loaded = checkpoint.load_model(run, backend=backend)
     check_showable(loaded)
     data = own_data(run, loaded, sources)
     card = card_of(run, loaded, data)
+    about = shown(
+        loaded.about.get("name") or run.stem, loaded.about.get("dataset"), card["figures"].get("test")
+    )
+    if is_unfinished(run):
+        about["training"] = "stopped before its end"
     return Page(
         loaded,
-        shown(loaded.about.get("name") or run.stem, loaded.about.get("dataset"), card["figures"].get("test")),
+        about,
         class_names(loaded.about.get("classes", []), loaded.model.output_shape[-1]),
         card,
         changed(loaded, copy.deepcopy(loaded.model), data.test.images) if data and len(data.test) else None,
@@ -75,12 +80,14 @@ def of_run(run: Path, backend: str, sources: Sources) -> Page:
 
 def own_data(run: Path, loaded: Loaded, sources: Sources) -> Dataset | None:
     """The data that the net was trained for; None, and a note, where they are not found."""
+    from tinynet.cli.card import check_fits
     from tinynet.cli.screen import console
     from tinynet.errors import TinynetError
     from tinynet.runs import provenance
 
     try:
         data = sources.to_measure(provenance.settings_of(run, loaded.about), loaded)
+        check_fits(loaded, data)
     except TinynetError as error:
         why = str(error).splitlines()[0]
     else:

@@ -35,7 +35,7 @@ def held_out(what: object, labels: Array, share: float | None) -> Array:
             f"{what} has too few images for a test part",
             expected="two or more of a class",
             received=f"{len(labels)} in all",
-            fix="give more, or learn from all of them: --test 0",
+            fix="give more, or learn from all of them: --test 0 --validation 0",
         )
     return chosen
 
@@ -49,6 +49,6 @@ def training_rows(what: object, rows: int, share: float | None) -> int:
             f"{what} is too short to split",
             expected="5 rows or more" if share is None else "rows for both parts",
             received=f"{rows}" + ("" if share is None else f", of which a share of {share:g} is {count}"),
-            fix="give more rows, or learn from all of them: --test 0",
+            fix="give more rows, or learn from all of them: --test 0 --validation 0",
         )
     return rows - count

@@ -135,6 +135,7 @@ class Training(Description):
                 "no sample is left for validation",
                 expected=f"a share of {samples:,} samples that is one or more of them; 0 for none",
                 received=self.validation,
+                fix="learn from all of them: --validation 0",
             )
         if samples > available or held_out >= samples:
             raise ConfigError(
