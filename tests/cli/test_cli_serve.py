@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from served import Process, digit, save
 
 from tinynet import checkpoint, layers
 from tinynet.cli import serve
-from tinynet.losses import SoftmaxCrossEntropy
+from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.serve.models import load
 from tinynet.serve.server import bind
@@ -70,6 +71,44 @@ def test_what_cannot_be_served_is_one_sentence(tinynet: Command, tmp_path: Path)
     assert "holds no token" in said
     (tmp_path / "odd").write_text("schlüssel", "utf-8")
     assert "one line of printable ASCII" in tinynet("serve", net, "--token-file", tmp_path / "odd", code=1)
+    for held in (b"\xff\xfe", b"x" * 5000, b"two\nlines"):
+        (tmp_path / "odd").write_bytes(held)
+        said = tinynet("serve", net, "--token-file", tmp_path / "odd", code=1)
+        assert "one line of printable ASCII, of at most 4,096 characters" in said
+
+
+@pytest.mark.parametrize("held", ["", " ", "\n"])
+def test_an_empty_token_in_the_environment_is_none(
+    tinynet: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: str
+) -> None:
+    monkeypatch.setenv("TINYNET_SERVE_TOKEN", held)
+    assert "TINYNET_SERVE_TOKEN holds no token" in tinynet("serve", save(tmp_path), "--port", 0, code=1)
+
+
+@pytest.mark.parametrize(
+    ("net", "loss", "said"),
+    [
+        ([layers.Flatten(), layers.Dense(3)], SoftmaxCrossEntropy(), "put Rescale() first"),
+        ([layers.Rescale(), layers.Flatten(), layers.Dense(3)], MeanSquaredError(), "no class probabilities"),
+    ],
+)
+def test_a_net_that_gives_no_probabilities_is_named_before_an_address_is(
+    tinynet: Command, tmp_path: Path, net: list[layers.Layer], loss: Loss, said: str
+) -> None:
+    file = tmp_path / "odd.safetensors"
+    checkpoint.save_model(file, Sequential(net, (4, 4, 1), backend="numpy"), loss)
+    printed = tinynet("serve", save(tmp_path), file, "--port", 0, code=1)
+    assert f"{file} cannot be served: " in printed
+    assert said in printed
+    assert "http://" not in printed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are no UTF-8 are Linux's alone")
+def test_a_name_that_is_no_utf_8_needs_one_of_yours(tinynet: Command, tmp_path: Path) -> None:
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.safetensors")
+    save(tmp_path).rename(odd)
+    assert "tinynet serve NAME=RUN" in tinynet("serve", odd, "--port", 0, code=1)
+    assert [*load([f"net={odd}"], "numpy")] == ["net"]
 
 
 def test_a_net_of_nan_does_not_become_ready(tinynet: Command, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import struct
@@ -127,6 +128,8 @@ def noise() -> Image.Image:
         (b"\0\0\0\x18ftypavif" + bytes(100), "the picture is AVIF: save it as PNG or JPEG"),
         (encoded(noise())[:300], "the picture cannot be read"),
         (encoded(Image.new("L", (90, 90), 255)), "the picture is blank"),
+        (encoded(Image.new("L", (28, 28), 0)), "the picture is blank"),
+        (encoded(Image.new("L", (28, 28), 90)), "the picture is blank"),
         (encoded(Image.new("L", (2001, 2000))), "at most 4,000,000 pixels; received: 2001 x 2000"),
         (png(65_000, 65_000), "the picture is too large a picture"),
         (png(2**31 - 1, 2**31 - 1), "the picture is too large a picture"),
@@ -195,3 +198,33 @@ def test_a_large_table_is_read_aside_and_answered(ask: Client) -> None:
     body = json.dumps({"pixels": [OK_PIXELS] * 64}).encode()
     assert len(body) > 2**14
     assert len(ask("/v1/predict", body).json["predictions"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        ("[[true, 0]]", "pixels are numbers"),
+        ("[[0, 1.5, false]]", "pixels are numbers"),
+        (f"[[{'9' * 5001}]]", "the body is no JSON: a number has thousands of digits"),
+    ],
+)
+def test_numbers_that_are_none(ask: Client, pixels: str, said: str) -> None:
+    answer = ask("/v1/predict", f'{{"pixels": {pixels}}}'.encode())
+    assert answer.status == 400
+    assert answer.error.startswith(said)
+
+
+def test_truths_are_no_pixels_of_the_protocol_either(ask: Client) -> None:
+    tensor = {"name": "image", "shape": [1, 28, 28, 1], "datatype": "UINT8", "data": [0] * 783 + [True]}
+    table = {"inputs": [tensor], "parameters": {"binary_data_output": False}}
+    answer = ask("/v2/models/net/infer", table)
+    assert (answer.status, answer.error) == (400, "pixels are numbers from 0 to 255")
+    tensor["data"] = [0] * 784
+    assert ask("/v2/models/net/infer", table).status == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/predict", "/v1/explain", "/v2/models/net/infer"])
+def test_a_packed_body_is_refused(ask: Client, path: str) -> None:
+    answer = ask(path, gzip.compress(b"{}"), Content_Encoding="gzip", Content_Type="application/json")
+    assert answer.status == 415
+    assert "without Content-Encoding" in answer.error

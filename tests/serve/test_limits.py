@@ -63,6 +63,17 @@ def test_a_token_is_asked_of_all_but_probes(tmp_path: Path) -> None:
                 assert answer.headers["www-authenticate"] == "Bearer"
         assert ask("/v2/health/ready").status == ask("/v2/health/live").status == 200
         assert ask("/v2", Authorization="bearer a secret").status == 200
+        for second in (b"Bearer a secret", b"Basic x"):
+            lines = [b"GET /v2 HTTP/1.1", b"Host: localhost", b"Connection: close"]
+            lines += [b"Authorization: Bearer a secret", b"Authorization: " + second, b"", b""]
+            assert raw(ask.port, b"\r\n".join(lines)).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("path", ["/", "/v2/health/live", "/v2/health/ready", "/docs", "/nowhere"])
+def test_head_is_answered_as_get_without_the_body(ask: Client, path: str) -> None:
+    whole, head = ask(path), ask(path, method="HEAD")
+    assert (head.status, head.body) == (whole.status, b"")
+    assert {**head.headers, "date": ""} == {**whole.headers, "date": ""}
 
 
 def test_every_answer_has_the_guarding_headers_and_allows_no_other_origin(ask: Client) -> None:

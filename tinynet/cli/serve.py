@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tinynet.serve.models import Served
 
 TOKEN = "TINYNET_SERVE_TOKEN"
+LONGEST_TOKEN = 4096
 
 
 @click.command(cls=Command, short_help="A page and an HTTP service for a net.")
@@ -68,18 +69,13 @@ def command(
 
     from tinynet import extras
     from tinynet.cli.screen import console
-    from tinynet.errors import ConfigError
 
     extras.load("serve")
     from tinynet.serve import models, server
     from tinynet.serve.app import application
     from tinynet.serve.service import Service
 
-    token = token_file.read_text("utf-8").strip() if token_file else os.environ.get(TOKEN)
-    if token_file and not token:
-        raise ConfigError(f"{token_file} holds no token", fix="write one line into it")
-    if token and not (token.isascii() and token.isprintable()):
-        raise ConfigError("the token cannot be sent in a header", expected="one line of printable ASCII")
+    token = _token(token_file, os.environ.get(TOKEN))
     bound = server.bind(host, port)
     with bound:
         served = models.load(runs, backend)
@@ -105,6 +101,28 @@ def command(
         raise service.engine.failure
     if check:
         console.print("Ready.")
+
+
+def _token(file: Path | None, variable: str | None) -> str | None:
+    """The token in the file, or in the environment's variable; None: not set. ConfigError for what is none."""
+    from tinynet.errors import ConfigError
+
+    place = file or TOKEN
+    if file is not None:
+        with open(file, "rb") as stream:  # a pipe of the shell's, too
+            held = stream.read(LONGEST_TOKEN + 1)
+    elif variable is not None:
+        held = variable.encode(errors="surrogateescape")
+    else:
+        return None
+    if not (token := held.strip()):
+        raise ConfigError(f"{place} holds no token", fix="write one line into it, or do not name it")
+    if len(held) > LONGEST_TOKEN or not all(0x20 <= byte < 0x7F for byte in token):
+        raise ConfigError(
+            f"what {place} holds cannot be sent in a header",
+            expected=f"one line of printable ASCII, of at most {LONGEST_TOKEN:,} characters",
+        )
+    return token.decode()
 
 
 def _is_loopback(host: str) -> bool:

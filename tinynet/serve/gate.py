@@ -62,6 +62,8 @@ class Gate:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, status = time.perf_counter(), 0
+        if scope["method"] == "HEAD":  # answered as GET is; uvicorn leaves the body out
+            scope = {**scope, "method": "GET"}
 
         async def send_guarded(message: Message) -> None:
             nonlocal status
@@ -104,15 +106,15 @@ class Gate:
 
     def refusal(self, scope: Scope) -> Refused | None:
         """Why this request is not listened to: another host is meant, or the token is missing."""
-        host = authorization = b""
+        host, authorizations = b"", list[bytes]()
         for name, value in scope["headers"]:
             if name == b"host":
                 host = value
             elif name == b"authorization":
-                authorization = value
+                authorizations.append(value)
         if not self.takes_host(host.decode("latin-1")):
             return Refused(421, "this host name is not served here; --allow-host NAME lets it in")
-        if self.token and scope["path"] not in OPEN_TO_ALL and not self._knows(authorization):
+        if self.token and scope["path"] not in OPEN_TO_ALL and not self._knows(authorizations):
             return Refused(401, "a bearer token is needed", {"www-authenticate": "Bearer"})
         return None
 
@@ -138,8 +140,10 @@ class Gate:
             return str(scope["path"])
         return str(getattr(scope.get("route"), "path", "other"))
 
-    def _knows(self, authorization: bytes) -> bool:
-        scheme, _, given = authorization.partition(b" ")
+    def _knows(self, authorizations: list[bytes]) -> bool:
+        if len(authorizations) != 1:  # two would be read otherwise by whatever stands before the service
+            return False
+        scheme, _, given = authorizations[0].partition(b" ")
         assert self.token is not None
         return hmac.compare_digest(given.strip(), self.token) and scheme.lower() == b"bearer"
 

@@ -42,7 +42,7 @@ def read(media: str, body: bytes, served: Served) -> Given:
     if media == BYTES:
         return Given(_counted(_from_bytes(body, served)))
     if media == JSON:
-        return _from_table(parse(body), served)
+        return _from_table(parse(body), body, served)
     raise Refused(415, f"the content type is one of {', '.join(MEDIA)}")
 
 
@@ -62,21 +62,33 @@ def parse(body: bytes) -> Any:
         return json.loads(body, parse_constant=_refuse_constant)
     except RecursionError as error:
         raise Refused(400, "the JSON is nested too deep") from error
-    except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise Refused(400, f"the body is no JSON: {str(error)[:200]}") from error
+    except ValueError as error:
+        raise Refused(400, "the body is no JSON: a number has thousands of digits") from error
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise Refused(400, f"{name} is no JSON")
 
 
-def pixels(values: Any) -> Array:
-    """An array of numbers from 0 to 255: uint8 where all are whole numbers, else float32."""
+def pixels(values: Any, text: bytes) -> Array:
+    """An array of numbers from 0 to 255: uint8 where all are whole numbers, else float32.
+
+    `text` is the JSON that they are of: whether each of them is a number is looked at only where it has the
+    words for what is none, and which NumPy takes for numbers.
+    """
     try:
         array = np.array(values)
     except (ValueError, OverflowError, RecursionError) as error:
         raise Refused(400, "the pixels are no table of numbers: its rows have different lengths") from error
+    if (b"true" in text or b"false" in text) and _has_truth(values):
+        raise Refused(400, "pixels are numbers from 0 to 255")
     return settled(array)
+
+
+def _has_truth(values: Any) -> bool:
+    return any(map(_has_truth, values)) if isinstance(values, list) else isinstance(values, bool)
 
 
 def settled(array: Array) -> Array:
@@ -96,11 +108,11 @@ def explained(error: TinynetError) -> str:
     return "; ".join([problem, *(line.strip() for line in lines)])
 
 
-def _from_table(table: Any, served: Served) -> Given:
+def _from_table(table: Any, text: bytes, served: Served) -> Given:
     if not isinstance(table, dict) or len(table.keys() & {"pixels", "strokes"}) != 1 or len(table) != 1:
         raise Refused(400, 'the JSON is {"pixels": …} or {"strokes": …}')
     if "pixels" in table:
-        return Given(_counted(_shaped(pixels(table["pixels"]), served)))
+        return Given(_counted(_shaped(pixels(table["pixels"], text), served)))
     return Given(_drawn(table["strokes"], served)[None])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from tinynet import checkpoint
 from tinynet.analysis.grad_cam import cam_position, grad_cam, place
 from tinynet.analysis.gradients import logits, margin_gradient, saliency
-from tinynet.errors import ConfigError, RunError, ShapeError
+from tinynet.errors import ConfigError, RunError, ShapeError, TinynetError
 from tinynet.losses import Loss
 from tinynet.model import Sequential
 from tinynet.runs.predictions import class_names, predict
@@ -142,6 +142,12 @@ def _named(text: str) -> tuple[str, Path]:
     name, equals, rest = text.partition("=")
     if equals and name and "/" not in name and not Path(text).exists():
         return name, Path(rest)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{text} is no name that can be sent: it is no UTF-8", fix="give it one: tinynet serve NAME=RUN"
+        ) from error
     path = Path(text)
     return path.resolve().name if path.is_dir() else path.stem, path
 
@@ -154,7 +160,18 @@ def _load(name: str, path: Path, backend: str) -> Served:
             expected="a net that tells two or more classes of images (H, W, C)",
             received=f"inputs {model.input_shape}, outputs {model.output_shape}",
         )
+    _check_answers(path)
     model.pack()
     return Served(
         name, path, model, loss, class_names(about.get("classes", []), model.output_shape[0]), about
     )
+
+
+def _check_answers(path: Path) -> None:
+    """Raise ConfigError where the net gives no probabilities for bytes. Before any kernel is compiled."""
+    model, loss, _ = checkpoint.load_model(path, backend="numpy")
+    try:
+        predict(model, loss, np.zeros((1, *model.input_shape), np.uint8))
+    except TinynetError as error:
+        problem, *lines = str(error).splitlines()
+        raise ConfigError("\n".join([f"{path} cannot be served: {problem}", *lines])) from error

@@ -74,7 +74,7 @@ def read_request(body: bytes, json_length: str | None, served: Served) -> Asked:
     inputs = table.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise Refused(400, f"inputs is a list of one tensor, {INPUT!r}")
-    images = _tensor(inputs[0], binary, served)
+    images = _tensor(inputs[0], body[:length], binary, served)
     return Asked(id_, images, _outputs(table))
 
 
@@ -111,7 +111,7 @@ def _length(json_length: str | None, whole: int) -> int:
     return int(json_length)
 
 
-def _tensor(table: dict[str, Any], binary: bytes, served: Served) -> Array:
+def _tensor(table: dict[str, Any], text: bytes, binary: bytes, served: Served) -> Array:
     """The images (N, H, W, C) of the one input."""
     if table.get("name") != INPUT:
         raise Refused(400, f"the input is called {INPUT!r}")
@@ -123,7 +123,7 @@ def _tensor(table: dict[str, Any], binary: bytes, served: Served) -> Array:
         raise Refused(400, f"the shape is [N, {wanted}], with N from 1 to {LARGEST}")
     size = _parameters(table).get("binary_data_size")
     if size is None:
-        return _from_data(table.get("data"), binary, shape, datatype)
+        return _from_data(table.get("data"), text, binary, shape, datatype)
     dtype = np.dtype(DTYPES[datatype]).newbyteorder("<")
     expected = math.prod(shape) * dtype.itemsize
     if "data" in table or not (size == len(binary) == expected) or isinstance(size, bool):
@@ -133,12 +133,12 @@ def _tensor(table: dict[str, Any], binary: bytes, served: Served) -> Array:
     return settled(np.frombuffer(binary, dtype).reshape(shape))
 
 
-def _from_data(data: Any, binary: bytes, shape: list[int], datatype: str) -> Array:
+def _from_data(data: Any, text: bytes, binary: bytes, shape: list[int], datatype: str) -> Array:
     if binary:
         raise Refused(400, "bytes follow the JSON, and the input does not give binary_data_size")
     if not isinstance(data, list):
         raise Refused(400, "data is a list of numbers")
-    values = pixels(data)
+    values = pixels(data, text)
     if values.size != math.prod(shape):
         raise Refused(400, f"data has {values.size:,} numbers, and shape {shape} has {math.prod(shape):,}")
     if values.dtype.kind == "f" and not datatype.startswith("FP"):

@@ -80,6 +80,8 @@ class Service:
         """The body of a request, which is in work inside the block."""
         if not self.engine.ready.is_set():
             raise Refused(503, "kernels are being compiled; ask again", RETRY_AFTER)
+        if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+            raise Refused(415, "a body is sent as it is, without Content-Encoding")
         with Share(self.held) as share:
             body = await read_body(request.scope, request.receive, share)
             if self.waiting >= MAX_WAITING:

@@ -60,7 +60,7 @@ def read_picture(
 ) -> Reading:
     """Read a PNG, JPEG, BMP, GIF, TIFF or WebP of one digit: a file's path, or what the file holds.
 
-    A grey picture of that very size on a dark ground is used as it is: it is MNIST's own. Of any other, the
+    A grey picture of that very size on a dark ground, and not blank, is used as it is: it is MNIST's own. Of any other, the
     ground is found wherever the light falls, the ink is told from it, lines and dust are dropped, and the
     digit is fitted as MNIST's are. Raises DataError for a file that is missing, damaged, blank, too large or
     no picture, and for a shape other than (H, W, 1).
@@ -107,7 +107,7 @@ def read_as_it_is(source: bytes, shape: Shape) -> Reading | None:
     Quick, and the same answer: for whoever gets many of them.
     """
     grey = plain_grey(source)
-    if grey is None or (*grey.shape, 1) != shape or not _on_dark(grey):
+    if grey is None or (*grey.shape, 1) != shape or not _on_dark(grey) or not np.ptp(grey):
         return None
     return _unchanged(np.repeat(grey[..., None], 3, axis=2))
 
@@ -119,7 +119,7 @@ def _unchanged(colours: Array) -> Reading:
 
 def _is_ready(colours: Array, whole: tuple[int, int], shape: Shape) -> bool:
     """Whether a picture is like MNIST's already: grey, of the right size, on a dark ground."""
-    return whole == shape[:2] and _is_grey(colours) and _on_dark(colours[..., 0])
+    return whole == shape[:2] and _is_grey(colours) and _on_dark(colours[..., 0]) and bool(np.ptp(colours))
 
 
 def _on_dark(grey: Array) -> bool:
