@@ -16,6 +16,8 @@ from tinynet.checkpoint import Loaded
 from tinynet.data import datasets
 from tinynet.data.idx import read_idx
 from tinynet.data.kaggle import read_csv
+from tinynet.data.pictures import read_picture
+from tinynet.errors import DataError
 from tinynet.rng import Key, Stream
 from tinynet.types import Array
 
@@ -171,6 +173,44 @@ def test_pictures_are_opened_however_a_file_holds_them(browser: Browser, tmp_pat
         assert (file.name, text(browser, "#notice")) == (file.name, "")
         browser.click("#clear")
         sees(browser, "")
+
+
+def damaged(folder: Path) -> dict[str, str]:
+    """Pictures that a browser would show in part, or turned another way than by predict; what is said."""
+    four = next(pictures_of_a_four(folder))
+    thumbnail = Image.Exif()
+    thumbnail[0x0112] = 3
+    with Image.open(four) as picture:
+        picture.save(folder / "whole.jpg", exif=thumbnail)
+        picture.save(folder / "upside.webp", exif=thumbnail)
+        picture.save(folder / "whole.webp")
+    for whole, half in [("plain.png", "half.png"), ("whole.jpg", "half.jpg"), ("whole.webp", "half.webp")]:
+        data = (folder / whole).read_bytes()
+        (folder / half).write_bytes(data[: len(data) * 2 // 3])
+    data = bytearray(four.read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / "bit.png").write_bytes(data)
+    rng = np.random.default_rng(1)
+    Image.fromarray(rng.integers(0, 256, (300, 300), np.uint8)).save(folder / "noise.png")
+    names = ("half.png", "half.jpg", "half.webp", "bit.png")
+    return {**dict.fromkeys(names, "is damaged"), "upside.webp": "to be turned", "noise.png": "its noise"}
+
+
+def test_damaged_and_noisy_pictures_are_refused_as_predict_refuses_them(
+    browser: Browser, tmp_path: Path
+) -> None:
+    for name, words in damaged(tmp_path).items():
+        browser.upload("#file", tmp_path / name)
+        wait(browser, f"document.getElementById('notice').textContent.includes({words!r})")
+        if words != "to be turned":
+            with pytest.raises(DataError):
+                read_picture(tmp_path / name)
+    with Image.open(tmp_path / "plain.png") as four:  # a digit on noise is one
+        noisy = np.asarray(four.convert("L")) * 0.5 + np.random.default_rng(1).normal(60, 25, (300, 400))
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(tmp_path / "noisy.png")
+    browser.upload("#file", tmp_path / "noisy.png")
+    wait(browser, "document.getElementById('notice').textContent === ''")
+    wait(browser, "document.getElementById('clear').getAttribute('aria-disabled') === 'false'")
 
 
 def test_files_that_are_no_pictures_are_refused_in_words(browser: Browser, tmp_path: Path) -> None:

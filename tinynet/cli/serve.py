@@ -104,7 +104,7 @@ def command(
 
 
 def _token(file: Path | None, variable: str | None) -> str | None:
-    """The token in the file, or in the environment's variable; None: not set. ConfigError for what is none."""
+    """The token in the file, or in the environment's variable; None where there is none. ConfigError."""
     from tinynet.errors import ConfigError
 
     place = file or TOKEN

@@ -31,6 +31,7 @@ SCRIPTS = (
     "pad.js",
     "grid.js",
     "answer.js",
+    "files.js",
     "upload.js",
     "why.js",
     "inside.js",

@@ -7,7 +7,8 @@ const MAX_BYTES = 20e6;
 const MAX_PIXELS = 40e6;
 const WORK_SIDE = 320; // a picture is made this small first
 const INK_SIDE = 20; // MNIST's digits fill a box of 20 pixels in their 28
-const FAINT = 30; // levels by which ink differs from its ground at least
+const FAINT = 24; // levels by which ink differs from its ground at least, as for `tinynet predict`
+const NOISE = 5; // and standard deviations of the noise
 
 function startUpload() {
   byId("file").addEventListener("change", ({ target }) => {
@@ -52,6 +53,7 @@ async function pixelsOfFile(file) {
   }
   if (file.size > MAX_BYTES) throw new Error(`${name} is larger than ${MAX_BYTES / 1e6} MB: make it smaller first.`);
   if (!canReadBack()) throw new Error("This browser hides the pixels of pictures from pages, so only drawing works here.");
+  checkFile(new Uint8Array(await file.arrayBuffer()), name);
   const address = URL.createObjectURL(file);
   try {
     return small(await imageAt(address, name), name);
@@ -98,10 +100,41 @@ function fitted(image) {
   const { width, height } = image, ink = inkOf(image);
   const strongest = ink.reduce((a, b) => Math.max(a, b), 0);
   if (strongest < FAINT) throw new Error("No ink was found on this picture: it is of one tone all over.");
+  if (isNoise(ink, width, height)) throw new Error("No ink was found on this picture: nothing stands out from its noise.");
   const box = boxOf(ink, width, height, strongest / 3);
   const share = Math.min(HEIGHT, WIDTH) / 28;
   const scaled = shrunk(ink, width, box, INK_SIDE * share, 255 / strongest);
   return centred(scaled);
+}
+
+// Whether nothing stands out from a plane's noise, once that is smoothed.
+function isNoise(plane, width, height) {
+  const middle = (n) => (plane[n - 1] + plane[n + 1] + plane[n - width] + plane[n + width]) / 4;
+  const inside = [...plane.keys()].filter((n) => n >= width && n < width * (height - 1) && n % width && (n + 1) % width);
+  const off = Float32Array.from(inside, (n) => Math.abs(plane[n] - middle(n))).sort();
+  const noise = off.length ? (1.4826 * off[off.length >> 1]) / Math.sqrt(1.25) : 0;
+  const radius = Math.min(3, Math.round(noise / 8));
+  if (!radius) return false;
+  const smooth = boxMean(boxMean(plane, width, height, radius), width, height, 1);
+  const peak = inside.reduce((most, n) => Math.max(most, smooth[n]), 0);
+  return peak - smooth.reduce((a, b) => a + b, 0) / smooth.length < (NOISE * noise) / (2 * radius + 1);
+}
+
+// The mean of the square of 2 · radius + 1 pixels around each; at the edge, of what lies inside.
+function boxMean(plane, width, height, radius) {
+  const along = (values, count, stride, lines, step) => {
+    const means = new Float32Array(values.length);
+    for (let line = 0; line < lines; line++) {
+      for (let n = 0; n < count; n++) {
+        let sum = 0;
+        const from = Math.max(0, n - radius), to = Math.min(count - 1, n + radius);
+        for (let k = from; k <= to; k++) sum += values[line * step + k * stride];
+        means[line * step + n * stride] = sum / (to - from + 1);
+      }
+    }
+    return means;
+  };
+  return along(along(plane, width, 1, height, width), height, width, width, 1);
 }
 
 // How far each pixel lies from the ground's tone, towards the ink's: light ink or dark, whichever there is.

@@ -60,10 +60,10 @@ def read_picture(
 ) -> Reading:
     """Read a PNG, JPEG, BMP, GIF, TIFF or WebP of one digit: a file's path, or what the file holds.
 
-    A grey picture of that very size on a dark ground, and not blank, is used as it is: it is MNIST's own. Of any other, the
-    ground is found wherever the light falls, the ink is told from it, lines and dust are dropped, and the
-    digit is fitted as MNIST's are. Raises DataError for a file that is missing, damaged, blank, too large or
-    no picture, and for a shape other than (H, W, 1).
+    A grey picture of that very size on a dark ground, if it is not blank, is used as it is: it is MNIST's
+    own. Of any other, the ground is found wherever the light falls, the ink is told from it, lines and dust
+    are dropped, and the digit is fitted as MNIST's are. Raises DataError for a file that is missing, damaged,
+    blank, too large or no picture, and for a shape other than (H, W, 1).
     """
     require_grey(shape)
     colours, whole = decode(source if isinstance(source, bytes) else Path(source), formats, max_pixels)
