@@ -56,6 +56,7 @@ TESTED_BY = {
     "tinynet/runs/audit.py": ("cli/test_cli_audit.py", "needs whole runs"),
     "tinynet/runs/provenance.py": ("cli/test_cli_finetune.py", "needs runs that began with others"),
     "tinynet/runs/run.py": ("cli/test_cli_train.py", "needs whole runs"),
+    "tinynet/serve/connection.py": ("serve/test_server.py", "half heads, and more clients than files"),
     "tinynet/serve/documents.py": ("serve/test_app.py", "the pages that the routes send"),
     "tinynet/serve/gate.py": ("serve/test_limits.py", "who may ask, beside how much may be asked"),
     "tinynet/serve/metrics.py": ("serve/test_app.py", "what /metrics shows after requests"),

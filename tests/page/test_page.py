@@ -18,6 +18,10 @@ from tinynet.data.idx import read_idx
 from tinynet.data.kaggle import read_csv
 from tinynet.data.pictures import read_picture
 from tinynet.errors import DataError
+from tinynet.layers import Dense, Flatten, Rescale
+from tinynet.losses import SoftmaxCrossEntropy
+from tinynet.model import Sequential
+from tinynet.page import build
 from tinynet.rng import Key, Stream
 from tinynet.types import Array
 
@@ -187,9 +191,9 @@ def damaged(folder: Path) -> dict[str, str]:
     for whole, half in [("plain.png", "half.png"), ("whole.jpg", "half.jpg"), ("whole.webp", "half.webp")]:
         data = (folder / whole).read_bytes()
         (folder / half).write_bytes(data[: len(data) * 2 // 3])
-    data = bytearray(four.read_bytes())
-    data[len(data) // 2] ^= 1
-    (folder / "bit.png").write_bytes(data)
+    flipped = bytearray(four.read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    (folder / "bit.png").write_bytes(flipped)
     rng = np.random.default_rng(1)
     Image.fromarray(rng.integers(0, 256, (300, 300), np.uint8)).save(folder / "noise.png")
     names = ("half.png", "half.jpg", "half.webp", "bit.png")
@@ -446,3 +450,12 @@ def test_a_fault_of_a_page_would_be_heard(launched: Browser, tmp_path: Path) -> 
     said = " ".join(launched.faults())
     assert "broken" in said
     assert "Content Security Policy" in said
+
+
+def test_a_long_class_name_does_not_widen_the_page(launched: Browser, tmp_path: Path) -> None:
+    model = Sequential([Rescale(), Flatten(), Dense(3)], (8, 8, 1), backend="numpy", seed=3)
+    page = tmp_path / "long.html"
+    page.write_text(build(model, {}, ["x" * 500, "b", "c"], loss=SoftmaxCrossEntropy()), "utf-8")
+    launched.open(page, 1000, 800)
+    assert launched.run("document.documentElement.scrollWidth <= innerWidth")
+    assert launched.faults() == []
