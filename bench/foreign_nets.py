@@ -24,8 +24,9 @@ import numpy as np
 
 from tinynet.checkpoint import load_model
 from tinynet.data import load
+from tinynet.errors import TinynetError
 from tinynet.io.atomic import write_atomic
-from tinynet.io.markdown import markdown_table
+from tinynet.io.markdown import markdown_table, plain
 from tinynet.losses import SoftmaxCrossEntropy
 from tinynet.types import Array
 
@@ -36,6 +37,8 @@ PROGRAMS = {"torch-export": "torch_nets.py", "keras": "keras_nets.py"}
 IMAGES = 1280
 MOST = 1e-5
 """The greatest difference of a probability that is allowed."""
+LONGEST = 160
+"""Characters of a refusal in the table."""
 
 
 class Found(NamedTuple):
@@ -103,19 +106,20 @@ def read_all(folder: Path, nets: list[dict[str, str]]) -> Iterator[Found]:
     for net in nets:
         path, model = folder / net["file"], folder / "model.safetensors"
         model.unlink(missing_ok=True)
-        recipe = ["--recipe", net["recipe"]] if path.suffix == ".safetensors" else []
-        command = [sys.executable, "-m", "tinynet", "import", str(path), "-o", str(model), *recipe]
+        recipe = folder / net["recipe"] if net["recipe"].endswith(".toml") else net["recipe"]
+        chosen = ["--recipe", str(recipe)] if path.suffix == ".safetensors" else []
+        command = [sys.executable, "-m", "tinynet", "import", str(path), "-o", str(model), *chosen]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        size = path.stat().st_size
-        if done.returncode:
-            said = " ".join(done.stderr.split()).replace(f"{folder}/", "")
-            yield Found(net, size, np.nan, "a traceback" if "Traceback" in said else said)
-        elif net["refused"]:
-            yield Found(net, size, np.nan, "")
-        else:
-            theirs = np.load(folder / f"{net['file']}.npy")
-            ours = probabilities(model, given[net["images"]])
-            yield Found(net, size, float(np.abs(ours - theirs).max()), "")
+        said, difference = " ".join(done.stderr.split()).replace(f"{folder}/", ""), np.nan
+        if "Traceback" in said:
+            said = "a traceback"
+        elif not done.returncode and not net["refused"]:
+            try:
+                ours = probabilities(model, given[net["images"]])
+                difference = float(np.abs(ours - np.load(folder / f"{net['file']}.npy")).max())
+            except TinynetError as error:
+                said = " ".join(str(error).split())
+        yield Found(net, path.stat().st_size, difference, said if np.isnan(difference) else "")
 
 
 def probabilities(path: Path, images: Array) -> Array:
@@ -133,9 +137,10 @@ def as_markdown(found: list[Found], versions: list[str]) -> str:
         return [each.net["name"], f"`{each.net['file']}`", f"{each.size:,}", answer(each)]
 
     def answer(each: Found) -> str:
-        if np.isnan(each.difference):
-            return each.said.replace("|", "\\|") or "**read, though it has to be refused**"
-        return f"{each.difference:.1e}" if each.is_right else f"**{each.difference:.1e}**"
+        nothing = "read, though it has to be refused" if each.net["refused"] else "answers that are NaN"
+        text = f"{each.difference:.1e}" if each.difference >= 0 else each.said or nothing
+        text = text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
+        return plain(text) if each.is_right else f"**{plain(text)}**"
 
     read = [each for each in found if not each.net["refused"]]
     refused = [each for each in found if each.net["refused"]]

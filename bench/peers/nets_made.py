@@ -36,7 +36,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Net:
-    """One net: what it is, its images, and the name of the recipe that has the same layers, if one has."""
+    """One net: what it is, its images, and the recipe or TOML file with the same layers, if there is one."""
 
     name: str
     images: str = "grey"

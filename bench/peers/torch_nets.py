@@ -67,6 +67,39 @@ def resnet() -> nn.Module:
     )
 
 
+BLOCKS = """
+layers = [
+  { type = "Rescale" },
+  { type = "Conv2D", filters = 32, kernel = 5, stride = 2, padding = 2 },
+  { type = "BatchNorm" },
+  { type = "ReLU" },
+  { type = "Residual", layers = [
+    { type = "Conv2D", filters = 32, kernel = 3, padding = 1 },
+    { type = "BatchNorm" },
+    { type = "ReLU" },
+    { type = "Conv2D", filters = 32, kernel = 3, padding = 1 },
+    { type = "BatchNorm" },
+  ] },
+  { type = "ReLU" },
+  { type = "Residual", layers = [
+    { type = "Conv2D", filters = 64, kernel = 3, stride = 2, padding = 1 },
+    { type = "BatchNorm" },
+    { type = "ReLU" },
+    { type = "Conv2D", filters = 64, kernel = 3, padding = 1 },
+    { type = "BatchNorm" },
+  ], shortcut = [{ type = "Conv2D", filters = 64, kernel = 1, stride = 2 }, { type = "BatchNorm" }] },
+  { type = "ReLU" },
+  { type = "GlobalAveragePool" },
+  { type = "Dense", units = 10 },
+]
+[training]
+epochs = 1
+batch_size = 64
+optimizer = { type = "Adam" }
+"""
+"""tinynet's recipe of `resnet`: PyTorch pads both sides alike, which the padding "same" does not."""
+
+
 def activations() -> nn.Module:
     """A depthwise convolution, five activations, both pools with padding, on images in colour."""
     return nn.Sequential(
@@ -110,7 +143,7 @@ class Joined(nn.Module):
 NETS = (
     (Net("mlp", recipe="mlp"), mlp),
     (Net("cnn", recipe="cnn"), cnn),
-    (Net("resnet", recipe="resnet"), resnet),
+    (Net("blocks with shortcuts", recipe="blocks.toml"), resnet),
     (Net("depthwise convolution, five activations, padded pools, softmax", "colour"), activations),
     (Net("both forms of GELU", "colour"), gelu),
     (Net("a transposed convolution", refused="ConvTranspose"), transposed),
@@ -122,6 +155,7 @@ NETS = (
 
 def main(folder: Path) -> None:
     made = Made(folder)
+    (folder / "blocks.toml").write_text(BLOCKS)
     torch.set_num_threads(1)
     labels = torch.from_numpy(made.images("labels").astype(np.int64))
     for number, (net, build) in enumerate(NETS):
@@ -151,12 +185,9 @@ def spoiled(made: Made) -> None:
     torch.manual_seed(0)
     state = cnn().state_dict()
     wrong = {
-        "a tensor too many": ({**state, "extra.weight": torch.zeros(3)}, "extra.weight"),
+        "a tensor too many": ({**state, "extra.weight": torch.zeros(3)}, "extra"),
         "a tensor of the wrong shape": ({**state, "5.weight": torch.zeros(32, 8, 3, 3)}, "5.weight"),
-        "a tensor missing": (
-            {name: each for name, each in state.items() if name != "18.weight"},
-            "18.weight",
-        ),
+        "a tensor missing": ({name: state[name] for name in state if name != "18.weight"}, "18.weight"),
         "a NaN": ({**state, "18.bias": torch.full((10,), torch.nan)}, "finite"),
     }
     for number, (what, (tensors, name)) in enumerate(wrong.items()):
