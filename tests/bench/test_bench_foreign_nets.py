@@ -41,7 +41,7 @@ def test_an_answer_is_right_within_the_limit_and_a_refusal_with_the_name(one: Fo
 def test_the_page_shows_what_is_not_as_it_should_be() -> None:
     read, refused = (
         [found(1e-6), found(0.25)],
-        [found(refused="Lambda"), found(np.nan, "no Lambda", "Lambda")],
+        [found(refused="Lambda"), found(said="no Lambda", refused="Lambda")],
     )
     page = foreign_nets.as_markdown([*read, *refused], ["K 3"])
     assert "K 3. 2 of 4 files are as they should be" in page
