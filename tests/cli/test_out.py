@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +18,8 @@ WRITES = ("--out", "-o", "--submission", "--mistakes", "--seen", "--storage", "-
 def outputs() -> Iterator[tuple[str, click.Option]]:
     """Every option that names what is written, of every command."""
     for name in COMMANDS:
-        command = importlib.import_module(f"tinynet.cli.{name}").command
+        command = main.get_command(click.Context(main), name)
+        assert command is not None
         inner = command.commands.values() if isinstance(command, click.Group) else [command]
         for each in inner:
             for option in each.params:

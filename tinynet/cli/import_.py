@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tinynet.cli.command import Command
+from tinynet.cli.out import Out
 
 
 @click.command("import", cls=Command, short_help="A net of ONNX, Keras or PyTorch, as a model of tinynet.")
@@ -15,7 +16,7 @@ from tinynet.cli.command import Command
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Out(dir_okay=False),
     default=Path("model.safetensors"),
     show_default=True,
     help="The model to write.",
