@@ -43,3 +43,16 @@ def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
     for text in (ROOT / "README.md", *(ROOT / "examples").glob("*.md")):
         links = re.findall(r"\]\(([^)#]+)\)", text.read_text("utf-8"))
         assert [link for link in links if not (text.parent / link).exists() and "://" not in link] == []
+
+
+def test_every_feature_names_tests_that_there_are() -> None:
+    rows = [
+        line
+        for line in (ROOT / "examples" / "features.md").read_text("utf-8").splitlines()
+        if "`tests/" in line
+    ]
+    assert len(rows) > 15
+    for row in rows:
+        for path, name in re.findall(r"`(tests/[\w./]+)(?:::(\w+))?`", row):
+            assert (ROOT / path).exists(), path
+            assert not name or f"def {name}(" in (ROOT / path).read_text("utf-8"), name

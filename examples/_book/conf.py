@@ -34,6 +34,7 @@ include_patterns = [
     "manual.md",
     "page.md",
     "microcontrollers.md",
+    "features.md",
     "results.md",
     "gallery.md",
     "deploy/README.md",

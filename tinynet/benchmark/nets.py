@@ -12,8 +12,10 @@ from tinynet.runs.recipe import Recipe
 
 
 def load(name: str) -> Recipe:
-    """The net of that name: one of OTHERS, else a reference recipe."""
-    return OTHERS[name]() if name in OTHERS else recipe.load(name, reference=True)
+    """The net of that name: one of OTHERS, else that of a reference system, else a recipe of ours."""
+    if name in OTHERS:
+        return OTHERS[name]()
+    return recipe.load(name, reference=name in recipe.names(reference=True))
 
 
 def lenet5() -> Recipe:

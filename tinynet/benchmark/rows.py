@@ -33,6 +33,7 @@ ROWS = [
     *(Row(f"{net}-infer-{n}", "infer", net, n) for net in OTHER_BATCH for n in (1, 256)),
     Row("start-up-warm", "start-up", "mlp", 64, "s", 5),
     Row("start-up-cold", "start-up", "mlp", 64, "s", 3, cold=True),
+    Row("cnn-start-up-cold", "start-up", "cnn", 64, "s", 3, cold=True),
     Row("mlp-memory", "memory", "mlp", 64, "MiB", 3),
 ]
 if sys.platform == "win32":
