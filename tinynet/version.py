@@ -1,3 +1,3 @@
 """The version: its one home, read by the package, its metadata (pyproject.toml) and its reports."""
 
-VERSION = "0.2.0"
+VERSION = "0.3.0"
