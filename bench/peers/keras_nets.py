@@ -100,7 +100,7 @@ NETS: tuple[tuple[Net, Callable[..., keras.Model], Callable[[], list[keras.Layer
     (Net("a Lambda", refused="Lambda"), sequential, with_lambda),
     (Net("a layer of one's own", refused="Doubled"), sequential, own_layer),
     (Net("SeparableConv2D", refused="SeparableConv2D"), sequential, separable),
-    (Net("two branches side by side", refused="Concatenate"), joined, concatenated),
+    (Net("two branches side by side", refused="branch"), joined, concatenated),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,15 +135,100 @@ def test_what_tinynet_does_not_have_is_refused_by_name(
         read()
 
 
-def test_a_functional_model_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "net.keras", [DENSE], ARRAYS)
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("other", "")
-    with zipfile.ZipFile(tmp_path / "f.keras", "w") as archive:
-        archive.writestr("config.json", '{"class_name": "Functional", "config": {}}')
-        archive.writestr("model.weights.h5", zipfile.ZipFile(path).read("model.weights.h5"))
-    with pytest.raises(ConfigError, match=r"no chain of layers(.|\n)*Functional"):
-        read_keras(tmp_path / "f.keras")
+def functional(path: Path, taken: Sequence[str]) -> Path:
+    """A keras.Model of an input and two dense layers; the second takes what those layers give."""
+    first = {**entry("InputLayer", name="x", batch_shape=[None, 3]), "inbound_nodes": []}
+    layers = [first]
+    for name, given in (("one", ["x"]), ("two", taken)):
+        tensors = [{"class_name": "__keras_tensor__", "config": {"keras_history": [g, 0, 0]}} for g in given]
+        made = {**entry("Dense", units=3, activation="linear"), "inbound_nodes": [{"args": tensors}]}
+        made["config"]["name"] = name
+        layers.append(made)
+    write(path, layers, {"dense": [random(3, 3), random(3)], "dense_1": [random(3, 3), random(3)]})
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+        weights = archive.read("model.weights.h5")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps({**config, "class_name": "Functional"}))
+        archive.writestr("model.weights.h5", weights)
+    return path
+
+
+def test_a_functional_model_is_read_as_a_chain_and_refused_with_a_branch(tmp_path: Path) -> None:
+    net, shape = read_keras(functional(tmp_path / "chain.keras", ["one"]))
+    assert (len(net.layers), shape) == (2, (3,))
+    for taken in (["x"], ["one", "x"]):
+        with pytest.raises(ConfigError, match=r"Dense \(two\) is on a branch"):
+            read_keras(functional(tmp_path / "branch.keras", taken))
+
+
+def test_a_batch_norm_may_do_without_gamma_and_beta(tmp_path: Path) -> None:
+    norm = entry("BatchNormalization", momentum=0.9, epsilon=1e-3, scale=False, center=False)
+    norm["config"]["batch_shape"] = [None, 2]
+    mean, variance = random(2), np.abs(random(2, key=1)) + 1
+    net, shape = read_keras(write(tmp_path / "n.keras", [norm], {"batch_normalization": [mean, variance]}))
+    x = random(3, 2, key=2)
+    found = net.build(shape)[0].predict(x)
+    np.testing.assert_allclose(found, (x - mean) / np.sqrt(variance + 1e-3), rtol=1e-5)
+
+
+def external_link(group: Any, secret: Path) -> None:
+    group["0"] = h5py.ExternalLink(str(secret), "/x")
+
+
+def external_data(group: Any, secret: Path) -> None:
+    group.create_dataset("0", (3, 2), "f4", external=[(str(secret), 0, 24)])
+
+
+def virtual(group: Any, secret: Path) -> None:
+    layout = h5py.VirtualLayout((3, 2), "f4")
+    layout[:] = h5py.VirtualSource(str(secret), "x", (3, 2))
+    group.create_virtual_dataset("0", layout)
+
+
+def huge(group: Any, secret: Path) -> None:
+    group.create_dataset("0", (10**6, 10**4), "f4", chunks=(1000, 1000))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (external_link, "is a link"),
+        (external_data, "lies in another file"),
+        (virtual, "lies in another file"),
+        (huge, "is too large"),
+    ],
+)
+def test_arrays_of_other_files_are_never_read(
+    spoil: Callable[[Any, Path], None], says: str, tmp_path: Path
+) -> None:
+    with h5py.File(tmp_path / "secret", "w") as file:
+        file["x"] = random(3, 2)
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        spoil(file.create_group("layers/dense/vars"), tmp_path / "secret")
+    config = {"class_name": "Sequential", "config": {"layers": [DENSE]}}
+    with zipfile.ZipFile(tmp_path / "net.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("model.weights.h5", stream.getvalue())
+    with pytest.raises(ConfigError, match=says):
+        read_keras(tmp_path / "net.keras")
+
+
+@pytest.mark.parametrize(
+    "layers", [[3], {"a": 1}, [entry("Dense", batch_shape=[None, 3])], [{**DENSE, "config": 3}]]
+)
+def test_a_configuration_that_keras_does_not_write(layers: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "net.keras", [], ARRAYS)
+    with zipfile.ZipFile(path) as archive:
+        weights = archive.read("model.weights.h5")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(
+            "config.json", json.dumps({"class_name": "Sequential", "config": {"layers": layers}})
+        )
+        archive.writestr("model.weights.h5", weights)
+    with pytest.raises(DataError, match="that Keras does not write so"):
+        read_keras(path)
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

@@ -279,6 +279,33 @@ def test_weights_in_another_file_are_never_read(tmp_path: Path) -> None:
         back(model.SerializeToString(), tmp_path / "net.onnx")
 
 
+def test_a_constant_in_another_file_is_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret").write_bytes(W.tobytes())
+    constant = helper.make_node("Constant", [], ["w"], value=onnx.numpy_helper.from_array(W, "w"))
+    model = onnx.load_from_string(graph(constant, helper.make_node("MatMul", ["x", "w"], ["y"])))
+    tensor = model.graph.node[0].attribute[0].t
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    place = tensor.external_data.add()
+    place.key, place.value = "location", "secret"
+    with pytest.raises(ConfigError, match="weights w lie in another file"):
+        back(model.SerializeToString(), tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize(("shape", "wanted"), [((3, 2, 2), (2, 2, 3)), ((2, 2, 3), (2, 2, 3))])
+def test_a_flatten_at_the_entry_has_channels_where_there_are_1_or_3(
+    shape: Shape, wanted: Shape, tmp_path: Path
+) -> None:
+    nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
+    w = normal(Key(5, 0), (12, 2)).astype(np.float32)
+    model = back(graph(*nodes, shape=("N", *shape), w=w), tmp_path / "net.onnx")
+    assert model.input_shape == wanted
+    x = normal(Key(5, 1), (2, *shape)).astype(np.float32)
+    given = x if shape == wanted else np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    np.testing.assert_allclose(model.predict(given), x.reshape(2, -1) @ w, rtol=1e-4)
+
+
 @pytest.mark.parametrize("data", [b"", b"no onnx", graph(helper.make_node("Relu", ["x"], ["y"]))[:40]])
 def test_a_file_that_is_none(data: bytes, tmp_path: Path) -> None:
     with pytest.raises((DataError, ConfigError)):

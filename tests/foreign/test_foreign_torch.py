@@ -85,6 +85,7 @@ def test_modules_by_name_need_an_order(tmp_path: Path) -> None:
         ({"7.weight": np.ones((2, 2), np.float32)}, "6: 0, 1, 3, 5, 7, 10"),
         ({"5.weight_g": np.ones(5, np.float32)}, "no place for: 5.weight_g"),
         ({"5.weight": np.ones((5, 7), np.float32)}, r"does not fit dense_1.W(.|\n)*\(7, 5\)"),
+        ({"5.weight": np.full_like(tensors()["5.weight"], np.nan)}, "5.weight is not finite"),
         ({"1.running_mean": None}, r"does not fit batchnorm_1.mean(.|\n)*no such tensor"),
     ],
 )

@@ -6,6 +6,7 @@ Keras' own loader is never called: it can run code that a file brings (CVE-2025-
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import zipfile
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinynet import extras, layers
-from tinynet.errors import DataError
+from tinynet.errors import DataError, TinynetError
 from tinynet.foreign.net import Read
 from tinynet.io.reading import open_regular, parse_json
 from tinynet.layers import Layer
@@ -44,8 +45,17 @@ def read_keras(path: Path) -> tuple[Read, Shape]:
             expected=f"a .keras file, a zip of {CONFIG} and {WEIGHTS}",
             received=" ".join(str(error).split())[:200],
         ) from error
-    with weights:
-        return net, _read(net, config, weights)
+    try:
+        with weights:
+            return net, _read(net, config, weights)
+    except TinynetError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path} has layers that Keras does not write so",
+            expected="the configuration of a Keras 3 model",
+            received=f"{type(error).__name__}: {error}",
+        ) from error
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -61,9 +71,11 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 def _read(net: Read, config: Any, weights: Any) -> Shape:
     """All layers of a Sequential into `net`; the shape of a sample."""
     table = config.get("config") if isinstance(config, dict) else None
-    if not isinstance(table, dict) or config.get("class_name") != "Sequential":
+    if not isinstance(table, dict) or config.get("class_name") not in ("Sequential", "Functional"):
         kind = config.get("class_name") if isinstance(config, dict) else type(config).__name__
-        raise net.refuse("a model that is no chain of layers", "keras.Sequential", kind)
+        raise net.refuse("a model that is no chain of layers", "Sequential or Functional", kind)
+    if config["class_name"] == "Functional":
+        _check_chain(net, table["layers"])
     shape: Shape | None = None
     used: dict[str, int] = {}
     for entry in table.get("layers", []):
@@ -92,21 +104,59 @@ def _read(net: Read, config: Any, weights: Any) -> Shape:
     return tuple(int(size) for size in shape)
 
 
+def _check_chain(net: Read, entries: list[dict[str, Any]]) -> None:
+    """Refuse a keras.Model in which a layer takes anything but what the one before it gives."""
+    for before, entry in itertools.pairwise(entries):
+        taken = re.findall(r"'keras_history': \['([^']*)', (\d+), (\d+)\]", str(entry["inbound_nodes"]))
+        if taken != [(before["config"]["name"], "0", "0")]:
+            raise net.refuse(
+                f"{entry['class_name']} ({entry['config']['name']}) is on a branch",
+                f"a chain of layers: it takes what {before['config']['name']} gives",
+                ", ".join(name for name, *_ in taken) or "nothing",
+            )
+
+
+def _array(net: Read, file: Any, place: str) -> Array | None:
+    """The array at a place in the file; None where there is none.
+
+    HDF5 can say that an array, or a group, lies in another file: refused, as is what would not fit in memory.
+    """
+    import h5py
+
+    found = file
+    for part in place.split("/"):
+        link = found.get(part, getlink=True) if isinstance(found, h5py.Group) else None
+        if link is None:
+            return None
+        if not isinstance(link, h5py.HardLink):
+            raise net.refuse(f"{place} is a link", "arrays inside the file", type(link).__name__)
+        found = found[part]
+    if not isinstance(found, h5py.Dataset) or found.dtype.kind != "f":
+        raise net.refuse(f"{place} is no array of floats", "floats", getattr(found, "dtype", found))
+    if found.external or found.is_virtual:
+        raise net.refuse(f"{place} lies in another file", "arrays inside the file", "external data")
+    if found.nbytes > MAX_BYTES[WEIGHTS]:
+        raise net.refuse(f"{place} is too large", f"at most {MAX_BYTES[WEIGHTS]:,} bytes", found.shape)
+    return np.asarray(found)
+
+
 def _weights(
     net: Read, file: Any, place: str, names: tuple[str, ...], settings: Mapping[str, Any]
 ) -> dict[str, Array]:
     """The arrays of a layer, in the order of `names`."""
     if not names:
         return {}
-    group = file.get(f"{place}/vars")
     found: dict[str, Array] = {}
     for number, name in enumerate(names):
-        if group is None or str(number) not in group:
+        array = _array(net, file, f"{place}/vars/{number}")
+        if array is None:
             raise net.refuse(f"{place} has no array {number} ({name})", ", ".join(names), "none")
-        array = np.asarray(group[str(number)])
         if settings["kind"] == "DepthwiseConv2D" and name == "W":  # (KH, KW, C, M)
             array = array.reshape(*array.shape[:2], 1, -1)
         found[name] = array
+    if settings["kind"] == "BatchNormalization":  # may do without gamma and beta
+        ones, zeros = np.ones_like(found["mean"]), np.zeros_like(found["mean"])
+        found = {"gamma": ones, "beta": zeros, **found}
     if "W" in names and "b" not in names:
         found["b"] = np.zeros(found["W"].shape[-1])
     return found
@@ -149,8 +199,8 @@ def _pool(net: Read, s: Mapping[str, Any]) -> tuple[Layer, tuple[str, ...]]:
 
 
 def _batch_norm(net: Read, s: Mapping[str, Any]) -> tuple[Layer, tuple[str, ...]]:
-    _expect(net, s, center=(True,), scale=(True,))
-    return layers.BatchNorm(s["momentum"], s["epsilon"]), ("gamma", "beta", "mean", "variance")
+    names = ["gamma"] * s.get("scale", True) + ["beta"] * s.get("center", True)
+    return layers.BatchNorm(s["momentum"], s["epsilon"]), (*names, "mean", "variance")
 
 
 def _plain(make: Callable[[Mapping[str, Any]], Layer]) -> Reading:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from tinynet import extras, layers
-from tinynet.errors import DataError
+from tinynet.errors import ConfigError, DataError, TinynetError
 from tinynet.foreign.net import Read
 from tinynet.io.reading import read_regular
 from tinynet.types import Array, Shape
@@ -40,14 +40,29 @@ def read_onnx(path: Path) -> tuple[Read, Shape]:
 
     try:
         model = onnx.load_from_string(read_regular(path, MAX_BYTES))
+        _check_whole(path, model.graph)
         onnx.checker.check_model(model)
         model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+    except TinynetError:
+        raise
     except Exception as error:  # of protobuf and of the checker, each with classes of its own
         raise _damaged(path, error) from error
     chain = Chain(str(path), model)
     return chain.read()
+
+
+def _check_whole(path: Path, graph: Any) -> None:
+    """Refuse tensors that lie in another file, before anything looks for it."""
+    attributes = (attribute for node in graph.node for attribute in node.attribute)
+    tensors = (*graph.initializer, *(attribute.t for attribute in attributes if attribute.HasField("t")))
+    for tensor in tensors:
+        if tensor.external_data or tensor.data_location:
+            raise ConfigError(
+                f"{path}: the weights {tensor.name} lie in another file",
+                expected="weights inside the file",
+                received="external data, which is never read",
+                fix="save the net as one file",
+            )
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
@@ -80,13 +95,6 @@ class Chain:
         self.net = Read(source)
         self.constants: dict[str, Array] = {}
         for tensor in graph.initializer:
-            if tensor.external_data or tensor.data_location:
-                raise self.net.refuse(
-                    f"the weights {tensor.name} lie in another file",
-                    "weights inside the file",
-                    "external data, which is never read",
-                    "save the net as one file",
-                )
             self.constants[tensor.name] = numpy_helper.to_array(tensor)
         for node in graph.node:
             if node.op_type == "Constant" and node.attribute[0].name == "value":
@@ -124,10 +132,16 @@ class Chain:
         return self.net, tuple(int(size or 0) for size in sample)
 
     def _begins_with_images(self, name: str) -> bool:
-        """Whether the first node that asks for an order of axes takes images with channels first."""
+        """Whether the first node that asks for an order of axes takes images with channels first.
+
+        A flatten asks for none: 1 or 3 in front, and not at the end, are channels.
+        """
+        channels, last = self.shapes[name][1], self.shapes[name][3]
         for node in self.path(self.outputs[0], name):
             if isinstance(node, Block):
                 return True
+            if node.op_type in ("Flatten", "Reshape") and len(self.shapes.get(node.output[0], ())) == 2:
+                return channels in (1, 3) and last not in (1, 3)
             if node.op_type in ON_IMAGES or node.op_type in ("Transpose", "Flatten", "Reshape"):
                 return node.op_type in ON_IMAGES
         return False

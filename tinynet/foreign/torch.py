@@ -109,4 +109,8 @@ def _taken(
             received="no such tensor" if values is None else f"{values.shape}",
             fix="name the modules in the order of the layers: --order conv1,bn1,fc",
         )
+    if not np.isfinite(values).all():
+        raise CheckpointError(
+            f"{path}: {key} is not finite", expected="numbers", received="a NaN or an infinity"
+        )
     return values if rows is None or name == "b" else values[rows]
