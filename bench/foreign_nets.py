@@ -71,7 +71,10 @@ def main(peers: Path, programs: str, out: Path) -> None:
         for program in programs.split(","):
             folder = Path(name) / program
             folder.mkdir()
-            np.savez(folder / "images.npz", **images())
+            given = images()
+            np.savez(
+                folder / "images.npz", grey=given["grey"], colour=given["colour"], labels=given["labels"]
+            )
             ran([peers / program / "bin" / "python", HERE / "peers" / PROGRAMS[program], folder])
             made = json.loads((folder / "nets.json").read_text())
             versions.append(made["versions"])
