@@ -12,7 +12,7 @@ import click
 from sphinx.application import Sphinx
 
 from tinynet import codes, layers
-from tinynet.cli import COMMANDS, main
+from tinynet.cli import COMMANDS, main, module_of
 from tinynet.layers import Layer
 from tinynet.losses import Loss
 from tinynet.optim import Optimizer
@@ -105,7 +105,7 @@ def command_pages() -> dict[str, str]:
     pages = {
         f"commands/{name}.rst": text_of(
             [
-                f".. click:: tinynet.cli.{name}:command",
+                f".. click:: {module_of(name)}:command",
                 f"   :prog: tinynet {name}",
                 "   :nested: full",
             ]

@@ -48,10 +48,13 @@ COMMANDS = (
 )
 
 
-class Commands(click.Group):
-    """Finds `tinynet NAME` in the module `tinynet.cli.NAME`, or `NAME_` for a word of Python's.
+def module_of(name: str) -> str:
+    """Where the command of that name stands: `tinynet.cli.NAME`, or `NAME_` for a word of Python's."""
+    return f"tinynet.cli.{name}_" if iskeyword(name) else f"tinynet.cli.{name}"
 
-    A mistake ends in a message, not a traceback."""
+
+class Commands(click.Group):
+    """Loads a command when it is asked for; a mistake ends in a message, not a traceback."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         accept_all_text()
@@ -63,8 +66,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
-        command: click.Command = importlib.import_module(f"tinynet.cli.{name}").command
+        command: click.Command = importlib.import_module(module_of(cmd_name)).command
         return command
 
     def resolve_command(
