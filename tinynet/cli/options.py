@@ -110,8 +110,8 @@ dataset = _dataset(
     default=("auto",),
     show_default=True,
     help="auto, mnist, fashion-mnist, sample, the path of a Kaggle train.csv, of its folder, of a pattern "
-    "such as rows/train_*.csv, or of an .npz file; or a folder with a folder of pictures for each class. auto "
-    "is mnist, or the bundled sample if it cannot be downloaded. Given again, the data sets are joined.",
+    "such as rows/train_*.csv, or of an .npz file; or a folder with a folder of pictures for each class. "
+    "auto is mnist, or the bundled sample if it cannot be downloaded. Given again, the data sets are joined.",
 )
 
 
