@@ -73,7 +73,8 @@ def _npz(asked: Asked) -> tuple[bytes, str]:
 
     net = _net(asked.run)
     data = to_npz(net.model, classes=net.classes, about=net.about)
-    return data, f"{len(net.model.store.values.views)} tensors by name, and the layers as JSON in `net`."
+    count = len(net.model.store.values.views) + len(net.model.store.state.views)
+    return data, f"{count} tensors by name, and the layers as JSON in `net`."
 
 
 def _c(asked: Asked) -> tuple[bytes, str]:

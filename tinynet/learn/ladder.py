@@ -42,6 +42,7 @@ RUNGS = (
     Rung(9, "Read a result", "09-read-a-result.ipynb"),
     Rung(10, "Why it is fast", "10-why-it-is-fast.ipynb"),
     Rung(11, "Your own hand", "11-your-own-hand.ipynb"),
+    Rung(12, "Ship it", "12-ship-it.ipynb"),
 )
 
 
