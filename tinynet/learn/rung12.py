@@ -23,7 +23,7 @@ def _grade_forward(forward: Callable[..., Any]) -> None:
         given, pixels = {name: each.copy() for name, each in tensors.items()}, images.copy()
         found = forward(given, pixels)
         check_unchanged([pixels, *(given.get(name) for name in tensors)], [images, *tensors.values()])
-        slips = {
+        slips: dict[str, dict[str, Any]] = {
             "scores, not yet probabilities: exp(y) over the sum of exp(y)": {"softmax": False},
             "ReLU is missing": {"relu": False},
             "Rescale is missing: pixels go from 0 to 255, the net learned from 0 to 1": {"scale": 1.0},
