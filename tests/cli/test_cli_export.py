@@ -187,6 +187,17 @@ def test_a_run_that_is_not_finished_and_a_place_that_cannot_be_written(
     assert "make the folder first" in tinynet("export", "-o", tmp_path / "no" / "a.html", code=1)
 
 
+def test_plain_arrays_are_those_of_the_net_and_its_statistics(
+    tinynet: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = tinynet("export", "--to", "npz")
+    with np.load("net.npz", allow_pickle=False) as file:
+        assert json.loads(str(file["net"]))["classes"] == list("0123456789")
+        assert any(name.endswith(".variance") for name in file.files)
+        assert f"{len(file.files) - 1} tensors by name" in said
+
+
 def test_other_formats_and_options_that_are_not_theirs(
     tinynet: Command, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,9 +212,6 @@ def test_other_formats_and_options_that_are_not_theirs(
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert session.get_modelmeta().custom_metadata_map["dataset"] == "sample"
     assert "Output `outputs`" in tinynet("export", trained.folder, "--to", "onnx", "--logits")
-    assert "tensors by name" in tinynet("export", "--to", "npz")
-    with np.load("net.npz", allow_pickle=False) as file:
-        assert json.loads(str(file["net"]))["classes"] == list("0123456789")
     assert "--logits is for --to onnx, not for --to html" in tinynet("export", "--logits", code=2)
 
 
