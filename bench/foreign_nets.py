@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -142,7 +143,7 @@ def as_markdown(found: list[Found], versions: list[str]) -> str:
     def answer(each: Found) -> str:
         nothing = "read, though it has to be refused" if each.net["refused"] else "answers that are NaN"
         text = f"{each.difference:.1e}" if each.difference >= 0 else each.said or nothing
-        text = text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
+        text = textwrap.shorten(text, LONGEST, placeholder=" …")
         return plain(text) if each.is_right else f"**{plain(text)}**"
 
     read = [each for each in found if not each.net["refused"]]
