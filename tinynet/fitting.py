@@ -17,7 +17,7 @@ from tinynet.data.batches import Batches
 from tinynet.errors import ConfigError, DataError
 from tinynet.history import History
 from tinynet.layers import Sigmoid, Softmax
-from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
+from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, weighted
 from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.optim import Optimizer
 from tinynet.training import Callback, EpochEnd, Samples, Trainer
@@ -33,6 +33,7 @@ def fit(
     batch_size: int = 64,
     validation_data: tuple[Any, Any] | None = None,
     validation_split: float = 0.0,
+    class_weight: str | Sequence[float] | None = None,
     callbacks: Sequence[Callback] = (),
     loss: Loss | None = None,
     optimizer: Optimizer | None = None,
@@ -44,6 +45,7 @@ def fit(
     y                  class numbers (M,), or one-hot rows (M, K) for K outputs; else values for the outputs
     validation_data    (x, y) to measure after each epoch
     validation_split   instead of that, the share of the samples, the last ones, that is measured
+    class_weight       "balanced", or a number for each class: see `WeightedCrossEntropy`
     loss               when not given, `loss_for(model, y)`: cross-entropy for classes, squared error else
     optimizer          Adam() when not given, anew for each call
     verbose            print a line for each epoch
@@ -69,11 +71,14 @@ def fit(
             )
         held_out = (inputs[-count:], targets[-count:])
         inputs, targets = inputs[:-count], targets[:-count]
+    loss = loss or loss_for(model, targets)
+    if class_weight is not None:
+        loss = weighted(loss, class_weight, targets, model.output_shape[-1])
     trainer = Trainer(
         model,
         (inputs, targets),
         validation=held_out,
-        loss=loss or loss_for(model, targets),
+        loss=loss,
         optimizer=optimizer,
         epochs=epochs,
         batch_size=batch_size,

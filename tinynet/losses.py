@@ -8,12 +8,15 @@ the loss believes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tinynet.backends.base import Backend
 from tinynet.backends.recording import operations_for
-from tinynet.checks import Checked, real
+from tinynet.checks import Checked, real, refusal
 from tinynet.errors import ConfigError, DataError, DTypeError, ShapeError
 from tinynet.types import Array
 
@@ -87,6 +90,46 @@ class SoftmaxCrossEntropy(Loss):
 
 
 @dataclass(eq=False)
+class WeightedCrossEntropy(SoftmaxCrossEntropy):
+    """L = -(1/N) Σₙ w[labelₙ] Σₖ qₙₖ log pₙₖ,   p = softmax(z)        logits z (N, K), labels (N,), w (K,)
+
+    SoftmaxCrossEntropy with a weight for each class: errors on a rare one count as much as it should. Like
+    Keras' class_weight, it divides by the number of samples, not by the sum of their weights. The gradient is
+
+        ∂L/∂zₙ = w[labelₙ] (pₙ - qₙ) / N
+
+    `weights` has a number from 0 for each class, not all of them 0; see `balanced`.
+    """
+
+    weights: Sequence[float] = ()
+
+    def check_settings(self) -> None:
+        super().check_settings()
+        self.settle("weights", _weights)
+
+    def check(self, outputs: Array, targets: Array) -> None:
+        super().check(outputs, targets)
+        if outputs.shape[1] != len(self.weights):
+            raise ShapeError(
+                "there are not as many weights as classes",
+                expected=f"{outputs.shape[1]}, one for each output",
+                received=f"{len(self.weights)}",
+            )
+
+    def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
+        self.check(outputs, targets)
+        xp, K = self.ops.xp, outputs.shape[1]
+        weights = xp.asarray(self.weights)[targets][:, None]
+        z = outputs.astype("float64")
+        z = z - z.max(axis=1, keepdims=True)
+        logs = z - xp.log(xp.exp(z).sum(axis=1, keepdims=True))
+        q = (xp.arange(K) == targets[:, None]) * (1.0 - self.smoothing) + self.smoothing / K
+        seen = xp.where(q > 0, logs, 0.0)  # where q is 0, log p may be -∞, and counts for nothing
+        loss = -(weights * q * seen).sum() / len(targets)
+        return loss, (weights * (xp.exp(logs) - q) / len(targets)).astype(outputs.dtype)
+
+
+@dataclass(eq=False)
 class CrossEntropy(Loss):
     """L = -(1/N) Σₙ log( sₙ,label / Σₖ sₙₖ )        positive scores s (N, K), labels (N,) in 0 … K-1
 
@@ -140,8 +183,53 @@ class MeanSquaredError(Loss):
 
 
 LOSSES: dict[str, type[Loss]] = {
-    kind.__name__: kind for kind in (SoftmaxCrossEntropy, CrossEntropy, MeanSquaredError)
+    kind.__name__: kind
+    for kind in (SoftmaxCrossEntropy, WeightedCrossEntropy, CrossEntropy, MeanSquaredError)
 }
+
+
+def balanced(labels: Array, classes: int) -> tuple[float, ...]:
+    """A weight for each class by which all count alike: N / (K · its samples), as scikit-learn's "balanced".
+
+    labels (N,) of 0 … K-1. Raises DataError for a class without samples.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    if not counts.all():
+        raise DataError(
+            f"no training sample is of class {int(np.argmin(counts > 0))}, so it cannot be given its share",
+            expected=f"samples of each of the {classes} classes",
+            received=f"{int((counts == 0).sum())} classes without any",
+            fix="give weights as a table, or leave the class out",
+        )
+    return tuple((len(labels) / (classes * counts)).tolist())
+
+
+def weighted(loss: Loss, weights: str | Sequence[float], labels: Array, classes: int) -> Loss:
+    """The loss with class weights: a table of them, or "balanced" by the labels (N,)."""
+    if type(loss) is not SoftmaxCrossEntropy:
+        raise ConfigError(
+            "only SoftmaxCrossEntropy takes class weights",
+            expected="a net that ends in logits, trained by SoftmaxCrossEntropy",
+            received=type(loss).__name__,
+        )
+    if isinstance(weights, str):
+        if weights != "balanced":
+            raise ConfigError(
+                "class weights are a table of numbers", expected='or "balanced"', received=repr(weights)
+            )
+        weights = balanced(labels, classes)
+    return WeightedCrossEntropy(loss.smoothing, weights)
+
+
+def _weights(value: Any, owner: str, setting: str) -> tuple[float, ...]:
+    """A number from 0 for each class, at least one of them above 0."""
+    expected = "a list of numbers from 0, one for each class, not all of them 0"
+    if not isinstance(value, list | tuple | np.ndarray) or not len(value):
+        raise refusal(value, owner, setting, expected)
+    found = tuple(float(real(each, owner, setting, least=0)) for each in value)
+    if not any(found):
+        raise refusal(value, owner, setting, expected)
+    return found
 
 
 def check_labels(outputs: Array, labels: Array) -> None:

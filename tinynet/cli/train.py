@@ -36,6 +36,7 @@ class Asked:
     optimizer: str | None
     learning_rate: float | None
     schedule: str | None
+    class_weight: str | None
     validation: float | None
     dataset: str
     data_dir: Path | None
@@ -77,6 +78,11 @@ class Asked:
 @click.option("--optimizer", type=str, help="SGD, Adam or AdamW.")
 @click.option(
     "--lr", "--learning-rate", "learning_rate", type=options.Finite(min=0), help="Base learning rate."
+)
+@click.option(
+    "--class-weight",
+    type=click.Choice(["balanced"]),
+    help="balanced: errors count alike for all classes, however many images each has.",
 )
 @click.option("--schedule", type=str, help="Constant, Step, Cosine or OneCycle.")
 @click.option(
@@ -323,6 +329,7 @@ def _with_options(plan: Recipe, asked: Asked) -> Recipe:
         validation=training.validation if asked.validation is None else asked.validation,
         optimizer=optimizer,
         schedule=schedule,
+        class_weight=asked.class_weight or training.class_weight,
     )
     return dataclasses.replace(plan, training=training)
 

@@ -12,7 +12,7 @@ from tinynet import layers as L
 from tinynet.backends.base import Backend
 from tinynet.gradcheck.check import Check, check_layer, check_loss, check_model
 from tinynet.layers.base import Layer
-from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
+from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, WeightedCrossEntropy
 from tinynet.rng import Key, Stream, normal, uniform
 from tinynet.types import Array, Shape
 
@@ -109,6 +109,10 @@ LOSS_CASES: dict[str, list[tuple[str, Callable[[], Loss], Callable[[], tuple[Arr
     "SoftmaxCrossEntropy": [
         ("", SoftmaxCrossEntropy, _logits),
         ("smoothing", partial(SoftmaxCrossEntropy, 0.1), _logits),
+    ],
+    "WeightedCrossEntropy": [
+        ("", partial(WeightedCrossEntropy, weights=(0.5, 2.0, 0.0, 1.0, 3.0)), _logits),
+        ("smoothing", partial(WeightedCrossEntropy, 0.1, (0.5, 2.0, 1.0, 1.0, 3.0)), _logits),
     ],
     "CrossEntropy": [("", CrossEntropy, _scores)],
     "MeanSquaredError": [("", MeanSquaredError, _regression)],

@@ -70,6 +70,8 @@ class Training(Description):
     """Use the first so many training samples, validation included; all of them when not given."""
     validation: float = 0.0
     loss: Loss = field(default_factory=SoftmaxCrossEntropy)
+    class_weight: str | list[float] | None = None
+    """How much errors on each class count: a number for each, or "balanced", by which all count alike."""
     optimizer: Optimizer = field(default_factory=Adam)
     schedule: Schedule = field(default_factory=Constant)
     augmentation: Augmentation | None = None

@@ -9,6 +9,7 @@ from tinynet.backends.base import Backend
 from tinynet.callbacks.monitors import Monitor
 from tinynet.data.datasets import Split
 from tinynet.distributed.group import ALONE, Group
+from tinynet.losses import Loss, weighted
 from tinynet.model import Sequential
 from tinynet.runs.recipe import Recipe, Training
 from tinynet.training import Samples, Trainer
@@ -28,7 +29,7 @@ def build_trainer(
         model,
         train,
         validation=validation,
-        loss=replace(plan.loss),  # copies: a trainer writes into its loss and its optimiser
+        loss=_loss(plan, model, train),
         optimizer=replace(plan.optimizer),
         schedule=plan.schedule,
         epochs=plan.epochs_on(len(train[0])) if epochs is None else epochs,
@@ -37,6 +38,13 @@ def build_trainer(
         ema_decay=plan.ema_decay,
         group=group,
     )
+
+
+def _loss(plan: Training, model: Sequential, train: Samples) -> Loss:
+    """A copy: a trainer writes into its loss, as it does into its optimiser."""
+    if plan.class_weight is None:
+        return replace(plan.loss)
+    return weighted(plan.loss, plan.class_weight, train[1], model.output_shape[-1])
 
 
 def trainer_from_recipe(
