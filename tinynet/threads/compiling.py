@@ -16,7 +16,7 @@ import select
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -69,7 +69,8 @@ def shared_out(run: Callable[[], object]) -> Iterator[None]:
         cache_folder.on_first = None
         progress.before, progress.needed = cache_folder.launches(), 0
         progress.told, telling = os.pipe()
-        ends.extend(fork(run, number, count, telling) for number in range(count))
+        for number in range(count):
+            ends.append(fork(run, number, count, telling, ends))
         os.close(telling)
 
     cache_folder.on_first = start
@@ -82,15 +83,19 @@ def shared_out(run: Callable[[], object]) -> Iterator[None]:
             os.close(end)
 
 
-def fork(run: Callable[[], object], number: int, count: int, telling: int) -> int:
-    """Start helper `number` of `count`; return the end of a pipe that lets it work as long as it is open."""
+def fork(run: Callable[[], object], number: int, count: int, telling: int, others: Sequence[int]) -> int:
+    """Start helper `number` of `count`; return the end of a pipe that lets it work as long as it is open.
+
+    `others` are the ends of the helpers before it, which it must not keep open.
+    """
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads: it uses none of them
         child = os.fork()
     if child == 0:
         _disappear_into_grandchild()
-        os.close(writing)
+        for end in (*others, writing):
+            os.close(end)
         _compile_and_exit(run, number, count, reading, telling)
     os.close(reading)
     os.waitpid(child, 0)
