@@ -18,7 +18,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
 
 from tinynet.threads import crew
 from tinynet.threads.budget import size
@@ -93,10 +92,13 @@ def fork(run: Callable[[], object], number: int, count: int, telling: int, other
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads: it uses none of them
         child = os.fork()
     if child == 0:
-        _disappear_into_grandchild()
-        for end in (*others, writing):
-            os.close(end)
-        _compile_and_exit(run, number, count, reading, telling)
+        try:  # whatever goes wrong, the step does without
+            _disappear_into_grandchild()
+            for end in (*others, writing):
+                os.close(end)
+            _compile(run, number, count, reading, telling)
+        finally:
+            os._exit(0)
     os.close(reading)
     os.waitpid(child, 0)
     return writing
@@ -110,25 +112,20 @@ def _disappear_into_grandchild() -> None:
         os._exit(0)
 
 
-def _compile_and_exit(
-    run: Callable[[], object], number: int, count: int, alive: int, telling: int
-) -> NoReturn:
-    """Compile as long as the pipe's other end is open. Whatever goes wrong, the step does without."""
+def _compile(run: Callable[[], object], number: int, count: int, alive: int, telling: int) -> None:
+    """Compile as long as the other end of the pipe `alive` is open."""
     from tinynet.kernels.cpu import cache_folder
 
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-            os.dup2(nowhere.fileno(), 2)
-        cache_folder.announce = None
-        plan = crew.kernels_of(run)[::-1]
-        if number == 0:
-            os.write(telling, str(len(plan)).encode())
-        os.close(telling)
-        first = number * len(plan) // count
-        for launch, types in plan[first:] + plan[:first]:
-            if select.select([alive], [], [], 0)[0]:
-                break
-            launch.compile(types)
-    finally:
-        os._exit(0)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    cache_folder.announce = None
+    plan = crew.kernels_of(run)[::-1]
+    if number == 0:
+        os.write(telling, str(len(plan)).encode())
+    os.close(telling)
+    first = number * len(plan) // count
+    for launch, types in plan[first:] + plan[:first]:
+        if select.select([alive], [], [], 0)[0]:
+            return
+        launch.compile(types)
