@@ -219,7 +219,9 @@ tinynet.Net = class {
 
   // What the net believes of each class, from its outputs: as the loss has it that it was trained with.
   probabilities(outputs) {
-    if (["SoftmaxCrossEntropy", "WeightedCrossEntropy"].includes(this.loss)) return tinynet.softmax(outputs, { shape: [outputs.length] });
+    if (this.loss === "SoftmaxCrossEntropy" || this.loss === "WeightedCrossEntropy") {
+      return tinynet.softmax(outputs, { shape: [outputs.length] });
+    }
     if (this.loss !== "CrossEntropy") throw new Error(`${this.loss} has no class probabilities`);
     const scores = Float64Array.from(outputs, (each) => Math.max(each, 1e-7));
     const sum = scores.reduce((a, b) => a + b);
