@@ -58,8 +58,9 @@ MAY_IMPORT = {
     "history": f"{GROUND} io",
     "training": f"{GROUND} advice averaging data diagnosis distributed history interrupt losses model optim"
     " out_of_memory schedules step",
-    "fitting": f"{GROUND} data history layers losses model optim training",
-    "sklearn": f"{GROUND} extras layers losses model optim training",
+    "sample_weights": f"{GROUND} losses",
+    "fitting": f"{GROUND} data history layers losses model optim sample_weights training",
+    "sklearn": f"{GROUND} extras layers losses model optim sample_weights training",
     "checkpoint": f"{GROUND} backends history io layers losses model training",
     "callbacks": f"{GROUND} blocks checkpoint extras freezing history io layers training",
     "plots": f"{GROUND} data history io metrics",

@@ -34,7 +34,12 @@ SMALL: dict[str, Any] = {
 ESTIMATORS = [TinynetClassifier(**SMALL), TinynetRegressor(**SMALL)]
 
 
-@parametrize_with_checks(ESTIMATORS)  # type: ignore[untyped-decorator]
+REPEATED = "mini-batches: where a sample stands twice, in place of a weight of 2, the batches are others"
+
+
+@parametrize_with_checks(  # type: ignore[untyped-decorator]
+    ESTIMATORS, expected_failed_checks=lambda _: {"check_sample_weight_equivalence_on_dense_data": REPEATED}
+)
 def test_scikit_learns_checks(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)
 
@@ -106,3 +111,53 @@ def test_an_unknown_activation() -> None:
     x, y = blobs(10)
     with pytest.raises(ConfigError, match="no layer has this name"):
         TinynetClassifier(activation="relu").fit(x, y)
+
+
+@pytest.mark.parametrize("kind", [TinynetClassifier, TinynetRegressor])
+def test_in_one_batch_a_weight_of_two_is_a_sample_twice(kind: Any) -> None:
+    x, y = blobs(40)
+    weights = np.arange(40) // 3 % 3 * np.where(y == 0, 5, 1)  # 0 and others in each class
+    settings: dict[str, Any] = {**SMALL, "batch_size": 1000, "epochs": 20, "random_state": 0}
+    by_weight = kind(**settings).fit(x, y, sample_weight=weights)
+    by_repeating = kind(**settings).fit(x.repeat(weights, axis=0), y.repeat(weights))
+    answer = "predict_proba" if kind is TinynetClassifier else "predict"
+    found, expected = getattr(by_weight, answer)(x), getattr(by_repeating, answer)(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    unweighted = getattr(kind(**settings).fit(x, y), answer)(x)
+    assert np.abs(found - unweighted).max() > 0.01
+
+
+def test_class_weights_are_weights_of_their_samples() -> None:
+    x, y = blobs(60)
+    names = np.array(["north", "east", "west"])[y]
+    table = {"north": 3.0, "east": 1.0, "west": 0.5}
+    settings: dict[str, Any] = {**SMALL, "epochs": 5, "random_state": 0}
+    by_class = TinynetClassifier(**settings, class_weight=table).fit(x, names)
+    by_sample = TinynetClassifier(**settings).fit(x, names, [table[name] for name in names])
+    assert np.array_equal(by_class.predict_proba(x), by_sample.predict_proba(x))
+    both = TinynetClassifier(**settings, class_weight=table).fit(x, names, np.full(60, 2.0))
+    np.testing.assert_allclose(both.predict_proba(x), by_class.predict_proba(x), rtol=1e-5)
+    with pytest.raises(ValueError, match="needs all the data"):
+        TinynetClassifier(**SMALL, class_weight="balanced").partial_fit(x, y)
+
+
+def test_values_in_parts() -> None:
+    x, y = make_regression(30, 5, noise=1.0, random_state=0)
+    settings: dict[str, Any] = {**SMALL, "batch_size": 30, "epochs": 10}
+    whole = TinynetRegressor(**settings, random_state=0).fit(x, y)
+    parts = TinynetRegressor(**settings, random_state=0)
+    for _ in range(10):
+        parts.partial_fit(x, y)
+    np.testing.assert_allclose(parts.predict(x), whole.predict(x), rtol=1e-3, atol=1e-3)
+
+
+def test_bad_weights_leave_the_net_as_it_was() -> None:
+    x, y = blobs(20)
+    for kind in (TinynetClassifier, TinynetRegressor):
+        model = kind(**SMALL, random_state=0).fit(x, y)
+        before = model.predict(x)
+        for weights in (-np.ones(20), np.full(20, np.nan), np.ones(19), np.zeros(20), ["a"] * 20):
+            for method in (model.fit, model.partial_fit):
+                with pytest.raises(ValueError, match="weight"):
+                    method(x, y, sample_weight=weights)
+        assert np.array_equal(model.predict(x), before)

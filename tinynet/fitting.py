@@ -20,6 +20,7 @@ from tinynet.layers import Sigmoid, Softmax
 from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, weighted
 from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.optim import Optimizer
+from tinynet.sample_weights import checked_weights, sample_weighted, with_weights
 from tinynet.training import Callback, EpochEnd, Samples, Trainer
 from tinynet.types import Array
 
@@ -34,6 +35,7 @@ def fit(
     validation_data: tuple[Any, Any] | None = None,
     validation_split: float = 0.0,
     class_weight: str | Sequence[float] | None = None,
+    sample_weight: Any = None,
     callbacks: Sequence[Callback] = (),
     loss: Loss | None = None,
     optimizer: Optimizer | None = None,
@@ -46,6 +48,7 @@ def fit(
     validation_data    (x, y) to measure after each epoch
     validation_split   instead of that, the share of the samples, the last ones, that is measured
     class_weight       "balanced", or a number for each class: see `WeightedCrossEntropy`
+    sample_weight      a number from 0 for each sample, (M,); in validation all samples count alike
     loss               when not given, `loss_for(model, y)`: cross-entropy for classes, squared error else
     optimizer          Adam() when not given, anew for each call
     verbose            print a line for each epoch
@@ -55,6 +58,7 @@ def fit(
     """
     inputs = as_array(x, "samples")
     targets = _targets(model, y, loss)
+    weights = None if sample_weight is None else checked_weights(sample_weight, len(inputs))
     held_out: Samples | None = None
     if validation_data is not None:
         if validation_split:
@@ -74,6 +78,11 @@ def fit(
     loss = loss or loss_for(model, targets)
     if class_weight is not None:
         loss = weighted(loss, class_weight, targets, model.output_shape[-1])
+    if weights is not None:
+        loss = sample_weighted(loss, model.output_shape[-1])
+        targets = with_weights(targets, weights[: len(targets)])
+        if held_out is not None:
+            held_out = held_out[0], with_weights(held_out[1], np.ones(len(held_out[1])))
     trainer = Trainer(
         model,
         (inputs, targets),

@@ -48,6 +48,10 @@ class Loss(Checked, ABC):
         """Raise unless targets of this shape and dtype go with outputs of that shape. Values are not read."""
         return
 
+    def answers(self, targets: Array) -> Array:
+        """What outputs are compared with: the targets, but for weights that stand in them."""
+        return targets
+
     def probabilities(self, outputs: Array) -> Array:
         """Class probabilities (N, K) from the model's outputs (N, K)."""
         raise ConfigError(
@@ -118,15 +122,18 @@ class WeightedCrossEntropy(SoftmaxCrossEntropy):
 
     def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
         self.check(outputs, targets)
-        xp, K = self.ops.xp, outputs.shape[1]
-        weights = xp.asarray(self.weights)[targets][:, None]
+        return self.weighed(outputs, targets, self.ops.xp.asarray(self.weights)[targets])
+
+    def weighed(self, outputs: Array, labels: Array, weights: Array) -> tuple[Array, Any]:
+        """(loss, gradient) with a weight for each sample, (N,)."""
+        xp, K, weights = self.ops.xp, outputs.shape[1], weights[:, None]
         z = outputs.astype("float64")
         z = z - z.max(axis=1, keepdims=True)
         logs = z - xp.log(xp.exp(z).sum(axis=1, keepdims=True))
-        q = (xp.arange(K) == targets[:, None]) * (1.0 - self.smoothing) + self.smoothing / K
+        q = (xp.arange(K) == labels[:, None]) * (1.0 - self.smoothing) + self.smoothing / K
         seen = xp.where(q > 0, logs, 0.0)  # where q is 0, log p may be -∞, and counts for nothing
-        loss = -(weights * q * seen).sum() / len(targets)
-        return loss, (weights * (xp.exp(logs) - q) / len(targets)).astype(outputs.dtype)
+        loss = -(weights * q * seen).sum() / len(labels)
+        return loss, (weights * (xp.exp(logs) - q) / len(labels)).astype(outputs.dtype)
 
 
 @dataclass(eq=False)

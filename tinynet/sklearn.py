@@ -20,6 +20,7 @@ from tinynet.layers import LAYERS, Dense, Layer
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import Adam
+from tinynet.sample_weights import checked_weights, sample_weighted, with_weights
 from tinynet.training import Trainer
 from tinynet.types import Array
 
@@ -27,6 +28,7 @@ extras.load("sklearn")
 
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin  # noqa: E402 (what it needs is told first)
 from sklearn.utils import check_random_state  # noqa: E402
+from sklearn.utils.class_weight import compute_sample_weight  # noqa: E402
 from sklearn.utils.multiclass import check_classification_targets  # noqa: E402
 from sklearn.utils.validation import check_is_fitted, validate_data  # noqa: E402
 
@@ -68,14 +70,13 @@ class TinynetEstimator(BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.backend = backend
 
-    def _begin(self, X: Array, outputs: int, loss: Loss) -> None:
+    def _begin(self, X: Array, outputs: int) -> None:
         """A new net for samples like X."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         net = [*self._before(), Dense(outputs, l2=self.l2)]
         self.model_ = Sequential(net, X.shape[1:], backend=self.backend, seed=seed)
         self.loss_curve_: list[float] = []
         self.n_iter_ = 0
-        self._loss = loss
         self._averages: tuple[int, dict[str, Array]] | None = None
 
     def _before(self) -> list[Layer]:
@@ -92,13 +93,15 @@ class TinynetEstimator(BaseEstimator):  # type: ignore[misc]
             )
         return [layer for units in self.hidden for layer in (Dense(units, l2=self.l2), kind())]
 
-    def _train(self, X: Array, y: Array, epochs: int) -> None:
+    def _train(self, X: Array, y: Array, epochs: int, weights: Array | None) -> None:
         """Go on training; Adam's averages are those that the last call left."""
-        optimizer = Adam(self.learning_rate)
+        optimizer, loss = Adam(self.learning_rate), self._loss()
+        if weights is not None:
+            loss, y = sample_weighted(loss, self.model_.output_shape[-1]), with_weights(y, weights)
         trainer = Trainer(
             self.model_,
             (X, y),
-            loss=self._loss,
+            loss=loss,
             optimizer=optimizer,
             epochs=epochs,
             batch_size=min(self.batch_size, len(X)),
@@ -120,47 +123,84 @@ class TinynetEstimator(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "model_")
         return self.model_.predict(self._checked(X, reset=False))
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Plain values and arrays alone: a loss that computes holds the memory of its model."""
-        state: dict[str, Any] = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_loss"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "model_" in state:
-            self._loss = self._new_loss()
-
-    def _new_loss(self) -> Loss:
+    def _loss(self) -> Loss:
         raise NotImplementedError  # each of the two has its own
 
 
 class TinynetClassifier(ClassifierMixin, TinynetEstimator):  # type: ignore[misc]
-    """A net that tells classes, by softmax and cross-entropy. Settings: see `TinynetEstimator`.
+    """A net that tells classes, by softmax and cross-entropy. Settings: see `TinynetEstimator`, and
+
+    class_weight    "balanced", or a dict from class to weight; it multiplies the weight of each sample
 
     Labels may be numbers or texts. After `fit`: `classes_`, `model_`, `loss_curve_`, `n_features_in_`.
     """
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Train a new net on X (N, features) and labels y (N,)."""
+    def __init__(
+        self,
+        hidden: Sequence[int] = (100,),
+        *,
+        activation: str = "ReLU",
+        layers: Sequence[Layer] | None = None,
+        epochs: int = 100,
+        batch_size: int = 32,
+        learning_rate: float = 1e-3,
+        l2: float = 0.0,
+        class_weight: str | dict[Any, float] | None = None,
+        random_state: Any = None,
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(
+            hidden,
+            activation=activation,
+            layers=layers,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            l2=l2,
+            random_state=random_state,
+            backend=backend,
+        )
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train a new net on X (N, features), labels y (N,) and, if they differ, the samples' weights (N,).
+
+        Weights are relative: they are divided by their mean.
+        """
         X, y = self._checked(X, y)
         check_classification_targets(y)
+        weights = self._weights(y, sample_weight)
         self.classes_, labels = np.unique(y, return_inverse=True)
-        self._begin(X, len(self.classes_), self._new_loss())
-        self._train(X, labels.astype(np.int64), self.epochs)
+        self._begin(X, len(self.classes_))
+        self._train(X, labels.astype(np.int64), self.epochs, _relative(weights))
         return self
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """One more pass, over these samples. The first call needs all `classes`, if y lacks some."""
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """One more pass, over these samples. The first call needs all `classes`, if y lacks some.
+
+        Weights count as they are, as one part of the data says nothing of the mean of all.
+        """
+        if self.class_weight == "balanced":
+            raise ValueError("class_weight='balanced' needs all the data: give partial_fit a dict of weights")
         first = not hasattr(self, "model_")
         X, y = self._checked(X, y, reset=first)
         check_classification_targets(y)
+        weights = self._weights(y, sample_weight)
         if first:
             self.classes_ = np.unique(y if classes is None else classes)
-            self._begin(X, len(self.classes_), self._new_loss())
         if unknown := sorted(set(np.unique(y).tolist()) - set(self.classes_.tolist())):
             raise ValueError(f"y has the class {unknown[0]!r}, which is not among classes {self.classes_}")
-        self._train(X, np.searchsorted(self.classes_, y), 1)
+        if first:
+            self._begin(X, len(self.classes_))
+        self._train(X, np.searchsorted(self.classes_, y), 1, weights)
         return self
+
+    def _weights(self, y: Array, sample_weight: Any) -> Array | None:
+        """Those of the samples times those of their classes, (N,); None where all count alike."""
+        if self.class_weight is None:
+            return None if sample_weight is None else checked_weights(sample_weight, len(y))
+        of_classes = compute_sample_weight(self.class_weight, y)
+        return checked_weights(of_classes if sample_weight is None else of_classes * sample_weight, len(y))
 
     def predict_proba(self, X: Any) -> Array:
         """The probability of each class, float64 (N, K), in the order of `classes_`."""
@@ -173,7 +213,7 @@ class TinynetClassifier(ClassifierMixin, TinynetEstimator):  # type: ignore[misc
         best = self._outputs(X).argmax(axis=1)
         return self.classes_[best]
 
-    def _new_loss(self) -> Loss:
+    def _loss(self) -> Loss:
         return SoftmaxCrossEntropy()
 
 
@@ -183,16 +223,38 @@ class TinynetRegressor(RegressorMixin, TinynetEstimator):  # type: ignore[misc]
     y may have several columns. It is standardised for the training, so that its unit does not matter.
     """
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Train a new net on X (N, features) and values y (N,) or (N, M)."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train a new net on X (N, features), values y (N,) or (N, M) and the samples' weights (N,), if any.
+
+        Weights are relative: they are divided by their mean.
+        """
         X, y = self._checked(X, y, multi_output=True, y_numeric=True)
+        weights = None if sample_weight is None else checked_weights(sample_weight, len(y))
+        self._start(X, y, weights)
+        self._train(X, self._standardised(y), self.epochs, _relative(weights))
+        return self
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """One more pass, over these samples. The first call's y says by what all are standardised."""
+        first = not hasattr(self, "model_")
+        X, y = self._checked(X, y, reset=first, multi_output=True, y_numeric=True)
+        weights = None if sample_weight is None else checked_weights(sample_weight, len(y))
+        if first:
+            self._start(X, y, weights)
+        self._train(X, self._standardised(y), 1, weights)
+        return self
+
+    def _start(self, X: Array, y: Array, weights: Array | None) -> None:
         self._columns = y.ndim
         values = y.reshape(len(y), -1).astype(np.float64)
-        self._mean, spread = values.mean(axis=0), values.std(axis=0)
+        self._mean = np.average(values, axis=0, weights=weights)
+        spread = np.sqrt(np.average((values - self._mean) ** 2, axis=0, weights=weights))
         self._spread = np.where(spread > 0, spread, 1.0)
-        self._begin(X, values.shape[1], self._new_loss())
-        self._train(X, ((values - self._mean) / self._spread).astype(np.float32), self.epochs)
-        return self
+        self._begin(X, values.shape[1])
+
+    def _standardised(self, y: Array) -> Array:
+        values = y.reshape(len(y), -1).astype(np.float64)
+        return ((values - self._mean) / self._spread).astype(np.float32)
 
     def predict(self, X: Any) -> Array:
         """The values, float64 (N,) or (N, M) as y had them."""
@@ -204,5 +266,10 @@ class TinynetRegressor(RegressorMixin, TinynetEstimator):  # type: ignore[misc]
         tags.target_tags.multi_output = True
         return tags
 
-    def _new_loss(self) -> Loss:
+    def _loss(self) -> Loss:
         return MeanSquaredError()
+
+
+def _relative(weights: Array | None) -> Array | None:
+    """The weights with a mean of 1."""
+    return None if weights is None else weights / weights.mean()

@@ -91,7 +91,9 @@ class Step:
         outputs, tape = self.model.forward(x, train=True, step=step, shard=shard)
         loss, cache = self.loss.forward(outputs, targets)
         self.model.backward(self.loss.backward(cache), tape)  # writes gradients: nothing to zero
-        return loss, self.loss.ops.count_correct(outputs, targets) if self.classifies else 0
+        if not self.classifies:
+            return loss, 0
+        return loss, self.loss.ops.count_correct(outputs, self.loss.answers(targets))
 
     def recorded(self, x: Array, targets: Array, now: StepNumbers) -> tuple[Any, Any]:
         """The same step, repeated as it was recorded for this batch shape; nobody can look at the loss."""

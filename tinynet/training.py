@@ -177,7 +177,7 @@ class Trainer:
         train = self._checked_samples(train, "train")
         if validation is not None:
             validation = self._checked_samples(validation, "validation")
-        self.classifies = self._are_labels(train[1])
+        self.classifies = self._are_labels(self.loss.answers(train[1]))
         self._token = object()
         for part in (self.loss, self.optimizer):
             part.start(model)
@@ -292,7 +292,7 @@ class Trainer:
                 loss, _ = self.loss.forward(outputs, targets)
                 total = total + loss * len(x)
                 if self.classifies:
-                    correct = correct + self.loss.ops.count_correct(outputs, targets)
+                    correct = correct + self.loss.ops.count_correct(outputs, self.loss.answers(targets))
         total, correct = self.group.total(total, correct)
         result = {"loss": float(total / batches.samples + self.model.penalty())}
         if self.classifies:
@@ -406,8 +406,9 @@ class Trainer:
             raise DTypeError("targets are real numbers", expected="numbers", received=targets.dtype)
         outputs = np.broadcast_to(np.zeros((), self.model.dtype), (len(targets), *self.model.output_shape))
         self.loss.check(outputs, targets)
-        if self._are_labels(targets):
-            check_label_range(self.model.backend.to_host(targets), self.model.output_shape[-1])
+        answers = self.loss.answers(targets)
+        if self._are_labels(answers):
+            check_label_range(self.model.backend.to_host(answers), self.model.output_shape[-1])
         return inputs, targets
 
     def _are_labels(self, targets: Array) -> bool:
