@@ -200,7 +200,7 @@ class WebKit:
 
     def click(self, selector: str) -> None:
         element = self._find(selector)
-        self.driver.execute_script("arguments[0].scrollIntoView({ block: 'center' })", element)
+        self.driver.execute_async_script(STILL, element)
         element.click()
 
     def press(self, *keys: str) -> None:
@@ -227,6 +227,20 @@ class WebKit:
     def faults(self) -> list[str]:
         return self.run("said") + [each for each in self.run(REQUESTED) if not each.startswith(INSIDE)]
 
+
+STILL = """
+const [element, done] = arguments;
+let before = "";
+const look = () => {
+  element.scrollIntoView({ block: "center" });
+  const { x, y } = element.getBoundingClientRect();
+  if (`${x} ${y}` === before) return done();
+  before = `${x} ${y}`;
+  requestAnimationFrame(look);
+};
+look();
+"""
+"""Until an element stands where it stood a frame before: a driver aims first and clicks later."""
 
 LISTENER = (
     "globalThis.said = [];"
