@@ -179,6 +179,7 @@ def classifier() -> dict[str, Operation]:
     return {
         "softmax": lambda ops: ops.softmax(x),
         "softmax_cross_entropy": lambda ops: ops.softmax_cross_entropy(x, labels, 0.1),
+        "softmax_cross_entropy, weighted": lambda ops: ops.softmax_cross_entropy(x, labels, 0.1, x[:, 0]),
         "sgd, 400,000 values": lambda ops: ops.sgd(values, grads, m, 1e-3, 0.9, True, 0.01, 300_000),
         "adam, 400,000 values": lambda ops: ops.adam(values, grads, m, v, *adam),
         "moving_average, 400,000 values": lambda ops: ops.moving_average(m, values, 1e-3),

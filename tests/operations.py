@@ -34,6 +34,9 @@ class Draw:
     def labels(self, count: int, classes: int) -> np.ndarray:
         return self.place(self.random.integers(0, classes, count).astype(np.uint8))
 
+    def weights(self, count: int) -> np.ndarray:
+        return self.place(2 * self.random.random(count))
+
     def images(self) -> np.ndarray:
         return self(self.g.N, self.g.H, self.g.W, self.g.C)
 
@@ -219,10 +222,22 @@ def softmax_cross_entropy(ops: Backend, draw: Draw) -> list[Any]:
     return [loss, gradient]
 
 
+def softmax_cross_entropy_weighted(ops: Backend, draw: Draw) -> list[Any]:
+    N, K = draw.g.N * draw.g.H * draw.g.W, draw.g.F
+    logits, labels, weights = 8 * draw(N, K), draw.labels(N, K), draw.weights(N)
+    return list(ops.softmax_cross_entropy(logits, labels, 0.1, weights))
+
+
 def cross_entropy(ops: Backend, draw: Draw) -> list[Any]:
     N, K = draw.g.N * draw.g.H * draw.g.W, draw.g.F
     scores, labels = np.abs(draw(N, K)), draw.labels(N, K)
     return list(ops.cross_entropy(scores, labels, 0.05))
+
+
+def cross_entropy_weighted(ops: Backend, draw: Draw) -> list[Any]:
+    N, K = draw.g.N * draw.g.H * draw.g.W, draw.g.F
+    scores, labels, weights = np.abs(draw(N, K)), draw.labels(N, K), draw.weights(N)
+    return list(ops.cross_entropy(scores, labels, 0.05, weights))
 
 
 def l2_penalty(ops: Backend, draw: Draw) -> list[Any]:
@@ -289,7 +304,9 @@ CASES: dict[str, Callable[[Backend, Draw], list[Any]]] = {
     "warp": warp,
     "softmax": softmax,
     "softmax_cross_entropy": softmax_cross_entropy,
+    "softmax_cross_entropy_weighted": softmax_cross_entropy_weighted,
     "cross_entropy": cross_entropy,
+    "cross_entropy_weighted": cross_entropy_weighted,
     "l2_penalty": l2_penalty,
     "sgd": sgd,
     "adam": adam,

@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "model": f"{GROUND} backends distributed freezing io layers rng store summary",
     "blocks": "layers model",
     "losses": f"{GROUND} backends model",
+    "sample_weights": GROUND,
     "optim": f"{GROUND} backends model store",
     "averaging": f"{GROUND} model",
     "metrics": f"{GROUND} losses",
@@ -57,8 +58,7 @@ MAY_IMPORT = {
     "step": f"{GROUND} averaging backends distributed layers losses model optim",
     "history": f"{GROUND} io",
     "training": f"{GROUND} advice averaging data diagnosis distributed history interrupt losses model optim"
-    " out_of_memory schedules step",
-    "sample_weights": f"{GROUND} losses",
+    " out_of_memory sample_weights schedules step",
     "fitting": f"{GROUND} data history layers losses model optim sample_weights training",
     "sklearn": f"{GROUND} extras layers losses model optim sample_weights training",
     "checkpoint": f"{GROUND} backends history io layers losses model training",

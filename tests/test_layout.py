@@ -50,6 +50,7 @@ TESTED_BY = {
     "tinynet/experiments/tuning/report.py": ("cli/test_cli_tune.py", "needs a whole search"),
     "tinynet/layers/fusion.py": ("backends/test_parity.py", "a fused net against the reference"),
     "tinynet/layers/stack.py": ("test_model.py", "a model is such a stack"),
+    "tinynet/losses/*.py": ("losses/test_cross_entropy.py", "what all of them have in common"),
     "tinynet/learn/*.py": ("learn/test_ladder.py", "right and wrong answers to every exercise"),
     "tinynet/learn/trial.py": ("cli/test_cli_learn.py", "a process of its own for each exercise"),
     "tinynet/plots/reading.py": ("cli/test_cli_predict.py", "what predict draws of those steps"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -255,3 +256,50 @@ def test_calibration_refuses(labels: object, probabilities: object, error: type[
 def test_ranking_refuses(positive: object, scores: object, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"(?s)expected: .*received: .*fix: "):
         metrics.ranking(np.asarray(positive), np.asarray(scores))
+
+
+# --- values -----------------------------------------------------------------------------------------------
+
+
+@st.composite
+def values(draw: st.DrawFn) -> tuple[Array, Array]:
+    shape = draw(st.sampled_from([(2,), (9,), (7, 3)]))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    targets = draw(st.sampled_from([0.0, 1e6])) + random.normal(size=shape)
+    return targets, targets + random.normal(size=shape)
+
+
+@given(values())
+@settings(deadline=None)
+def test_errors_of_values_agree_with_scikit_learn(case: tuple[Array, Array]) -> None:
+    assert metrics.mean_absolute_error(*case) == pytest.approx(sk.mean_absolute_error(*case))
+    assert metrics.root_mean_squared_error(*case) == pytest.approx(sk.root_mean_squared_error(*case))
+    assert metrics.r2(*case) == pytest.approx(sk.r2_score(*case))
+
+
+@pytest.mark.parametrize("predicted", [[2.0, 2.0, 2.0], [2.0, 2.0, 5.0]])
+def test_r2_of_targets_that_are_all_alike_is_scikit_learns(predicted: list[float]) -> None:
+    alike = np.full(3, 2.0)
+    assert metrics.r2(alike, np.array(predicted)) == sk.r2_score(alike, predicted)
+
+
+def test_errors_of_values_by_hand() -> None:
+    targets, predicted = np.array([1, 2, 3]), np.array([1, 2, 6])
+    assert metrics.mean_absolute_error(targets, predicted) == 1
+    assert metrics.root_mean_squared_error(targets, predicted) == pytest.approx(math.sqrt(3))
+    assert metrics.r2(targets, predicted) == 1 - 9 / 2
+
+
+@pytest.mark.parametrize("metric", [metrics.mean_absolute_error, metrics.root_mean_squared_error, metrics.r2])
+def test_errors_of_values_refuse(metric: Callable[[object, object], float]) -> None:
+    for targets, predicted, error in (
+        (np.ones(3), np.ones(4), ShapeError),
+        (np.ones(3), np.ones((3, 1)), ShapeError),
+        (np.array(["a"]), np.ones(1), DTypeError),
+        (np.array([1.0, np.nan]), np.ones(2), DataError),
+        (np.ones(0), np.ones(0), DataError),
+    ):
+        with pytest.raises(error):
+            metric(targets, predicted)
+    with pytest.raises(DataError, match="one sample has no R²"):
+        metrics.r2(np.ones(1), np.ones(1))

@@ -19,7 +19,7 @@ from tinynet.layers.base import Layer
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam, AdamW, Optimizer
-from tinynet.rng import Key, normal
+from tinynet.rng import Key, normal, uniform
 from tinynet.types import Array, Shape
 
 torch = pytest.importorskip("torch", reason=f"the parity lane needs PyTorch: {extras.install('torch')}")
@@ -31,6 +31,10 @@ CLOSE: dict[str, Any] = {"rtol": 2e-5, "atol": 2e-6}
 
 def _random(seed: int, shape: Shape) -> Array:
     return normal(Key(seed, 0), shape).astype(np.float32)
+
+
+def _uniform(shape: Shape) -> Array:
+    return uniform(Key(8, 0), shape).astype(np.float32)
 
 
 def _to_torch(array: Any) -> Any:
@@ -197,6 +201,11 @@ LOSSES: list[tuple[Loss, Array, Callable[[Any], Any]]] = [
         losses_.CrossEntropy(),
         LABELS,
         lambda z: F.nll_loss(torch.log(z / z.sum(dim=1, keepdim=True)), torch.tensor(LABELS)),
+    ),
+    (
+        losses_.BinaryCrossEntropy(),
+        _uniform((8, 5)),
+        lambda z: F.binary_cross_entropy_with_logits(z, torch.tensor(_uniform((8, 5)))),
     ),
     (MeanSquaredError(), _random(7, (8, 5)), lambda z: F.mse_loss(z, torch.tensor(_random(7, (8, 5))))),
 ]

@@ -124,11 +124,11 @@ def test_the_history_holds_what_a_frozen_model_scores(backend: str) -> None:
     json.dumps(history)
 
 
-def test_without_validation_or_classes_there_are_no_such_figures() -> None:
+def test_without_validation_there_are_no_such_figures_and_of_values_others() -> None:
     model = Sequential([L.Dense(1)], (2,), backend="numpy")
     x, labels = blobs()
     history = Trainer(model, (x, labels[:, None].astype(float)), loss=MeanSquaredError(), epochs=1).run()
-    assert set(history[0]) == {"epoch", "step", "loss", "learning_rate", "seconds"}
+    assert set(history[0]) == {*("epoch", "step", "loss", "mae", "rmse", "r2"), "learning_rate", "seconds"}
 
 
 def test_the_learning_rate_follows_the_schedule_within_an_epoch() -> None:
@@ -279,7 +279,7 @@ def test_data_that_do_not_fit_are_refused() -> None:
 class MeanAbsoluteError(Loss):
     """A user's loss."""
 
-    def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
+    def forward(self, outputs: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Any]:
         error = outputs - targets
         return self.ops.xp.abs(error).mean(dtype="float64"), error
 

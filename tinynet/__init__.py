@@ -13,7 +13,7 @@ from tinynet.callbacks import (
 from tinynet.checkpoint import load_model, save_model
 from tinynet.data.augmentation import Augmentation
 from tinynet.layers import *  # every layer, by its list
-from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, WeightedCrossEntropy
+from tinynet.losses import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam, AdamW, Optimizer
 from tinynet.schedules import Constant, Cosine, OneCycle, Schedule, Step
@@ -27,6 +27,7 @@ __all__ = [
     "AdamW",
     "Augmentation",
     "BestCheckpoint",
+    "BinaryCrossEntropy",
     "Callback",
     "Constant",
     "Cosine",
@@ -46,7 +47,6 @@ __all__ = [
     "Step",
     "TensorBoardLog",
     "Trainer",
-    "WeightedCrossEntropy",
     "load_model",
     "save_model",
 ]

@@ -18,11 +18,12 @@ from tinynet.layers import (
     LeakyReLU,
     Reshape,
     Residual,
+    Sigmoid,
     Softmax,
     Tanh,
 )
 from tinynet.layers.stack import walk
-from tinynet.losses import CrossEntropy, Loss, SoftmaxCrossEntropy
+from tinynet.losses import BinaryCrossEntropy, CrossEntropy, Loss, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 
 PASSING = (Dropout, Flatten, Reshape)
@@ -38,6 +39,11 @@ def on_loss(model: Sequential, loss: Loss) -> None:
         _warn(
             "the loss SoftmaxCrossEntropy applies softmax, and so does the model: it will learn slowly",
             fix="leave Softmax out, or use the loss CrossEntropy",
+        )
+    if type(loss) is BinaryCrossEntropy and isinstance(last, Sigmoid):
+        _warn(
+            "the loss BinaryCrossEntropy applies sigmoid, and so does the model: it will learn slowly",
+            fix="leave Sigmoid out",
         )
     if type(loss) is CrossEntropy and isinstance(last, BELOW_ZERO):
         _warn(

@@ -247,6 +247,8 @@ def load_training(path: str | Path, trainer: Trainer, callbacks: Sequence[Callba
     optimizer.steps = header.optimizer["steps"]
     for name, value in header.training.items():
         setattr(trainer.state, name, History(value) if name == "history" else value)
+    if isinstance(trainer.state.measured, list):
+        trainer.state.measured = model.backend.asarray(np.array(trainer.state.measured, np.float64))
     for position, (callback, kept) in enumerate(zip(callbacks, header.callbacks, strict=True)):
         prefix = f"callback/{position}/"
         arrays = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
@@ -257,7 +259,8 @@ def load_training(path: str | Path, trainer: Trainer, callbacks: Sequence[Callba
 def _check_state(path: Path, header: Header, trainer: Trainer, callbacks: Sequence[Callback]) -> None:
     """Raise CheckpointError unless all plain values are of the kind that the new objects have."""
     state, batches = header.training or {}, len(trainer.train)
-    fresh = {"optimizer": {"steps": 0}, "training": TrainingState().as_dict()}
+    zero = trainer.measure.zero(trainer.model.backend)
+    fresh = {"optimizer": {"steps": 0}, "training": TrainingState(measured=zero).as_dict()}
     fresh |= {f"callback {place}": callback.state() for place, callback in enumerate(callbacks, 1)}
     found: dict[str, Any] = {"optimizer": header.optimizer, "training": state}
     found |= {f"callback {place}": kept for place, kept in enumerate(header.callbacks, 1)}
@@ -282,6 +285,8 @@ def _is_like(kept: Any, fresh: Any) -> bool:
     """Whether a value from a file can take the place of a new object's own; counts are 0 or more."""
     if fresh is None:
         return kept is None or isinstance(kept, str | int | float)
+    if isinstance(fresh, list) and fresh:
+        return isinstance(kept, list) and len(kept) == len(fresh) and all(map(_is_like, kept, fresh))
     if isinstance(fresh, bool) or not isinstance(fresh, int | float):
         return isinstance(kept, list if isinstance(fresh, list) else type(fresh))
     if isinstance(kept, bool) or not isinstance(kept, int | float):

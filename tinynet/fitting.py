@@ -17,10 +17,17 @@ from tinynet.data.batches import Batches
 from tinynet.errors import ConfigError, DataError
 from tinynet.history import History
 from tinynet.layers import Sigmoid, Softmax
-from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, weighted
+from tinynet.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Loss,
+    MeanSquaredError,
+    SoftmaxCrossEntropy,
+    class_weights,
+)
 from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.optim import Optimizer
-from tinynet.sample_weights import checked_weights, sample_weighted, with_weights
+from tinynet.sample_weights import checked_weights
 from tinynet.training import Callback, EpochEnd, Samples, Trainer
 from tinynet.types import Array
 
@@ -47,8 +54,9 @@ def fit(
     y                  class numbers (M,), or one-hot rows (M, K) for K outputs; else values for the outputs
     validation_data    (x, y) to measure after each epoch
     validation_split   instead of that, the share of the samples, the last ones, that is measured
-    class_weight       "balanced", or a number for each class: see `WeightedCrossEntropy`
-    sample_weight      a number from 0 for each sample, (M,); in validation all samples count alike
+    class_weight       "balanced", or a number from 0 for each class, by which its training samples count
+    sample_weight      a number from 0 for each sample, (M,). Both kinds of weights multiply each other; in
+                       validation all samples count alike
     loss               when not given, `loss_for(model, y)`: cross-entropy for classes, squared error else
     optimizer          Adam() when not given, anew for each call
     verbose            print a line for each epoch
@@ -75,18 +83,16 @@ def fit(
             )
         held_out = (inputs[-count:], targets[-count:])
         inputs, targets = inputs[:-count], targets[:-count]
+        weights = None if weights is None else weights[:-count]
     loss = loss or loss_for(model, targets)
     if class_weight is not None:
-        loss = weighted(loss, class_weight, targets, model.output_shape[-1])
-    if weights is not None:
-        loss = sample_weighted(loss, model.output_shape[-1])
-        targets = with_weights(targets, weights[: len(targets)])
-        if held_out is not None:
-            held_out = held_out[0], with_weights(held_out[1], np.ones(len(held_out[1])))
+        of_classes = class_weights(class_weight, targets, loss.classes(model.output_shape[-1]))
+        weights = of_classes if weights is None else of_classes * weights
     trainer = Trainer(
         model,
         (inputs, targets),
         validation=held_out,
+        sample_weight=weights,
         loss=loss,
         optimizer=optimizer,
         epochs=epochs,
@@ -98,37 +104,35 @@ def fit(
 
 
 def evaluate(model: Sequential, x: Any, y: Any, *, loss: Loss | None = None) -> dict[str, float]:
-    """The loss (with the L2 penalty) and, for classes, the accuracy on x and y, which are as for `fit`."""
+    """The loss (with the L2 penalty) and, for classes, the accuracy, for values mae, rmse and r2 on x and y,
+    which are as for `fit`: see `tinynet.metrics`."""
     inputs, targets = _pair(model, (x, y), loss)
     trainer = Trainer(model, (inputs, targets), loss=loss or loss_for(model, targets), epochs=0)
     return trainer.evaluate(Batches(inputs, targets, EVALUATION_BATCH, model.backend))
 
 
-def score(model: Sequential, x: Any, y: Any) -> float:
-    """The accuracy for classes; for values R² = 1 - Σ (y - ŷ)² / Σ (y - ȳ)², averaged over the outputs.
+def score(model: Sequential, x: Any, y: Any, *, loss: Loss | None = None) -> float:
+    """The accuracy for classes, R² for values, on x and y, which are as for `fit`: see `tinynet.metrics`.
 
-    R² is 1 for a perfect model and 0 for one that always answers the mean ȳ of y. (The names and the
-    definitions are scikit-learn's.)
+    (The name is scikit-learn's.) Raises DataError for a single value.
     """
-    inputs, targets = _pair(model, (x, y), None)
-    outputs = model.predict(inputs)
-    if targets.dtype.kind in "iu":
-        return float(np.mean(outputs.argmax(axis=-1) == targets))
-    wanted, found = (array.reshape(len(array), -1).astype(np.float64) for array in (targets, outputs))
-    spread = ((wanted - wanted.mean(axis=0)) ** 2).sum(axis=0)
-    if not spread.all():
-        raise DataError("R² says nothing of targets that are all alike", expected="targets that differ")
-    return float(np.mean(1 - ((wanted - found) ** 2).sum(axis=0) / spread))
+    found = evaluate(model, x, y, loss=loss)
+    for name in ("accuracy", "r2"):
+        if name in found:
+            return found[name]
+    raise DataError("one value has no R²", expected="two samples or more", received=1)
 
 
 def loss_for(model: Sequential, targets: Array) -> Loss:
     """The loss that goes with these targets (M, …) and the model's last layer.
 
     Class numbers: SoftmaxCrossEntropy; CrossEntropy if the model ends in Softmax or Sigmoid, as the former
-    takes logits. Values: MeanSquaredError.
+    takes logits; BinaryCrossEntropy for 0 and 1 and a single logit. Values: MeanSquaredError.
     """
     if targets.dtype.kind not in "iu":
         return MeanSquaredError()
+    if model.output_shape == (1,) and bool(((targets == 0) | (targets == 1)).all()):
+        return BinaryCrossEntropy()
     return CrossEntropy() if isinstance(model.layers[-1], Softmax | Sigmoid) else SoftmaxCrossEntropy()
 
 

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from tinynet.io.html import html_table
 
 DIGITS = 4
+LARGEST_IS_BEST = ("accuracy", "r2")
+"""How the names of figures end of which the largest is best."""
 
 
 class History(list[dict[str, Any]]):
@@ -23,7 +25,7 @@ class BestBy(NamedTuple):
     """What makes an epoch the best of a training, for all who ask: checkpoints, report, plots, audit."""
 
     monitor: str = "val_loss"
-    """The figure: the smallest is best, or the largest of an accuracy; of equal ones the first."""
+    """The figure: the smallest is best, or the largest of accuracy and r2; of equal ones the first."""
     min_delta: float = 0.0
     """It must beat the best before it by more than this."""
     restored: bool = False
@@ -31,7 +33,7 @@ class BestBy(NamedTuple):
 
     def best(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
         """The record of the best epoch; None where no epoch has the figure."""
-        sign = -1 if self.monitor.endswith("accuracy") else 1
+        sign = -1 if self.monitor.endswith(LARGEST_IS_BEST) else 1
         found: Mapping[str, Any] | None = None
         for record in history:
             figure = record.get(self.monitor)

@@ -1,7 +1,8 @@
 """How good predictions are.
 
 Of classes: accuracy, the confusion matrix; precision, recall and F1. Of scores: ROC and precision-recall
-curves with the areas under them, one class against the rest. Of probabilities: calibration.
+curves with the areas under them, one class against the rest. Of probabilities: calibration. Of values: mean
+absolute error, root of the mean squared error, R².
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from tinynet.errors import DataError, DTypeError, ShapeError
 from tinynet.losses import check_label_range
+from tinynet.losses.measures import r2_of
 from tinynet.types import Array
 
 
@@ -260,6 +262,61 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
     half = z * math.sqrt(p * (1 - p) / total + z2n / (4 * total))
     low, high = (p + z2n / 2 - half) / (1 + z2n), (p + z2n / 2 + half) / (1 + z2n)
     return 0.0 if right == 0 else low, 1.0 if right == total else high
+
+
+def mean_absolute_error(targets: Array, predicted: Array) -> float:
+    """MAE = (1/NM) Σ |y − t|, in the unit of the targets.
+
+    targets t and predicted y (N,) or (N, M), of one shape; finite numbers
+
+    Raises ShapeError (shapes differ), DTypeError (no numbers) and DataError (no samples, or not finite).
+    """
+    targets, predicted = _checked_values(targets, predicted)
+    return float(np.abs(predicted - targets).mean())
+
+
+def root_mean_squared_error(targets: Array, predicted: Array) -> float:
+    """RMSE = √( (1/N) Σₙ (yₙ − tₙ)² ), in the unit of the targets; of M outputs the mean of their M roots.
+
+    Never less than the mean absolute error, and more so the more a few errors stand out. (The mean over
+    outputs is that of scikit-learn's root_mean_squared_error.) Arguments and errors as for
+    `mean_absolute_error`.
+    """
+    targets, predicted = _checked_values(targets, predicted)
+    return float(np.sqrt(np.square(predicted - targets).mean(axis=0)).mean())
+
+
+def r2(targets: Array, predicted: Array) -> float:
+    """R² = 1 − Σₙ (tₙ − yₙ)² / Σₙ (tₙ − t̄)², the coefficient of determination; its mean over M outputs.
+
+    1 without errors, 0 for predictions that are always the mean t̄, below 0 for worse. Where the targets of an
+    output are all alike, it is 1 without errors and 0 else, as in scikit-learn's r2_score.
+
+    Arguments and errors as for `mean_absolute_error`; DataError for a single sample, too.
+    """
+    targets, predicted = _checked_values(targets, predicted)
+    if len(targets) < 2:
+        raise DataError("one sample has no R²", expected="two samples or more", received=1)
+    squared = np.square(predicted - targets).sum(axis=0)
+    return r2_of(squared, np.square(targets - targets.mean(axis=0)).sum(axis=0))
+
+
+def _checked_values(targets: Array, predicted: Array) -> tuple[Array, Array]:
+    """Both as float64 (N, M)."""
+    targets, predicted = np.asarray(targets), np.asarray(predicted)
+    if targets.shape != predicted.shape or targets.ndim not in (1, 2):
+        raise ShapeError(
+            "targets and predictions do not match",
+            expected="two arrays (N,) or (N, M) of one shape",
+            received=f"targets {targets.shape}, predicted {predicted.shape}",
+            fix="of outputs (N, 1), take the column: predicted[:, 0]",
+        )
+    for name, values in (("targets", targets), ("predicted", predicted)):
+        if values.dtype.kind not in "fiub":
+            raise DTypeError(f"{name} are not values", expected="an array of numbers", received=values.dtype)
+        _check_finite(values, name)
+    rows = (values.reshape(len(values), -1).astype(np.float64) for values in (targets, predicted))
+    return next(rows), next(rows)
 
 
 def _ratio(part: Array, whole: Array) -> Array:

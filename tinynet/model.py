@@ -264,13 +264,13 @@ class Sequential:
         return fitted
 
     def evaluate(self, x: Any, y: Any, **settings: Any) -> dict[str, float]:
-        """The loss and, for classes, the accuracy on x and y: see `tinynet.fitting.evaluate`."""
+        """The loss and, the accuracy, or for values mae, rmse and r2: see `tinynet.fitting.evaluate`."""
         found: dict[str, float] = _fitting().evaluate(self, x, y, **settings)
         return found
 
-    def score(self, x: Any, y: Any) -> float:
+    def score(self, x: Any, y: Any, **settings: Any) -> float:
         """The accuracy, or R² for values: see `tinynet.fitting.score`."""
-        found: float = _fitting().score(self, x, y)
+        found: float = _fitting().score(self, x, y, **settings)
         return found
 
     def _outputs(self, x: Array) -> Array:

@@ -20,7 +20,7 @@ from tinynet.layers import LAYERS, Dense, Layer
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import Adam
-from tinynet.sample_weights import checked_weights, sample_weighted, with_weights
+from tinynet.sample_weights import checked_weights
 from tinynet.training import Trainer
 from tinynet.types import Array
 
@@ -95,13 +95,12 @@ class TinynetEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _train(self, X: Array, y: Array, epochs: int, weights: Array | None) -> None:
         """Go on training; Adam's averages are those that the last call left."""
-        optimizer, loss = Adam(self.learning_rate), self._loss()
-        if weights is not None:
-            loss, y = sample_weighted(loss, self.model_.output_shape[-1]), with_weights(y, weights)
+        optimizer = Adam(self.learning_rate)
         trainer = Trainer(
             self.model_,
             (X, y),
-            loss=loss,
+            sample_weight=weights,
+            loss=self._loss(),
             optimizer=optimizer,
             epochs=epochs,
             batch_size=min(self.batch_size, len(X)),

@@ -13,6 +13,7 @@ from tinynet.backends.recording import Recorder, may_record
 from tinynet.distributed.group import WHOLE, Group, Shard
 from tinynet.layers.stack import walk
 from tinynet.losses import Loss
+from tinynet.losses.measures import Measure
 from tinynet.model import Sequential
 from tinynet.optim import Optimizer
 from tinynet.types import Array
@@ -43,7 +44,7 @@ class Step:
     """One training step.
 
     Where the backend gains by it, the step (or its gradients) is recorded once and replayed without Python.
-    `classifies`: targets are class numbers, so that correct answers can be counted.
+    `measure` says what is added up besides the loss.
     """
 
     def __init__(
@@ -53,10 +54,10 @@ class Step:
         optimizer: Optimizer,
         average: Average,
         group: Group,
-        classifies: bool,
+        measure: Measure,
     ) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.average, self.group, self.classifies = average, group, classifies
+        self.average, self.group, self.measure = average, group, measure
         ops, chain = model.backend, (model, *walk(model.layers), loss)
         self.is_recorded = group.size == 1 and may_record("step", ops, *chain, optimizer)
         records_gradients = not self.is_recorded and may_record("gradients", ops, *chain)
@@ -70,35 +71,45 @@ class Step:
         now: StepNumbers,
         shard: Shard = WHOLE,
         check: Callable[[Any], None] = no_check,
+        weights: Array | None = None,
     ) -> tuple[Any, Any]:
-        """Learn from inputs x (N, …) and their targets; return the loss and the number of correct answers.
+        """Learn from inputs x (N, …), their targets and weights (N,), if any; return the loss and the sums of
+        what is measured.
 
         Both are computed with the weights before the update. `check` may look at the loss and raise.
         """
-        loss, correct = self.recorded_gradients(x, targets, step=now.step, shard=shard)
+        loss, sums = self.recorded_gradients(x, *_known(targets, weights), step=now.step, shard=shard)
         gradients = self.model.store.learning_gradients
-        loss, correct = self.group.all_reduce(
-            shard, gradients, loss, correct
-        )  # one process: returns what it is given
+        loss, sums = self.group.all_reduce(shard, gradients, loss, sums)  # one process: what it is given
         loss = self.model.backend.add(loss, self.model.regularize())
         check(loss)
         self.optimizer.move(now.update, now.rate)
         self.average.move(now.gain)
-        return loss, correct
+        return loss, sums
 
-    def gradients(self, x: Array, targets: Array, *, step: Any, shard: Shard) -> tuple[Any, Any]:
-        """Write every parameter's gradient; return the loss and the number of correct answers."""
+    def gradients(self, x: Array, *known: Array, step: Any, shard: Shard) -> tuple[Any, Any]:
+        """Write every parameter's gradient, by the targets and the weights that are known of the inputs;
+        return the loss and the sums of what is measured."""
         outputs, tape = self.model.forward(x, train=True, step=step, shard=shard)
-        loss, cache = self.loss.forward(outputs, targets)
+        loss, cache = self.loss.forward(outputs, *known)
         self.model.backward(self.loss.backward(cache), tape)  # writes gradients: nothing to zero
-        if not self.classifies:
-            return loss, 0
-        return loss, self.loss.ops.count_correct(outputs, self.loss.answers(targets))
+        return loss, self.measure.sums(self.loss.ops, outputs, known[0])
 
-    def recorded(self, x: Array, targets: Array, now: StepNumbers) -> tuple[Any, Any]:
+    def recorded(
+        self, x: Array, targets: Array, now: StepNumbers, weights: Array | None = None
+    ) -> tuple[Any, Any]:
         """The same step, repeated as it was recorded for this batch shape; nobody can look at the loss."""
-        learned: tuple[Any, Any] = self.recorded_step(x, targets, now.on(self.model.backend))
+        numbers = now.on(self.model.backend)
+        learned: tuple[Any, Any] = self.recorded_step(numbers, x, *_known(targets, weights))
         return learned
 
-    def _from_array(self, x: Array, targets: Array, numbers: Array) -> tuple[Any, Any]:
-        return self(x, targets, StepNumbers(*(numbers[i, ...] for i in range(len(StepNumbers._fields)))))
+    def _from_array(
+        self, numbers: Array, x: Array, targets: Array, weights: Array | None = None
+    ) -> tuple[Any, Any]:
+        now = StepNumbers(*(numbers[i, ...] for i in range(len(StepNumbers._fields))))
+        return self(x, targets, now, weights=weights)
+
+
+def _known(targets: Array, weights: Array | None) -> tuple[Array, ...]:
+    """What is known of a batch: its targets, and the weights of its samples if they have any."""
+    return (targets,) if weights is None else (targets, weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,9 +22,10 @@ from tinynet.distributed.group import ALONE, Group, Shard
 from tinynet.errors import ConfigError, DataError, DTypeError, NonFiniteError, ShapeError
 from tinynet.history import History
 from tinynet.interrupt import Interrupt, Interrupted
-from tinynet.losses import Loss, SoftmaxCrossEntropy, check_label_range
+from tinynet.losses import Loss, SoftmaxCrossEntropy
 from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.optim import Adam, Optimizer
+from tinynet.sample_weights import checked_weights
 from tinynet.schedules import Constant, Cosine, Schedule
 from tinynet.step import Step, StepNumbers
 from tinynet.types import Array
@@ -47,8 +48,9 @@ class TrainingState:
     """What callbacks have multiplied the learning rate by."""
     loss_sum: Any = 0.0
     """Σ loss · samples in the epoch under way; on the backend's device until it is read."""
-    correct: Any = 0
-    """Samples classified rightly in the epoch under way, each before its own update; likewise."""
+    measured: Any = 0
+    """The sums of what is measured (`losses.measures`) in the epoch under way, such as how many samples were
+    classified rightly, each before its own update; likewise."""
     seen: int = 0
     """Samples in the epoch under way."""
     seconds: float = 0.0
@@ -58,17 +60,17 @@ class TrainingState:
     stopped: str | None = None
     """Why training ended before its last epoch, if it did."""
 
-    def count(self, loss: Any, correct: Any, samples: int) -> None:
-        """Take in a step: the mean loss of its samples, and how many of them were classified correctly."""
+    def count(self, loss: Any, sums: Any, samples: int) -> None:
+        """Take in a step: the mean loss of its samples, and the sums of what is measured."""
         self.step += 1
         self.batch += 1
         self.seen += samples
         self.loss_sum = self.loss_sum + loss * samples
-        self.correct = self.correct + correct
+        self.measured = self.measured + sums
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a checkpoint: sums on a device are read back."""
-        return {**vars(self), "loss_sum": float(self.loss_sum), "correct": int(self.correct)}
+        return {**vars(self), "loss_sum": float(self.loss_sum), "measured": _plain(self.measured)}
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,9 @@ class StepEnd:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """An epoch was completed. `record`: epoch (from 1), step, loss, accuracy, val_loss, val_accuracy,
-    learning_rate (of its last step), seconds (of training, without validation)."""
+    """An epoch was completed. `record`: epoch (from 1), step, loss, val_loss, learning_rate (of its last
+    step), seconds (of training, without validation); for classes accuracy and val_accuracy; for values mae,
+    rmse, r2, val_mae, val_rmse, val_r2."""
 
     record: dict[str, Any]
 
@@ -120,6 +123,9 @@ class Callback:
 class Trainer:
     """One training run of `model` on `train`: event by event, or all at once with `run(callbacks)`.
 
+    Samples may have weights, `sample_weight` (M,), numbers from 0 by which their losses count; in validation
+    and in all figures but the training loss they count alike.
+
     The same arguments give the same weights, bit for bit, on the same backend and machine. An `augmentation`
     distorts the images that are learned, and no others. With `ema_decay`, such as 0.999, validation and the
     final model use the moving average of the weights over the steps.
@@ -137,6 +143,7 @@ class Trainer:
         train: Samples,
         *,
         validation: Samples | None = None,
+        sample_weight: Any = None,
         loss: Loss | None = None,
         optimizer: Optimizer | None = None,
         schedule: Schedule | None = None,
@@ -177,14 +184,16 @@ class Trainer:
         train = self._checked_samples(train, "train")
         if validation is not None:
             validation = self._checked_samples(validation, "validation")
-        self.classifies = self._are_labels(self.loss.answers(train[1]))
+        weights = self._checked_weights(sample_weight, len(train[0]))
+        self.measure = self.loss.measure(train[1], model.output_shape)
+        self.state.measured = self.measure.zero(model.backend)
         self._token = object()
         for part in (self.loss, self.optimizer):
             part.start(model)
             part.user = self._token
         self.average = Average() if ema_decay is None else ExponentialMovingAverage(model, ema_decay)
-        self.step = Step(model, self.loss, self.optimizer, self.average, group, self.classifies)
-        self.train = Batches(*train, batch_size, model.backend, augmentation, group)
+        self.step = Step(model, self.loss, self.optimizer, self.average, group, self.measure)
+        self.train = Batches(*train, batch_size, model.backend, augmentation, group, weights)
         self.validation = (
             Batches(*validation, EVALUATION_BATCH, model.backend, group=group) if validation else None
         )
@@ -236,10 +245,10 @@ class Trainer:
         state = self.state
         while not self._is_stopped() and state.epoch < self.epochs:
             began = time.perf_counter()
-            for x, targets in self.train.epoch(self.model.seed, state.epoch, state.batch):
+            for x, *known in self.train.epoch(self.model.seed, state.epoch, state.batch):
                 rate, shard = self.learning_rate(state.batch), self.train.shard(state.batch)
-                loss, correct = self._learn(self.model.as_input(x), targets, rate, shard)
-                state.count(loss, correct, shard.batch)
+                loss, sums = self._learn(self.model.as_input(x), *known, rate=rate, shard=shard)
+                state.count(loss, sums, shard.batch)
                 now = time.perf_counter()
                 state.seconds, began = state.seconds + now - began, now
                 yield StepEnd(state.epoch, state.step, loss, rate)
@@ -283,28 +292,27 @@ class Trainer:
         return self.optimizer.learning_rate * self.schedule(passed, self.epochs) * self.state.rate_scale
 
     def evaluate(self, batches: Batches) -> dict[str, float]:
-        """Loss (with the L2 penalty) and, for a classifier, accuracy on `batches`, in evaluation mode."""
+        """Loss (with the L2 penalty) and accuracy, or for values mae, rmse and r2, in evaluation mode."""
         total: Any = 0.0
-        correct: Any = 0
-        for x, targets in batches.in_order():
+        sums = self.measure.zero(self.model.backend)
+        for x, targets, *_ in batches.in_order():
             with self.model.lock:
                 outputs, _ = self.model.forward(self.model.as_input(x))
                 loss, _ = self.loss.forward(outputs, targets)
                 total = total + loss * len(x)
-                if self.classifies:
-                    correct = correct + self.loss.ops.count_correct(outputs, self.loss.answers(targets))
-        total, correct = self.group.total(total, correct)
-        result = {"loss": float(total / batches.samples + self.model.penalty())}
-        if self.classifies:
-            result["accuracy"] = int(correct) / batches.samples
-        return result
+                sums = sums + self.measure.sums(self.loss.ops, outputs, targets)
+        total, sums = self.group.total(total, sums)
+        mean = float(total / batches.samples + self.model.penalty())
+        return {"loss": mean, **self.measure.figures(self.model.backend, sums, batches.targets)}
 
     def averaged(self) -> AbstractContextManager[None]:
         """Inside the block the model has the averaged weights, if there is an average."""
         return self.average.in_use() if self.state.step else nullcontext()
 
-    def _learn(self, x: Array, targets: Array, rate: float, shard: Shard) -> tuple[Any, Any]:
-        """One step; return the loss and the number of correct answers before the update."""
+    def _learn(
+        self, x: Array, targets: Array, weights: Array | None = None, *, rate: float, shard: Shard
+    ) -> tuple[Any, Any]:
+        """One step; return the loss and the sums of what is measured, before the update."""
         for part in (self.loss, self.optimizer):
             if part.user is not self._token:
                 self._refuse_shared(part)
@@ -312,22 +320,20 @@ class Trainer:
         now = StepNumbers(step, update, rate, self.average.gain(step))
         with self.model.lock:
             self.model.unpack()
-            with self._first_together(x, targets, now, shard):
+            with self._first_together(lambda: self.step(x, targets, now, shard, weights=weights)):
                 if self.step.is_recorded and not self._is_check_due():
-                    learned = self.step.recorded(x, targets, now)
+                    learned = self.step.recorded(x, targets, now, weights)
                 else:
-                    learned = self.step(x, targets, now, shard, partial(self._check_loss, x))
+                    learned = self.step(x, targets, now, shard, partial(self._check_loss, x), weights)
         self.optimizer.steps = update
         return learned
 
-    def _first_together(
-        self, x: Array, targets: Array, now: StepNumbers, shard: Shard
-    ) -> AbstractContextManager[None]:
+    def _first_together(self, step: Callable[[], Any]) -> AbstractContextManager[None]:
         """For the first step of a Trainer: what compiles kernels on all cores, where that is possible."""
         if self._has_stepped or self.group.size > 1:
             return nullcontext()
         self._has_stepped = True
-        return self.model.backend.compiling_together(lambda: self.step(x, targets, now, shard))
+        return self.model.backend.compiling_together(step)
 
     def _refuse_shared(self, part: Loss | Optimizer) -> NoReturn:
         kind = type(part).__name__
@@ -358,8 +364,7 @@ class Trainer:
         state = self.state
         record: dict[str, Any] = {"epoch": state.epoch + 1, "step": state.step}
         record["loss"] = float(state.loss_sum) / state.seen
-        if self.classifies:
-            record["accuracy"] = int(state.correct) / state.seen
+        record |= self.measure.figures(self.model.backend, state.measured, self.train.targets)
         if self.validation:
             with self.averaged():
                 record |= {f"val_{name}": value for name, value in self.evaluate(self.validation).items()}
@@ -371,7 +376,8 @@ class Trainer:
         state.history.append(record)
         state.epoch += 1
         state.batch = state.seen = 0
-        state.loss_sum, state.correct, state.seconds = 0.0, 0, 0.0
+        state.loss_sum, state.seconds = 0.0, 0.0
+        state.measured = self.measure.zero(self.model.backend)
         return EpochEnd(record)
 
     def _raise_non_finite(self, loss: Any, x: Array) -> NoReturn:
@@ -406,14 +412,25 @@ class Trainer:
             raise DTypeError("targets are real numbers", expected="numbers", received=targets.dtype)
         outputs = np.broadcast_to(np.zeros((), self.model.dtype), (len(targets), *self.model.output_shape))
         self.loss.check(outputs, targets)
-        answers = self.loss.answers(targets)
-        if self._are_labels(answers):
-            check_label_range(self.model.backend.to_host(answers), self.model.output_shape[-1])
+        self.loss.check_values(self.model.backend.to_host(targets), self.model.output_shape)
         return inputs, targets
 
-    def _are_labels(self, targets: Array) -> bool:
-        """Whether outputs (N, K) are compared with class numbers (N,), so that an accuracy says something."""
-        return targets.ndim == 1 and targets.dtype.kind in "iu" and len(self.model.output_shape) == 1
+    def _checked_weights(self, weights: Any, samples: int) -> Array | None:
+        """Those of the training samples, float64 (M,); None where all count alike."""
+        if weights is None:
+            return None
+        if not self.loss.takes_weights:
+            raise ConfigError(
+                "this loss takes no weights for samples",
+                expected="forward(outputs, targets, weights=None) in its class",
+                received=type(self.loss).__name__,
+            )
+        return checked_weights(weights, samples)
+
+
+def _plain(sums: Any) -> Any:
+    """Sums as numbers in lists, wherever they are."""
+    return sums.tolist() if hasattr(sums, "tolist") else sums
 
 
 def _checked(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:

@@ -273,6 +273,16 @@ def softmax_cross_entropy(start, stop, logits, labels, gradient, losses, smoothi
 
 
 @jit
+def weigh(start, stop, gradient, losses, weights):
+    """Multiply each row of gradient (N, K), and its loss (N,), by its weight (N,), in place."""
+    for n in range(start, stop):
+        weight = weights[n]
+        losses[n] *= weight
+        for k in range(gradient.shape[1]):
+            gradient[n, k] *= weight
+
+
+@jit
 def mean(start, stop, x, result):
     """result (0-d) = the mean of x (N,), added up in order."""
     total = 0.0

@@ -54,6 +54,15 @@ __global__ void cross_entropy(int size, const Real *scores, const long long *lab
     }
 }
 
+// each row of gradient (N, K), and its loss (N,), times its weight (N,), in place
+template <typename Real>
+__global__ void weigh(int size, const double *weights, Real *gradient, double *losses, int K) {
+    int n = thread_index();
+    if (n >= size) return;
+    losses[n] *= weights[n];
+    for (int k = 0; k < K; k++) gradient[n * K + k] *= weights[n];
+}
+
 // right (N,): whether the largest of a row of outputs (N, K), the first of equals, is the label's; the first
 // NaN counts as the largest
 template <typename Real>

@@ -219,7 +219,7 @@ tinynet.Net = class {
 
   // What the net believes of each class, from its outputs: as the loss has it that it was trained with.
   probabilities(outputs) {
-    if (this.loss === "SoftmaxCrossEntropy" || this.loss === "WeightedCrossEntropy") {
+    if (this.loss === "SoftmaxCrossEntropy") {
       return tinynet.softmax(outputs, { shape: [outputs.length] });
     }
     if (this.loss !== "CrossEntropy") throw new Error(`${this.loss} has no class probabilities`);

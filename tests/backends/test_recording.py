@@ -134,8 +134,8 @@ class Residual(Layer):
 
 @dataclass(eq=False)
 class DoubledLoss(SoftmaxCrossEntropy):
-    def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
-        loss, cache = super().forward(outputs, targets)
+    def forward(self, outputs: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Any]:
+        loss, cache = super().forward(outputs, targets, weights)
         return 2 * loss, 2 * cache
 
 

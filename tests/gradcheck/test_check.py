@@ -248,13 +248,13 @@ def test_what_shows_in_another_batch_or_at_large_inputs_only_is_found(layer: Lay
 class FirstOutputsKept(MeanSquaredError):
     first: Any = None
 
-    def forward(self, outputs: Array, targets: Array) -> tuple[Any, Any]:
+    def forward(self, outputs: Array, targets: Array, weights: Array | None = None) -> tuple[Any, Any]:
         self.first = (outputs.copy(), targets) if self.first is None else self.first
         return super().forward(outputs, targets)[0], super().forward(*self.first)[1]
 
 
 class WritesToTargets(MeanSquaredError):
-    def forward(self, outputs: Array, targets: Array) -> tuple[Any, Any]:
+    def forward(self, outputs: Array, targets: Array, weights: Array | None = None) -> tuple[Any, Any]:
         found = super().forward(outputs, targets.copy())
         targets -= outputs
         return found

@@ -97,7 +97,7 @@ def test_a_forward_that_returns_no_pair_is_told_so(returns: Any) -> None:
 def test_a_loss_whose_backward_returns_something_else_is_told_so(gradient: Any, error: type) -> None:
     @dataclass(eq=False)
     class Odd(Loss):
-        def forward(self, outputs: Array, targets: Array) -> tuple[Array, Any]:
+        def forward(self, outputs: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Any]:
             return outputs.sum(), outputs
 
         def backward(self, cache: Any) -> Array:

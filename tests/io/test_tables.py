@@ -52,7 +52,7 @@ THINGS = [
     ("layer", L.Softmax()),
     ("loss", losses.SoftmaxCrossEntropy()),
     ("loss", losses.SoftmaxCrossEntropy(0.1)),
-    ("loss", losses.WeightedCrossEntropy(0.1, (1.0, 2.5))),
+    ("loss", losses.BinaryCrossEntropy()),
     ("loss", losses.CrossEntropy()),
     ("loss", losses.MeanSquaredError()),
     ("optimiser", optim.SGD()),

@@ -394,11 +394,18 @@ class Backend(ABC):
     # --- loss --------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def softmax_cross_entropy(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
-        """Mean loss over N from logits (N, K) and integer labels (N,): (0-d float64, its gradient (N, K))."""
+    def softmax_cross_entropy(
+        self, logits: Array, labels: Array, smoothing: float, weights: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Mean loss over N from logits (N, K) and integer labels (N,): (0-d float64, its gradient (N, K)).
+
+        With weights (N,) of float64 each row's loss, and its gradient, is first multiplied by its weight.
+        """
 
     @abstractmethod
-    def cross_entropy(self, scores: Array, labels: Array, floor: float) -> tuple[Array, Array]:
+    def cross_entropy(
+        self, scores: Array, labels: Array, floor: float, weights: Array | None = None
+    ) -> tuple[Array, Array]:
         """The same from positive scores (N, K), divided by their sum once none is less than `floor`."""
 
     @abstractmethod

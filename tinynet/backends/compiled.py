@@ -73,8 +73,13 @@ class CompiledBackend(NumpyBackend):
         """
 
     @abstractmethod
-    def _loss(self, kernel: str, outputs: Array, labels: Array, setting: float) -> tuple[Array, Array]:
-        """(the mean of the losses of all rows (0-d float64), its gradient (N, K)) by kernel `kernel`."""
+    def _loss(
+        self, kernel: str, outputs: Array, labels: Array, setting: float, weights: Array | None
+    ) -> tuple[Array, Array]:
+        """(the mean of the losses of all rows (0-d float64), its gradient (N, K)) by kernel `kernel`.
+
+        With weights (N,), the kernel "weigh" then multiplies each row's loss and gradient by its own.
+        """
 
     # --- operations ---------------------------------------------------------------------------------------
 
@@ -138,8 +143,12 @@ class CompiledBackend(NumpyBackend):
     def tanh_backward(self, dy: Array, y: Array) -> Array:
         return self._map("tanh_backward", dy, y)
 
-    def softmax_cross_entropy(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
-        return self._loss("softmax_cross_entropy", logits, labels, float(smoothing))
+    def softmax_cross_entropy(
+        self, logits: Array, labels: Array, smoothing: float, weights: Array | None = None
+    ) -> tuple[Array, Array]:
+        return self._loss("softmax_cross_entropy", logits, labels, float(smoothing), weights)
 
-    def cross_entropy(self, scores: Array, labels: Array, floor: float) -> tuple[Array, Array]:
-        return self._loss("cross_entropy", scores, labels, scores.dtype.type(floor))
+    def cross_entropy(
+        self, scores: Array, labels: Array, floor: float, weights: Array | None = None
+    ) -> tuple[Array, Array]:
+        return self._loss("cross_entropy", scores, labels, scores.dtype.type(floor), weights)

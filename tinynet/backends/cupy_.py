@@ -313,12 +313,16 @@ class CupyBackend(CompiledBackend):
     def softmax_backward(self, dy: Array, y: Array) -> Array:
         return self._map_rows("softmax_backward", dy, y)
 
-    def _loss(self, kernel: str, outputs: Array, labels: Array, setting: float) -> tuple[Array, Array]:
+    def _loss(
+        self, kernel: str, outputs: Array, labels: Array, setting: float, weights: Array | None
+    ) -> tuple[Array, Array]:
         outputs, labels = self._contiguous(outputs), self._contiguous(labels, np.int64)
         N, K = outputs.shape
         gradient = self.memory.own("loss gradient", (N, K), outputs.dtype)
         losses = self.memory.own("losses", (N,), F64)
         self.device.launch(kernel, N, outputs, labels, gradient, losses, K, setting)
+        if weights is not None:
+            self.device.launch("weigh", N, self._contiguous(weights, F64), gradient, losses, K)
         return self._total("loss", losses, 1.0 / N), gradient
 
     def count_correct(self, outputs: Array, labels: Array) -> Array:

@@ -368,12 +368,16 @@ class NumbaBackend(CompiledBackend):
         _over_rows(activations.softmax, _rows(x), _rows(y))
         return y
 
-    def _loss(self, kernel: str, outputs: Array, labels: Array, setting: float) -> tuple[Array, Array]:
+    def _loss(
+        self, kernel: str, outputs: Array, labels: Array, setting: float, weights: Array | None
+    ) -> tuple[Array, Array]:
         outputs = _contiguous(outputs)
         labels = _contiguous(labels, np.int64)
         gradient = self.memory.own("loss gradient", outputs.shape, outputs.dtype)
         losses = self.memory.own("losses", labels.shape, np.dtype(np.float64))
         _over_rows(KERNELS[kernel], outputs, labels, gradient, losses, setting)
+        if weights is not None:
+            _over_rows(activations.weigh, gradient, losses, _contiguous(weights, np.float64))
         mean = self.memory.own("loss", (), losses.dtype)
         threads.over(activations.mean, 1, losses, mean)
         return mean, gradient

@@ -319,7 +319,9 @@ class NumpyBackend(Backend):
 
     # --- loss --------------------------------------------------------------------------------------------
 
-    def softmax_cross_entropy(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
+    def softmax_cross_entropy(
+        self, logits: Array, labels: Array, smoothing: float, weights: Array | None = None
+    ) -> tuple[Array, Array]:
         N, K = logits.shape
         shifted = below_largest(logits)
         log_p = shifted - self.xp.log(self.xp.exp(shifted).sum(axis=-1, keepdims=True))
@@ -328,9 +330,13 @@ class NumpyBackend(Backend):
             losses -= smoothing * log_p.mean(axis=-1)
         q = (1.0 - smoothing) * (labels[:, None] == self.xp.arange(K)) + smoothing / K
         gradient = (self.xp.exp(log_p) - q) / N
+        if weights is not None:
+            losses, gradient = losses * weights, gradient * weights[:, None]
         return losses.mean(), gradient.astype(logits.dtype)
 
-    def cross_entropy(self, scores: Array, labels: Array, floor: float) -> tuple[Array, Array]:
+    def cross_entropy(
+        self, scores: Array, labels: Array, floor: float, weights: Array | None = None
+    ) -> tuple[Array, Array]:
         N, K = scores.shape
         live = scores >= floor
         number = scores.dtype
@@ -338,8 +344,11 @@ class NumpyBackend(Backend):
         picked = self.xp.take_along_axis(scores, labels[:, None], axis=-1)
         total = scores.sum(axis=-1, keepdims=True)
         is_label = labels[:, None] == self.xp.arange(K)
+        losses = self.xp.log(total / picked)[:, 0]
         gradient = (1.0 / total - is_label / scores) * live / N
-        return self.xp.log(total / picked).mean(), gradient.astype(number)
+        if weights is not None:
+            losses, gradient = losses * weights, gradient * weights[:, None]
+        return losses.mean(), gradient.astype(number)
 
     def count_correct(self, outputs: Array, labels: Array) -> Array:
         return (outputs.argmax(axis=-1) == labels).sum()

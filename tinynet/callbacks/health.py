@@ -88,11 +88,11 @@ class HealthLog(Callback):
         def watch(position: int, output: Array) -> None:
             seen[position] = _Outputs.of(model.backend.to_host(output))
 
-        x, targets = trainer.train.inputs[: self.samples], trainer.train.targets[: self.samples]
+        x, *known = (array[: self.samples] for array in trainer.train.arrays)
         now = {"epoch": trainer.state.epoch, "step": trainer.state.step}
         with np.errstate(all="ignore"):  # what is not finite is left out
             outputs, tape = model.forward(model.as_input(x), train=True, step=now["step"], watch=watch)
-            model.backward(self._loss.backward(self._loss.forward(outputs, targets)[1]), tape)
+            model.backward(self._loss.backward(self._loss.forward(outputs, *known)[1]), tape)
             model.regularize()
             return [now | self._line(block, seen) for block in blocks(model) if self._is_told_of(block)]
 

@@ -9,13 +9,14 @@ from typing import Any
 
 from tinynet.checks import Checked, real, whole, yes_or_no
 from tinynet.errors import CheckpointError, ConfigError
+from tinynet.history import LARGEST_IS_BEST
 from tinynet.training import Callback, EpochEnd, Trainer
 from tinynet.types import Array
 
 
 @dataclass(kw_only=True)
 class Monitor(Checked, Callback):
-    """Watches one figure of the epochs: the smallest so far, or the largest for an accuracy.
+    """Watches one figure of the epochs: the smallest so far, or the largest for accuracy and r2.
 
     It has improved when it beats the best by more than `min_delta`; `waited` counts epochs without. With
     another Trainer it starts anew, unless `checkpoint.load_training` has restored it for that one.
@@ -34,7 +35,7 @@ class Monitor(Checked, Callback):
 
     def check(self, trainer: Trainer) -> None:
         """Raise ConfigError unless the epochs of `trainer` will have the figure to watch."""
-        figures = ["loss", "accuracy"] if trainer.classifies else ["loss"]
+        figures = ["loss", *trainer.measure.names]
         if trainer.validation:
             figures += [f"val_{figure}" for figure in figures]
         if self.monitor not in figures:
@@ -58,7 +59,7 @@ class Monitor(Checked, Callback):
 
     def improved(self, record: dict[str, Any]) -> bool:
         """Look at an epoch's record; True if the figure improved."""
-        figure = -record[self.monitor] if self.monitor.endswith("accuracy") else record[self.monitor]
+        figure = -record[self.monitor] if self.monitor.endswith(LARGEST_IS_BEST) else record[self.monitor]
         if figure < self.best - self.min_delta:
             self.best, self.best_epoch, self.waited = figure, record["epoch"], 0
             return True

@@ -98,8 +98,8 @@ def answer(
 
     if submission and submission == out:
         raise click.UsageError("--out and --submission name the same file.")
-    model, _, about = members[0]
-    names = class_names(about.get("classes", []), model.output_shape[-1])
+    model, loss, about = members[0]
+    names = class_names(about.get("classes", []), loss.classes(model.output_shape[-1]))
     if submission and names != DIGITS:
         raise ConfigError(
             "a submission is for models of the ten digits",

@@ -86,14 +86,14 @@ def card_of(run: Path, loaded: Loaded, data: Dataset | None) -> dict[str, Any]:
     from tinynet.runs.predictions import class_names
     from tinynet.runs.report import read_report
 
-    model, _, about = loaded
+    model, loss, about = loaded
     report = read_report(run) if (run / "report.json").exists() else None
     settings = provenance.settings_of(run, about)
     parts: dict[str, Part] = {}
     worse: dict[str, Array] = {}
     if data is not None:
         check_fits(loaded, data)
-        check_label_range(data.test.labels, model.output_shape[-1])
+        check_label_range(data.test.labels, loss.classes(model.output_shape[-1]))
         parts = {name: measured(loaded, split) for name, split in _splits(settings, data)}
         if len(data.test) and card.is_digits(data.test.images, data.classes):
             worse = made_worse(loaded, data.test)
@@ -101,7 +101,7 @@ def card_of(run: Path, loaded: Loaded, data: Dataset | None) -> dict[str, Any]:
     known = data.classes if data else about.get("classes", [])
     return card.card(
         facts(run, loaded, report, data),
-        class_names(known, model.output_shape[-1]),
+        class_names(known, loss.classes(model.output_shape[-1])),
         parts,
         report["test"] if report is not None and own else None,
         worse,

@@ -95,7 +95,7 @@ def command(
         raise click.UsageError("the nets were trained on different data sets: name the images by --dataset.")
     data = sources.to_test(next(filter(None, settings), None), members[0])
     images, labels = data.test.images, data.test.labels
-    check_label_range(labels, members[0].model.output_shape[-1])
+    check_label_range(labels, members[0].loss.classes(members[0].model.output_shape[-1]))
     say_other_data(members[0].about, data)
     with console.status(f"predicting with {len(members)} nets"):
         each = ensemble.predict(members, images, shifts=shifts)

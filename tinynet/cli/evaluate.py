@@ -79,10 +79,10 @@ def command(
     sources, settings = Sources(dataset, data_dir), provenance.settings_of(run, about)
     data = (sources.to_test if split == "test" else sources.to_measure)(settings, loaded)
     images, labels = (part := getattr(data, split)).images, part.labels
-    check_label_range(labels, model.output_shape[-1])
+    check_label_range(labels, loss.classes(model.output_shape[-1]))
     say_other_data(about, data)
     probabilities = predict(model, loss, images, shifts=shifts).probabilities
-    classes = class_names(data.classes, model.output_shape[-1])
+    classes = class_names(data.classes, loss.classes(model.output_shape[-1]))
     found = evaluation.figures(labels, probabilities, classes)
 
     leakage = find_leakage(images, settings, sources.find)

@@ -176,6 +176,6 @@ def _net(run: Path | None) -> Net:
     from tinynet.runs.predictions import class_names
 
     loaded = checkpoint.load_model(run, backend="numpy") if run else default.load("numpy")
-    names = class_names(loaded.about.get("classes", []), loaded.model.output_shape[-1])
+    names = class_names(loaded.about.get("classes", []), loaded.loss.classes(loaded.model.output_shape[-1]))
     about = {key: loaded.about[key] for key in ("name", "dataset", "data_sha256") if loaded.about.get(key)}
     return Net(loaded.model, loaded.loss, names, about)

@@ -72,7 +72,7 @@ def of_run(run: Path, backend: str, sources: Sources) -> Page:
     return Page(
         loaded,
         about,
-        class_names(loaded.about.get("classes", []), loaded.model.output_shape[-1]),
+        class_names(loaded.about.get("classes", []), loaded.loss.classes(loaded.model.output_shape[-1])),
         card,
         changed(loaded, copy.deepcopy(loaded.model), data.test.images) if data and len(data.test) else None,
     )

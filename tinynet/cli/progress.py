@@ -155,12 +155,10 @@ class TrainingProgress(Callback):
         r = event.record
         epoch = f"{r['epoch']:>{len(str(trainer.epochs))}}/{trainer.epochs}"
         figures = [f"{self.title}epoch {epoch}  loss {r['loss']:.4f}"]
-        if "accuracy" in r:
-            figures.append(f"accuracy {100 * r['accuracy']:5.2f} %")
+        figures += _measured(r, "")
         if "val_loss" in r:
             figures.append(f"validation {r['val_loss']:.4f}")
-        if "val_accuracy" in r:
-            figures.append(f"{100 * r['val_accuracy']:5.2f} %")
+        figures += _measured(r, "val_")
         self.bar.console.print(", ".join([*figures, f"{r['seconds']:.1f} s"]))
         self.said_at = time.monotonic()
 
@@ -176,6 +174,15 @@ class TrainingProgress(Callback):
         """Let kernels compile in silence."""
         if self.backend is not None:
             self.backend.announce_compiling(None)
+
+
+def _measured(record: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    """The accuracy, or the errors of values, with their names where no other figures stand before them."""
+    if f"{prefix}accuracy" in record:
+        yield f"{'' if prefix else 'accuracy '}{100 * record[f'{prefix}accuracy']:5.2f} %"
+    for name, label in (("mae", "MAE"), ("rmse", "RMSE"), ("r2", "R²")):
+        if f"{prefix}{name}" in record:
+            yield f"{label} {record[f'{prefix}{name}']:.4g}"
 
 
 @contextmanager

@@ -20,6 +20,7 @@ class Batches:
     """Samples and targets in their own dtype on the backend's device; a batch is gathered when asked for.
 
     inputs (M, …), targets (M,) class numbers or (M, …) values. The last batch of an epoch may be smaller.
+    A batch is (inputs, targets), or with `weights` of the samples (M,), (inputs, targets, weights).
 
     Of several processes in a `group` each gets its shard of every batch.
 
@@ -35,6 +36,7 @@ class Batches:
         backend: Backend,
         augmentation: Augmentation | None = None,
         group: Group = ALONE,
+        weights: Array | None = None,
     ) -> None:
         check_samples(inputs, targets)
         if augmentation is not None:
@@ -48,6 +50,9 @@ class Batches:
         self._last_shard = group.shard(self.samples - (len(self) - 1) * batch_size)
         self.inputs = backend.asarray(inputs)
         self.targets = backend.asarray(targets.astype(np.int64) if targets.dtype.kind in "iu" else targets)
+        self.arrays = [self.inputs, self.targets]
+        if weights is not None:
+            self.arrays.append(backend.asarray(weights))
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -57,7 +62,7 @@ class Batches:
         """What this process gets of batch `number` (from 0) of an epoch."""
         return self._last_shard if number == len(self) - 1 else self._shard
 
-    def epoch(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
+    def epoch(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Array, ...]]:
         """The batches of epoch number `epoch` (from 0) in its shuffled order, from batch `start` on."""
         order = self.backend.asarray(permutation(Key(seed, Stream.ORDER, step=epoch), self.samples))
         batches = self._gather(order[self._place(number)] for number in range(start, len(self)))
@@ -65,7 +70,7 @@ class Batches:
             return batches
         return self._distorted(batches, self.augmentation, seed, epoch, start)
 
-    def in_order(self) -> Iterator[tuple[Array, Array]]:
+    def in_order(self) -> Iterator[tuple[Array, ...]]:
         """All batches in stored order; of several processes, each has some of the samples."""
         mine = self.backend.asarray(np.arange(self.group.rank, self.samples, self.group.size))
         firsts = range(0, len(mine), self.batch_size)
@@ -76,26 +81,26 @@ class Batches:
         shard, begin = self.shard(number), number * self.batch_size
         return slice(begin + shard.first, begin + shard.stop)
 
-    def _gather(self, indices: Iterable[Array]) -> Iterator[tuple[Array, Array]]:
+    def _gather(self, indices: Iterable[Array]) -> Iterator[tuple[Array, ...]]:
         for index in indices:
-            yield self.backend.take(self.inputs, index), self.backend.take(self.targets, index)
+            yield tuple(self.backend.take(array, index) for array in self.arrays)
 
     def _distorted(
         self,
-        batches: Iterator[tuple[Array, Array]],
+        batches: Iterator[tuple[Array, ...]],
         augmentation: Augmentation,
         seed: int,
         epoch: int,
         start: int,
-    ) -> Iterator[tuple[Array, Array]]:
+    ) -> Iterator[tuple[Array, ...]]:
         height, width = self.inputs.shape[1:3]
         key = Key(seed, Stream.AUGMENTATION, step=epoch)
         drawn = augmentation.draw(key, self.samples, (height, width)).on(self.backend)
-        for number, (x, targets) in enumerate(batches, start):
+        for number, (x, *known) in enumerate(batches, start):
             place = self._place(number)
             key = Key(seed, Stream.AUGMENTATION, layer=1, step=epoch * len(self) + number)
             own, before = drawn.rows(place.start, place.stop), place.start - number * self.batch_size
-            yield augmentation.apply(x, own, key, self.backend, before), targets
+            yield augmentation.apply(x, own, key, self.backend, before), *known
 
 
 def check_samples(inputs: Array, targets: Array) -> None:

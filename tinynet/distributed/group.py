@@ -21,12 +21,12 @@ class Group:
         """What this process computes of a batch of so many."""
         return Shard(0, samples, samples, self)
 
-    def all_reduce(self, shard: Shard, grads: Array, loss: Any, correct: Any) -> tuple[Any, Any]:
+    def all_reduce(self, shard: Shard, grads: Array, loss: Any, sums: Any) -> tuple[Any, Any]:
         """Turn gradients of the mean loss over `shard` into those of the whole batch, in place.
 
-        Returns the loss of the batch, and how many of it are classified rightly.
+        Returns the loss of the batch, and the sums over it of what is measured.
         """
-        return loss, correct
+        return loss, sums
 
     def sum(self, array: Array, weight: float) -> Array:
         """Σ weight · array over the processes, whose weights add up to 1."""

@@ -76,11 +76,12 @@ class MpiGroup(Group):
         first, stop = (samples * rank // self.size for rank in (self.rank, self.rank + 1))
         return Shard(first, stop, samples, self)
 
-    def all_reduce(self, shard: Shard, grads: Array, loss: Any, correct: Any) -> tuple[Any, Any]:
+    def all_reduce(self, shard: Shard, grads: Array, loss: Any, sums: Any) -> tuple[Any, Any]:
         grads *= shard.share
-        figures = np.array([float(loss) * shard.share, int(correct) * shard.counts])
+        sums = _on_host(sums) * shard.counts
+        figures = np.append(float(loss) * shard.share, sums)
         self._add_up(figures, grads)
-        return float(figures[0]), int(figures[1])
+        return float(figures[0]), figures[1:].reshape(sums.shape)
 
     def sum(self, array: Array, weight: float) -> Array:
         weighted = array * weight
@@ -88,9 +89,11 @@ class MpiGroup(Group):
         return weighted
 
     def total(self, *numbers: Any) -> Sequence[Any]:
-        totals = np.array(list(map(float, numbers)))
+        parts = list(map(_on_host, numbers))
+        totals = np.concatenate([part.reshape(-1) for part in parts])
         self._add_up(totals)
-        return totals.tolist()
+        ends = np.cumsum([part.size for part in parts])
+        return [total.reshape(part.shape) for total, part in zip(np.split(totals, ends), parts, strict=False)]
 
     def any(self, flag: bool) -> bool:
         return self.total(flag)[0] > 0
@@ -206,6 +209,11 @@ def joined(several: bool = True) -> Iterator[Group]:
         group.fail()
         raise
     group.close()
+
+
+def _on_host(numbers: Any) -> Array:
+    """A number, or an array of them on any device, as float64."""
+    return np.array(numbers.tolist() if hasattr(numbers, "tolist") else numbers, np.float64)
 
 
 class _Nccl:

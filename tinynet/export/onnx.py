@@ -20,7 +20,7 @@ from tinynet.checkpoint import weights_sha256
 from tinynet.errors import ConfigError
 from tinynet.layers import Layer
 from tinynet.layers.stack import walk
-from tinynet.losses import CrossEntropy, Loss, SoftmaxCrossEntropy
+from tinynet.losses import BinaryCrossEntropy, CrossEntropy, Loss, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.types import Array
 from tinynet.version import VERSION
@@ -169,6 +169,13 @@ class Graph:
             self.add("ReduceSum", self.keep("axes", [-1], np.int64))
             total, self.value = self.value, raised
             self.add("Div", total)
+        elif isinstance(loss, BinaryCrossEntropy):
+            self.add("Sigmoid")
+            if self.model.output_shape == (1,):  # the probabilities of no and yes
+                yes = self.value
+                self.add("Neg")
+                self.add("Add", self.keep("one", np.float32(1)))
+                self.add("Concat", yes, axis=-1)
 
 
 def _rescale(graph: Graph, layer: Any) -> None:

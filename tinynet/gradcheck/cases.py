@@ -12,7 +12,7 @@ from tinynet import layers as L
 from tinynet.backends.base import Backend
 from tinynet.gradcheck.check import Check, check_layer, check_loss, check_model
 from tinynet.layers.base import Layer
-from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, WeightedCrossEntropy
+from tinynet.losses import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.rng import Key, Stream, normal, uniform
 from tinynet.types import Array, Shape
 
@@ -105,16 +105,26 @@ def _regression() -> tuple[Array, Array]:
     return normal(Key(3, Stream.CHECK), (4, 3)), normal(Key(4, Stream.CHECK), (4, 3))
 
 
+def _answers() -> tuple[Array, Array]:
+    return 3.0 * normal(Key(5, Stream.CHECK), (4, 3)), uniform(Key(6, Stream.CHECK), (4, 3))
+
+
+def _one_answer() -> tuple[Array, Array]:
+    return 3.0 * normal(Key(7, Stream.CHECK), (4, 1)), np.array([0, 1, 1, 0])
+
+
+WEIGHTS = np.array([0.5, 2.0, 0.0, 3.0])
+"""For the samples of each loss, which is checked with them and without."""
 LOSS_CASES: dict[str, list[tuple[str, Callable[[], Loss], Callable[[], tuple[Array, Array]]]]] = {
     "SoftmaxCrossEntropy": [
         ("", SoftmaxCrossEntropy, _logits),
         ("smoothing", partial(SoftmaxCrossEntropy, 0.1), _logits),
     ],
-    "WeightedCrossEntropy": [
-        ("", partial(WeightedCrossEntropy, weights=(0.5, 2.0, 0.0, 1.0, 3.0)), _logits),
-        ("smoothing", partial(WeightedCrossEntropy, 0.1, (0.5, 2.0, 1.0, 1.0, 3.0)), _logits),
-    ],
     "CrossEntropy": [("", CrossEntropy, _scores)],
+    "BinaryCrossEntropy": [
+        ("", BinaryCrossEntropy, _answers),
+        ("one output", BinaryCrossEntropy, _one_answer),
+    ],
     "MeanSquaredError": [("", MeanSquaredError, _regression)],
 }
 
@@ -175,9 +185,11 @@ def run(name: str, backend: str | Backend | None = None, seed: int = 0) -> Itera
         )
     for detail, make_loss, data in LOSS_CASES.get(name, []):
         outputs, targets = data()
-        yield from check_loss(
-            make_loss(), outputs, targets, backend=backend, seed=seed, subject=_subject(name, detail)
-        )
+        for weights, more in ((None, detail), (WEIGHTS, f"{detail}, weights".removeprefix(", "))):
+            subject = _subject(name, more)
+            yield from check_loss(
+                make_loss(), outputs, targets, backend=backend, seed=seed, subject=subject, weights=weights
+            )
     if name.startswith("small "):
         layers, shape, loss = MODEL_CASES[name.removeprefix("small ")]
         yield from check_model(layers(), shape, loss(), batch=4, backend=backend, seed=seed, subject=name)

@@ -136,18 +136,20 @@ def check_loss(
     seed: int = 0,
     subject: str | None = None,
     tolerance: float = TOLERANCE,
+    weights: Array | None = None,
 ) -> list[Check]:
-    """Check ∂loss/∂outputs at float64 outputs (N, K)."""
+    """Check ∂loss/∂outputs at float64 outputs (N, K), with weights (N,) for the samples if there are any."""
     ops = backend if isinstance(backend, Backend) else backends.get(backend)
     loss.ops = ops
     z, t = ops.asarray(outputs.astype("float64")), ops.asarray(targets.copy())
+    known = (t,) if weights is None else (t, ops.asarray(weights))
 
     def f() -> float:
-        return float(loss.forward(z, t)[0])
+        return float(loss.forward(z, *known)[0])
 
     other = ops.asarray(outputs[::-1].astype("float64"))
-    loss.backward(loss.forward(other, t)[1])  # what keeps anything of its first batch is then wrong for z
-    analytic = _checked(loss, loss.backward(loss.forward(z, t)[1]), z).copy()
+    loss.backward(loss.forward(other, *known)[1])  # what keeps anything of it is then wrong for z
+    analytic = _checked(loss, loss.backward(loss.forward(z, *known)[1]), z).copy()
     if not (ops.to_host(t) == ops.to_host(ops.asarray(targets))).all():
         raise ConfigError(f"{type(loss).__name__} writes to its targets", fix="work on a copy of them")
     judge = _Judge(f, ops, seed, subject or type(loss).__name__, tolerance, _counts(z))

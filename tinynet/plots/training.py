@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 def learning_curve(
     history: Sequence[Mapping[str, Any]], path: str | Path, *, best_by: BestBy = BY_LOSS
 ) -> None:
-    """Draw loss, accuracy and learning rate over the epochs, training beside validation.
+    """Draw loss, accuracy (of values R²) and learning rate over the epochs, training beside validation.
 
     The best epoch, by `best_by`, has a ring and is named in the title.
 
-    history: one mapping an epoch, with `epoch` (1, 2, …) and any of `loss`, `accuracy`, `val_loss`,
-    `val_accuracy` and `learning_rate`; shares are in 0 … 1, and an absent or None value is left out.
+    history: one mapping an epoch, with `epoch` (1, 2, …) and any of `loss`, `accuracy`, `r2`, the
+    same with `val_` before them, and `learning_rate`; shares are in 0 … 1, and an absent or None value is
+    left out.
 
     Raises DataError for an empty history or one without epochs, ConfigError for a suffix that is not
     .png or .svg, and OSError if the file cannot be written (the old one stays).
@@ -42,11 +43,11 @@ def learning_curve(
     with figure_at(path, 7.2, 1.0 * sum(ratios) + 0.4) as figure:
         panels = figure.subplots(len(ratios), sharex=True, height_ratios=ratios)
         _draw_pair(panels[0], history, "loss")
-        _draw_pair(panels[1], history, "accuracy", scale=100)
-        best = best_by.best(history)
+        best, has_values = best_by.best(history), any("r2" in row for row in history)
+        _draw_pair(panels[1], history, *(("r2", 1) if has_values else ("accuracy", 100)))
         _ring_best(panels[1], best)
         panels[0].set(title=_curve_title(history, best, best_by), ylabel="loss", ylim=(0, None))
-        panels[1].set(ylabel="accuracy (%)")
+        panels[1].set(ylabel="R²" if has_values else "accuracy (%)")
         if rates[0]:
             panels[2].plot(*rates, color=GREEN, marker="o", clip_on=False)
             panels[2].set(ylabel="learning\nrate", ylim=(0, None))
@@ -97,4 +98,8 @@ def _curve_title(
         if values:
             after = f"{epochs[-1]} epoch{'s' if epochs[-1] > 1 else ''}"
             return f"{name.capitalize()} accuracy {percent(values[-1])} after {after}"
+    for key, name in (("val_r2", "Validation"), ("r2", "Training")):
+        epochs, values = _series(history, key)
+        if values:
+            return f"{name} R² {values[-1]:.4f} after {epochs[-1]} epoch{'s' if epochs[-1] > 1 else ''}"
     return "Learning curve: no accuracy is recorded"

@@ -39,7 +39,7 @@ from tinynet.errors import ConfigError, did_you_mean
 from tinynet.history import BY_LOSS, BestBy
 from tinynet.io import tables, toml
 from tinynet.layers import LAYER_FAMILY, Dense, Layer
-from tinynet.losses import LOSSES, Loss, SoftmaxCrossEntropy
+from tinynet.losses import LOSSES, BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import OPTIMIZERS, Adam, Optimizer
 from tinynet.schedules import SCHEDULES, Constant, Schedule
@@ -170,13 +170,15 @@ class Recipe(Description):
         return Sequential(layers, self.input_shape, backend=backend, dtype=dtype, seed=seed, freeze=freeze)
 
     def for_data(self, input_shape: tuple[int, ...], classes: int) -> Recipe:
-        """The same for samples of another shape and so many classes: the last Dense has a unit for each."""
+        """The same for samples of another shape and so many classes: the last Dense has a unit for each, or
+        one for two classes if the loss is BinaryCrossEntropy."""
+        binary = classes == 2 and isinstance(self.training.loss, BinaryCrossEntropy)
         layers = list(self.layers)
         last = next(
             (place for place in reversed(range(len(layers))) if isinstance(layers[place], Dense)), None
         )
         if last is not None:
-            layers[last] = dataclasses.replace(layers[last], units=classes)  # type: ignore[call-arg]
+            layers[last] = dataclasses.replace(layers[last], units=1 if binary else classes)  # type: ignore[call-arg]
         return dataclasses.replace(self, layers=layers, input_shape=input_shape)
 
     def with_epochs(self, epochs: int) -> Recipe:

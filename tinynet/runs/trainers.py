@@ -9,10 +9,11 @@ from tinynet.backends.base import Backend
 from tinynet.callbacks.monitors import Monitor
 from tinynet.data.datasets import Split
 from tinynet.distributed.group import ALONE, Group
-from tinynet.losses import Loss, weighted
+from tinynet.losses import class_weights
 from tinynet.model import Sequential
 from tinynet.runs.recipe import Recipe, Training
 from tinynet.training import Samples, Trainer
+from tinynet.types import Array
 
 
 def build_trainer(
@@ -29,7 +30,8 @@ def build_trainer(
         model,
         train,
         validation=validation,
-        loss=_loss(plan, model, train),
+        sample_weight=_weights(plan, model, train[1]),
+        loss=replace(plan.loss),  # a copy: a trainer writes into its loss, as it does into its optimiser
         optimizer=replace(plan.optimizer),
         schedule=plan.schedule,
         epochs=plan.epochs_on(len(train[0])) if epochs is None else epochs,
@@ -40,11 +42,11 @@ def build_trainer(
     )
 
 
-def _loss(plan: Training, model: Sequential, train: Samples) -> Loss:
-    """A copy: a trainer writes into its loss, as it does into its optimiser."""
+def _weights(plan: Training, model: Sequential, labels: Array) -> Array | None:
+    """The weight of each sample, by its class; None where all count alike."""
     if plan.class_weight is None:
-        return replace(plan.loss)
-    return weighted(plan.loss, plan.class_weight, train[1], model.output_shape[-1])
+        return None
+    return class_weights(plan.class_weight, labels, plan.loss.classes(model.output_shape[-1]))
 
 
 def trainer_from_recipe(

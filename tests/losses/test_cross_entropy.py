@@ -9,23 +9,17 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import log_loss, mean_squared_error
-from sklearn.utils.class_weight import compute_class_weight
 
 from tinynet import backends
 from tinynet.errors import ConfigError, DataError, DTypeError, ShapeError
-from tinynet.layers import Dense
 from tinynet.losses import (
     LOSSES,
     CrossEntropy,
     Loss,
     MeanSquaredError,
     SoftmaxCrossEntropy,
-    WeightedCrossEntropy,
-    balanced,
     check_label_range,
-    weighted,
 )
-from tinynet.model import Sequential
 from tinynet.rng import Key, normal, uniform
 from tinynet.types import Array
 
@@ -120,9 +114,8 @@ def test_mean_squared_error_casts_its_targets(backend: str) -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_loss_is_a_mean_so_repeating_a_batch_keeps_it(name: str, backend: str) -> None:
-    targets: Array = SCORES[::-1] if name == "MeanSquaredError" else LABELS
-    settings = {"weights": (1.0, 2.0, 0.5, 3.0)} if name == "WeightedCrossEntropy" else {}
-    loss = _on(LOSSES[name](**settings), backend)
+    targets: Array = LABELS if name in ("SoftmaxCrossEntropy", "CrossEntropy") else SCORES[::-1] / 2
+    loss = _on(LOSSES[name](), backend)
     once, gradient = _evaluate(loss, SCORES, targets)
     twice, halved = _evaluate(loss, np.tile(SCORES, (2, 1)), np.concatenate([targets, targets]))
     assert twice == pytest.approx(once, rel=1e-13)
@@ -143,6 +136,7 @@ def test_a_nan_among_the_outputs_reaches_the_loss(backend: str) -> None:
         ("SoftmaxCrossEntropy", LABELS),
         ("CrossEntropy", LABELS),
         ("MeanSquaredError", SCORES),
+        ("BinaryCrossEntropy", SCORES / 2),
     ):
         assert math.isnan(_evaluate(_on(LOSSES[name](), backend), outputs, targets)[0]), name
 
@@ -202,71 +196,3 @@ def test_images_given_for_labels_are_refused() -> None:
         ShapeError, match=r"one number a sample\n  expected: \(N,\)\n  received: \(2, 28, 28\)"
     ):
         check_label_range(np.full((2, 28, 28), 255, np.uint8), 10)
-
-
-# --- weights of classes -----------------------------------------------------------------------------------
-
-
-def test_weights_are_those_of_keras(backend: str) -> None:
-    """By hand: each sample's loss times the weight of its class, over the number of samples."""
-    model = Sequential([Dense(3)], (3,), backend=backend)
-    loss = WeightedCrossEntropy(weights=(1.0, 4.0, 0.0))
-    loss.start(model)
-    z, labels = np.array([[2.0, 1.0, 0.0], [0.0, 1.0, 5.0], [1.0, 1.0, 1.0]], np.float32), np.array([0, 1, 2])
-    each = -np.log(np.exp(z[np.arange(3), labels]) / np.exp(z).sum(axis=1))
-    found, cache = loss.forward(model.backend.asarray(z), model.backend.asarray(labels))
-    assert float(found) == pytest.approx((each[0] + 4 * each[1]) / 3)
-    gradient = model.backend.to_host(loss.backward(cache))
-    assert not gradient[2].any()
-    np.testing.assert_allclose(gradient.sum(axis=1), 0, atol=1e-7)
-
-
-def test_equal_weights_change_nothing(backend: str) -> None:
-    model = Sequential([Dense(4)], (3,), backend=backend)
-    z, labels = normal(Key(1, 0), (6, 4)).astype(np.float32), np.arange(6) % 4
-    losses = [SoftmaxCrossEntropy(0.1), WeightedCrossEntropy(0.1, [1, 1, 1, 1])]
-    found = []
-    for loss in losses:
-        loss.start(model)
-        value, cache = loss.forward(model.backend.asarray(z), model.backend.asarray(labels))
-        found.append((float(value), model.backend.to_host(loss.backward(cache)).copy()))
-    assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
-    np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-7)
-
-
-def test_balanced_weights_are_scikit_learns() -> None:
-    labels = np.array([0] * 6 + [1] * 3 + [2])
-    assert balanced(labels, 3) == pytest.approx(
-        compute_class_weight("balanced", classes=np.arange(3), y=labels)
-    )
-    with pytest.raises(DataError, match="no training sample is of class 3"):
-        balanced(labels, 4)
-
-
-@pytest.mark.parametrize("weights", [(), (0, 0), (-1, 1), (float("nan"), 1), "balanced", 3, (True, 1)])
-def test_weights_that_are_none(weights: Any) -> None:
-    with pytest.raises(ConfigError):
-        WeightedCrossEntropy(weights=weights)
-
-
-def test_weights_for_other_classes_or_losses() -> None:
-    model, loss = Sequential([Dense(3)], (3,), backend="numpy"), WeightedCrossEntropy(weights=(1, 2))
-    loss.start(model)
-    with pytest.raises(ShapeError, match=r"as many weights as classes(.|\n)*expected: 3"):
-        loss.forward(np.zeros((2, 3), np.float32), np.zeros(2, np.int64))
-    with pytest.raises(ConfigError, match="only SoftmaxCrossEntropy"):
-        weighted(MeanSquaredError(), "balanced", np.zeros(2, np.int64), 2)
-    with pytest.raises(ConfigError, match="balanced"):
-        weighted(SoftmaxCrossEntropy(), "equal", np.zeros(2, np.int64), 2)
-
-
-def test_a_rare_class_is_learned_where_its_errors_count_alike() -> None:
-    rng = np.random.default_rng(0)
-    labels = (np.arange(400) < 20).astype(np.int64)
-    x = (rng.normal(size=(400, 2)) + labels[:, None]).astype(np.float32)
-    recall = {}
-    for weight in (None, "balanced", [1.0, 19.0]):
-        model = Sequential([Dense(2)], (2,), backend="numpy")
-        model.fit(x, labels, epochs=40, class_weight=weight)
-        recall[str(weight)] = (model.predict(x[:20]).argmax(axis=1) == 1).mean()
-    assert min(recall["balanced"], recall["[1.0, 19.0]"]) > recall["None"] + 0.2
