@@ -222,6 +222,7 @@ tinynet.Net = class {
     if (this.loss === "SoftmaxCrossEntropy") {
       return tinynet.softmax(outputs, { shape: [outputs.length] });
     }
+    if (this.loss === "BinaryCrossEntropy") return tinynet.sigmoid(outputs);
     if (this.loss !== "CrossEntropy") throw new Error(`${this.loss} has no class probabilities`);
     const scores = Float64Array.from(outputs, (each) => Math.max(each, 1e-7));
     const sum = scores.reduce((a, b) => a + b);

@@ -95,6 +95,7 @@ SETTINGS: dict[str, Callable[[], dict[str, Any]]] = {
     "AdamW, clipped, averaged": lambda: {"optimizer": AdamW(0.01, clip=0.1), "ema_decay": 0.9},
     "SGD": lambda: {"optimizer": SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01)},
     "another rate each epoch": lambda: {"schedule": tn.Cosine(), "optimizer": SGD(0.1)},
+    "weighted": lambda: {"sample_weight": np.linspace(0, 2, len(LABELS))},
     "augmented": lambda: {"augmentation": Augmentation(rotation=20, elastic=1, contrast=0.3)},
 }
 

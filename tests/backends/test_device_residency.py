@@ -13,7 +13,15 @@ from device import DeviceArray, DeviceBackend, Guard, HostRead, to_device
 
 from tinynet.data.augmentation import Augmentation
 from tinynet.errors import DeviceError
-from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Rescale
+from tinynet.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Rescale, Softmax
+from tinynet.losses import (
+    LOSSES,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Loss,
+    MeanSquaredError,
+    SoftmaxCrossEntropy,
+)
 from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam, Optimizer
 from tinynet.training import EpochEnd, StepEnd, Trainer
@@ -27,7 +35,12 @@ class LookingBackend(DeviceBackend):
         return super().relu(x) if x.max() > 0 else x
 
 
-def trainer(backend: DeviceBackend, optimizer: Optimizer) -> Trainer:
+def trainer(
+    backend: DeviceBackend,
+    optimizer: Optimizer,
+    loss: type[Loss] = SoftmaxCrossEntropy,
+    weighted: bool = False,
+) -> Trainer:
     layers = [
         Rescale(),
         Conv2D(4, padding="same", l2=1e-4),
@@ -36,18 +49,23 @@ def trainer(backend: DeviceBackend, optimizer: Optimizer) -> Trainer:
         MaxPool2D(),
         Dropout(0.25),
         Flatten(),
-        Dense(5),
+        Dense(1 if loss is BinaryCrossEntropy else 5),
+        *([Softmax()] if loss is CrossEntropy else []),
     ]
     rng = np.random.default_rng(0)
-    samples = rng.integers(0, 256, (30, 8, 8, 1)).astype(np.uint8), rng.integers(0, 5, 30)
+    images = rng.integers(0, 256, (30, 8, 8, 1)).astype(np.uint8)
+    targets = {MeanSquaredError: rng.normal(size=(30, 5)), BinaryCrossEntropy: rng.integers(0, 2, 30)}
+    samples = images, targets.get(loss, rng.integers(0, 5, 30))
     model = Sequential(layers, (8, 8, 1), backend=backend)
     augmentation = Augmentation(rotation=10, elastic=1, contrast=0.2, erase=0.1)
     settings: dict[str, Any] = {"augmentation": augmentation, "ema_decay": 0.9}
-    return Trainer(model, samples, optimizer=optimizer, epochs=1, batch_size=8, **settings)
+    if weighted:
+        settings["sample_weight"] = rng.random(30)
+    return Trainer(model, samples, loss=loss(), optimizer=optimizer, epochs=1, batch_size=8, **settings)
 
 
-def train_an_epoch(backend: DeviceBackend, optimizer: Optimizer) -> list[Any]:
-    run = trainer(backend, optimizer)
+def train_an_epoch(backend: DeviceBackend, optimizer: Optimizer, **settings: Any) -> list[Any]:
+    run = trainer(backend, optimizer, **settings)
     events = run.events()
     seen: list[Any] = [next(events)]  # step 0 checks the loss, as one in `loss_check_every` does
     Guard.armed = True
@@ -64,6 +82,13 @@ def test_a_training_step_stays_on_the_device(optimizer: Optimizer) -> None:
     assert all(isinstance(event, StepEnd) for event in steps)
     assert isinstance(end, EpochEnd)
     assert end.record["loss"] > 0
+
+
+@pytest.mark.parametrize("loss", LOSSES.values())
+@pytest.mark.parametrize("weighted", [False, True])
+def test_so_does_every_loss(loss: type[Loss], weighted: bool) -> None:
+    *_, end = train_an_epoch(DeviceBackend(), SGD(0.01), loss=loss, weighted=weighted)
+    assert set(end.record) > {"loss", "r2"} if loss is MeanSquaredError else {"loss", "accuracy"}
 
 
 def test_a_read_in_the_step_is_caught() -> None:

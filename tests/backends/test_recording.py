@@ -72,11 +72,13 @@ def dense_net(activation: type[Layer]) -> list[Layer]:
     ]
 
 
-def trained(layers: list[Layer], loss: Loss, dtype: str, record: bool, *, limit: int = 2) -> tuple[Any, ...]:
+def trained(
+    layers: list[Layer], loss: Loss, dtype: str, record: bool, *, limit: int = 2, **settings: Any
+) -> tuple[Any, ...]:
     """The weights' hash and each step's loss, after batches of 16, 16 and 8."""
     model = tn.Sequential(layers, IMAGES.shape[1:], backend=backend(record), dtype=dtype)
     with threads.limit(limit):
-        trainer = tn.Trainer(model, (IMAGES, LABELS), loss=loss, epochs=3, batch_size=16)
+        trainer = tn.Trainer(model, (IMAGES, LABELS), loss=loss, epochs=3, batch_size=16, **settings)
         losses = [float(event.loss) for event in trainer.events() if hasattr(event, "loss")]
     return weights_sha256(model), losses, [record["accuracy"] for record in trainer.state.history]
 
@@ -182,6 +184,19 @@ def test_recorded_steps_with_scores_for_a_loss() -> None:
     expected = trained([*net], CrossEntropy(), "float32", record=False)
     again = [type(layer)(**vars_of(layer)) for layer in net]
     assert trained(again, CrossEntropy(), "float32", record=True) == expected
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_recorded_steps_with_weights_for_samples(dtype: str, programs: list[threads.RecordedKernels]) -> None:
+    settings = {"sample_weight": np.linspace(0, 2, len(LABELS))}
+    expected = trained(dense_net(L.Tanh), SoftmaxCrossEntropy(), dtype, record=False, **settings)
+    assert not programs
+    assert trained(dense_net(L.Tanh), SoftmaxCrossEntropy(), dtype, record=True, **settings) == expected
+    assert programs
+    assert trained(dense_net(L.Tanh), SoftmaxCrossEntropy(), dtype, record=True) != expected
+    ones = {"sample_weight": np.ones(len(LABELS))}
+    plain = trained(dense_net(L.Tanh), SoftmaxCrossEntropy(), dtype, record=True)
+    assert trained(dense_net(L.Tanh), SoftmaxCrossEntropy(), dtype, record=True, **ones) == plain
 
 
 def vars_of(layer: Layer) -> dict[str, Any]:

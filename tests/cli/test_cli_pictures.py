@@ -88,6 +88,30 @@ def test_all_the_way(tinynet: Command, learned: Path, signs: Path, tmp_path: Pat
     np.testing.assert_allclose(found, loss.probabilities(model.predict(image)), atol=1e-5)
 
 
+def test_two_classes_by_a_single_output(tinynet: Command, signs: Path, tmp_path: Path) -> None:
+    """By binary cross-entropy, with weights for both: every command says what it can do with that, or not."""
+    plan, run = tmp_path / "binary.toml", tmp_path / "run"
+    plan.write_text(f'{RECIPE}loss = {{ type = "BinaryCrossEntropy" }}\nclass_weight = "balanced"\n')
+    said = tinynet("train", plan, "--dataset", signs, "--size", "16", "--out", run)
+    assert "accuracy" in said
+    model, loss, _ = checkpoint.load_model(run, backend="numpy")
+    assert (model.output_shape, type(loss).__name__) == ((1,), "BinaryCrossEntropy")
+    assert json.loads((run / "report.json").read_text())["test"]["accuracy"] > 0.9
+    assert "disc" in tinynet("evaluate", run)
+    assert "hold" in tinynet("audit", run)
+    picture = signs / "disc" / "01.png"
+    assert "disc" in tinynet("predict", run, picture, "--out", tmp_path / "said.csv")
+    tinynet("card", run, "--out", tmp_path / "card")
+    tinynet("export", run, "--to", "onnx", "-o", tmp_path / "net.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    image = read_whole(picture, SIZE).image[None]
+    [found] = session.run(None, {"image": image.astype(np.float32)})
+    assert found.shape == (1, 2)
+    np.testing.assert_allclose(found, loss.probabilities(model.predict(image)), atol=1e-5)
+    assert "a name for each output" in tinynet("export", run, "-o", tmp_path / "page.html", code=1)
+    assert "cannot be explained" in tinynet("explain", run, picture, "--out", tmp_path / "why", code=1)
+
+
 def test_a_folder_is_predicted_past_a_broken_picture(
     tinynet: Command, learned: Path, signs: Path, tmp_path: Path
 ) -> None:

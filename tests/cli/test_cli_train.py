@@ -22,6 +22,7 @@ from tinynet.backends import cuda_status
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.callbacks import checkpoints
 from tinynet.callbacks.health import read_health
+from tinynet.cli.progress import TrainingProgress
 from tinynet.io import tables
 from tinynet.runs.settings import read_settings
 from tinynet.schedules import Cosine
@@ -217,6 +218,38 @@ def test_a_finished_run_resumed_stays_what_it_is(train: Command, trained: Traine
     folder = shutil.copytree(trained.folder, tmp_path / "again")
     assert "Test accuracy" in train("--resume", folder)
     assert weights(folder) == weights(trained.folder)
+
+
+def test_weights_for_classes(
+    train: Command,
+    tinynet: Command,
+    tiny: Path,
+    trained: Trained,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the option and by the recipe's key, also where the run was interrupted and resumed."""
+    keyed = tmp_path / "keyed.toml"
+    keyed.write_text(tiny.read_text() + 'class_weight = "balanced"\n')
+    train("--class-weight", "balanced", "--out", tmp_path / "option")
+    train("--out", tmp_path / "key", architecture=keyed)
+    assert read_settings(tmp_path / "option").recipe.training.class_weight == "balanced"
+    assert weights(tmp_path / "option") == weights(tmp_path / "key") != weights(trained.folder)
+    assert "hold" in tinynet("audit", tmp_path / "option")
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "on_epoch", lambda self, trainer, event: trainer.stop("interrupted"))
+        train("--class-weight", "balanced", "--out", tmp_path / "halves", code=130)
+    train("--resume", tmp_path / "halves")
+    assert weights(tmp_path / "halves") == weights(tmp_path / "option")
+    said = train("--resume", tmp_path / "halves", "--class-weight", "balanced", code=2)
+    assert "'--class-weight' does not go with --resume" in said
+    keyed.write_text(tiny.read_text() + "class_weight = [1, 2]\n")
+    assert "not as many weights as classes" in train("--out", tmp_path / "no", architecture=keyed, code=1)
+    keyed.write_text(tiny.read_text() + "class_weight = [1, -2]\n")
+    assert "training cannot use this class_weight" in train(
+        "--out", tmp_path / "no", architecture=keyed, code=1
+    )
+    assert not (tmp_path / "no").exists()
 
 
 def test_resuming_what_is_no_run(train: Command, tmp_path: Path) -> None:

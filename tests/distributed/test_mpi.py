@@ -84,6 +84,36 @@ def test_adam_and_averaged_weights(backend: str) -> None:
     np.testing.assert_allclose(flat(one, "values"), flat(alone, "values"), atol=1e-7)
 
 
+def test_weights_of_samples(backend: str) -> None:
+    options = {"sample_weight": np.linspace(0, 3, len(LABELS))}
+    alone, plain = trained(backend, ALONE, **options), trained(backend, ALONE)
+    assert (flat(alone, "values") != flat(plain, "values")).any()
+    for one in in_each(2, lambda member: trained(backend, member, **options)):
+        np.testing.assert_allclose(flat(one, "values"), flat(alone, "values"), rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(figures(one), figures(alone), rtol=1e-9)
+
+
+def test_errors_of_values_are_those_of_all_samples(backend: str) -> None:
+    targets = np.stack([LABELS, IMAGES.mean(axis=(1, 2, 3))], axis=1)
+
+    def train(group: Group) -> Trainer:
+        net = tn.Sequential(
+            [tn.Rescale(), tn.Flatten(), tn.Dense(2)], (7, 7, 1), backend=backend, dtype="float64", seed=1
+        )
+        settings: dict[str, Any] = {"loss": tn.MeanSquaredError(), "optimizer": tn.SGD(1e-3), "epochs": 2}
+        held_out = IMAGES[:9], targets[:9]
+        trainer = Trainer(
+            net, (IMAGES, targets), validation=held_out, batch_size=BATCH, group=group, **settings
+        )
+        trainer.run()
+        return trainer
+
+    alone = train(ALONE)
+    assert {"mae", "rmse", "r2", "val_r2"} < set(alone.state.history[0])
+    for one in in_each(2, train):
+        np.testing.assert_allclose(figures(one), figures(alone), rtol=1e-9)
+
+
 def test_one_process_may_watch_the_layers(backend: str, tmp_path: Path) -> None:
     """It measures between the steps, alone, and waits for nobody."""
 
@@ -297,6 +327,7 @@ def whole(longer: list[object], tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_two_processes_end_where_one_does(recipes: Path, tmp_path: Path) -> None:
     folder = tmp_path / "two"
     options = [recipes / "tiny.toml", "--dataset", "sample", "--dtype", "float64", "--backend", "numba"]
+    options += ["--class-weight", "balanced"]
     said = said_by(*TOGETHER, *options, "--out", folder)
     said_by(*TRAIN, *options, "--out", tmp_path / "one")
     for received, expected in zip(weights(folder), weights(tmp_path / "one"), strict=True):

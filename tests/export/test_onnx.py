@@ -19,7 +19,7 @@ from tinynet.errors import ConfigError
 from tinynet.export.onnx import to_onnx
 from tinynet.gradcheck.cases import LAYER_CASES
 from tinynet.layers import Layer
-from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
+from tinynet.losses import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.rng import Key, normal, uniform
 from tinynet.runs import recipe
@@ -139,6 +139,7 @@ def test_the_lowest_stamp_that_works_and_what_the_file_says_of_itself() -> None:
     [
         (SoftmaxCrossEntropy(), "probabilities"),
         (CrossEntropy(), "probabilities"),
+        (BinaryCrossEntropy(), "probabilities"),
         (MeanSquaredError(), "outputs"),
     ],
 )

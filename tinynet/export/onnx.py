@@ -62,7 +62,7 @@ def to_onnx(
         graph.nodes,
         "tinynet",
         [_described(INPUT, model.input_shape)],
-        [_described(name, model.output_shape)],
+        [_described(name, graph.output_shape)],
         graph.weights,
     )
     file = onnx.helper.make_model(
@@ -117,7 +117,7 @@ class Graph:
         self.weights: list[Any] = []
         self.value, self.first = INPUT, False
         self.order: Array | None = None
-        self.model = model
+        self.model, self.output_shape = model, tuple(model.output_shape)
         self.add_layers(model.layers)
         self.prefix = "last"
         self.to_channels_last()
@@ -171,7 +171,8 @@ class Graph:
             self.add("Div", total)
         elif isinstance(loss, BinaryCrossEntropy):
             self.add("Sigmoid")
-            if self.model.output_shape == (1,):  # the probabilities of no and yes
+            if self.output_shape == (1,):  # the probabilities of no and yes
+                self.output_shape = (2,)
                 yes = self.value
                 self.add("Neg")
                 self.add("Add", self.keep("one", np.float32(1)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -269,7 +269,8 @@ def _judge_weights(
         return ["the log has no epoch with figures of the validation images"]
     model, _, _ = checkpoint.load_model(file, backend=backend or settings.backend)
     samples = (held_out.images, held_out.labels)
-    trainer = build_trainer(settings.recipe.training, model, samples, validation=samples)
+    plan = replace(settings.recipe.training, class_weight=None)  # which count in training alone
+    trainer = build_trainer(plan, model, samples, validation=samples)
     assert trainer.validation is not None
     slack = {"loss": TOLERANCE, "accuracy": MAX_FLIPS / len(held_out)}
     found = trainer.evaluate(trainer.validation)

@@ -12,7 +12,7 @@ from tinynet import layers as L
 from tinynet.data.datasets import load
 from tinynet.io.tables import to_table
 from tinynet.layers.stack import walk
-from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
+from tinynet.losses import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.rng import Key, Stream, normal
 from tinynet.runs import recipe
@@ -97,7 +97,7 @@ def test_what_every_layer_gives_is_kept_when_asked_for(end: type[L.Layer] | None
     assert "activations" not in without
 
 
-@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), CrossEntropy()])
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), CrossEntropy(), BinaryCrossEntropy()])
 def test_a_table_may_say_by_which_loss_it_was_trained(loss: Loss) -> None:
     for end in (L.Softmax, L.Sigmoid):
         model = small([end()])
