@@ -188,13 +188,13 @@ def test_recorded_steps_with_scores_for_a_loss() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_recorded_steps_with_weights_for_samples(dtype: str, programs: list[threads.RecordedKernels]) -> None:
-    settings = {"sample_weight": np.linspace(0, 2, len(LABELS))}
+    settings: dict[str, Any] = {"sample_weight": np.linspace(0, 2, len(LABELS))}
     expected = trained(dense_net(L.Tanh), SoftmaxCrossEntropy(), dtype, record=False, **settings)
     assert not programs
     assert trained(dense_net(L.Tanh), SoftmaxCrossEntropy(), dtype, record=True, **settings) == expected
     assert programs
     assert trained(dense_net(L.Tanh), SoftmaxCrossEntropy(), dtype, record=True) != expected
-    ones = {"sample_weight": np.ones(len(LABELS))}
+    ones: dict[str, Any] = {"sample_weight": np.ones(len(LABELS))}
     plain = trained(dense_net(L.Tanh), SoftmaxCrossEntropy(), dtype, record=True)
     assert trained(dense_net(L.Tanh), SoftmaxCrossEntropy(), dtype, record=True, **ones) == plain
 
