@@ -10,6 +10,7 @@ import ctypes
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from functools import cache
 from itertools import product
@@ -73,14 +74,21 @@ def library() -> ctypes.CDLL:
         return ctypes.CDLL(str(built))
 
 
+class Guard(threading.local):
+    """Whether this thread makes a recording."""
+
+    armed = False
+
+
+guard = Guard()
+
+
 class DeviceArray(np.ndarray):
     """An array that nothing but the kernels may compute with while a recording is made."""
 
-    guarded = False
-
     @classmethod
     def look(cls, what: str) -> None:
-        if cls.guarded:
+        if guard.armed:
             raise AssertionError(f"{what}: this does not go through the door, so a recording would miss it")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
@@ -139,11 +147,11 @@ class HostDevice(Device):
 
     def record(self, run: Any) -> Any:
         def guarded() -> None:
-            before, DeviceArray.guarded = DeviceArray.guarded, True
+            before, guard.armed = guard.armed, True
             try:
                 run()
             finally:
-                DeviceArray.guarded = before
+                guard.armed = before
 
         return super().record(guarded)
 

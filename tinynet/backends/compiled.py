@@ -63,6 +63,10 @@ class CompiledBackend(NumpyBackend):
         assert isinstance(relu, CompiledBackend)
         self.fusion.masks_gradient = relu.fusion.gradient_is_masked = True
 
+    def _rectified(self, y: Array) -> Array:
+        """What the reference has computed for this layer, with the ReLU that the layer is to apply."""
+        return y if self.fusion.floor == -math.inf else self.xp.maximum(y, self.fusion.floor)
+
     # --- kernels ------------------------------------------------------------------------------------------
 
     @abstractmethod

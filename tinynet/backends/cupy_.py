@@ -251,7 +251,8 @@ class CupyBackend(CompiledBackend):
     ) -> tuple[Array, Array, Array, Any]:
         if shard.group.size > 1:
             self.device.break_recording()
-            return super().batchnorm(x, gamma, beta, epsilon, shard)
+            y, *rest = super().batchnorm(x, gamma, beta, epsilon, shard)
+            return self._rectified(y), *rest
         x = self._contiguous(x)
         (M, C), rows = x.shape, _chunk_rows(len(x))
         means, squares = self._chunk_sums(x, 2)
