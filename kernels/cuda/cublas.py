@@ -30,11 +30,14 @@ def find_library() -> ctypes.CDLL:
 
 
 class Cublas:
-    """A handle to cuBLAS on the present device; `failure` is the error it raises."""
+    """A handle to cuBLAS on the present device, for one thread; `failure` is the error it raises."""
 
-    def __init__(self, library: ctypes.CDLL, workspace: int, *, tf32: bool, failure: type[Exception]) -> None:
-        """`workspace`: the address of WORKSPACE bytes on the device, which the caller keeps."""
-        self._library, self._workspace, self._failure = library, ctypes.c_void_p(workspace), failure
+    def __init__(
+        self, library: ctypes.CDLL, workspace: Any, address: int, *, tf32: bool, failure: type[Exception]
+    ) -> None:
+        """`workspace`: WORKSPACE bytes on the device, at `address`. They live as long as the handle."""
+        self._library, self._failure = library, failure
+        self._workspace, self._address = workspace, ctypes.c_void_p(address)
         handle = ctypes.c_void_p()
         self._call("cublasCreate_v2", ctypes.byref(handle))
         self._handle = handle
@@ -58,7 +61,7 @@ class Cublas:
         """
         (M, N, K), (a_address, a_transposed), (b_address, b_transposed) = shape, a, b
         self._call("cublasSetStream_v2", self._handle, ctypes.c_void_p(stream))  # takes the workspace away
-        self._call("cublasSetWorkspace_v2", self._handle, self._workspace, ctypes.c_size_t(WORKSPACE))
+        self._call("cublasSetWorkspace_v2", self._handle, self._address, ctypes.c_size_t(WORKSPACE))
         one, zero = number(1.0), number(0.0)
         self._call(
             "cublasSgemm_v2" if number is ctypes.c_float else "cublasDgemm_v2",

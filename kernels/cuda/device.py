@@ -7,6 +7,7 @@ one door can be noted there: `record`.
 from __future__ import annotations
 
 import ctypes
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,6 +28,14 @@ C_REALS: dict[Any, Any] = {np.dtype("float32"): ctypes.c_float, np.dtype("float6
 Call = Callable[[], object]
 
 
+class _OfThread(threading.local):
+    """What a device keeps for each thread: its recording under way, and its handle to cuBLAS."""
+
+    noted: list[Call] | None = None
+    is_complete = True
+    cublas: cublas.Cublas | None = None
+
+
 class Device(ABC):
     """Memory of its own, and the kernels of this folder to compute with."""
 
@@ -36,9 +45,7 @@ class Device(ABC):
     def __init__(self, *, tf32: bool = False, failure: type[Exception] = RuntimeError) -> None:
         """`failure` is the error for what is wrong with a launch; `tf32`: see `cublas.TF32`."""
         self.failure, self._tf32 = failure, tf32
-        self._noted: list[Call] | None = None
-        self._is_complete = True
-        self._cublas: cublas.Cublas | None = None
+        self._mine = _OfThread()
 
     # --- computing ----------------------------------------------------------------------------------------
 
@@ -81,39 +88,42 @@ class Device(ABC):
         if K != L or c.shape != (M, N):
             raise self.failure(f"the shapes of a product do not fit: ({M}, {K}), ({L}, {N}) and {c.shape}")
         if M * N * K:
-            self._do(partial(self._multiply, (M, N, K), (a, transpose_a), (b, transpose_b), c))
+            multiply = partial(self._multiply, self._handle())
+            self._do(partial(multiply, (M, N, K), (a, transpose_a), (b, transpose_b), c))
 
     def _do(self, call: Call) -> None:
         call()
-        if self._noted is not None:
-            self._noted.append(call)
+        if self._mine.noted is not None:
+            self._mine.noted.append(call)
 
     # --- recording ----------------------------------------------------------------------------------------
 
     @property
     def is_recording(self) -> bool:
-        """Whether what it does is noted now."""
-        return self._noted is not None
+        """Whether what it does for this thread is noted now."""
+        return self._mine.noted is not None
 
     def record(self, run: Call) -> Call:
         """Run `run`; return what has all its kernels and products run again, on the same arrays.
 
+        What other threads do meanwhile is theirs.
+
         So all that `run` computes must go through this door, with the same arguments each time. Where
         `break_recording` said that something did not, `run` itself is returned.
         """
-        outer = self._noted, self._is_complete
-        noted: list[Call] = []
-        self._noted, self._is_complete = noted, True
+        mine, noted = self._mine, list[Call]()
+        outer = mine.noted, mine.is_complete
+        mine.noted, mine.is_complete = noted, True
         try:
             run()
-            complete = self._is_complete
+            complete = mine.is_complete
         finally:
-            self._noted, self._is_complete = outer
+            mine.noted, mine.is_complete = outer
         return self._repeat(noted) if complete else run
 
     def break_recording(self) -> None:
         """Say that something was computed outside the door: the recording under way is incomplete."""
-        self._is_complete = False
+        self._mine.is_complete = False
 
     def _repeat(self, calls: list[Call]) -> Call:
         """What makes these calls again. They hold the arrays, so these stay where they are."""
@@ -158,16 +168,24 @@ class Device(ABC):
     def _stream(self) -> int:
         """The address of the present stream."""
 
+    def _handle(self) -> cublas.Cublas:
+        """This thread's: what is set in a handle holds for all who use it."""
+        if self._mine.cublas is None:
+            workspace = self.empty(cublas.WORKSPACE, np.dtype(np.uint8))
+            place = (workspace, self.address(workspace))
+            self._mine.cublas = cublas.Cublas(self._library(), *place, tf32=self._tf32, failure=self.failure)
+        return self._mine.cublas
+
     def _multiply(
-        self, shape: tuple[int, int, int], a: tuple[Any, bool], b: tuple[Any, bool], c: Any
+        self,
+        handle: cublas.Cublas,
+        shape: tuple[int, int, int],
+        a: tuple[Any, bool],
+        b: tuple[Any, bool],
+        c: Any,
     ) -> None:
-        if self._cublas is None:
-            self._workspace = self.empty(cublas.WORKSPACE, np.dtype(np.uint8))
-            self._cublas = cublas.Cublas(
-                self._library(), self.address(self._workspace), tf32=self._tf32, failure=self.failure
-            )
         factors = ((self.address(array), turned) for array, turned in (a, b))
-        self._cublas.product(C_REALS[c.dtype], shape, *factors, self.address(c), self._stream())
+        handle.product(C_REALS[c.dtype], shape, *factors, self.address(c), self._stream())
 
     # --- checks -------------------------------------------------------------------------------------------
 
@@ -265,5 +283,5 @@ class CudaDevice(Device):
         def launch() -> None:
             graph.launch()
 
-        launch.calls = calls  # type: ignore[attr-defined]  # the arrays they hold must outlive the graph
+        launch.calls = calls  # type: ignore[attr-defined]  # the arrays and handles they hold must outlive the graph
         return launch

@@ -7,6 +7,7 @@ whatever is recorded below went through the door that a CUDA graph is captured f
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,6 +183,20 @@ def test_predictions_are_recorded() -> None:
         x = IMAGES[start : start + 4]
         np.testing.assert_array_equal(model.predict(x), plain.predict(x))
     assert len(model.recorded_outputs) == 1
+
+
+def test_two_models_in_two_threads_learn_as_each_alone() -> None:
+    """On one device, with recordings, products and workspaces of both."""
+    makes = (every_layer, plain_net)
+    losses = (CrossEntropy, SoftmaxCrossEntropy)
+    alone = [
+        outcome(trainer(make, HostBackend(), loss=loss())) for make, loss in zip(makes, losses, strict=True)
+    ]
+    ops = HostBackend()
+    together = [trainer(make, ops, loss=loss()) for make, loss in zip(makes, losses, strict=True)]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(outcome, together)) == alone
+    assert all(run.step.is_recorded for run in together)
 
 
 @dataclass(eq=False)

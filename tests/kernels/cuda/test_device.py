@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -167,7 +170,7 @@ def test_a_precision_that_a_backend_does_not_have(name: str, precision: str, mes
 def test_a_failure_of_cublas_is_told() -> None:
     broken = SimpleNamespace(cublasCreate_v2=lambda handle: 1)
     with pytest.raises(BackendError, match="cublasCreate_v2 of cuBLAS failed with status 1"):
-        cublas.Cublas(broken, 0, tf32=False, failure=BackendError)
+        cublas.Cublas(broken, None, 0, tf32=False, failure=BackendError)
 
 
 # --- recordings ---------------------------------------------------------------------------------------------
@@ -230,6 +233,91 @@ def test_a_recording_that_fails_leaves_no_trace() -> None:
     with pytest.raises(ValueError, match="not today"):
         device.record(run)
     assert not device.is_recording
+
+
+# --- several threads ----------------------------------------------------------------------------------------
+
+
+def beside(work: Callable[[], object]) -> None:
+    """Do `work` in another thread, from its beginning to its end."""
+    with ThreadPoolExecutor(1) as other:
+        other.submit(work).result()
+
+
+def test_a_recording_notes_its_own_thread_alone() -> None:
+    """Neither kernels of another thread, nor that a recording there is incomplete, nor that it ends."""
+    device, runs = HostDevice(), []
+    x, y, other = (device.from_host(X - 6) for _ in range(3))
+
+    def of_another() -> None:
+        assert not device.is_recording
+        relu(device, other, other)
+        device.break_recording()
+        device.record(lambda: relu(device, other, other))
+
+    def run() -> None:
+        runs.append(1)
+        beside(of_another)
+        relu(device, x, y)
+
+    repeat = device.record(run)
+    device.launched.clear()
+    repeat()
+    assert device.launched == ["relu"]
+    assert len(runs) == 1
+
+
+class WaitingCublas:
+    """Gives handles; a thread that has set its stream waits until another one has set its own."""
+
+    def __init__(self) -> None:
+        self.handles, self.streams = itertools.count(1), dict[int, int]()
+        self.used: list[tuple[int, int]] = []
+        """Of each product the thread, and the stream it is in."""
+        self.both = threading.Barrier(2, timeout=20)
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        return lambda *arguments: 0
+
+    def cublasCreate_v2(self, place: Any) -> int:
+        handle = ctypes.c_void_p(next(self.handles))
+        ctypes.memmove(place, ctypes.byref(handle), ctypes.sizeof(handle))
+        return 0
+
+    def cublasSetStream_v2(self, handle: Any, stream: Any) -> int:
+        self.streams[handle.value] = stream.value
+        self.both.wait()
+        return 0
+
+    def cublasSgemm_v2(self, handle: Any, *arguments: Any) -> int:
+        self.used.append((threading.get_ident(), self.streams[handle.value]))
+        return 0
+
+
+class StreamOfEach(HostDevice):
+    """Each thread computes in a stream of its own."""
+
+    def __init__(self, library: Any) -> None:
+        super().__init__()
+        self.library = library
+
+    def _library(self) -> Any:
+        return self.library
+
+    def _stream(self) -> int:
+        return threading.get_ident()
+
+
+def test_each_thread_has_a_handle_of_its_own() -> None:
+    """A product must not run in the stream that another thread is capturing."""
+    library = WaitingCublas()
+    device = StreamOfEach(library)
+    a, b, c = (device.from_host(X[:, :3].copy()) for _ in range(3))
+    with ThreadPoolExecutor(2) as both:
+        for done in [both.submit(device.product, a, b, c) for _ in range(2)]:
+            done.result()
+    assert len({thread for thread, _ in library.used}) == 2
+    assert all(thread == stream for thread, stream in library.used)
 
 
 # --- CuPy's part ------------------------------------------------------------------------------------------
