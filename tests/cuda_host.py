@@ -182,5 +182,5 @@ class HostDevice(Device):
 class HostBackend(CupyBackend):
     """The GPU backend on such a device."""
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(device=HostDevice(**settings))
+    def __init__(self, convolution: str = "auto", precision: str = "float32") -> None:
+        super().__init__(convolution, precision, device=HostDevice(tf32=precision == "tf32"))

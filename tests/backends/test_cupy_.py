@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from cuda_host import HostBackend
 from hypothesis import given, settings
 from operations import CASES, LARGE, Draw, Geometry, assert_close, copies, every_operation, geometries
 
+import tinynet as tn
 from tinynet.backends.base import Backend
 from tinynet.backends.compiled import CompiledBackend
 from tinynet.backends.cupy_ import CupyBackend
@@ -93,6 +96,25 @@ def test_rows_of_two_arrays_are_there_at_once() -> None:
 def test_sums_of_two_numbers() -> None:
     two = np.array(2.0)
     assert float(HostBackend().add(two, 0.5)) == NumpyBackend().add(two, 0.5) == 2.5
+
+
+def test_a_model_goes_to_another_process_and_is_the_same_there() -> None:
+    stack = [tn.Conv2D(3, 3), tn.BatchNorm(), tn.ReLU(), tn.Flatten(), tn.Dense(4)]
+    model = tn.Sequential(stack, (6, 6, 2), backend=HostBackend("im2col", "tf32"), seed=3)
+    there = pickle.loads(pickle.dumps(model))  # noqa: S301 (our own)
+    x = np.random.default_rng(0).standard_normal((5, 6, 6, 2)).astype(np.float32)
+    np.testing.assert_array_equal(there.predict(x), model.predict(x))
+    ops = there.backend
+    assert (type(ops), ops.convolution, ops.precision) == (HostBackend, "im2col", "tf32")
+    assert ops.device is not model.backend.device
+
+
+def test_layers_of_a_model_share_its_device() -> None:
+    ops = HostBackend()
+    model = tn.Sequential([tn.Dense(3), tn.Dense(3)], (4,), backend=ops)
+    assert {id(layer.ops.device) for layer in (*model.layers, *copy.deepcopy(model).layers)} == {
+        id(ops.device)
+    }
 
 
 def test_signatures_are_those_of_the_protocol() -> None:

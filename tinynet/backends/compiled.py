@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
@@ -45,7 +44,8 @@ class CompiledBackend(NumpyBackend):
         self.memory, self.fusion = memory, Fusion()
 
     def bound_to(self, workspace: Workspace, owner: str) -> Self:
-        bound = copy.copy(self)
+        bound = object.__new__(type(self))  # copy.copy would go the way of pickle, which makes a new device
+        vars(bound).update(vars(self))
         bound.memory, bound.fusion = replace(self.memory, workspace=workspace, owner=owner), Fusion()
         return bound
 

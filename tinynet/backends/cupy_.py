@@ -56,6 +56,10 @@ class CupyBackend(CompiledBackend):
         self.xp = self.device.xp
         super().__init__(convolution, precision, Memory(allocate=self.device.empty))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For another process: the settings. It computes on that process' device."""
+        return type(self), (self.convolution, self.precision)
+
     @classmethod
     def status(cls) -> Status:
         facts = cuda_status.read()
