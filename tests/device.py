@@ -1,8 +1,9 @@
 """A make-believe GPU: the reference backend on arrays that behave like a GPU's.
 
 They can be computed with, and show their shape and dtype. What a GPU's arrays refuse, these refuse: to become
-a numpy.ndarray unasked, or to be mixed with one. While `Guard` is armed they cannot be turned into Python
-numbers either: a GPU hides its latency only as long as nobody looks.
+a numpy.ndarray unasked, or to be mixed with one. They refuse a cast, too, of which a GPU makes another
+number: `UndefinedCast`. While `Guard` is armed they cannot be turned into Python numbers either: a GPU hides
+its latency only as long as nobody looks.
 
 `TINYNET_TEST_BACKENDS=device` runs the tests on it.
 """
@@ -19,6 +20,10 @@ from tinynet.types import Array
 
 class HostRead(AssertionError):
     """An array left the device."""
+
+
+class UndefinedCast(AssertionError):
+    """A value becomes an integer that cannot hold it: NumPy wraps around where a GPU takes the nearest."""
 
 
 class Guard:
@@ -80,6 +85,13 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, settings: Any) -> Any:
         return wrapped(function)(*arguments, **settings)
+
+    def astype(self, dtype: Any, **settings: Any) -> DeviceArray:
+        if self.memory.dtype.kind == "f" and np.dtype(dtype).kind in "iu" and self.memory.size:
+            held, whole = np.iinfo(dtype), np.trunc(self.memory)
+            if not (held.min <= whole.min() and whole.max() <= held.max):
+                raise UndefinedCast(f"{whole.min()} … {whole.max()} as {np.dtype(dtype)}")
+        return to_device(self.memory.astype(dtype, **settings))
 
     def to_host(self) -> np.ndarray:
         return self._read(np.copy)

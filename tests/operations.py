@@ -173,8 +173,13 @@ def random_bits(ops: Backend, draw: Draw) -> list[Any]:
     return [ops.random_bits(KEY, draw.images().size)]
 
 
+def as_pixels(x: Any) -> Any:
+    """Normal numbers as uint8, cut off at its ends: a GPU makes 0 of a negative number, NumPy does not."""
+    return (x * 50 + 128).clip(0, 255).astype(np.uint8)
+
+
 def rescale(ops: Backend, draw: Draw) -> list[Any]:
-    pixels = (draw.images() * 50 + 128).astype(np.uint8)
+    pixels = as_pixels(draw.images())
     inputs = (pixels, pixels.astype(np.float16), pixels > 128, draw.images())
     return [ops.rescale(x, 1 / 255, -0.5, draw.g.dtype).copy() for x in inputs]
 
@@ -203,8 +208,7 @@ def warp(ops: Backend, draw: Draw) -> list[Any]:
     settings = Augmentation(rotation=180, shift=0.4, scale=0.5, shear=30, contrast=0.9, erase=0.5)
     places, contrast, erased = map(draw.place, settings.draw(KEY._replace(seed=draw.g.seed), N, (H, W)))
     bend = (90_000 * draw(N, 2, H, W)).astype(np.int32)
-    pixels = (x * 50 + 128).astype(np.uint8)
-    fields = (bend, None)
+    pixels, fields = as_pixels(x), (bend, None)
     return [ops.warp(old, places, contrast, erased, field).copy() for old in (x, pixels) for field in fields]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from device import DeviceArray, DeviceBackend, Guard, HostRead, to_device
+from device import DeviceArray, DeviceBackend, Guard, HostRead, UndefinedCast, to_device
 
 from tinynet.data.augmentation import Augmentation
 from tinynet.errors import DeviceError
@@ -157,3 +157,16 @@ def test_a_model_on_the_device_predicts_arrays_of_either_place() -> None:
     model = Sequential([Dense(2)], (4,), backend=DeviceBackend())
     data = np.ones((2, 4), np.float32)
     np.testing.assert_array_equal(model.predict(data), model.predict(to_device(data)))
+
+
+@pytest.mark.parametrize("value", [-3.2, 256.0, np.nan, np.inf])
+def test_a_number_that_an_integer_cannot_hold_is_refused(value: float) -> None:
+    with pytest.raises(UndefinedCast, match="as uint8"):
+        to_device(np.array([1.0, value])).astype(np.uint8)
+
+
+def test_casts_that_are_the_same_everywhere() -> None:
+    whole = to_device(np.array([-0.9, 255.9])).astype(np.uint8)
+    np.testing.assert_array_equal(whole.to_host(), [0, 255])
+    np.testing.assert_array_equal(to_device(np.array([-1])).astype(np.uint8).to_host(), [255])
+    assert to_device(np.zeros(0)).astype("int32").dtype == np.int32
