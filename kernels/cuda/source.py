@@ -29,6 +29,7 @@ TYPES = {
 """C++ types by name, as NumPy has them."""
 C_NAMES = {dtype: name for name, dtype in TYPES.items()}
 KERNEL = re.compile(r"(?:template <([^>]*)>\s*)?__global__ void (\w+)\(([^)]*)\)")
+NO_ASCII = re.compile(r"[^\x00-\x7F]")
 INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 
 
@@ -74,14 +75,18 @@ def files() -> list[str]:
 
 @cache
 def text(file: str) -> str:
-    """A source with what it includes; in a compiler's messages lines count as in the files."""
+    """A source with what it includes, in ASCII; in a compiler's messages lines count as in the files.
+
+    CuPy writes it to a file in the encoding of the locale, and Windows' have no √ and no Σ. These stand in
+    comments, where they become "#" ("?" twice would begin a trigraph).
+    """
     source = f'#line 1 "{file}"\n{read(file)}'
 
     def included(match: re.Match[str]) -> str:
         line = source[: match.start()].count("\n")
         return f'#line 1 "{match[1]}"\n{read(match[1])}#line {line + 1} "{file}"'
 
-    return INCLUDE.sub(included, source)
+    return NO_ASCII.sub("#", INCLUDE.sub(included, source))
 
 
 def read(file: str) -> str:

@@ -71,6 +71,12 @@ def test_what_does_not_compile_is_told_by_file_and_line() -> None:
     assert len(lines) > broken
 
 
+@pytest.mark.parametrize("file", files())
+def test_the_text_to_compile_can_be_written_in_every_encoding(file: str) -> None:
+    assert text(file).isascii()
+    assert re.sub("//.*", "", source.read(file)).isascii()  # so only comments have lost anything
+
+
 def test_every_global_function_is_read() -> None:
     """One that the parser misses could not be launched."""
     code = "".join(map(text, files()))
