@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from tinynet import backends, extras
 from tinynet.backends import cuda_status
@@ -130,6 +131,18 @@ def test_the_extras_exist() -> None:
     offered = metadata.metadata(extras.DISTRIBUTION).get_all("Provides-Extra")
     assert offered is not None
     assert {cuda_status.extra_for(cuda) for cuda in (0, 12_090, 13_000)} <= set(offered)
+
+
+@pytest.mark.parametrize("extra", ["cuda12", "cuda13"])
+def test_the_extras_bring_a_cupy_that_keeps_compiled_templates_on_disk(extra: str) -> None:
+    """An older one compiles them again in every process."""
+    (wanted,) = [
+        requirement
+        for requirement in map(Requirement, metadata.requires(extras.DISTRIBUTION) or ())
+        if requirement.marker and requirement.marker.evaluate({"extra": extra}) and "cupy" in requirement.name
+    ]
+    assert wanted.specifier.contains("14.2.0")
+    assert not wanted.specifier.contains("14.1.1")
 
 
 # --- looking ----------------------------------------------------------------------------------------------
