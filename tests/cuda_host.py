@@ -182,5 +182,7 @@ class HostDevice(Device):
 class HostBackend(CupyBackend):
     """The GPU backend on such a device."""
 
-    def __init__(self, convolution: str = "auto", precision: str = "float32") -> None:
-        super().__init__(convolution, precision, device=HostDevice(tf32=precision == "tf32"))
+    def __init__(
+        self, convolution: str = "auto", precision: str = "float32", *, device: HostDevice | None = None
+    ) -> None:
+        super().__init__(convolution, precision, device=device or HostDevice(tf32=precision == "tf32"))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
+import weakref
 from typing import Any
 
 import numpy as np
 import pytest
+from cuda_host import HostBackend, HostDevice
 
+import tinynet as tn
 from tinynet import out_of_memory
 from tinynet.backends import cuda_status
 from tinynet.backends.cupy_ import CupyBackend
@@ -62,6 +66,67 @@ def test_a_batch_that_fits_is_named(room: int, fits: int, monkeypatch: pytest.Mo
     assert f"up to {1000 * each / out_of_memory.MIB:,.0f} MiB" in said
     assert "Out of memory allocating 1,024 bytes; " in said
     assert said.endswith(f"--batch {fits}, or batch_size = {fits} in the recipe")
+
+
+class Block(bytearray):
+    """Memory that tells when nobody has it any more."""
+
+
+class SmallDevice(HostDevice):
+    """A device with so much memory."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.free = room
+
+    def empty(self, size: int, dtype: Any) -> Any:
+        bytes_ = size * np.dtype(dtype).itemsize
+        if bytes_ > self.free:
+            raise MemoryError(f"Out of memory allocating {bytes_:,} bytes")
+        self.free -= bytes_
+        block = Block(bytes_)
+        weakref.finalize(block, self._take_back, bytes_)
+        return self.from_host(np.frombuffer(block, dtype))
+
+    def _take_back(self, bytes_: int) -> None:
+        self.free += bytes_
+
+
+class SmallGpu(HostBackend):
+    device: SmallDevice
+
+    def free_bytes(self) -> int:  # type: ignore[override]
+        return self.device.free
+
+
+@pytest.mark.parametrize("phase", ["recorded", "plain"])
+@pytest.mark.parametrize("room", [20, 33, 70])
+def test_the_batch_that_is_named_fits_in_the_same_process(room: int, phase: str) -> None:
+    """Even while the error is held, whose frames lead to all that had been computed."""
+    stack = [
+        tn.Conv2D(6, 3),
+        tn.BatchNorm(),
+        tn.ReLU(),
+        tn.Conv2D(6, 3),
+        tn.ReLU(),
+        tn.MaxPool2D(),
+        tn.Flatten(),
+    ]
+    ops = SmallGpu(device=SmallDevice(1 << 30))
+    ops.recorded_phases = ops.recorded_phases if phase == "recorded" else ()
+    model = tn.Sequential([tn.Rescale(), *stack, tn.Dense(10)], (14, 14, 1), backend=ops)
+    data = np.zeros((100, 14, 14, 1), np.uint8), np.arange(100) % 10
+
+    def run(batch: int) -> None:
+        Trainer(model, data, epochs=2, batch_size=batch).run()
+
+    run(1)  # so that what does not depend on the batch is there
+    ops.device.free = room * out_of_memory.of_a_sample(model)
+    with pytest.raises(OutOfMemoryError, match="with 100 samples in a batch") as caught:
+        run(100)
+    named = int(re.search(r"--batch (\d+)", str(caught.value))[1])  # type: ignore[index]
+    assert named == 1 << (room.bit_length() - 1)
+    run(named)
 
 
 def test_where_nothing_fits_or_nobody_says(monkeypatch: pytest.MonkeyPatch) -> None:

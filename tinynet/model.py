@@ -302,6 +302,12 @@ class Sequential:
             self.workspace.packed = None
             self.recorded_outputs.forget()
 
+    def release_memory(self) -> None:
+        """Let go of the memory that its operations write into; what is needed of it is allocated anew."""
+        with self.lock:
+            self.recorded_outputs.forget()
+            self.workspace.release()
+
     def as_input(self, x: Array) -> Array:
         """x as `forward` takes it: other floating dtypes are cast, integers stay for Rescale to scale.
 

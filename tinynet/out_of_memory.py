@@ -30,11 +30,14 @@ def of_a_sample(model: Sequential) -> int:
 
 
 def shortage(model: Sequential, batch: int, step: int, error: MemoryError) -> OutOfMemoryError:
-    """What to tell a person whose training step number `step`, on a `batch` of samples, ended in `error`."""
+    """What to tell a person whose training step number `step`, on a `batch` of samples, ended in `error`.
+
+    What that step had taken has been let go of.
+    """
     each, free = of_a_sample(model), model.backend.free_bytes()
     fits = batch - 1
     if free is not None:
-        fits = min(fits, (free + model.workspace.nbytes) // each)
+        fits = min(fits, free // each)
     fits = 1 << (fits.bit_length() - 1) if fits else 0  # a power of two
     return OutOfMemoryError(
         f"training ran out of memory in step {step}, with {batch:,} samples in a batch",

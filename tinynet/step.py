@@ -95,6 +95,12 @@ class Step:
         self.model.backward(self.loss.backward(cache), tape)  # writes gradients: nothing to zero
         return loss, self.measure.sums(self.loss.ops, outputs, known[0])
 
+    def release_memory(self) -> None:
+        """Let go of the memory that steps are computed in; what is needed of it is allocated anew."""
+        self.recorded_gradients.forget()
+        self.recorded_step.forget()
+        self.model.release_memory()
+
     def recorded(
         self, x: Array, targets: Array, now: StepNumbers, weights: Array | None = None
     ) -> tuple[Any, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from traceback import clear_frames
 from typing import Any, NoReturn
 
 import numpy as np
@@ -222,6 +223,8 @@ class Trainer:
             yield from self._epochs()
         except MemoryError as error:
             size, step = self.train.batch_size, self.state.step
+            clear_frames(error.__traceback__)  # what had been computed so far lies in their variables
+            self.step.release_memory()
             raise out_of_memory.shortage(self.model, size, step, error) from error
         if self.state.stopped != "interrupted":
             self._is_over = True

@@ -57,6 +57,11 @@ class Workspace:
             view = self._views[(*key, shape)] = self._buffers[key][:size].reshape(shape)
         return view
 
+    def release(self) -> None:
+        """Let go of all buffers; what is needed of them is allocated anew."""
+        self._buffers.clear()
+        self._views.clear()
+
     @property
     def nbytes(self) -> int:
         """Bytes held by all buffers."""
