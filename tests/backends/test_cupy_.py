@@ -21,6 +21,7 @@ from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.backends.workspace import Workspace
 from tinynet.gradcheck import cases
 from tinynet.kernels.cuda.source import kernels
+from tinynet.layers.base import Layer
 
 # Several blocks and chunks, and little work for what stands in for cuBLAS.
 MANY = LARGE._replace(N=7, F=11)
@@ -115,6 +116,30 @@ def test_layers_of_a_model_share_its_device() -> None:
     assert {id(layer.ops.device) for layer in (*model.layers, *copy.deepcopy(model).layers)} == {
         id(ops.device)
     }
+
+
+def convolutions() -> list[Layer]:
+    return [tn.Conv2D(4, 3), tn.ReLU(), tn.Conv2D(5, 3), tn.ReLU(), tn.Conv2D(3, 3)]
+
+
+def test_evaluation_keeps_the_windows_of_one_convolution_at_a_time() -> None:
+    model = tn.Sequential(convolutions(), (12, 12, 2), backend=HostBackend())
+    model.forward(np.zeros((7, 12, 12, 2), np.float32))
+    outputs = [100 * 4, 64 * 5, 36 * 3]
+    windows = [100 * 9 * 2, 64 * 9 * 4, 36 * 9 * 5]
+    assert model.workspace.nbytes <= 7 * 4 * (sum(outputs) + max(windows))
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_gradients_of_several_convolutions_in_training_and_elsewhere(train: bool) -> None:
+    draw = Draw(Geometry())
+    x, dy = draw(7, 12, 12, 2), draw(7, 6, 6, 3)
+    results = []
+    for ops in (HostBackend(), NumpyBackend()):
+        model = tn.Sequential(convolutions(), (12, 12, 2), backend=ops, seed=1)
+        y, tape = model.forward(x, train=train)
+        results.append([y, model.backward(dy, tape, input_gradient=True), model.store.grads.flat])
+    assert_close(results[0], results[1], "float32")
 
 
 def test_signatures_are_those_of_the_protocol() -> None:

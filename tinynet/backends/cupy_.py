@@ -176,19 +176,18 @@ class CupyBackend(CompiledBackend):
 
     def conv2d(self, x: Array, W: Array, b: Array, window: Window) -> tuple[Array, Any]:
         x, W = self._contiguous(x), self._contiguous(W)
-        KH, KW, C, F = W.shape
-        OH, OW = window.output(x.shape[1:])
-        cols = self.memory.own("conv2d cols", (len(x) * OH * OW, KH * KW * C), x.dtype)
-        self.device.launch("im2col", cols.size, x, cols, *_geometry(x.shape, window))
-        y = self.memory.own("conv2d", (len(x), OH, OW, F), x.dtype)
+        F = W.shape[3]
+        cols = self._im2col(x, window)
+        y = self.memory.own("conv2d", (len(x), *window.output(x.shape[1:]), F), x.dtype)
         self.device.product(cols, W.reshape(-1, F), y.reshape(-1, F))
         self._add_bias(y, b)
-        return y, (cols, x.shape)
+        return y, (x, cols if self.memory.is_training else None)
 
     def conv2d_backward(
         self, dy: Array, saved: Any, W: Array, dW: Array, db: Array, window: Window, need_dx: bool
     ) -> Array | None:
-        (cols, shape), F = saved, W.shape[3]
+        (x, cols), F = saved, W.shape[3]
+        cols = self._im2col(x, window) if cols is None else cols
         rows = self._contiguous(dy).reshape(-1, F)
         self.device.product(cols, rows, dW.reshape(-1, F), transpose_a=True)
         self._sum_rows(rows, db)
@@ -196,9 +195,21 @@ class CupyBackend(CompiledBackend):
             return None
         dcols = self.memory.scratch("conv2d dcols", cols.shape, cols.dtype)
         self.device.product(rows, self._contiguous(W).reshape(-1, F), dcols, transpose_b=True)
-        dx = self.memory.own("conv2d dx", shape, dy.dtype)
-        self.device.launch("col2im", dx.size, dcols, dx, *_geometry(shape, window))
+        dx = self.memory.own("conv2d dx", x.shape, dy.dtype)
+        self.device.launch("col2im", dx.size, dcols, dx, *_geometry(x.shape, window))
         return dx
+
+    def _im2col(self, x: Array, window: Window) -> Array:
+        """Each window of x (N, H, W, C) as a row: (N·OH·OW, KH·KW·C).
+
+        A training step keeps them for its backward. Elsewhere they are large and soon useless, so all layers
+        share their memory; a backward, which few ask for, computes them anew.
+        """
+        (N, *size, C), (KH, KW) = x.shape, window.size
+        place = self.memory.own if self.memory.is_training else self.memory.scratch
+        cols = place("conv2d cols", (N * math.prod(window.output(tuple(size))), KH * KW * C), x.dtype)
+        self.device.launch("im2col", cols.size, x, cols, *_geometry(x.shape, window))
+        return cols
 
     def depthwise_conv2d(self, x: Array, W: Array, b: Array, window: Window) -> tuple[Array, Any]:
         x, W = self._contiguous(x), self._contiguous(W)
