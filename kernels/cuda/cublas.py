@@ -21,6 +21,9 @@ OPERATIONS = {False: 0, True: 1}
 DEFAULT_MATH, TF32 = 0, 3
 """CUBLAS_DEFAULT_MATH, and CUBLAS_TF32_TENSOR_OP_MATH: factors of float32 products rounded to 10 bits."""
 
+NO_MEMORY = 3
+"""CUBLAS_STATUS_ALLOC_FAILED."""
+
 
 def find_library() -> ctypes.CDLL:
     """NVIDIA's library, found as CuPy finds it."""
@@ -80,5 +83,7 @@ class Cublas:
 
     def _call(self, name: str, *arguments: Any) -> None:
         status = getattr(self._library, name)(*arguments)
+        if status == NO_MEMORY:
+            raise MemoryError(f"{name} of cuBLAS finds no memory on the device")
         if status != 0:
             raise self._failure(f"{name} of cuBLAS failed with status {status}")

@@ -173,6 +173,12 @@ def test_a_failure_of_cublas_is_told() -> None:
         cublas.Cublas(broken, None, 0, tf32=False, failure=BackendError)
 
 
+def test_a_handle_for_which_there_is_no_memory() -> None:
+    full = SimpleNamespace(cublasCreate_v2=lambda handle: cublas.NO_MEMORY)
+    with pytest.raises(MemoryError, match="cublasCreate_v2 of cuBLAS finds no memory on the device"):
+        cublas.Cublas(full, None, 0, tf32=False, failure=BackendError)
+
+
 # --- recordings ---------------------------------------------------------------------------------------------
 
 
