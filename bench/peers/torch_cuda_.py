@@ -15,6 +15,7 @@ REHEARSALS = 3
 """Steps before a capture, in which libraries choose their algorithms."""
 torch.set_default_device("cuda")
 torch.backends.cudnn.allow_tf32 = False
+torch.backends.cudnn.benchmark = True  # its fastest algorithm for each shape, found in the rehearsals
 
 
 class Peer(torch_.Peer):
