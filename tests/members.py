@@ -37,7 +37,7 @@ class Member(MpiGroup):
     def __init__(self, rank: int, size: int, meeting: Meeting) -> None:
         self.rank, self.size, self.meeting = rank, size, meeting
 
-    def choose_device(self, use_device: Any) -> None:
+    def choose_device(self, use_device: Callable[[int], str]) -> None:
         """Threads share the device of their process."""
 
     def _add_up(self, *arrays: Any) -> None:

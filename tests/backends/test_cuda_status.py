@@ -18,7 +18,6 @@ from packaging.requirements import Requirement
 from tinynet import backends, extras
 from tinynet.backends import cuda_status
 from tinynet.backends.cuda_status import Facts
-from tinynet.backends.cupy_ import CupyBackend
 from tinynet.errors import BackendError
 
 GOOD = Facts(("cupy-cuda12x",), 12_040, None, "14.2.0", "", 12_090, 1, "", "NVIDIA H100", "")
@@ -186,7 +185,7 @@ def cupy_with(count: Any) -> SimpleNamespace:
         runtimeGetVersion=lambda: 12_090,
         getDeviceCount=count,
         getDevice=lambda: 0,
-        getDeviceProperties=lambda device: {"name": b"NVIDIA H100"},
+        getDeviceProperties=lambda device: {"name": b"NVIDIA H100", "uuid": bytes(16)},
         CUDARuntimeError=Refused,
     )
     return SimpleNamespace(__version__="14.2.0", cuda=SimpleNamespace(runtime=runtime))
@@ -263,15 +262,33 @@ def test_this_machine() -> None:
     assert ("no NVIDIA driver" in said.stdout) == (facts.driver == 0 and len(facts.packages) < 2)
 
 
-def test_processes_have_a_device_each_where_there_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    used: list[int] = []
-    runtime = SimpleNamespace(getDeviceCount=lambda: 2)
-    cuda = SimpleNamespace(runtime=runtime, Device=lambda n: SimpleNamespace(use=lambda: used.append(n)))
-    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=cuda))
-    monkeypatch.setattr(cuda_status, "read", lambda: GOOD)
-    assert CupyBackend.use_device(1, 2)
-    assert not CupyBackend.use_device(2, 3)
-    assert used == [1, 0]
-    monkeypatch.setattr(cuda_status, "read", Facts)
-    assert not CupyBackend.use_device(0, 1)
-    assert len(used) == 2
+@pytest.fixture
+def two_devices(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done with the two devices of a machine, in order."""
+    done: list[str] = []
+    module = cupy_with(lambda: 2)
+    module.cuda.runtime.deviceGetPCIBusId = lambda device: f"0000:0{device}:00.0"
+    module.cuda.Device = lambda n: SimpleNamespace(use=lambda: done.append(f"use {n}"))
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr(cuda_status, "cupy_packages", lambda: ("cupy-cuda12x",))
+    monkeypatch.setattr(cuda_status, "driver_version", lambda: 12_040)
+    monkeypatch.setattr(cuda_status, "try_out", lambda: done.append("compute") or "")
+    monkeypatch.setattr(cuda_status, "read", cuda_status.read.__wrapped__)
+    return done
+
+
+def test_each_process_has_a_device_and_computes_on_no_other(two_devices: list[str]) -> None:
+    names = [backends.use_device("cupy", rank) for rank in range(3)]
+    assert two_devices == ["use 0", "use 1", "use 0"]
+    assert names[0] == names[2] != names[1]
+    assert backends.status("cupy").works
+    assert two_devices[3:] == ["compute"]
+
+
+def test_what_cannot_compute_on_a_gpu_has_no_device(
+    two_devices: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [backends.use_device(name, 1) for name in ("numpy", "auto", "nonsense", None)] == [""] * 4
+    monkeypatch.setattr(cuda_status, "driver_version", lambda: 0)
+    assert backends.use_device("cupy", 1) == ""
+    assert not two_devices

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ import pytest
 from commands import Command, Trained
 from PIL import Image
 
-from tinynet import checkpoint, extras
+from tinynet import backends, checkpoint, extras
 from tinynet.backends import cuda_status
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.callbacks import checkpoints
 from tinynet.callbacks.health import read_health
 from tinynet.cli.progress import TrainingProgress
+from tinynet.distributed.group import Group
 from tinynet.io import tables
 from tinynet.runs.settings import read_settings
 from tinynet.schedules import Cosine
@@ -183,6 +185,30 @@ def test_a_run_on_a_gpu_goes_on_on_a_gpu(
     config = (folder / "config.json").read_text().replace('"backend": "numpy"', '"backend": "cupy"')
     (folder / "config.json").write_text(config)
     assert "the cupy backend cannot run here" in train("--resume", folder, code=1)
+
+
+def test_a_process_has_its_device_before_a_backend_is_tried_out(
+    train: Command, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trying it out computes: each of several processes would do so on the first GPU."""
+    done: list[str] = []
+
+    def choose(group: Group, use_device: Callable[[int], str]) -> None:
+        assert use_device(0) == ""
+        done.append("device")
+
+    def get(*arguments: Any, **settings: Any) -> Any:
+        done.append("try out")
+        return real(*arguments, **settings)
+
+    real = backends.get
+    monkeypatch.setattr(Group, "choose_device", choose)
+    monkeypatch.setattr(backends, "get", get)
+    train("--epochs", 1)
+    first, *_ = done
+    done.clear()
+    train("--resume", trained.folder)
+    assert first == done[0] == "device"
 
 
 def test_out_of_memory(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -449,6 +449,43 @@ def test_no_process_waits_for_ever() -> None:
     assert "process 0 of 2 waited for the others in vain" in err
 
 
+GPU_TO_GPU = r"""
+import os, sys
+from types import SimpleNamespace
+from tinynet.distributed import mpi as d
+
+class Array:  # of a GPU
+    dtype, size, data = SimpleNamespace(name="float32"), 1, SimpleNamespace(ptr=0)
+    def __mul__(self, number): return self
+    def get(self): os.write(1, b"host\n"); return d.np.zeros(1, "float32")
+    def set(self, array): pass
+
+class Communicator:
+    def __init__(self, *about): pass
+    def allReduce(self, *arguments): os.write(1, b"nccl\n")
+
+nccl = SimpleNamespace(available=True, NCCL_FLOAT32=0, NCCL_FLOAT64=1, NCCL_SUM=0)
+nccl.get_unique_id, nccl.NcclCommunicator = (lambda: bytes(128)), Communicator
+cuda = SimpleNamespace(nccl=nccl, get_current_stream=lambda: SimpleNamespace(ptr=0))
+sys.modules |= {"cupy": SimpleNamespace(cuda=cuda), "cupy.cuda": cuda, "cupy.cuda.nccl": nccl}
+with d.joined() as group:
+    group.choose_device(lambda rank: sys.argv[1 + rank])
+    group.sum(Array(), 0.5)
+"""
+
+
+@mpi
+@pytest.mark.parametrize(
+    ("devices", "way"), [(("A", "B"), "nccl"), (("A", "A"), "host"), (("A", ""), "host"), (("", ""), "host")]
+)
+def test_sums_go_from_gpu_to_gpu_where_no_two_processes_have_the_same(
+    devices: tuple[str, str], way: str
+) -> None:
+    """However many each of them sees: a launcher may show each process its own alone."""
+    said = said_by(MPIEXEC, "-n", 2, sys.executable, "-c", GPU_TO_GPU, *devices)
+    assert said.split() == [way, way]
+
+
 @mpi
 def test_without_mpiexec(longer: list[object], tmp_path: Path) -> None:
     err = said_by_failing(*TRAIN, "--distributed", *longer, "--out", tmp_path / "run")

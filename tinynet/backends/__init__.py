@@ -29,7 +29,7 @@ def get(name: str | None = None, *, convolution: str = "auto", precision: str = 
     "auto" is numba, or numpy where numba cannot be loaded. It never picks a GPU by itself. Raises ConfigError
     for an unknown name or setting and BackendError, with the fix, for a backend that this machine cannot run.
     """
-    name = name or os.environ.get("TINYNET_BACKEND") or "auto"
+    name = name or _default()
     if name == "auto":
         name = "numba" if status("numba").works else "numpy"
     _check_known("backend", name, ("auto", *BACKENDS))
@@ -58,12 +58,24 @@ def find(name: str) -> type[Backend]:
     return found
 
 
+def use_device(name: str | None, rank: int) -> str:
+    """`Backend.use_device` of the backend that `get` would take: before that, which tries the device out."""
+    try:
+        return find(name or _default()).use_device(rank)
+    except (ConfigError, ImportError):  # "auto", which has no devices, or what `get` will refuse
+        return ""
+
+
 def status(name: str) -> Status:
     """Whether the backend `name` can run on this machine."""
     try:
         return find(name).status()
     except ImportError as error:
         return Status(name, False, f"{name} cannot be used: {error}", extras.install(again=True))
+
+
+def _default() -> str:
+    return os.environ.get("TINYNET_BACKEND") or "auto"
 
 
 def _check_known(what: str, value: str, known: tuple[str, ...]) -> None:

@@ -80,12 +80,13 @@ class Backend(ABC):
         return machine.free_bytes()
 
     @classmethod
-    def use_device(cls, rank: int, size: int) -> bool:
-        """Give process number `rank` of the `size` on this machine a device; whether no other process has it.
+    def use_device(cls, rank: int) -> str:
+        """Give process number `rank` of this machine a device; return what tells it from all others.
 
-        To be called before anything is computed. By default there is nothing to choose.
+        To be called before anything is computed, so that no other device is touched. By default there is
+        nothing to choose, and "" is returned.
         """
-        return False
+        return ""
 
     # --- fusion and recording -----------------------------------------------------------------------------
 

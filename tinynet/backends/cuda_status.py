@@ -148,7 +148,13 @@ def summary(facts: Facts) -> str:
 
 @cache
 def read() -> Facts:
-    """The facts of this machine, up to the first that rules out the next; read once."""
+    """The facts of this machine, with a small computation on the device in use; read once."""
+    facts = look()
+    return replace(facts, trial=try_out()) if facts.device else facts
+
+
+def look() -> Facts:
+    """The facts that are had without computing on any device, up to the first that rules out the next."""
     facts = Facts(cupy_packages(), driver_version(), os.environ.get("CUDA_VISIBLE_DEVICES"))
     if len(facts.packages) > 1 or not facts.driver:
         return facts
@@ -164,8 +170,7 @@ def read() -> Facts:
         return replace(facts, refusal=_one_line(error))
     if not facts.devices:
         return facts
-    name = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
-    return replace(facts, device=name, trial=try_out())
+    return replace(facts, device=runtime.getDeviceProperties(runtime.getDevice())["name"].decode())
 
 
 def cupy_packages() -> tuple[str, ...]:

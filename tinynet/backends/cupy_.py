@@ -76,14 +76,15 @@ class CupyBackend(CompiledBackend):
             return None
 
     @classmethod
-    def use_device(cls, rank: int, size: int) -> bool:
-        if not cls.status().works:
-            return False
+    def use_device(cls, rank: int) -> str:
+        if cuda_status.diagnose(cuda_status.look()):  # `status` would compute on the first device
+            return ""
         import cupy
 
-        devices: int = cupy.cuda.runtime.getDeviceCount()
-        cupy.cuda.Device(rank % devices).use()
-        return devices >= size
+        runtime = cupy.cuda.runtime
+        device: int = rank % runtime.getDeviceCount()
+        cupy.cuda.Device(device).use()
+        return f"{runtime.getDeviceProperties(device)['uuid'].hex()} {runtime.deviceGetPCIBusId(device)}"
 
     def announce_compiling(self, announce: Callable[[int, int], None] | None) -> None:
         """Nothing is announced: a file of kernels compiles in some tenths of a second."""

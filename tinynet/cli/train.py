@@ -6,6 +6,7 @@ import dataclasses
 import shlex
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -253,6 +254,7 @@ def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
         architecture = architecture or "cnn"
         plan, name = recipe.load(architecture, reference=reference), Path(architecture).stem
     plan = _with_options(plan, asked)
+    group.choose_device(partial(backends.use_device, asked.backend))
     backend = backends.get(asked.backend, convolution=asked.convolution, precision=asked.precision)
     choices = Choices(asked.size, test=asked.test, skip_broken=asked.skip_broken)
     plan, dataset = load_for(plan, asked.dataset, asked.data_dir, choices)
@@ -284,6 +286,7 @@ def _resumed(folder: Path, dataset: str, data_dir: Path | None, group: Group) ->
 
     _refuse_changes(click.get_current_context(), folder)
     settings = read_settings(folder)
+    group.choose_device(partial(backends.use_device, settings.backend))
     backends.get(settings.backend)  # before the data are loaded
     source = click.get_current_context().get_parameter_source("dataset")
     named = source is ParameterSource.COMMANDLINE

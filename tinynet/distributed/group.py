@@ -49,7 +49,7 @@ class Group:
         """This process' share of the machine's threads; None: all that it may use."""
         return None
 
-    def choose_device(self, use_device: Callable[[int, int], bool]) -> None:
+    def choose_device(self, use_device: Callable[[int], str]) -> None:
         """Give this process a device of its own, if it can have one: see `Backend.use_device`."""
 
     def watch(self, advice: str) -> None:

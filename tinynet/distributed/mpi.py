@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ class MpiGroup(Group):
             )
         self.launcher = ("mpiexec", "-n", str(self.size))
         self._machine = self._world.Split_type(MPI.COMM_TYPE_SHARED)
-        self._has_own_gpu = False
+        self._device = ""
         self._witness: subprocess.Popen[bytes] | None = None
         self._advice = "start again"
 
@@ -117,8 +118,8 @@ class MpiGroup(Group):
         share = float((1 / users[own]).mean())
         return max(1, int(threads.budget() * share + 1e-9))
 
-    def choose_device(self, use_device: Callable[[int, int], bool]) -> None:
-        self._has_own_gpu = use_device(self._machine.rank, self._machine.size)
+    def choose_device(self, use_device: Callable[[int], str]) -> None:
+        self._device = use_device(self._machine.rank)
 
     def watch(self, advice: str) -> None:
         self._advice = advice
@@ -162,9 +163,11 @@ class MpiGroup(Group):
         """The way from GPU to GPU, if all have one of their own and NCCL; all ask for it at the same time."""
         from cupy.cuda import nccl
 
-        if self.any(not self._has_own_gpu or not nccl.available):
-            return None
-        return _Nccl(self._world)
+        own = np.frombuffer(sha256(self._device.encode()).digest(), np.uint8)
+        every = np.empty((self.size, own.size), np.uint8)
+        self._world.Allgather(own, every)
+        shared = not self._device or len(np.unique(every, axis=0)) < self.size
+        return None if self.any(shared or not nccl.available) else _Nccl(self._world)
 
     def _meet(self) -> None:
         """Wait until all are here, for as long as it takes."""

@@ -19,6 +19,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -64,7 +65,7 @@ class Run:
         self.folder, self.settings, self.dataset, self.group = folder, settings, dataset, group
         self.lock: FolderLock | None = None
         """While it is held, no other process trains or resumes this run."""
-        group.choose_device(backends.find(settings.backend).use_device)
+        group.choose_device(partial(backends.use_device, settings.backend))
         self.trainer = trainer_from_recipe(
             dataset.train,
             settings.recipe,
