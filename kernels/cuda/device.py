@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -223,8 +225,9 @@ class CudaDevice(Device):
     """The present NVIDIA GPU, through CuPy.
 
     Kernels are compiled by NVRTC, a file at a time, when one is launched first; CuPy keeps them in its cache
-    folder. A recording is a CUDA graph. Not yet run on a GPU: proved are the sources (they compile for sm_75
-    to sm_90, and are right when a host compiler has built them) and the Python above this class.
+    folder. A recording is a CUDA graph, where one can be captured. Not yet run on a GPU: proved are the
+    sources (they compile for sm_50 to sm_120, and are right when a host compiler has built them) and the
+    Python above this class.
     """
 
     def __init__(self, *, tf32: bool = False, failure: type[Exception] = RuntimeError) -> None:
@@ -234,6 +237,7 @@ class CudaDevice(Device):
         self.xp = cupy
         self._id = cupy.cuda.Device().id
         self._functions: dict[str, Any] = {}
+        self._has_said_uncaptured = False
 
     def empty(self, size: int, dtype: Any) -> Any:
         return self.xp.empty(size, dtype)  # on a boundary of 512 bytes
@@ -274,14 +278,38 @@ class CudaDevice(Device):
         return int(self.xp.cuda.get_current_stream().ptr)
 
     def _repeat(self, calls: list[Call]) -> Call:
-        """The calls, captured on a stream of their own as a graph, which then runs on the present one."""
-        with self.xp.cuda.Stream(non_blocking=True) as stream:
-            stream.begin_capture()
-            super()._repeat(calls)()
-            graph = stream.end_capture()
+        """The calls as a graph, which runs on the stream that is present then; else one by one."""
+        one_by_one = super()._repeat(calls)
+        cuda = self.xp.cuda
+        try:
+            graph = self._captured(one_by_one)
+        except (cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError, self.failure) as error:
+            self._say_uncaptured(error)
+            return one_by_one
 
         def launch() -> None:
             graph.launch()
 
         launch.calls = calls  # type: ignore[attr-defined]  # the arrays and handles they hold must outlive the graph
         return launch
+
+    def _captured(self, run: Call) -> Any:
+        """The graph of what `run` does, captured on a stream of its own; that ends however `run` ends."""
+        with self.xp.cuda.Stream(non_blocking=True) as stream:
+            stream.begin_capture()
+            try:
+                run()
+            except BaseException:
+                with suppress(self.xp.cuda.runtime.CUDARuntimeError):  # it may be invalid by now
+                    stream.end_capture()
+                raise
+            return stream.end_capture()
+
+    def _say_uncaptured(self, error: Exception) -> None:
+        if not self._has_said_uncaptured:
+            self._has_said_uncaptured = True
+            warnings.warn(
+                "a step cannot be captured as a CUDA graph, so its kernels are launched one by one: the same "
+                f"results, but slower in small nets\n  received: {type(error).__name__}: {error}",
+                stacklevel=2,
+            )

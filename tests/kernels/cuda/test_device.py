@@ -343,6 +343,14 @@ class CompileException(Exception):
     pass
 
 
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
+class CUDADriverError(RuntimeError):
+    pass
+
+
 class Cupy:
     """As much of CuPy as `CudaDevice` uses. What is called while a stream is captured, a graph does."""
 
@@ -352,6 +360,8 @@ class Cupy:
         self.capture: list[Callable[[], object]] | None = None
         self.compiled: list[tuple[str, ...]] = []
         self.streams = [0]
+        self.failing: dict[str, BaseException] = {}
+        """What is raised, by where: at the begin of a capture, at a launch within one, at its end."""
         outer = self
 
         class Stream:
@@ -366,10 +376,12 @@ class Cupy:
                 outer.streams.pop()
 
             def begin_capture(self) -> None:
+                outer.fail_at("begin")
                 outer.capture = []
 
             def end_capture(self) -> Any:
                 calls, outer.capture = outer.capture, None
+                outer.fail_at("end")
                 return SimpleNamespace(launch=lambda: [call() for call in calls or []])
 
         self.cuda = SimpleNamespace(
@@ -377,6 +389,8 @@ class Cupy:
             Device=lambda: SimpleNamespace(id=0),
             get_current_stream=lambda: SimpleNamespace(ptr=self.streams[-1]),
             compiler=SimpleNamespace(CompileException=CompileException),
+            runtime=SimpleNamespace(CUDARuntimeError=CUDARuntimeError),
+            driver=SimpleNamespace(CUDADriverError=CUDADriverError),
         )
 
     def empty(self, size: int, dtype: Any) -> Array:
@@ -391,7 +405,15 @@ class Cupy:
         return np.array(array)
 
     def do(self, call: Callable[[], object]) -> None:
-        call() if self.capture is None else self.capture.append(call)
+        if self.capture is None:
+            call()
+            return
+        self.fail_at("launch")
+        self.capture.append(call)
+
+    def fail_at(self, place: str) -> None:
+        if place in self.failing:
+            raise self.failing[place]
 
     def RawModule(self, *, code: str, options: tuple[str, ...], name_expressions: list[str]) -> Any:
         assert options == OPTIONS
@@ -483,6 +505,44 @@ def test_a_recording_is_captured_as_a_graph(cupy: Cupy) -> None:
     repeat()
     np.testing.assert_allclose(z, X @ X.T)
     assert cupy.streams == [0]
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("begin", CUDARuntimeError("cudaErrorStreamCaptureUnsupported")),
+        ("launch", CUDADriverError("CUDA_ERROR_STREAM_CAPTURE_INVALIDATED")),
+        ("launch", BackendError("cublasSgemm_v2 of cuBLAS failed with status 14")),
+        ("end", CUDARuntimeError("cudaErrorMemoryAllocation")),
+    ],
+)
+def test_what_cannot_be_captured_is_launched_one_by_one_which_is_said_once(
+    place: str, error: Exception, cupy: Cupy
+) -> None:
+    device = CudaDevice(failure=BackendError)
+    x, y = device.from_host(X - 6), device.empty(12, np.float32)
+    cupy.failing = {place: error}
+    with pytest.warns(UserWarning, match="cannot be captured as a CUDA graph") as said:
+        repeats = [device.record(lambda: relu(device, x, y)) for _ in range(2)]
+    assert [type(error).__name__ in str(each.message) for each in said] == [True]
+    assert (cupy.capture, cupy.streams) == (None, [0])
+    x[...] = X
+    for repeat in repeats:
+        y[...] = 0
+        repeat()
+        np.testing.assert_array_equal(y, X.ravel())
+
+
+def test_an_interrupt_in_a_capture_ends_the_capture(cupy: Cupy) -> None:
+    device = CudaDevice()
+    x, y = device.from_host(X - 6), device.empty(12, np.float32)
+    cupy.failing = {"launch": KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        device.record(lambda: relu(device, x, y))
+    assert (cupy.capture, cupy.streams) == (None, [0])
+    assert not device.is_recording
+    cupy.failing = {}
+    device.record(lambda: relu(device, x, y))()
 
 
 def test_an_array_on_another_gpu(cupy: Cupy) -> None:
