@@ -20,12 +20,11 @@ from tinynet.backends import cuda_status
 from tinynet.backends.cuda_status import Facts
 from tinynet.errors import BackendError
 
-GOOD = Facts(("cupy-cuda12x",), 12_040, None, "14.2.0", "", 12_090, 1, "", "NVIDIA H100", "")
+GOOD = Facts(("cupy-cuda12x",), 12_040, None, "14.2.0", "", 12_090, 1, "", "NVIDIA H100", 90)
 SWAPPED = replace(GOOD, packages=("cupy-cuda13x",), runtime=13_020)
 NO_NVRTC = 'DynamicLibNotFoundError: Failure finding "libnvrtc.so.13 or libnvrtc.so.12": No such file'
 FULL = "OutOfMemoryError: Out of memory allocating 512 bytes (allocated so far: 0 bytes)."
 NO_HEADERS = 'CompileException: a.cu(1): catastrophic error: could not open source file "cuda_fp16.h"'
-NO_SUCH_TARGET = "CompileException: nvrtc: error: invalid value for --gpu-architecture (-arch)"
 DRIVER = "sudo ubuntu-drivers install"
 INSTALL = extras.install("cuda12")
 
@@ -76,10 +75,15 @@ REASONS = {
         extras.install("cuda13"),
     ),
     "no memory": (replace(GOOD, trial=FULL), "the memory of the device NVIDIA H100 is taken", "nvidia-smi"),
-    "a device too old": (
-        replace(SWAPPED, driver=13_010, trial=NO_SUCH_TARGET),
-        "CUDA 13.2 does not compile for the device NVIDIA H100",
+    "a device too old for CUDA 13": (
+        replace(SWAPPED, driver=13_020, device="Tesla P100", capability=60),
+        "the device Tesla P100 is too old for CUDA 13.2: its compute capability is 6.0, and 7.5 or newer",
         f"pip uninstall -y cupy-cuda13x && {INSTALL}",
+    ),
+    "a device too old": (
+        replace(GOOD, device="Tesla K80", capability=37),
+        "the device Tesla K80 is too old for CUDA 12.9: its compute capability is 3.7, and 5.0 or newer",
+        "choose another backend: --backend numba",
     ),
     "something else": (
         replace(GOOD, trial="RuntimeError: how strange"),
@@ -110,6 +114,8 @@ def test_a_reason_is_named_with_its_fix(reason: str, monkeypatch: pytest.MonkeyP
         replace(GOOD, driver=13_010),  # a driver runs what was built for an earlier CUDA
         replace(GOOD, driver=12_000),  # and for a later one of the same major version
         replace(GOOD, visible="1"),
+        replace(GOOD, capability=60),  # a card of 2016
+        replace(SWAPPED, driver=13_020, capability=75),
         replace(GOOD, packages=("cupy",)),
     ],
 )
@@ -179,13 +185,16 @@ class Refused(Exception):
     pass
 
 
+ABOUT = {"name": b"NVIDIA H100", "major": 9, "minor": 0, "uuid": bytes(16)}
+
+
 def cupy_with(count: Any) -> SimpleNamespace:
     """So much of CuPy as `read` asks before anything is computed."""
     runtime = SimpleNamespace(
         runtimeGetVersion=lambda: 12_090,
         getDeviceCount=count,
         getDevice=lambda: 0,
-        getDeviceProperties=lambda device: {"name": b"NVIDIA H100", "uuid": bytes(16)},
+        getDeviceProperties=lambda device: ABOUT,
         CUDARuntimeError=Refused,
     )
     return SimpleNamespace(__version__="14.2.0", cuda=SimpleNamespace(runtime=runtime))
@@ -199,13 +208,14 @@ def refuse() -> int:
     ("module", "found"),
     [
         (cupy_with(lambda: 1), GOOD),
-        (cupy_with(lambda: 0), replace(GOOD, devices=0, device="")),
+        (cupy_with(lambda: 0), replace(GOOD, devices=0, device="", capability=0)),
         (
             cupy_with(refuse),
             replace(
                 GOOD,
                 devices=0,
                 device="",
+                capability=0,
                 refusal="Refused: cudaErrorNoDevice: no CUDA-capable device is detected",
             ),
         ),
@@ -240,6 +250,18 @@ def test_without_a_driver_cupy_is_not_imported(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_facts_are_read_once() -> None:
     assert cuda_status.read() is cuda_status.read()
+
+
+def test_on_a_device_that_is_too_old_nothing_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def try_out() -> str:
+        raise AssertionError("tried")
+
+    monkeypatch.setattr(cuda_status, "cupy_packages", lambda: ("cupy-cuda12x",))
+    monkeypatch.setattr(cuda_status, "driver_version", lambda: 12_040)
+    monkeypatch.setattr(cuda_status, "try_out", try_out)
+    monkeypatch.setitem(ABOUT, "major", 3)
+    monkeypatch.setitem(sys.modules, "cupy", cupy_with(lambda: 1))
+    assert cuda_status.read.__wrapped__().capability == 30
 
 
 def test_a_trial_says_what_went_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

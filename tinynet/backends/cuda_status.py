@@ -21,6 +21,8 @@ from tinynet import extras
 
 MIN_CUDA = 12_000
 """The oldest CUDA version that CuPy is built for, as CUDA counts: see `number`."""
+OLDEST = {12: 50, 13: 75}
+"""Ten times the least compute capability of a device that NVRTC compiles for, by CUDA's major version."""
 DRIVER_FIX = (
     "sudo ubuntu-drivers install (other systems: nvidia.com/drivers; a container: start it with --gpus all)"
 )
@@ -62,6 +64,8 @@ class Facts:
     """CUDA's error where the number of devices was asked for."""
     device: str = ""
     """The name of the device that is used."""
+    capability: int = 0
+    """Ten times its compute capability."""
     trial: str = ""
     """The error of a small computation on it."""
 
@@ -91,6 +95,8 @@ def diagnose(facts: Facts) -> Problem | None:
         return Problem(found, f"pip uninstall -y {installed or 'cupy'} && {install}")
     if not facts.devices:
         return _no_device(facts)
+    if facts.capability and facts.capability < OLDEST.get(facts.runtime // 1000, 0):
+        return _too_old(facts)
     return _failed_trial(facts) if facts.trial else None
 
 
@@ -103,15 +109,23 @@ def _no_device(facts: Facts) -> Problem:
     return Problem(f"the NVIDIA driver finds no device{answer}", fix)
 
 
+def _too_old(facts: Facts) -> Problem:
+    found = (
+        f"the device {facts.device} is too old for CUDA {number(facts.runtime)}: its compute capability is "
+        f"{facts.capability / 10}, and {OLDEST[facts.runtime // 1000] / 10} or newer is needed"
+    )
+    if facts.capability < OLDEST[12]:
+        return Problem(found, "choose another backend: --backend numba")
+    return Problem(
+        found, f"pip uninstall -y {' '.join(facts.packages) or 'cupy'} && {extras.install('cuda12')}"
+    )
+
+
 def _failed_trial(facts: Facts) -> Problem:
     complete = extras.install(extra_for(facts.runtime))
     if "OutOfMemory" in facts.trial or "MemoryAllocation" in facts.trial:
         fix = "nvidia-smi shows which program holds it; for another device: export CUDA_VISIBLE_DEVICES=1"
         return Problem(f"the memory of the device {facts.device} is taken: {facts.trial}", fix)
-    if "gpu-architecture" in facts.trial:  # CUDA 13 compiles for Turing (2018) and newer
-        found = f"CUDA {number(facts.runtime)} does not compile for the device {facts.device}: {facts.trial}"
-        fix = f"pip uninstall -y {' '.join(facts.packages) or 'cupy'} && {extras.install('cuda12')}"
-        return Problem(found, fix)
     if any(part in facts.trial for part in MISSING_PARTS):
         return Problem(f"CUDA's compiler, headers or libraries are missing: {facts.trial}", complete)
     found = f"a small computation on the device {facts.device} failed: {facts.trial}"
@@ -148,9 +162,9 @@ def summary(facts: Facts) -> str:
 
 @cache
 def read() -> Facts:
-    """The facts of this machine, with a small computation on the device in use; read once."""
+    """The facts of this machine; where they rule nothing out, a small computation is tried. Read once."""
     facts = look()
-    return replace(facts, trial=try_out()) if facts.device else facts
+    return facts if diagnose(facts) else replace(facts, trial=try_out())
 
 
 def look() -> Facts:
@@ -170,7 +184,8 @@ def look() -> Facts:
         return replace(facts, refusal=_one_line(error))
     if not facts.devices:
         return facts
-    return replace(facts, device=runtime.getDeviceProperties(runtime.getDevice())["name"].decode())
+    about = runtime.getDeviceProperties(runtime.getDevice())
+    return replace(facts, device=about["name"].decode(), capability=10 * about["major"] + about["minor"])
 
 
 def cupy_packages() -> tuple[str, ...]:
