@@ -288,13 +288,18 @@ def test_this_machine() -> None:
 def two_devices(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is done with the two devices of a machine, in order."""
     done: list[str] = []
+
+    def try_out() -> str:
+        done.append("compute")
+        return ""
+
     module = cupy_with(lambda: 2)
     module.cuda.runtime.deviceGetPCIBusId = lambda device: f"0000:0{device}:00.0"
     module.cuda.Device = lambda n: SimpleNamespace(use=lambda: done.append(f"use {n}"))
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setattr(cuda_status, "cupy_packages", lambda: ("cupy-cuda12x",))
     monkeypatch.setattr(cuda_status, "driver_version", lambda: 12_040)
-    monkeypatch.setattr(cuda_status, "try_out", lambda: done.append("compute") or "")
+    monkeypatch.setattr(cuda_status, "try_out", try_out)
     monkeypatch.setattr(cuda_status, "read", cuda_status.read.__wrapped__)
     return done
 
