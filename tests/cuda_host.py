@@ -13,7 +13,6 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from functools import cache
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +26,6 @@ from tinynet.kernels.cuda.source import Kernel, files, kernels, text
 
 COMPILER = "g++"
 SHIM = Path(__file__).with_name("cuda_host.h")
-BOUND = {
-    "Real": ("float", "double"),
-    "Value": ("bool", "unsigned char", "long long", "float", "double"),
-    "Pixel": ("unsigned char", "float", "double"),
-}
-"""What each name of a template stands for in turn."""
-
-
-def instances(kernel: Kernel) -> list[str]:
-    """All that a kernel is compiled as."""
-    return [kernel.instance(types) for types in product(*(BOUND[name] for name in kernel.types))]
 
 
 def symbol(instance: str) -> str:
@@ -53,7 +41,7 @@ def library() -> ctypes.CDLL:
         f'extern "C" void {symbol(instance)}(unsigned blocks, unsigned threads, void **arguments) '
         f"{{ run({instance}, blocks, threads, arguments); }}"
         for kernel in kernels().values()
-        for instance in instances(kernel)
+        for instance in kernel.instances()
     ]
     with tempfile.TemporaryDirectory() as folder:
         source, built = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import product
 
 import numpy as np
 
@@ -27,6 +28,12 @@ TYPES = {
     "double": np.dtype(np.float64),
 }
 """C++ types by name, as NumPy has them."""
+BOUND = {
+    "Real": ("float", "double"),
+    "Value": ("bool", "unsigned char", "long long", "float", "double"),
+    "Pixel": ("unsigned char", "float", "double"),
+}
+"""What each name of a template stands for in turn, where all that may be launched is to be compiled."""
 C_NAMES = {dtype: name for name, dtype in TYPES.items()}
 KERNEL = re.compile(r"(?:template <([^>]*)>\s*)?__global__ void (\w+)\(([^)]*)\)")
 NO_ASCII = re.compile(r"[^\x00-\x7F]")
@@ -54,6 +61,10 @@ class Kernel:
     def instance(self, bound: tuple[str, ...]) -> str:
         """The kernel for these C++ types, as C++ names it: "rescale<float, unsigned char>"."""
         return f"{self.name}<{', '.join(bound)}>" if bound else self.name
+
+    def instances(self) -> list[str]:
+        """The kernel for all types of `BOUND`."""
+        return [self.instance(types) for types in product(*(BOUND[name] for name in self.types))]
 
 
 @cache

@@ -2,71 +2,67 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
-from functools import cache
+import sys
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pytest
-from cuda_host import instances
 
 from tinynet.kernels.cuda import source
-from tinynet.kernels.cuda.device import OPTIONS
 from tinynet.kernels.cuda.source import Parameter, files, kernels, text
 
-ARCHITECTURES = (50, 60, 70, 75, 80, 86, 89, 90, 100, 120)
-"""The oldest that CUDA 12 compiles for, and others up to the newest."""
-NVRTC = "nvidia-cuda-nvrtc-cu12"
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "bench"))
+
+import cuda_kernels
+
+ARCHITECTURES = (50, 60, 70, *cuda_kernels.ARCHITECTURES)
+"""From the oldest that CUDA 12 compiles for."""
 
 
-@cache
-def nvrtc() -> ctypes.CDLL:
-    """The compiler that CuPy uses; it needs no GPU."""
+def compile_for(architecture: int, code: str, wanted: list[str]) -> cuda_kernels.Compiled:
+    """By NVRTC; without it, the test is skipped."""
     try:
-        listed = metadata.files(NVRTC) or []
+        cuda_kernels.nvrtc()
     except metadata.PackageNotFoundError:
-        pytest.skip(f"NVIDIA's compiler is not installed: pip install {NVRTC}")
-    (library,) = (file for file in listed if re.fullmatch(r"libnvrtc\.so\.\d+|nvrtc64_\d+_0\.dll", file.name))
-    return ctypes.CDLL(str(library.locate()))
-
-
-def compile_for(architecture: int, code: str, wanted: list[str]) -> tuple[int, str]:
-    """(status, log) of NVRTC for instances of the templates in `code`; 0 is success."""
-    program = ctypes.c_void_p()
-    name = ctypes.c_char_p(b"test.cu")
-    compiler = nvrtc()
-    created = compiler.nvrtcCreateProgram(ctypes.byref(program), code.encode(), name, 0, None, None)
-    assert created == 0
-    for instance in wanted:
-        assert compiler.nvrtcAddNameExpression(program, instance.encode()) == 0
-    options = [option.encode() for option in (*OPTIONS, f"-arch=sm_{architecture}")]
-    status = compiler.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
-    size = ctypes.c_size_t()
-    compiler.nvrtcGetProgramLogSize(program, ctypes.byref(size))
-    log = ctypes.create_string_buffer(size.value)
-    compiler.nvrtcGetProgramLog(program, log)
-    compiler.nvrtcDestroyProgram(ctypes.byref(program))
-    return status, log.value.decode()
+        pytest.skip(f"NVIDIA's compiler is not installed: pip install {cuda_kernels.NVRTC}")
+    return cuda_kernels.compile_for(architecture, code, wanted)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("file", files())
-def test_every_kernel_compiles(file: str, architecture: int) -> None:
-    wanted = [
-        instance for kernel in kernels().values() if kernel.file == file for instance in instances(kernel)
-    ]
-    status, log = compile_for(architecture, text(file), wanted)
+def test_every_kernel_compiles_and_keeps_its_values_in_registers(file: str, architecture: int) -> None:
+    wanted = [name for kernel in kernels().values() if kernel.file == file for name in kernel.instances()]
+    status, log, resources = compile_for(architecture, text(file), wanted)
     assert status == 0, log
     assert "error" not in log
     assert not re.search("warning(?!: Architectures prior to)", log), log
+    assert resources.keys() == set(wanted)
+    assert {name: taken for name, taken in resources.items() if taken.spilled} == {}
+
+
+def test_a_spill_is_seen() -> None:
+    """More values at once than a thread has registers."""
+    code = """
+    __global__ void many(int size, const float *x, float *y) {
+        float kept[400];
+        #pragma unroll
+        for (int i = 0; i < 400; i++) kept[i] = x[i * size];
+        __threadfence();
+        #pragma unroll
+        for (int i = 0; i < 400; i++) y[i * size] = kept[i] * kept[399 - i];
+    }"""
+    taken = compile_for(80, code, ["many"]).resources["many"]
+    assert taken.registers == 255
+    assert taken.spilled > 100
 
 
 def test_what_does_not_compile_is_told_by_file_and_line() -> None:
     lines = text("pooling.cu").splitlines()
     broken = source.read("pooling.cu").splitlines().index("    dx[i] = sum;")
     code = text("pooling.cu").replace("    dx[i] = sum;", "    dx[i] = sums;", 1)
-    status, log = compile_for(75, code, ["maxpool_backward<float>"])
+    status, log, _ = compile_for(75, code, ["maxpool_backward<float>"])
     assert status != 0
     assert f"pooling.cu({broken + 1}): error" in log
     assert len(lines) > broken
