@@ -49,7 +49,7 @@ class TrainingState:
     """What callbacks have multiplied the learning rate by."""
     loss_sum: Any = 0.0
     """Σ loss · samples in the epoch under way; on the backend's device until it is read."""
-    measured: Any = 0
+    measured: Any = 0.0
     """The sums of what is measured (`losses.measures`) in the epoch under way, such as how many samples were
     classified rightly, each before its own update; likewise."""
     seen: int = 0

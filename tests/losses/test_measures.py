@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tinynet.cli.progress import TrainingProgress
 from tinynet.cli.screen import console
 from tinynet.errors import CheckpointError, ConfigError, DataError
 from tinynet.layers import BatchNorm, Dense
-from tinynet.losses import MeanSquaredError
+from tinynet.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.losses.measures import Accuracy, Errors
 from tinynet.model import Sequential
 from tinynet.optim import SGD
@@ -92,19 +93,38 @@ def test_a_large_mean_does_not_spoil_r2() -> None:
     assert model.score(x, y + 1e8) == pytest.approx(r2_score(y + 1e8, model.predict(x)), rel=1e-6)
 
 
-def test_resumed_in_the_middle_of_an_epoch_it_says_the_same(tmp_path: Path, backend: str) -> None:
-    whole = trainer(model=net(backend))
+@pytest.mark.parametrize(
+    ("loss", "targets"),
+    [
+        (MeanSquaredError(), values()[1]),
+        (BinaryCrossEntropy(), (values()[1] > 100) * 1.0),  # where one of two is right, ½ is added
+        (SoftmaxCrossEntropy(), blobs(60)[1] % 2),
+    ],
+)
+def test_resumed_in_the_middle_of_an_epoch_it_says_the_same(
+    loss: Loss, targets: np.ndarray, tmp_path: Path, backend: str
+) -> None:
+    def started() -> Trainer:
+        return trainer(model=net(backend), train=(values()[0], targets), loss=copy(loss))
+
+    whole = started()
     whole.run()
-    first = trainer(model=net(backend))
+    first = started()
     for event in first.events():
         if isinstance(event, StepEnd) and event.step == 6:
             break
     checkpoint.save_training(tmp_path / "last.safetensors", first, [], {})
-    again = trainer(model=net(backend))
+    again = started()
     checkpoint.load_training(tmp_path / "last.safetensors", again)
     again.run()
-    for name in ("mae", "rmse", "r2"):
+    for name in whole.measure.names:
         assert [row[name] for row in again.state.history] == [row[name] for row in whole.state.history]
+
+
+def test_sums_of_other_values_are_refused(tmp_path: Path, backend: str) -> None:
+    run = trainer(model=net(backend))
+    run.run()
+    checkpoint.save_training(tmp_path / "last.safetensors", run, [], {})
     other = trainer(model=net(backend, 1), train=values(1))
     with pytest.raises(CheckpointError):
         checkpoint.load_training(tmp_path / "last.safetensors", other)

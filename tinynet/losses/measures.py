@@ -24,7 +24,7 @@ class Measure:
 
     def zero(self, ops: Backend) -> Any:
         """What the sums begin with."""
-        return 0
+        return 0.0
 
     def sums(self, ops: Backend, outputs: Array, targets: Array) -> Any:
         """What this batch adds to the sums: an array on the device, of the shape that `zero` has."""
