@@ -43,19 +43,15 @@ def dismiss(witness: subprocess.Popen[bytes]) -> None:
 
 def look_on(processes: Mapping[int, int]) -> list[int]:
     """Wait for a process to end; return its rank, or those of several. None have after a dismissal."""
-    ends = {}
-    for rank, number in processes.items():
-        try:
-            ends[os.pidfd_open(number)] = rank  # readable when it has ended
-        except ProcessLookupError:
-            return [rank]
-    order = sys.stdin.fileno()
-    ready, _, _ = select.select([order, *ends], [], [])
-    if ready == [order]:
-        if os.read(order, 1) == DISMISSED:
-            return []
-        ready, _, _ = select.select(ends, [], [])  # closed, as the first process is ending: perhaps not alone
-    return sorted(rank for end, rank in ends.items() if end in ready or is_ending(processes[rank]))
+    with suppress(ProcessLookupError):  # mpiexec may have ended them before this process has started
+        ends = [os.pidfd_open(number) for number in processes.values()]  # readable when it has ended
+        order = sys.stdin.fileno()
+        ready, _, _ = select.select([order, *ends], [], [])
+        if ready == [order]:
+            if os.read(order, 1) == DISMISSED:
+                return []
+            select.select(ends, [], [])  # closed, as the first process is ending: perhaps not alone
+    return sorted(rank for rank, number in processes.items() if is_ending(number))
 
 
 def is_ending(number: int) -> bool:
