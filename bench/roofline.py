@@ -36,15 +36,15 @@ from numba.extending import intrinsic
 from rich.console import Console
 
 from tinynet import Trainer, backends, machine, threads
-from tinynet.benchmark.rows import BATCH
+from tinynet.benchmark import nets as measured_nets
+from tinynet.benchmark.rows import BATCH, OTHER_BATCH
 from tinynet.kernels.cpu import brgemm
 from tinynet.kernels.cpu.numba_private import cgutils
 from tinynet.layers import Dropout, Layer
-from tinynet.runs import recipe
 from tinynet.training import StepEnd
 
 RESULTS = Path(__file__).parent / "results"
-NETS = ("mlp", "lenet", "kaggle-cnn")
+NETS = ("mlp", "lenet", "kaggle-cnn", *OTHER_BATCH)
 SKIPPED = 5
 """Steps before those that are measured."""
 NUMBER = 4
@@ -58,6 +58,7 @@ ELEMENTWISE = {
     "ReLU": (1, 1),
     "ELU": (3, 3),
     "Sigmoid": (3, 3),
+    "Tanh": (3, 3),
     "BatchNorm": (6, 8),
     "Dropout": (1, 1),
 }
@@ -208,6 +209,8 @@ def forward_work(layer: Layer, batch: int) -> Work:
             return Work(2 * batch * layer.multiply_adds(), NUMBER * (x + parameters + y))
         case "MaxPool2D":
             return Work(x - y, NUMBER * (x + y) + y)  # a byte says which pixel was the greatest
+        case "AvgPool2D":
+            return Work(x, NUMBER * (x + y))
         case "Dropout":
             return Work(y, NUMBER * (x + y) + y)  # a byte says whether it was kept
         case "Rescale":
@@ -227,6 +230,8 @@ def backward_work(layer: Layer, batch: int) -> Work:
             return Work(products * 2 * batch * layer.multiply_adds(), NUMBER * moved)
         case "MaxPool2D":
             return Work(0, NUMBER * (x + y) + y)
+        case "AvgPool2D":
+            return Work(y, NUMBER * (x + y))
         case "Dropout":
             return Work(y, NUMBER * (x + y) + y)
         case "Flatten":
@@ -268,7 +273,7 @@ class Inference(NamedTuple):
 
 def measure_inference(net: str, batch: int, times: int) -> Inference:
     """The median over `times` predictions of one batch of noise."""
-    model = recipe.load(net, reference=True).build_model(backend="numba")
+    model = measured_nets.load(net).build_model(backend="numba")
     images = np.random.default_rng(0).integers(0, 256, (batch, *model.input_shape), np.uint8)
     model.pack()
     taken = []
@@ -307,7 +312,7 @@ def seconds_of_steps(trainer: Trainer) -> list[float]:
 
 def make_trainer(net: str, batch: int, steps: int, record: bool, on: str = "numba") -> Trainer:
     """Ready for an epoch of `steps` batches of noise; operations can be watched if nothing is recorded."""
-    plan = recipe.load(net, reference=True)
+    plan = measured_nets.load(net)
     backend = backends.get(on)
     backend.recorded_phases = backend.recorded_phases if record else ()
     model = plan.build_model(backend=backend)
@@ -566,7 +571,7 @@ def main(nets: str, count: int, seconds: float, number: int | None, out: Path, d
     number = number or threads.budget()
     roofs = [measure_roofs(each, seconds) for each in sorted({1, number})]
     with threads.limit(number):
-        steps = [measure_step(net, BATCH[net], count) for net in nets.split(",")]
+        steps = [measure_step(net, (BATCH | OTHER_BATCH)[net], count) for net in nets.split(",")]
         inferences = [measure_inference(net, n, count) for net in nets.split(",") for n in (1, 256)]
     report = {"date": date, "machine": machine.summary(), "threads": number, "measured_steps": count}
     write(out, report, roofs, steps, inferences)
