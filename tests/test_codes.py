@@ -61,7 +61,7 @@ def test_what_is_shown_stands_in_that_file_at_that_line(name: str) -> None:
         ("GELU", "numpy", ["GELU_CUBIC = 0.044715\n"]),
         ("Conv2D", "numba", ["def transform_input(", "def convolve(", "def im2col(", "def pack_rotated("]),
         ("Conv2D", "numba", ["evaluate_input, evaluate_kernel,", "def transform(matrix)", "BT = np.array("]),
-        ("Dense", "numba", ["def product(", "def pack_transposed(", "def _definition(", "product_tile = "]),
+        ("Dense", "numba", ["def product(", "def _definition(", "def pack_transposed(", "product_tile = "]),
         ("Sigmoid", "numba", ["def exp(", "ROUNDER = "]),
         ("SoftmaxCrossEntropy", "numba", ["def mean("]),
         ("Conv2D", "cuda", ["void im2col(", "void col2im(", "void add_bias(", "int first_window("]),

@@ -86,19 +86,10 @@ def pack(start, stop, b, panels):
     M, N = b.shape
     width = panels.shape[2]
     for panel in range(start, stop):
+        columns = min(width, N - panel * width)
         for m in range(M):
-            for v in range(width):
-                n = panel * width + v
-                panels[panel, m, v] = b[m, n] if n < N else 0
-
-
-@jit
-def pack_transposed(start, stop, b, panels):
-    """panels (columns / width, M, width) = panels of bᵀ for b (N, M), the last one filled up with 0."""
-    _, M, width = panels.shape
-    for panel in range(start, stop):
-        for first in range(0, M, 16):  # 16 values of b share a cache line
-            for k in range(width):
-                n = panel * width + k
-                for m in range(first, min(first + 16, M)):
-                    panels[panel, m, k] = b[n, m] if n < len(b) else 0
+            source, target = b[m, panel * width :], panels[panel, m]
+            for v in range(columns):
+                target[v] = source[v]
+            for v in range(columns, width):
+                target[v] = 0

@@ -43,6 +43,7 @@ from tinynet.kernels.cpu import (
     philox,
     pooling,
     product,
+    transpose,
 )
 from tinynet.rng import LOW_32, Key, drop_threshold
 from tinynet.threads import compiling
@@ -67,6 +68,10 @@ MULTIPLY_ADDS_PER_FETCH = 8
 """Multiply-adds in the time that it takes to read a value from main memory."""
 MAX_PACKED_ROWS = 8
 """Packing the weights of a dense layer pays only up to this batch size."""
+SAME_SETS = 4096
+"""Bytes between addresses that a first-level cache keeps in the same few places: such rows collide."""
+MIN_COLLIDING_ROWS = 64
+"""From so many rows of A, copying colliding rows of B into panels takes less time than it saves."""
 SPLIT_DEPTH_FROM = 2 * MIN_MULTIPLY_ADDS_PER_PART
 """Products of this many multiply-adds, up to twice as many, are split in depth for two threads."""
 CHUNK_ELEMENTS = 1 << 14
@@ -175,7 +180,8 @@ class NumbaBackend(CompiledBackend):
         tile = brgemm.tile_for(N, O, x.itemsize)
         width = brgemm.width_of(tile)
         strides = (width, O)
-        if self.memory.is_packed and N <= MAX_PACKED_ROWS:
+        is_small = self.memory.is_packed and N <= MAX_PACKED_ROWS
+        if is_small or (N >= MIN_COLLIDING_ROWS and _collide(W)):
             W, strides = packed(W, width, self.memory), (I * width, width)
         if SPLIT_DEPTH_FROM <= N * I * O < 2 * SPLIT_DEPTH_FROM and min(N, O) > 1 and 4 * max(N, O) <= I:
             sums = self.memory.scratch("halves", (2, N, O), x.dtype)
@@ -190,17 +196,25 @@ class NumbaBackend(CompiledBackend):
         x, dy, W = (_contiguous(array) for array in (x, dy, W))
         (N, I), O = x.shape, dy.shape[1]
         tile = brgemm.tile_for(I, O, x.itemsize)
-        _product(x, (1, I), dy, (brgemm.width_of(tile), O), _zeros(O, x.dtype), dW, N, tile, by_row=True)
+        width = brgemm.width_of(tile)
+        rows, strides, by_row = dy, (width, O), True
+        if I >= MIN_COLLIDING_ROWS and (_collide(x) or _collide(dy)):
+            rows, strides = (
+                self.memory.scratch("dy panels", (-(-O // width), N, width), x.dtype),
+                (N * width, width),
+            )
+            threads.over(product.pack, len(rows), dy, rows, least=-(-MIN_ELEMENTS_PER_PART // (N * width)))
+            by_row = False
+        _product(x, (1, I), rows, strides, _zeros(O, x.dtype), dW, N, tile, by_row=by_row)
         self._sum_rows(dy, db)
         if not need_dx:
             return None
         dx = self.memory.own("dense dx", x.shape, x.dtype)
         tile = brgemm.tile_for(N, I, x.itemsize)
         width = brgemm.width_of(tile)
-        panels = self.memory.own("dense dx panels", (-(-I // width), O, width), x.dtype)
-        threads.over(
-            product.pack_transposed, len(panels), W, panels, least=-(-MIN_ELEMENTS_PER_PART // (O * width))
-        )
+        panels = self.memory.scratch("W panels", (-(-I // width), O, width), x.dtype)
+        least = -(-MIN_ELEMENTS_PER_PART // (O * width))
+        threads.over(transpose.pack_transposed, len(panels), W, panels, tile[2], least=least)
         _product(dy, (O, 1), panels, (O * width, width), _zeros(I, x.dtype), dx, O, tile)
         return dx
 
@@ -530,6 +544,11 @@ def _product_in_halves(
     threads.over(product.product_of_parts, len(sums), *factors, nothing, sums, depth, chunk, tile)
     least = -(-MIN_ELEMENTS_PER_PART // c.shape[1])
     threads.over(product.add_parts, len(c), sums, bias, c.dtype.type(floor), c, least=least)
+
+
+def _collide(matrix: Array) -> bool:
+    """Whether its rows drive each other out of a first-level cache."""
+    return matrix.shape[1] * matrix.itemsize % SAME_SETS == 0
 
 
 def _contiguous(array: Array, dtype: Any = None) -> Array:

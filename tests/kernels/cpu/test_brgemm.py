@@ -48,7 +48,7 @@ def both_ways(ops: Any, x: Any, W: Any, window: Window) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("N", "I", "O"), [(1, 1, 1), (3, 7, 5), (13, 40, 33), (29, 31, 70)])
+@pytest.mark.parametrize(("N", "I", "O"), [(1, 1, 1), (3, 7, 5), (13, 40, 33), (29, 31, 70), (66, 65, 1024)])
 def test_dense_at_every_width(vector_bits: int, dtype: str, N: int, I: int, O: int) -> None:
     x, W, b = numbers((N, I), dtype), numbers((I, O), dtype, 1), numbers((O,), dtype, 2)
     dy = numbers((N, O), dtype, 3)
