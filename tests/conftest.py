@@ -8,12 +8,14 @@ make-believe GPU (device.py): what passes on it does not take a GPU's arrays for
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tinynet import backends
 from tinynet.errors import TinynetError
+from tinynet.kernels.cpu import brgemm
 
 NAMED = [name.strip() for name in os.environ.get("TINYNET_TEST_BACKENDS", "").split(",") if name.strip()]
 MNIST = os.environ.get("TINYNET_DATA")
@@ -47,6 +49,17 @@ def backend(request: pytest.FixtureRequest) -> str:
     if reason := WHY_NOT[name]:
         pytest.fail(reason)
     return name
+
+
+@pytest.fixture(params=[512, 256, 128])
+def vector_bits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Forces a vector width. Widths the processor lacks are split by the compiler: slow there, but right."""
+    monkeypatch.setenv(brgemm.VARIABLE, str(request.param))
+    for remembered in (brgemm.vector_bits, brgemm.tile_for):
+        remembered.cache_clear()
+    yield request.param
+    for remembered in (brgemm.vector_bits, brgemm.tile_for):
+        remembered.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -227,21 +227,28 @@ def lanes_for(itemsize):
 
 @cache
 def tile_for(rows, columns, itemsize):
-    """The tile that covers `rows` × `columns` in the fewest cycles, the highest of several.
+    """The tile that covers `rows` × `columns` in the fewest cycles: of equals the highest of two vectors.
 
+    Three vectors suit 48 columns, with 16 lanes. Two tiles of two would compute 64.
     The last tile of a column is moved up to end with it, so a tile is never higher than `rows`.
     """
     lanes = lanes_for(itemsize)
-    vectors = 1 if columns <= len(lanes) else 2
-    registers = 16 if vector_bits() < 512 and not is_arm() else 32
-    most = min(rows, (registers - vectors - 1) // vectors)
 
-    def cycles(height):
-        busy = height * vectors / 2  # two multiply-adds start in each cycle
-        return -(-rows // height) * max(busy, 4)  # and each takes four
+    def cycles(shape):
+        vectors, height = shape
+        tiles = -(-rows // height) * -(-columns // (vectors * len(lanes)))
+        return tiles * max(height * vectors / 2, 4)  # two multiply-adds start in each, and each takes four
 
-    height = min((p for p in TILE_HEIGHTS if p <= most), key=lambda p: (cycles(p), -p))
+    widths = (1,) if columns <= len(lanes) else (2, 3)
+    shapes = [(vectors, p) for vectors in widths for p in heights_for(vectors) if p <= rows]
+    vectors, height = min(shapes, key=cycles)
     return (0,) * height, (0,) * vectors, lanes
+
+
+def heights_for(vectors):
+    """Heights of tiles so many vectors wide whose sums fit into the registers, the highest first."""
+    registers = 16 if vector_bits() < 512 and not is_arm() else 32
+    return [p for p in reversed(TILE_HEIGHTS) if (p + 1) * vectors + 1 <= registers]
 
 
 def width_of(tile):

@@ -19,8 +19,10 @@ TRANSFORMED_PER_THREAD = 1 << 18
 """Transformed values that a thread works on at a time: half of a second-level cache of 2 MiB."""
 MIN_TILES = 64
 """Tiles that a thread works on at a time, at least: for each such block it reads all transformed kernels."""
-MIN_CHANNEL_PAIRS = 1 << 11
-"""Channels × filters below which the transformations cost more than they save."""
+MIN_CHANNEL_PAIRS = 1 << 10
+"""Channels × filters below which the transformations of a forward cost more than they save."""
+MANY_CHANNEL_PAIRS, MIN_TILES_OF_FEW = 1 << 11, 16
+"""With fewer pairs, images of fewer tiles gain too little to be worth the compilation of these kernels."""
 TRANSFORMED_PER_SUM = 1 << 21
 """Transformed values out of which the kernel gradient is added up at a time."""
 PAD = 80
@@ -42,8 +44,9 @@ class Winograd(Convolution):
     @staticmethod
     def is_faster(x: Shape, W: Shape, window: Window) -> bool:
         """Whether it is faster than `Direct`: enough tiles to pay for the transformed kernels (measured)."""
-        rows, columns = _grid(window.output(x[1:]))
-        return W[2] * W[3] >= MIN_CHANNEL_PAIRS and x[0] * rows * columns >= MIN_TILES
+        tiles, pairs = math.prod(_grid(window.output(x[1:]))), W[2] * W[3]
+        gains_enough = pairs >= MANY_CHANNEL_PAIRS or tiles >= MIN_TILES_OF_FEW
+        return pairs >= MIN_CHANNEL_PAIRS and gains_enough and x[0] * tiles >= MIN_TILES
 
     def __init__(self, x: Shape, W: Shape, window: Window, memory: Memory) -> None:
         super().__init__(x, W, window, memory)
