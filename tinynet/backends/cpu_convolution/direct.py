@@ -17,6 +17,7 @@ from tinynet.backends.cpu_convolution.base import (
     packed,
 )
 from tinynet.backends.cpu_convolution.im2col import Im2col
+from tinynet.backends.cpu_convolution.scatter import Scatter
 from tinynet.backends.workspace import Memory
 from tinynet.geometry import Padding, Pair, Window
 from tinynet.kernels.cpu import brgemm, direct
@@ -75,6 +76,7 @@ class Direct(Convolution):
         along = (x[1:3], self.output, window.size, window.stride, window.corner)
         self.forward_axes = tuple(map(forward_axis, *along))
         self.gradient_axes = tuple(map(gradient_axis, *along))
+        self.scatter = Scatter(x, W, window, memory)
         self.im2col = Im2col(x, W, window, memory) if self.channels < MIN_CHANNELS else None
 
     def forward(self, x: Array, W: Array, b: Array, floor: float, y: Array) -> None:
@@ -100,6 +102,9 @@ class Direct(Convolution):
 
     def input_gradient(self, dy: Array, W: Array, dx: Array) -> None:
         """dx = convolutions of dy, one for each phase of x, with the kernel rotated by 180°."""
+        if self.scatter.is_faster(dy.itemsize):
+            self.scatter(dy, W, dx)
+            return
         if self.im2col is not None:
             self.im2col.input_gradient(dy, W, dx)
             return
