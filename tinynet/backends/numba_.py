@@ -25,8 +25,8 @@ from tinynet import threads
 from tinynet.backends.base import CONVOLUTIONS, Backend, Status
 from tinynet.backends.compiled import CompiledBackend
 from tinynet.backends.cpu_convolution.base import MIN_MULTIPLY_ADDS_PER_PART, Convolution, packed
-from tinynet.backends.cpu_convolution.direct import Direct
 from tinynet.backends.cpu_convolution.im2col import Im2col
+from tinynet.backends.cpu_convolution.neighbours import DirectNeighbours
 from tinynet.backends.cpu_convolution.winograd import Winograd
 from tinynet.backends.workspace import Memory, Workspace, aligned_empty
 from tinynet.distributed.group import WHOLE, Shard
@@ -49,7 +49,11 @@ from tinynet.rng import LOW_32, Key, drop_threshold
 from tinynet.threads import compiling
 from tinynet.types import Array, Shape
 
-ALGORITHMS: dict[str, type[Convolution]] = {"im2col": Im2col, "direct": Direct, "winograd": Winograd}
+ALGORITHMS: dict[str, type[Convolution]] = {
+    "im2col": Im2col,
+    "direct": DirectNeighbours,
+    "winograd": Winograd,
+}
 KERNELS = vars(activations) | {
     "rescale": elementwise.rescale,
     "residual": elementwise.residual,
@@ -58,6 +62,8 @@ KERNELS = vars(activations) | {
 """Kernels by the names under which `CompiledBackend` asks for them."""
 MAX_CONVOLUTIONS = 64
 """Shapes whose convolution a layer keeps: a batch size each."""
+SUMMED_COLUMNS = 128
+"""Numbers that are added side by side: in a narrower row, most of the time goes into beginning it."""
 MIN_ELEMENTS_PER_PART = 1 << 16
 """Below this, handing a part to another thread costs more than the loop over it."""
 ALIGN = 4096
@@ -468,9 +474,12 @@ class NumbaBackend(CompiledBackend):
     # --- buffers and threads -----------------------------------------------------------------------------
 
     def _sum_rows(self, x: Array, sums: Array) -> None:
-        """sums (C,) = Σ over the rows of x (M, C)."""
-        (chunks,) = self._in_chunks(normalization.column_sums, x, results=1)
-        threads.over(normalization.add_chunks, len(sums), chunks, sums, least=MIN_ELEMENTS_PER_PART)
+        """sums (C,) = Σ over the rows of x (M, C). A few rows that follow each other are summed as one."""
+        M, C = x.shape
+        together = math.gcd(M, 1 << (max(1, SUMMED_COLUMNS // C).bit_length() - 1))
+        (chunks,) = self._in_chunks(normalization.column_sums, x.reshape(M // together, -1), results=1)
+        parts = (chunks.reshape(-1, C), sums)
+        threads.over(normalization.add_chunks, C, *parts, least=MIN_ELEMENTS_PER_PART)
 
     def _in_chunks(self, kernel: Callable[..., None], x: Array, *others: Array, results: int) -> Array:
         """kernel's `results` sums over each chunk of rows of x (M, C): float64 (results, chunks, C)."""
