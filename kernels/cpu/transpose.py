@@ -45,7 +45,7 @@ def _in_registers(context, lanes, a, a0, sa, b, b0, sb):
             )
 
         def load(number):
-            value = builder.load(place(1, *arguments[2:4], number))
+            value = builder.load(place(1, arguments[2], arguments[3], number))
             value.align = align
             return value
 
@@ -64,7 +64,7 @@ def _in_registers(context, lanes, a, a0, sa, b, b0, sb):
                     rows[i], rows[i + step] = shuffle(*pair, upper), shuffle(*pair, lower)
             step *= 2
         for number, row in enumerate(rows):
-            builder.store(row, place(4, *arguments[5:7], number)).align = align
+            builder.store(row, place(4, arguments[5], arguments[6], number)).align = align
         return context.get_dummy_value()
 
     return signature, generate

@@ -50,6 +50,7 @@ def test_any_size_stride_and_padding(data: st.DataObject) -> None:
     dy, found = normal(y.shape, 2, "float32"), np.full_like(x, np.nan)
     expected = ops.conv2d_backward(dy, saved, W, np.empty_like(W), np.empty(9, "float32"), window, True)
     Scatter(x.shape, W.shape, window, Memory())(dy, W, found)
+    assert expected is not None
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 

@@ -88,7 +88,7 @@ class DirectNeighbours(Direct):
     def _direct(self, count: int) -> Direct:
         if count not in self.together:
             kernel, (down, across) = self._kernel(count), self.window.stride
-            window = Window(kernel[:2], (down, count * across), self.window.padding)
+            window = Window((kernel[0], kernel[1]), (down, count * across), self.window.padding)
             self.together[count] = Direct(self.shapes[0], kernel, window, self.memory)
         return self.together[count]
 
