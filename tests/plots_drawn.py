@@ -34,6 +34,8 @@ TRIALS: dict[str, Any] = {
 }
 SETTINGS: dict[str, Any] = {"rate": [0.1, 1e-4, 0.01, 0.02], "batch size": [0, 1, 1, 0]}
 CHOICES = {"batch size": ["32", "64"]}
+RATES = np.geomspace(1e-4, 1, 20)
+FALLING = 2 - np.tanh(np.linspace(-3, 3, 20))
 
 LABELS = np.arange(40) % 4
 BELIEFS = np.random.default_rng(1).dirichlet(np.ones(4), 40)  # of a model that knows nothing
@@ -68,6 +70,7 @@ DRAW: dict[str, Callable[[Path], None]] = {
     "search_settings": lambda path: plots.search_settings(
         SETTINGS, path=path, log=["rate"], choices=CHOICES, **TRIALS
     ),
+    "rate_curve": lambda path: plots.rate_curve(RATES, FALLING, FALLING, path, suggestion=RATES[9]),
     "digits": lambda path: plots.digits(IMAGES, [f"{i} → 9" for i in range(10)], path, title="Mistakes"),
     "roc": lambda path: plots.roc(RANKINGS, "abcd", path),
     "precision_recall": lambda path: plots.precision_recall(RANKINGS, "abcd", path),

@@ -60,6 +60,7 @@ MAY_IMPORT = {
     "training": f"{GROUND} advice averaging data diagnosis distributed history interrupt losses model optim"
     " out_of_memory sample_weights schedules step",
     "fitting": f"{GROUND} data history layers losses model optim sample_weights training",
+    "rates": f"{GROUND} data fitting losses model optim training",
     "sklearn": f"{GROUND} extras layers losses model optim sample_weights training",
     "checkpoint": f"{GROUND} backends history io layers losses model training",
     "callbacks": f"{GROUND} blocks checkpoint extras freezing history io layers training",
@@ -75,12 +76,12 @@ MAY_IMPORT = {
     "serve": f"{GROUND} analysis checkpoint data losses model runs version",
     "learn": f"{GROUND} analysis backends callbacks data experiments geometry gradcheck initializers io"
     " layers losses metrics model optim plots rng runs schedules threads training",
-    "tinynet": "callbacks checkpoint data layers losses model optim schedules training version",
+    "tinynet": "callbacks checkpoint data layers losses model optim rates schedules training version",
     "benchmark": f"{GROUND} data extras io layers losses machine model optim runs schedules threads tinynet"
     " training",
     "cli": f"{GROUND} analysis backends benchmark blocks checkpoint codes data distributed experiments export"
     " extras foreign gradcheck history io kernels layers learn losses machine metrics model optim page plots"
-    " rng runs schedules serve summary threads training version",
+    " rates rng runs schedules serve summary threads training version",
     "zoo": "",
     "__main__": "cli",
 }

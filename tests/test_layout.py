@@ -33,6 +33,7 @@ TESTED_BY = {
     "tinynet/cli/folders.py": ("cli/test_cli_doctor.py", "folders and the kernel cache"),
     "tinynet/cli/options.py": ("cli/test_cli_main.py", "every command's options and examples"),
     "tinynet/cli/theme.py": ("cli/test_cli_read.py", "the colours of the code that it shows"),
+    "tinynet/cli/plan.py": ("cli/test_cli_train.py", "options that change a recipe"),
     "tinynet/cli/process.py": ("cli/test_cli_train.py", "exit codes and the command line in a report"),
     "tinynet/cli/import_.py": ("cli/test_cli_import.py", "a name that Python keeps for itself"),
     "tinynet/foreign/net.py": ("foreign/test_foreign_onnx.py", "what all readers fill"),

@@ -16,6 +16,7 @@ from tinynet.layers import *  # every layer, by its list
 from tinynet.losses import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam, AdamW, Optimizer
+from tinynet.rates import RateCurve, find_rate
 from tinynet.schedules import Constant, Cosine, OneCycle, Schedule, Step
 from tinynet.training import Callback, Trainer
 
@@ -40,6 +41,7 @@ __all__ = [
     "MeanSquaredError",
     "OneCycle",
     "Optimizer",
+    "RateCurve",
     "ReduceOnPlateau",
     "Schedule",
     "Sequential",
@@ -47,6 +49,7 @@ __all__ = [
     "Step",
     "TensorBoardLog",
     "Trainer",
+    "find_rate",
     "load_model",
     "save_model",
 ]

@@ -23,6 +23,7 @@ from tinynet.version import VERSION
 
 COMMANDS = (
     "train",
+    "find-rate",
     "tune",
     "crossval",
     "evaluate",
@@ -49,8 +50,9 @@ COMMANDS = (
 
 
 def module_of(name: str) -> str:
-    """Where the command of that name stands: `tinynet.cli.NAME`, or `NAME_` for a word of Python's."""
-    return f"tinynet.cli.{name}_" if iskeyword(name) else f"tinynet.cli.{name}"
+    """Where the command of that name stands: `tinynet.cli.NAME`, `find_rate` for find-rate, or `NAME_` for a
+    word of Python's."""
+    return f"tinynet.cli.{name}_" if iskeyword(name) else f"tinynet.cli.{name.replace('-', '_')}"
 
 
 class Commands(click.Group):

@@ -27,6 +27,23 @@ class Finite(click.FloatRange):
         return number
 
 
+variant = click.option(
+    "--recipe",
+    "variant",
+    type=click.Choice(["ours", "reference"]),
+    default="ours",
+    show_default=True,
+    help="For a named architecture: our recipe, or the settings of the reference system.",
+)
+batch_size = click.option(
+    "--batch", "--batch-size", "batch_size", type=click.IntRange(min=1), help="Images in a batch."
+)
+optimizer = click.option("--optimizer", type=str, help="SGD, Adam or AdamW.")
+class_weight = click.option(
+    "--class-weight",
+    type=click.Choice(["balanced"]),
+    help="balanced: errors count alike for all classes, however many images each has.",
+)
 backend = click.option(
     "--backend",
     envvar="TINYNET_BACKEND",

@@ -176,6 +176,31 @@ class TrainingProgress(Callback):
             self.backend.announce_compiling(None)
 
 
+class RateProgress(TrainingProgress):
+    """A bar for the steps of a search for a learning rate; without a terminal a line now and then."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(epoch_lines=False)
+        self.steps = steps
+
+    def on_start(self, trainer: Trainer) -> None:
+        super().on_start(trainer)
+        assert self.task is not None
+        self.bar.update(self.task, description="learning rates", total=self.steps)
+
+    def on_step(self, trainer: Trainer, event: StepEnd) -> None:
+        now = time.monotonic()
+        if self.task is None or now - self.said_at < (0.1 if console.is_terminal else self.LINE_EVERY):
+            return
+        self.said_at = now
+        if self.compiling is not None:
+            self.bar.update(self.compiling, visible=False)
+        note = f"{event.learning_rate:.1e}  loss {float(event.loss):.4f}"
+        self.bar.update(self.task, completed=event.step, note=note)
+        if not console.is_terminal:
+            console.print(f"step {event.step}/{self.steps}  learning rate {note}")
+
+
 def _measured(record: Mapping[str, Any], prefix: str) -> Iterator[str]:
     """The accuracy, or the errors of values, with their names where no other figures stand before them."""
     if f"{prefix}accuracy" in record:

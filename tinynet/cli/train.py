@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 import sys
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from tinynet.cli.process import INTERRUPTED, command_line
 
 if TYPE_CHECKING:
     from tinynet.distributed.group import Group
-    from tinynet.runs.recipe import Recipe
     from tinynet.runs.report import Report
     from tinynet.runs.run import Run
 
@@ -54,14 +52,7 @@ class Asked:
 
 @click.command(cls=Command, short_help="Train a net; leave a folder with its weights and a report.")
 @click.argument("architecture", required=False)
-@click.option(
-    "--recipe",
-    "variant",
-    type=click.Choice(["ours", "reference"]),
-    default="ours",
-    show_default=True,
-    help="For a named architecture: our recipe, or the settings of the reference system.",
-)
+@options.variant
 @click.option(
     "--from",
     "start",
@@ -75,16 +66,11 @@ class Asked:
     help='With --from: layers or parameters to freeze, such as "conv2d_*" or dense_1.W. Can be repeated.',
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training images.")
-@click.option("--batch", "--batch-size", "batch_size", type=click.IntRange(min=1), help="Images in a batch.")
-@click.option("--optimizer", type=str, help="SGD, Adam or AdamW.")
+@options.together(options.batch_size, options.optimizer)
 @click.option(
     "--lr", "--learning-rate", "learning_rate", type=options.Finite(min=0), help="Base learning rate."
 )
-@click.option(
-    "--class-weight",
-    type=click.Choice(["balanced"]),
-    help="balanced: errors count alike for all classes, however many images each has.",
-)
+@options.class_weight
 @click.option("--schedule", type=str, help="Constant, Step, Cosine or OneCycle.")
 @click.option(
     "--validation",
@@ -236,6 +222,7 @@ def _train(run: Run, save_every: float, tensorboard: bool, inspect: bool) -> boo
 
 def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
     from tinynet import backends
+    from tinynet.cli.plan import changed
     from tinynet.cli.sources import lasting_name, load_for
     from tinynet.data.datasets import Choices
     from tinynet.runs import provenance, recipe
@@ -253,7 +240,16 @@ def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
     else:
         architecture = architecture or "cnn"
         plan, name = recipe.load(architecture, reference=reference), Path(architecture).stem
-    plan = _with_options(plan, asked)
+    plan = changed(
+        plan,
+        epochs=asked.epochs,
+        batch_size=asked.batch_size,
+        validation=asked.validation,
+        optimizer=asked.optimizer,
+        learning_rate=asked.learning_rate,
+        schedule=asked.schedule,
+        class_weight=asked.class_weight,
+    )
     group.choose_device(partial(backends.use_device, asked.backend))
     backend = backends.get(asked.backend, convolution=asked.convolution, precision=asked.precision)
     choices = Choices(asked.size, test=asked.test, skip_broken=asked.skip_broken)
@@ -308,33 +304,6 @@ def _refuse_changes(context: click.Context, resume: Path) -> None:
         if given and name not in kept:
             longer = f" To train longer: --from {quoted(resume)} instead." if name == "epochs" else ""
             raise click.UsageError(f"{parameter.get_error_hint(context)} does not go with --resume.{longer}")
-
-
-def _with_options(plan: Recipe, asked: Asked) -> Recipe:
-    """The recipe with what the command line says instead; a new optimiser or schedule has its defaults."""
-    from tinynet.io import tables
-    from tinynet.optim import OPTIMIZERS
-    from tinynet.schedules import SCHEDULES
-
-    if asked.epochs is not None:
-        plan = plan.with_epochs(asked.epochs)
-    training = plan.training
-    optimizer, schedule = training.optimizer, training.schedule
-    if asked.optimizer and asked.optimizer != type(optimizer).__name__:
-        optimizer = tables.from_table(OPTIMIZERS, {"type": asked.optimizer}, "optimizer")
-    if asked.learning_rate is not None:
-        optimizer = dataclasses.replace(optimizer, learning_rate=asked.learning_rate)
-    if asked.schedule and asked.schedule != type(schedule).__name__:
-        schedule = tables.from_table(SCHEDULES, {"type": asked.schedule}, "schedule")
-    training = dataclasses.replace(
-        training,
-        batch_size=training.batch_size if asked.batch_size is None else asked.batch_size,
-        validation=training.validation if asked.validation is None else asked.validation,
-        optimizer=optimizer,
-        schedule=schedule,
-        class_weight=asked.class_weight or training.class_weight,
-    )
-    return dataclasses.replace(plan, training=training)
 
 
 def _say_origin(run: Run) -> None:

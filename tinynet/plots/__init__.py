@@ -6,6 +6,7 @@ from tinynet.plots.explanation import activations, filters, maps
 from tinynet.plots.exploration import correlation, explained_variance, labels, pixels
 from tinynet.plots.health import health
 from tinynet.plots.images import digits
+from tinynet.plots.rates import rate_curve
 from tinynet.plots.reading import readings
 from tinynet.plots.search import search_history, search_settings
 from tinynet.plots.training import learning_curve
@@ -24,6 +25,7 @@ __all__ = [
     "maps",
     "pixels",
     "precision_recall",
+    "rate_curve",
     "readings",
     "reliability",
     "roc",

@@ -29,6 +29,17 @@ BLUE, ORANGE, GREEN, RED, INK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#33
 @contextmanager
 def figure_at(path: str | Path, width: float, height: float) -> Iterator[Figure]:
     """A figure of that many inches in our style, written to `path` once the block has drawn it."""
+    kind = file_kind(path)
+    nameless = {"Software": None} if kind == "png" else {"Creator": None, "Date": None}
+    buffer = io.BytesIO()
+    with new_figure(width, height) as figure:
+        yield figure
+        figure.savefig(buffer, format=kind, metadata=nameless)
+    write_atomic(path, buffer.getvalue())
+
+
+def file_kind(path: str | Path) -> str:
+    """ "png" or "svg", by the suffix of a plot's file. Raises ConfigError for any other."""
     kind = Path(path).suffix.lower().lstrip(".")
     if kind not in ("png", "svg"):
         raise ConfigError(
@@ -37,12 +48,7 @@ def figure_at(path: str | Path, width: float, height: float) -> Iterator[Figure]
             received=Path(path).suffix or "no suffix",
             fix="rename the file",
         )
-    nameless = {"Software": None} if kind == "png" else {"Creator": None, "Date": None}
-    buffer = io.BytesIO()
-    with new_figure(width, height) as figure:
-        yield figure
-        figure.savefig(buffer, format=kind, metadata=nameless)
-    write_atomic(path, buffer.getvalue())
+    return kind
 
 
 @contextmanager
