@@ -173,6 +173,7 @@ def augmentations() -> dict[str, Operation]:
 def classifier() -> dict[str, Operation]:
     """Ten classes, and the parameters of a small convolutional network."""
     x, labels = normal(BATCH, 10), np.arange(BATCH) % 10
+    shares = 0.7 * np.eye(10)[labels] + 0.3 * np.eye(10)[labels[::-1]]
     values, grads, m, v = (normal(400_000 + i)[:400_000] for i in range(4))
     v = v * v
     adam = (1, 1e-3, 0.9, 0.999, 1e-8, 0.01, 300_000)
@@ -180,6 +181,8 @@ def classifier() -> dict[str, Operation]:
         "softmax": lambda ops: ops.softmax(x),
         "softmax_cross_entropy": lambda ops: ops.softmax_cross_entropy(x, labels, 0.1),
         "softmax_cross_entropy, weighted": lambda ops: ops.softmax_cross_entropy(x, labels, 0.1, x[:, 0]),
+        "soft_cross_entropy": lambda ops: ops.soft_cross_entropy(x, shares, 0.1),
+        "argmax": lambda ops: ops.argmax(shares),
         "sgd, 400,000 values": lambda ops: ops.sgd(values, grads, m, 1e-3, 0.9, True, 0.01, 300_000),
         "adam, 400,000 values": lambda ops: ops.adam(values, grads, m, v, *adam),
         "moving_average, 400,000 values": lambda ops: ops.moving_average(m, values, 1e-3),

@@ -37,6 +37,12 @@ class Draw:
     def weights(self, count: int) -> np.ndarray:
         return self.place(2 * self.random.random(count))
 
+    def shares(self, count: int, classes: int) -> np.ndarray:
+        """Rows of probabilities, some of them 0."""
+        drawn = np.maximum(self.random.random((count, classes)) - 0.5, 0) + np.eye(count, classes) / 4
+        drawn[:, 0] += drawn.sum(axis=1) == 0
+        return self.place(drawn / drawn.sum(axis=1, keepdims=True))
+
     def images(self) -> np.ndarray:
         return self(self.g.N, self.g.H, self.g.W, self.g.C)
 
@@ -196,6 +202,13 @@ def count_correct(ops: Backend, draw: Draw) -> list[Any]:
     return [ops.count_correct(outputs, labels)]
 
 
+def argmax(ops: Backend, draw: Draw) -> list[Any]:
+    x = draw(draw.g.N * draw.g.H * draw.g.W, draw.g.F)
+    x[::2] = np.round(x[::2])  # ties
+    x[1::4, draw.g.F // 2 :] = np.nan
+    return [ops.argmax(x)]
+
+
 def displacement(ops: Backend, draw: Draw) -> list[Any]:
     shape = draw.images().shape[:3]
     taps = (draw.place(gaussian(sigma)) for sigma in (0.5, 3.0))
@@ -230,6 +243,17 @@ def softmax_cross_entropy_weighted(ops: Backend, draw: Draw) -> list[Any]:
     N, K = draw.g.N * draw.g.H * draw.g.W, draw.g.F
     logits, labels, weights = 8 * draw(N, K), draw.labels(N, K), draw.weights(N)
     return list(ops.softmax_cross_entropy(logits, labels, 0.1, weights))
+
+
+def soft_cross_entropy(ops: Backend, draw: Draw) -> list[Any]:
+    N, K = draw.g.N * draw.g.H * draw.g.W, draw.g.F
+    logits, targets, weights = 8 * draw(N, K), draw.shares(N, K), draw.weights(N)
+    return [
+        each.copy()
+        for smoothing in (0.0, 0.1)
+        for known in (None, weights)
+        for each in ops.soft_cross_entropy(logits, targets, smoothing, known)
+    ]
 
 
 def cross_entropy(ops: Backend, draw: Draw) -> list[Any]:
@@ -304,11 +328,13 @@ CASES: dict[str, Callable[[Backend, Draw], list[Any]]] = {
     "rescale": rescale,
     "rescale_backward": rescale_backward,
     "count_correct": count_correct,
+    "argmax": argmax,
     "displacement": displacement,
     "warp": warp,
     "softmax": softmax,
     "softmax_cross_entropy": softmax_cross_entropy,
     "softmax_cross_entropy_weighted": softmax_cross_entropy_weighted,
+    "soft_cross_entropy": soft_cross_entropy,
     "cross_entropy": cross_entropy,
     "cross_entropy_weighted": cross_entropy_weighted,
     "l2_penalty": l2_penalty,

@@ -273,6 +273,28 @@ def softmax_cross_entropy(start, stop, logits, labels, gradient, losses, smoothi
 
 
 @jit
+def soft_cross_entropy(start, stop, logits, targets, gradient, losses, smoothing):
+    """As `softmax_cross_entropy`, for targets (N, K): in each row a probability for every class."""
+    N, K = logits.shape
+    for n in range(start, stop):
+        top, loss = np.float64(largest(logits[n])), 0.0
+        for k in range(K):
+            shifted = logits[n, k] - top
+            gradient[n, k] = shifted
+            q = (1.0 - smoothing) * targets[n, k] + smoothing / K
+            loss -= 0.0 if q == 0 else q * shifted  # as above
+        losses[n] = loss
+    exp_in_place(gradient[start:stop].reshape(-1))
+    for n in range(start, stop):
+        row, total = gradient[n], 0.0
+        for k in range(K):
+            total += row[k]
+        losses[n] += math.log(total)
+        for k in range(K):
+            row[k] = (row[k] / total - (1.0 - smoothing) * targets[n, k] - smoothing / K) / N
+
+
+@jit
 def weigh(start, stop, gradient, losses, weights):
     """Multiply each row of gradient (N, K), and its loss (N,), by its weight (N,), in place."""
     for n in range(start, stop):
@@ -292,16 +314,29 @@ def mean(start, stop, x, result):
 
 
 @jit
+def place_of_largest(row):
+    """Where the maximum is, the first of equals; the first NaN counts as the largest."""
+    best = 0
+    for k in range(len(row)):
+        is_first_nan = row[k] != row[k] and row[best] == row[best]
+        best = k if row[k] > row[best] or is_first_nan else best
+    return best
+
+
+@jit
 def count_correct(start, stop, outputs, labels, result):
     """result (0-d): the rows of outputs (N, K) whose largest value, the first of equals, is the label's."""
     count = 0
     for n in range(len(labels)):
-        row, best = outputs[n], 0
-        for k in range(len(row)):
-            is_first_nan = row[k] != row[k] and row[best] == row[best]
-            best = k if row[k] > row[best] or is_first_nan else best
-        count += best == labels[n]
+        count += place_of_largest(outputs[n]) == labels[n]
     result[()] = count
+
+
+@jit
+def argmax(start, stop, x, places):
+    """places (N,) of the largest in each row of x (N, K), the first of equals."""
+    for n in range(start, stop):
+        places[n] = place_of_largest(x[n])
 
 
 @jit

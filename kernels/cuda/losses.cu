@@ -31,6 +31,28 @@ __global__ void softmax_cross_entropy(int size, const Real *logits, const long l
     }
 }
 
+// The same of targets t (N, K), in each row a probability for every class: q = (1 - ε) t + ε / K
+template <typename Real>
+__global__ void soft_cross_entropy(int size, const Real *logits, const double *targets, Real *gradient,
+                                   double *losses, int K, double smoothing) {
+    int n = thread_index();
+    if (n >= size) return;
+    const Real *z = logits + n * K;
+    const double *t = targets + n * K;
+    Real *g = gradient + n * K;
+    Real top = z[0];
+    for (int k = 1; k < K; k++) top = z[k] > top ? z[k] : top;
+    double sum = 0, loss = 0;
+    for (int k = 0; k < K; k++) {
+        double shifted = (double)z[k] - top;
+        sum += g[k] = exp((Real)shifted);
+        double q = (1 - smoothing) * t[k] + smoothing / K;
+        loss -= q == 0 ? 0 : q * shifted;  // as above
+    }
+    losses[n] = log(sum) + loss;
+    for (int k = 0; k < K; k++) g[k] = (g[k] / sum - (1 - smoothing) * t[k] - smoothing / K) / size;
+}
+
 // The same of scores s (N, K) that are divided by their sum, none taken to be less than `floor`:
 //
 //     losses = log(Σ s / s_label)        gradient = ( 1 / Σ s - [k = label] / s ) / N, 0 where s was raised
@@ -63,19 +85,31 @@ __global__ void weigh(int size, const double *weights, Real *gradient, double *l
     for (int k = 0; k < K; k++) gradient[n * K + k] *= weights[n];
 }
 
-// right (N,): whether the largest of a row of outputs (N, K), the first of equals, is the label's; the first
-// NaN counts as the largest
+// where the largest in a row (K,) is, the first of equals; the first NaN counts as the largest
 template <typename Real>
-__global__ void is_right(int size, const Real *outputs, const long long *labels, bool *right, int K) {
-    int n = thread_index();
-    if (n >= size) return;
-    const Real *row = outputs + n * K;
+__device__ int place_of_largest(const Real *row, int K) {
     int best = 0;
     for (int k = 1; k < K; k++) {
         bool is_first_nan = row[k] != row[k] && row[best] == row[best];
         if (row[k] > row[best] || is_first_nan) best = k;
     }
-    right[n] = best == labels[n];
+    return best;
+}
+
+// right (N,): whether the largest of a row of outputs (N, K) is the label's
+template <typename Real>
+__global__ void is_right(int size, const Real *outputs, const long long *labels, bool *right, int K) {
+    int n = thread_index();
+    if (n >= size) return;
+    right[n] = place_of_largest(outputs + n * K, K) == labels[n];
+}
+
+// places (N,) of the largest in each row of x (N, K)
+template <typename Real>
+__global__ void argmax(int size, const Real *x, long long *places, int K) {
+    int n = thread_index();
+    if (n >= size) return;
+    places[n] = place_of_largest(x + n * K, K);
 }
 
 // result = how many of flags (N,) are true        one thread

@@ -196,3 +196,96 @@ def test_images_given_for_labels_are_refused() -> None:
         ShapeError, match=r"one number a sample\n  expected: \(N,\)\n  received: \(2, 28, 28\)"
     ):
         check_label_range(np.full((2, 28, 28), 255, np.uint8), 10)
+
+
+# --- soft targets -------------------------------------------------------------------------------------------
+
+SOFT = np.array(
+    [[1, 0, 0, 0], [0.25, 0.75, 0, 0], [0, 0, 0.5, 0.5], [0.1, 0.2, 0.3, 0.4], [0, 0, 0, 1], [0.25] * 4]
+)
+
+
+def test_soft_targets_by_hand(backend: str) -> None:
+    value, gradient = _evaluate(
+        _on(SoftmaxCrossEntropy(), backend), np.log([[1.0, 2.0, 5.0]]), [[0.3, 0.7, 0]]
+    )
+    assert value == pytest.approx(0.3 * math.log(8) + 0.7 * math.log(4))
+    np.testing.assert_allclose(gradient, [[1 / 8 - 0.3, 2 / 8 - 0.7, 5 / 8]])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weights", [None, np.array([0.5, 2, 0, 1, 1, 3])])
+def test_targets_of_zeros_and_ones_are_labels(backend: str, smoothing: float, weights: Array | None) -> None:
+    loss = _on(SoftmaxCrossEntropy(smoothing), backend)
+    known = None if weights is None else loss.ops.asarray(weights)
+    logits, labels, soft = map(loss.ops.asarray, (LOGITS, LABELS, np.eye(4)[LABELS]))
+    for ours, theirs in zip(
+        loss.forward(logits, soft, known), loss.forward(logits, labels, known), strict=True
+    ):
+        np.testing.assert_allclose(loss.ops.to_host(ours), loss.ops.to_host(theirs), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_loss_is_linear_in_the_targets(backend: str, smoothing: float) -> None:
+    """λ L(a) + (1 - λ) L(b): what the papers of mixup and cutmix write. Smoothing composes."""
+    loss, others = _on(SoftmaxCrossEntropy(smoothing), backend), LABELS[::-1]
+    mixed = 0.7 * np.eye(4)[LABELS] + 0.3 * np.eye(4)[others]
+    (one, d_one), (other, d_other) = (_evaluate(loss, LOGITS, labels) for labels in (LABELS, others))
+    value, gradient = _evaluate(loss, LOGITS, mixed)
+    assert value == pytest.approx(0.7 * one + 0.3 * other, rel=1e-12)
+    np.testing.assert_allclose(gradient, 0.7 * d_one + 0.3 * d_other, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_soft_targets_of_0_do_not_see_the_logarithm_of_0(dtype: str, backend: str) -> None:
+    logits = np.array([[1000, 0, -math.inf], [0, 0, -1000]], dtype)
+    value, gradient = _evaluate(_on(SoftmaxCrossEntropy(), backend), logits, [[0.5, 0.5, 0], [0.5, 0.5, 0]])
+    assert value == pytest.approx((500 + math.log(2)) / 2, rel=1e-6)
+    assert gradient.dtype == dtype
+    np.testing.assert_allclose(gradient, [[0.25, -0.25, 0], [0, 0, 0]])
+
+
+def test_a_nan_reaches_the_loss_of_soft_targets(backend: str) -> None:
+    outputs = LOGITS.copy()
+    outputs[2, 0] = math.nan  # whose target is 0
+    assert math.isnan(_evaluate(_on(SoftmaxCrossEntropy(), backend), outputs, SOFT)[0])
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+def test_soft_targets_of_any_floating_dtype(kind: str, backend: str) -> None:
+    loss = _on(SoftmaxCrossEntropy(), backend)
+    loss.check_values(SOFT.astype(kind), (4,))
+    assert _evaluate(loss, LOGITS, SOFT.astype(kind))[0] == pytest.approx(
+        _evaluate(loss, LOGITS, SOFT)[0], rel=1e-3 if kind == "float16" else 1e-6
+    )
+
+
+def test_accuracy_goes_by_the_largest_target(backend: str) -> None:
+    loss = _on(SoftmaxCrossEntropy(), backend)
+    measure = loss.measure(SOFT, (4,))
+    outputs = np.eye(4)[[0, 1, 2, 2, 0, 0]]  # right: 0, 1, the first of two equals, and the first of four
+    assert int(measure.sums(loss.ops, loss.ops.asarray(outputs), loss.ops.asarray(SOFT))) == 4
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ([0.5, 0.6, 0, 0], r"received: \[0.5 0.6 0.  0. \] at row 3 \(1 rows in all\)"),
+        ([1.5, -0.5, 0, 0], "numbers from 0 that add up to 1"),
+        ([math.nan, 1, 0, 0], "at row 3"),
+        ([0, 0, 0, 0], "divide each row by its sum"),
+    ],
+)
+def test_targets_that_are_no_distributions_are_refused(row: list[float], said: str) -> None:
+    targets = SOFT.copy()
+    SoftmaxCrossEntropy().check_values(targets, (4,))
+    targets[3] = row
+    with pytest.raises(DataError, match=said):
+        SoftmaxCrossEntropy().check_values(targets, (4,))
+
+
+def test_soft_targets_are_for_softmax_alone_and_for_as_many_outputs() -> None:
+    with pytest.raises(ShapeError, match="do not go together"):
+        _on(SoftmaxCrossEntropy(), "numpy").forward(LOGITS, SOFT[:, :3])
+    with pytest.raises(ShapeError, match="do not go together"):
+        _on(CrossEntropy(), "numpy").forward(SCORES, SOFT)

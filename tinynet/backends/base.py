@@ -404,6 +404,12 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def soft_cross_entropy(
+        self, logits: Array, targets: Array, smoothing: float, weights: Array | None = None
+    ) -> tuple[Array, Array]:
+        """The same from targets (N, K): in each row a probability for every class, together 1."""
+
+    @abstractmethod
     def cross_entropy(
         self, scores: Array, labels: Array, floor: float, weights: Array | None = None
     ) -> tuple[Array, Array]:
@@ -412,6 +418,10 @@ class Backend(ABC):
     @abstractmethod
     def count_correct(self, outputs: Array, labels: Array) -> Array:
         """How many rows of outputs (N, K) are largest at their label (N,): 0-d integer."""
+
+    @abstractmethod
+    def argmax(self, x: Array) -> Array:
+        """Where the largest in each row of x (N, K) is, the first of equals: int64 (N,)."""
 
     @abstractmethod
     def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:

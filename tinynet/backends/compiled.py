@@ -78,9 +78,10 @@ class CompiledBackend(NumpyBackend):
 
     @abstractmethod
     def _loss(
-        self, kernel: str, outputs: Array, labels: Array, setting: float, weights: Array | None
+        self, kernel: str, outputs: Array, targets: Array, setting: float, weights: Array | None
     ) -> tuple[Array, Array]:
-        """(the mean of the losses of all rows (0-d float64), its gradient (N, K)) by kernel `kernel`.
+        """(the mean of the losses of all rows (0-d float64), its gradient (N, K)) by kernel `kernel`, from
+        targets that are labels (N,) or probabilities (N, K).
 
         With weights (N,), the kernel "weigh" then multiplies each row's loss and gradient by its own.
         """
@@ -151,6 +152,11 @@ class CompiledBackend(NumpyBackend):
         self, logits: Array, labels: Array, smoothing: float, weights: Array | None = None
     ) -> tuple[Array, Array]:
         return self._loss("softmax_cross_entropy", logits, labels, float(smoothing), weights)
+
+    def soft_cross_entropy(
+        self, logits: Array, targets: Array, smoothing: float, weights: Array | None = None
+    ) -> tuple[Array, Array]:
+        return self._loss("soft_cross_entropy", logits, targets, float(smoothing), weights)
 
     def cross_entropy(
         self, scores: Array, labels: Array, floor: float, weights: Array | None = None

@@ -331,13 +331,14 @@ class CupyBackend(CompiledBackend):
         return self._map_rows("softmax_backward", dy, y)
 
     def _loss(
-        self, kernel: str, outputs: Array, labels: Array, setting: float, weights: Array | None
+        self, kernel: str, outputs: Array, targets: Array, setting: float, weights: Array | None
     ) -> tuple[Array, Array]:
-        outputs, labels = self._contiguous(outputs), self._contiguous(labels, np.int64)
+        outputs = self._contiguous(outputs)
+        targets = self._contiguous(targets, np.int64 if targets.ndim == 1 else F64)
         N, K = outputs.shape
         gradient = self.memory.own("loss gradient", (N, K), outputs.dtype)
         losses = self.memory.own("losses", (N,), F64)
-        self.device.launch(kernel, N, outputs, labels, gradient, losses, K, setting)
+        self.device.launch(kernel, N, outputs, targets, gradient, losses, K, setting)
         if weights is not None:
             self.device.launch("weigh", N, self._contiguous(weights, F64), gradient, losses, K)
         return self._total("loss", losses, 1.0 / N), gradient
@@ -350,6 +351,12 @@ class CupyBackend(CompiledBackend):
         result = self.memory.own("correct", (), np.dtype(np.int64))
         self.device.launch("count", 1, right, N, result)
         return result
+
+    def argmax(self, x: Array) -> Array:
+        N, K = x.shape
+        places = self.memory.own("argmax", (N,), np.dtype(np.int64))
+        self.device.launch("argmax", N, self._contiguous(x), places, K)
+        return places
 
     def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:
         W = self._contiguous(W)

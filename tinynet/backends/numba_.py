@@ -389,13 +389,13 @@ class NumbaBackend(CompiledBackend):
         return y
 
     def _loss(
-        self, kernel: str, outputs: Array, labels: Array, setting: float, weights: Array | None
+        self, kernel: str, outputs: Array, targets: Array, setting: float, weights: Array | None
     ) -> tuple[Array, Array]:
         outputs = _contiguous(outputs)
-        labels = _contiguous(labels, np.int64)
+        targets = _contiguous(targets, np.int64 if targets.ndim == 1 else np.float64)
         gradient = self.memory.own("loss gradient", outputs.shape, outputs.dtype)
-        losses = self.memory.own("losses", labels.shape, np.dtype(np.float64))
-        _over_rows(KERNELS[kernel], outputs, labels, gradient, losses, setting)
+        losses = self.memory.own("losses", outputs.shape[:1], np.dtype(np.float64))
+        _over_rows(KERNELS[kernel], outputs, targets, gradient, losses, setting)
         if weights is not None:
             _over_rows(activations.weigh, gradient, losses, _contiguous(weights, np.float64))
         mean = self.memory.own("loss", (), losses.dtype)
@@ -406,6 +406,11 @@ class NumbaBackend(CompiledBackend):
         result = self.memory.own("correct", (), np.dtype(np.int64))
         threads.over(activations.count_correct, 1, _contiguous(outputs), _contiguous(labels), result)
         return result
+
+    def argmax(self, x: Array) -> Array:
+        places = self.memory.own("argmax", x.shape[:1], np.dtype(np.int64))
+        _over_rows(activations.argmax, _contiguous(x), places)
+        return places
 
     def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:
         sums = np.empty(-(-W.size // CHUNK_ELEMENTS))

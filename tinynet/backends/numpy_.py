@@ -334,6 +334,19 @@ class NumpyBackend(Backend):
             losses, gradient = losses * weights, gradient * weights[:, None]
         return losses.mean(), gradient.astype(logits.dtype)
 
+    def soft_cross_entropy(
+        self, logits: Array, targets: Array, smoothing: float, weights: Array | None = None
+    ) -> tuple[Array, Array]:
+        N, K = logits.shape
+        shifted = below_largest(logits)
+        log_p = shifted - self.xp.log(self.xp.exp(shifted).sum(axis=-1, keepdims=True))
+        q = (1.0 - smoothing) * targets.astype("float64") + smoothing / K
+        losses = -(q * self.xp.where(q == 0, 0, log_p)).sum(axis=-1)  # log p may be -∞, and 0 · -∞ is NaN
+        gradient = (self.xp.exp(log_p) - q) / N
+        if weights is not None:
+            losses, gradient = losses * weights, gradient * weights[:, None]
+        return losses.mean(), gradient.astype(logits.dtype)
+
     def cross_entropy(
         self, scores: Array, labels: Array, floor: float, weights: Array | None = None
     ) -> tuple[Array, Array]:
@@ -352,6 +365,9 @@ class NumpyBackend(Backend):
 
     def count_correct(self, outputs: Array, labels: Array) -> Array:
         return (outputs.argmax(axis=-1) == labels).sum()
+
+    def argmax(self, x: Array) -> Array:
+        return x.argmax(axis=-1)
 
     def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:
         if dW is not None:

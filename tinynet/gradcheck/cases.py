@@ -97,6 +97,10 @@ def _logits(K: int = 5, N: int = 4) -> tuple[Array, Array]:
     return 2.0 * normal(Key(1, Stream.CHECK), (N, K)), np.arange(N, dtype=np.int64) % K
 
 
+def _soft() -> tuple[Array, Array]:
+    return _logits()[0], np.array([[1, 0, 0, 0, 0], [0.3, 0.7, 0, 0, 0], [0, 0, 0.5, 0.5, 0], [0.2] * 5])
+
+
 def _scores() -> tuple[Array, Array]:
     return 0.05 + uniform(Key(2, Stream.CHECK), (4, 5)), np.arange(4, dtype=np.int64)
 
@@ -119,6 +123,8 @@ LOSS_CASES: dict[str, list[tuple[str, Callable[[], Loss], Callable[[], tuple[Arr
     "SoftmaxCrossEntropy": [
         ("", SoftmaxCrossEntropy, _logits),
         ("smoothing", partial(SoftmaxCrossEntropy, 0.1), _logits),
+        ("soft targets", SoftmaxCrossEntropy, _soft),
+        ("soft targets, smoothing", partial(SoftmaxCrossEntropy, 0.1), _soft),
     ],
     "CrossEntropy": [("", CrossEntropy, _scores)],
     "BinaryCrossEntropy": [

@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tinynet.checks import real
+from tinynet.errors import DataError
 from tinynet.losses.base import Loss, check_labels
-from tinynet.types import Array
+from tinynet.losses.measures import Accuracy, Measure
+from tinynet.types import Array, Shape
+
+TOLERANCE = 1e-3
+"""By which the sum of a row of probabilities may miss 1: those of float16 do."""
 
 
 @dataclass(eq=False)
@@ -20,6 +27,10 @@ class SoftmaxCrossEntropy(Loss):
         ∂L/∂z = (p - q) / N
 
     Why: log pₖ = zₖ - log Σⱼ e^{zⱼ}, whose derivative by zⱼ is δⱼₖ - pⱼ; weigh by q, which sums to 1.
+
+    Targets may also be soft: floating (N, K), in each row a probability t for every class, as mixed images
+    and the answers of another net have them. Then q = (1 - ε) t + ε / K, and a sample counts as classified
+    rightly where its largest logit is that of the class with the largest t, the first of equals.
     """
 
     smoothing: float = 0.0
@@ -28,10 +39,22 @@ class SoftmaxCrossEntropy(Loss):
         self.settle("smoothing", real, least=0, below=1)
 
     def check(self, outputs: Array, targets: Array) -> None:
-        check_labels(outputs, targets)
+        if not are_soft(targets, outputs.shape[1:]):
+            check_labels(outputs, targets)
+
+    def check_values(self, targets: Array, output_shape: Shape) -> None:
+        if are_soft(targets, output_shape):
+            check_shares(targets)
+        else:
+            super().check_values(targets, output_shape)
+
+    def measure(self, targets: Array, output_shape: Shape) -> Measure:
+        return Accuracy()
 
     def forward(self, outputs: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Any]:
         self.check(outputs, targets)
+        if targets.ndim == 2:
+            return self.ops.soft_cross_entropy(outputs, targets, self.smoothing, weights)
         return self.ops.softmax_cross_entropy(outputs, targets, self.smoothing, weights)
 
     def backward(self, cache: Any) -> Array:
@@ -40,6 +63,26 @@ class SoftmaxCrossEntropy(Loss):
 
     def probabilities(self, outputs: Array) -> Array:
         return self.ops.softmax(outputs)
+
+
+def are_soft(targets: Array, output_shape: Shape) -> bool:
+    """Whether the targets are floating (N, K), for outputs (N, K)."""
+    return targets.ndim == 2 and targets.shape[1:] == output_shape and targets.dtype.kind == "f"
+
+
+def check_shares(targets: Array) -> None:
+    """Raise DataError unless each row of the host array (N, K) holds probabilities that add up to 1."""
+    rows = targets.astype(np.float64)
+    wrong = ~((rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1) <= TOLERANCE))  # which NaN is, too
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(
+            "a row of targets is no distribution over the classes",
+            expected="numbers from 0 that add up to 1",
+            received=f"{np.array2string(targets[row], precision=4, threshold=8)} at row {row} "
+            f"({int(wrong.sum())} rows in all)",
+            fix="divide each row by its sum; for values of another kind, use MeanSquaredError",
+        )
 
 
 @dataclass(eq=False)

@@ -36,12 +36,16 @@ class Measure:
 
 
 class Accuracy(Measure):
-    """The share of samples whose largest output is that of their class."""
+    """The share of samples whose largest output is that of their class.
+
+    Targets are class numbers (N,), or soft (N, K): then it is the class with the largest target, the first of
+    equals.
+    """
 
     names = ("accuracy",)
 
     def sums(self, ops: Backend, outputs: Array, targets: Array) -> Any:
-        return ops.count_correct(outputs, targets)
+        return ops.count_correct(outputs, targets if targets.ndim == 1 else ops.argmax(targets))
 
     def figures(self, ops: Backend, sums: Any, targets: Array) -> dict[str, float]:
         return {"accuracy": float(sums) / len(targets)}
