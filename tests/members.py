@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from tinynet.rng import Key, Stream, uniform
 IMAGES = (uniform(Key(1, Stream.CHECK), (40, 7, 7, 1)) * 256).astype(np.uint8)
 LABELS = np.arange(40) * 7 % 10
 STRONG = Augmentation(rotation=20, shift=0.1, elastic=1.0, contrast=0.2, erase=0.1)
+MIXED = dataclasses.replace(STRONG, mixup=0.4, cutmix=1.0)
 BATCH = 13
 """The fourth batch has one sample: fewer than there are processes."""
 

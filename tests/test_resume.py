@@ -119,7 +119,7 @@ def small_trainer(backend: str) -> tuple[Trainer, list[Callback]]:
         validation=(x, labels),
         epochs=3,
         batch_size=16,
-        augmentation=tn.Augmentation(rotation=10, elastic=0.3, contrast=0.2),
+        augmentation=tn.Augmentation(rotation=10, elastic=0.3, contrast=0.2, mixup=0.4, cutmix=1),
     )
     return trainer, [tn.EarlyStopping(patience=9), tn.ReduceOnPlateau(patience=1)]
 

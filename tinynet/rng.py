@@ -36,6 +36,7 @@ class Stream(IntEnum):
     EXPLAIN = 6
     FOLDS = 7
     SEARCH = 8
+    MIXING = 9
 
 
 class Key(NamedTuple):

@@ -128,7 +128,8 @@ class Trainer:
     and in all figures but the training loss they count alike.
 
     The same arguments give the same weights, bit for bit, on the same backend and machine. An `augmentation`
-    distorts the images that are learned, and no others. With `ema_decay`, such as 0.999, validation and the
+    distorts the images that are learned, and no others; where it mixes them, the accuracy of an epoch counts
+    as right the class that has the larger share. With `ema_decay`, such as 0.999, validation and the
     final model use the moving average of the weights over the steps.
 
     The loss and the optimiser belong to the Trainer that was given them last. They may go from a training
@@ -186,6 +187,8 @@ class Trainer:
         if validation is not None:
             validation = self._checked_samples(validation, "validation")
         weights = self._checked_weights(sample_weight, len(train[0]))
+        if augmentation is not None and augmentation.mixes:
+            self._check_takes_mixed()
         self.measure = self.loss.measure(train[1], model.output_shape)
         self.state.measured = self.measure.zero(model.backend)
         self._token = object()
@@ -194,7 +197,9 @@ class Trainer:
             part.user = self._token
         self.average = Average() if ema_decay is None else ExponentialMovingAverage(model, ema_decay)
         self.step = Step(model, self.loss, self.optimizer, self.average, group, self.measure)
-        self.train = Batches(*train, batch_size, model.backend, augmentation, group, weights)
+        self.train = Batches(
+            *train, batch_size, model.backend, augmentation, group, weights, model.output_shape[-1]
+        )
         self.validation = (
             Batches(*validation, EVALUATION_BATCH, model.backend, group=group) if validation else None
         )
@@ -417,6 +422,15 @@ class Trainer:
         self.loss.check(outputs, targets)
         self.loss.check_values(self.model.backend.to_host(targets), self.model.output_shape)
         return inputs, targets
+
+    def _check_takes_mixed(self) -> None:
+        if not self.loss.takes_soft:
+            raise ConfigError(
+                "images are mixed, but this loss takes no mixed targets",
+                expected="SoftmaxCrossEntropy",
+                received=type(self.loss).__name__,
+                fix="train with SoftmaxCrossEntropy, or leave mixup and cutmix out of the augmentation",
+            )
 
     def _checked_weights(self, weights: Any, samples: int) -> Array | None:
         """Those of the training samples, float64 (M,); None where all count alike."""

@@ -98,6 +98,7 @@ SETTINGS: dict[str, Callable[[], dict[str, Any]]] = {
     "another rate each epoch": lambda: {"schedule": tn.Cosine(), "optimizer": SGD(0.1)},
     "weighted": lambda: {"sample_weight": np.linspace(0, 2, len(LABELS))},
     "augmented": lambda: {"augmentation": Augmentation(rotation=20, elastic=1, contrast=0.3)},
+    "mixed": lambda: {"augmentation": Augmentation(mixup=0.4, cutmix=1), "loss": SoftmaxCrossEntropy()},
 }
 
 

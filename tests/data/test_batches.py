@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from members import BATCH, IMAGES, LABELS, STRONG, members
+from members import BATCH, IMAGES, LABELS, MIXED, STRONG, members
 
 import tinynet as tn
 from tinynet.data.augmentation import Augmentation
@@ -14,13 +14,13 @@ from tinynet.data.batches import Batches
 from tinynet.distributed.group import ALONE, Group
 
 
-@pytest.mark.parametrize("augmentation", [None, STRONG])
+@pytest.mark.parametrize("augmentation", [None, STRONG, MIXED])
 def test_the_parts_of_each_batch_are_that_batch(augmentation: Augmentation | None, backend: str) -> None:
     """Distorted alike, too, even where 7 × 7 pixels before a part took half a random word."""
 
     def batches(group: Group) -> list[Any]:
         ops = tn.backends.get(backend)
-        made = Batches(IMAGES, LABELS, BATCH, ops, augmentation, group)
+        made = Batches(IMAGES, LABELS, BATCH, ops, augmentation, group, classes=10)
         return [
             (ops.to_host(x).copy(), ops.to_host(y).copy()) for x, y in made.epoch(seed=3, epoch=2, start=1)
         ]

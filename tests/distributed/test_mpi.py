@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from members import BATCH, IMAGES, LABELS, STRONG, in_each, linux, members
+from members import BATCH, IMAGES, LABELS, MIXED, STRONG, in_each, linux, members
 
 import tinynet as tn
 from tinynet import checkpoint, extras
@@ -89,6 +89,17 @@ def test_weights_of_samples(backend: str) -> None:
     alone, plain = trained(backend, ALONE, **options), trained(backend, ALONE)
     assert (flat(alone, "values") != flat(plain, "values")).any()
     for one in in_each(2, lambda member: trained(backend, member, **options)):
+        np.testing.assert_allclose(flat(one, "values"), flat(alone, "values"), rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(figures(one), figures(alone), rtol=1e-9)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_mixed_images(backend: str, size: int) -> None:
+    """An image's partner is the same, whichever process has it; weights of samples among it."""
+    options = {"augmentation": MIXED, "sample_weight": np.linspace(0, 3, len(LABELS))}
+    alone, plain = trained(backend, ALONE, **options), trained(backend, ALONE)
+    assert np.abs(flat(alone, "values") - flat(plain, "values")).max() > 1e-3
+    for one in in_each(size, lambda member: trained(backend, member, **options)):
         np.testing.assert_allclose(flat(one, "values"), flat(alone, "values"), rtol=1e-9, atol=1e-11)
         np.testing.assert_allclose(figures(one), figures(alone), rtol=1e-9)
 

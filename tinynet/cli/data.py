@@ -116,6 +116,7 @@ COLUMNS = 8
 )
 @click.option("--contrast", type=options.Finite(), help="0.2: 0.8 to 1.2 times the contrast.")
 @click.option("--erase", type=options.Finite(), help="Largest share of the area to blank out.")
+@options.together(options.mixup, options.cutmix)
 @click.option("--rows", type=click.IntRange(1, 20), default=5, show_default=True, help="Rows of images.")
 @options.seed
 @click.option(
@@ -137,15 +138,18 @@ def show(
 ) -> None:
     """Draw training images of NAME (as for info), as they are or as training distorts them.
 
-    Distortions are mild ones unless a recipe or the options from --rotation to --erase name others.
+    Distortions are mild ones unless a recipe or the options from --rotation to --cutmix name others.
 
     \b
     Examples:
       tinynet data show
       tinynet data show sample --augment
       tinynet data show --augment --rotation 15 --elastic 2 --smoothness 3
+      tinynet data show sample --augment --cutmix 1
       tinynet data show --augment --recipe my.toml --out augmented.png
     """
+    import numpy as np
+
     from tinynet import plots
     from tinynet.cli.progress import load_dataset
     from tinynet.cli.screen import console
@@ -160,7 +164,9 @@ def show(
     images, titles = data.train.images[chosen], [data.classes[label] for label in data.train.labels[chosen]]
     title = f"Training images ({data.name})"
     if settings:
-        images = _beside_distorted(images, settings, seed)
+        partners = permutation(Key(seed, Stream.MIXING, layer=2), len(data.train))
+        others = data.train.images[np.resize(partners, rows * COLUMNS)]
+        images = _beside_distorted(images, others, settings, seed)
         titles = [text for label in titles for text in (f"{label}, as it is", *[""] * (COLUMNS - 1))]
         title += ", and how training may distort them"
     plots.digits(images, titles, out, title=title)
@@ -189,19 +195,27 @@ def _distortions(architecture: str | None, given: dict[str, float]) -> Any:
     return dataclasses.replace(found, **given)
 
 
-def _beside_distorted(images: Any, settings: Any, seed: int) -> Any:
-    """Each image (N, H, W, C), followed by distorted versions that fill its row."""
+def _beside_distorted(images: Any, others: Any, settings: Any, seed: int) -> Any:
+    """Each image (N, H, W, C), followed by versions that fill its row: distorted, mixed with one of `others`
+    for each place."""
     import numpy as np
 
     from tinynet import backends
+    from tinynet.data import mixing
     from tinynet.rng import Key, Stream
 
-    repeated = np.repeat(images, COLUMNS, axis=0)
-    first, second = (Key(seed, Stream.AUGMENTATION, layer) for layer in (0, 1))
-    drawn = settings.draw(first, len(repeated), images.shape[1:3])
-    distorted = settings.apply(repeated, drawn, second, backends.get("numpy"))
-    distorted[::COLUMNS] = images
-    return distorted
+    def distorted(each: Any, stream: Stream) -> Any:
+        drawn = settings.draw(Key(seed, stream), len(each), size)
+        return settings.apply(each, drawn, Key(seed, stream, layer=1), backends.get("numpy"))
+
+    size = images.shape[1:3]
+    shown = distorted(np.repeat(images, COLUMNS, axis=0), Stream.AUGMENTATION)
+    if settings.mixes:
+        key = Key(seed, Stream.MIXING, layer=3)
+        drawn = mixing.draw(settings.mixup, settings.cutmix, key, len(shown), size)
+        shown = mixing.mix(shown, distorted(others, Stream.MIXING), drawn, np)
+    shown[::COLUMNS] = images
+    return shown
 
 
 @command.command(short_help="A first look: labels, pixels, components, pictures.")

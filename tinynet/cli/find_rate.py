@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     options.batch_size,
     options.optimizer,
     options.class_weight,
+    options.mixup,
+    options.cutmix,
     options.dataset,
     options.data_dir,
     options.size,
@@ -69,6 +71,8 @@ def command(
     batch_size: int | None,
     optimizer: str | None,
     class_weight: str | None,
+    mixup: float | None,
+    cutmix: float | None,
     dataset: str,
     data_dir: Path | None,
     size: tuple[int, ...] | None,
@@ -108,7 +112,14 @@ def command(
     file_kind(out)
     ops = backends.get(backend, convolution=convolution, precision=precision)
     plan = recipe.load(architecture, reference=variant == "reference")
-    plan = changed(plan, batch_size=batch_size, optimizer=optimizer, class_weight=class_weight)
+    plan = changed(
+        plan,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        class_weight=class_weight,
+        mixup=mixup,
+        cutmix=cutmix,
+    )
     plan, data = load_for(plan, dataset, data_dir, Choices(size, test=test, skip_broken=skip_broken))
     train, training = split_train_validation(plan.training, data.train)[0], plan.training
     model = plan.build_model(backend=ops, dtype=dtype, seed=seed)

@@ -44,6 +44,20 @@ class_weight = click.option(
     type=click.Choice(["balanced"]),
     help="balanced: errors count alike for all classes, however many images each has.",
 )
+mixup = click.option(
+    "--mixup",
+    metavar="ALPHA",
+    type=Finite(min=0, max=100),
+    help="Blend each training image and its label with another's, by shares of Beta(ALPHA, ALPHA), such as "
+    "0.2; 0: do not.",
+)
+cutmix = click.option(
+    "--cutmix",
+    metavar="ALPHA",
+    type=Finite(min=0, max=100),
+    help="Put a rectangle of another training image into each, its area by Beta(ALPHA, ALPHA), such as 1; "
+    "0: do not.",
+)
 backend = click.option(
     "--backend",
     envvar="TINYNET_BACKEND",

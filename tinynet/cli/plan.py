@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from tinynet.data.augmentation import Augmentation
 from tinynet.io import tables
 from tinynet.optim import OPTIMIZERS
 from tinynet.runs.recipe import Recipe
@@ -20,6 +21,8 @@ def changed(
     learning_rate: float | None = None,
     schedule: str | None = None,
     class_weight: str | None = None,
+    mixup: float | None = None,
+    cutmix: float | None = None,
 ) -> Recipe:
     """The recipe with what is not None instead; a new optimiser or schedule has its defaults.
 
@@ -42,5 +45,14 @@ def changed(
         optimizer=moves,
         schedule=course,
         class_weight=class_weight or training.class_weight,
+        augmentation=_mixing(training.augmentation, mixup=mixup, cutmix=cutmix),
     )
     return dataclasses.replace(plan, training=training)
+
+
+def _mixing(plan: Augmentation | None, **asked: float | None) -> Augmentation | None:
+    """The augmentation with these settings, as far as they are not None; None where nothing is to be done."""
+    given = {name: value for name, value in asked.items() if value is not None}
+    if plan is None and not any(given.values()):
+        return None
+    return dataclasses.replace(plan or Augmentation(), **given)

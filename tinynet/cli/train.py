@@ -36,6 +36,8 @@ class Asked:
     learning_rate: float | None
     schedule: str | None
     class_weight: str | None
+    mixup: float | None
+    cutmix: float | None
     validation: float | None
     dataset: str
     data_dir: Path | None
@@ -70,7 +72,7 @@ class Asked:
 @click.option(
     "--lr", "--learning-rate", "learning_rate", type=options.Finite(min=0), help="Base learning rate."
 )
-@options.class_weight
+@options.together(options.class_weight, options.mixup, options.cutmix)
 @click.option("--schedule", type=str, help="Constant, Step, Cosine or OneCycle.")
 @click.option(
     "--validation",
@@ -153,6 +155,7 @@ def command(
       tinynet train cnn --dataset flowers --size 32
       tinynet train my.toml --layers my_layers.py
       tinynet train --from runs/cnn-1 --freeze "conv2d_*" --dataset fashion-mnist
+      tinynet train lenet --mixup 0.2 --cutmix 1
       tinynet train lenet --inspect
       tinynet train --resume runs/cnn-1
       mpiexec -n 2 tinynet train mlp --distributed
@@ -249,6 +252,8 @@ def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
         learning_rate=asked.learning_rate,
         schedule=asked.schedule,
         class_weight=asked.class_weight,
+        mixup=asked.mixup,
+        cutmix=asked.cutmix,
     )
     group.choose_device(partial(backends.use_device, asked.backend))
     backend = backends.get(asked.backend, convolution=asked.convolution, precision=asked.precision)

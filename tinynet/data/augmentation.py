@@ -11,6 +11,8 @@ mirrored 2 is no digit.
 Places are whole numbers of 65536ths of a pixel, and all random numbers come from a key: an image is the same
 on every backend, with any number of threads, and again after a resume. uint8 pixels are so bit for bit;
 floating ones differ between backends in their last digits.
+
+What makes one image of two stands in `mixing`.
 """
 
 from __future__ import annotations
@@ -44,7 +46,11 @@ LIMITS: dict[str, tuple[float, float]] = {
     "smoothness": (0.5, 16),
     "contrast": (0, 1),
     "erase": (0, 0.9),
+    "mixup": (0, 100),
+    "cutmix": (0, 100),
 }
+NO_DISTORTIONS = ("smoothness", "mixup", "cutmix")
+"""Settings that distort no image by themselves."""
 
 
 class Distortions(NamedTuple):
@@ -93,10 +99,24 @@ class Augmentation(Checked):
     """0.2: differences from the image's mean are multiplied by 0.8 to 1.2; uint8 pixels stay in 0 … 255."""
     erase: float = 0.0
     """Largest share of the area that is blanked out, one rectangle an image, to whole rows and columns."""
+    mixup: float = 0.0
+    """The α of Beta(α, α), by which each image is blended with another one, and its target: see `mixing`."""
+    cutmix: float = 0.0
+    """The same, but a rectangle of the other image replaces this one's. With both, each image has one."""
 
     def check_settings(self) -> None:
         for name, (low, high) in LIMITS.items():
             self.settle(name, real, least=low, most=high)
+
+    @property
+    def distorts(self) -> bool:
+        """Whether single images change."""
+        return any(getattr(self, name) for name in LIMITS if name not in NO_DISTORTIONS)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed with others."""
+        return self.mixup > 0 or self.cutmix > 0
 
     def check(self, images: Array) -> None:
         """Raise unless these are images (N, H, W, C) of a dtype that can be augmented."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinynet.backends.base import Backend
 from tinynet.backends.recording import operations_for
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Loss(Checked, ABC):
     """A differentiable measure of error. `start(model)` gives it the model's backend."""
 
+    takes_soft: ClassVar[bool] = False
+    """Whether targets may be probabilities for each class, as those of mixed images are."""
     ops: Backend = field(init=False, repr=False)
     user: object = field(default=None, init=False, repr=False)
     """A token of the last Trainer that was given it."""

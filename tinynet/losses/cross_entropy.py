@@ -33,6 +33,7 @@ class SoftmaxCrossEntropy(Loss):
     rightly where its largest logit is that of the class with the largest t, the first of equals.
     """
 
+    takes_soft = True
     smoothing: float = 0.0
 
     def check_settings(self) -> None:
