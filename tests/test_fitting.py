@@ -13,7 +13,7 @@ from tinynet.errors import ConfigError, DataError
 from tinynet.fitting import loss_for
 from tinynet.losses import CrossEntropy, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
-from tinynet.optim import SGD
+from tinynet.optim import SGD, Adam
 from tinynet.training import Callback, StepEnd, Trainer
 
 
@@ -93,6 +93,22 @@ def test_the_loss_follows_the_targets_and_the_last_layer() -> None:
     assert isinstance(loss_for(ending(L.Softmax()), labels), CrossEntropy)
     assert isinstance(loss_for(ending(L.Sigmoid()), labels), CrossEntropy)
     assert isinstance(loss_for(ending(), values), MeanSquaredError)
+
+
+def test_soft_targets_when_the_loss_is_named(backend: str) -> None:
+    """Answers of another net: the student learns them, and is right where its teacher is."""
+    x, y = blobs(60)
+    teacher = mlp(backend)
+    teacher.fit(x, y, epochs=30, optimizer=Adam(0.03))
+    answers = SoftmaxCrossEntropy()
+    answers.start(teacher)
+    logits = teacher.backend.asarray(teacher.predict(x))
+    soft = np.array(teacher.backend.to_host(answers.probabilities(logits)))
+    student, loss = mlp(backend, seed=1), SoftmaxCrossEntropy()
+    history = student.fit(x, soft, epochs=30, loss=loss, optimizer=Adam(0.03), validation_data=(x, soft))
+    assert history[-1]["val_accuracy"] == history[-1]["accuracy"] == student.score(x, y) == 1
+    with pytest.raises(DataError, match="no distribution over the classes"):
+        student.fit(x, 2 * soft, loss=SoftmaxCrossEntropy())
 
 
 def test_one_hot_rows_are_values_for_a_squared_error() -> None:

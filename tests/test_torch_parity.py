@@ -190,12 +190,18 @@ def test_running_statistics_and_evaluation_of_batchnorm(shape: Shape, backend: s
 
 
 LABELS = np.arange(8) % 5
+SHARES = 0.7 * np.eye(5)[LABELS] + 0.3 * np.eye(5)[LABELS[::-1]]
 LOSSES: list[tuple[Loss, Array, Callable[[Any], Any]]] = [
     (SoftmaxCrossEntropy(), LABELS, lambda z: F.cross_entropy(z, torch.tensor(LABELS))),
     (
         SoftmaxCrossEntropy(0.1),
         LABELS,
         lambda z: F.cross_entropy(z, torch.tensor(LABELS), label_smoothing=0.1),
+    ),
+    (
+        SoftmaxCrossEntropy(0.1),
+        SHARES,
+        lambda z: F.cross_entropy(z, torch.tensor(SHARES), label_smoothing=0.1),
     ),
     (
         losses_.CrossEntropy(),

@@ -98,7 +98,6 @@ SETTINGS: dict[str, Callable[[], dict[str, Any]]] = {
     "another rate each epoch": lambda: {"schedule": tn.Cosine(), "optimizer": SGD(0.1)},
     "weighted": lambda: {"sample_weight": np.linspace(0, 2, len(LABELS))},
     "augmented": lambda: {"augmentation": Augmentation(rotation=20, elastic=1, contrast=0.3)},
-    "mixed": lambda: {"augmentation": Augmentation(mixup=0.4, cutmix=1), "loss": SoftmaxCrossEntropy()},
 }
 
 
@@ -115,6 +114,18 @@ def test_recorded_steps_are_those_steps(
     assert not runs[1].step.is_recorded
     assert runs[0].step.is_recorded
     assert len(runs[0].step.recorded_step) == 2  # batches of 8 and of 4
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_recorded_steps_with_soft_targets(weighted: bool) -> None:
+    """Of mixed images; the class with the largest share is found in the recording, too."""
+    settings: dict[str, Any] = {"augmentation": Augmentation(mixup=0.4, cutmix=1)}
+    settings |= {"sample_weight": np.linspace(0, 2, len(LABELS))} if weighted else {}
+    runs = [trainer(plain_net, backend(record), **settings) for record in (True, False)]
+    recorded, plain = map(outcome, runs)
+    assert recorded == plain
+    assert runs[0].step.is_recorded
+    assert len(runs[0].step.recorded_step) == 2
 
 
 def test_every_layer_that_may_be_recorded_was_tried() -> None:

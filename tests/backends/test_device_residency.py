@@ -40,6 +40,7 @@ def trainer(
     optimizer: Optimizer,
     loss: type[Loss] = SoftmaxCrossEntropy,
     weighted: bool = False,
+    mixed: float = 0.0,
 ) -> Trainer:
     layers = [
         Rescale(),
@@ -57,7 +58,7 @@ def trainer(
     targets = {MeanSquaredError: rng.normal(size=(30, 5)), BinaryCrossEntropy: rng.integers(0, 2, 30)}
     samples = images, targets.get(loss, rng.integers(0, 5, 30))
     model = Sequential(layers, (8, 8, 1), backend=backend)
-    augmentation = Augmentation(rotation=10, elastic=1, contrast=0.2, erase=0.1)
+    augmentation = Augmentation(rotation=10, elastic=1, contrast=0.2, erase=0.1, mixup=mixed, cutmix=mixed)
     settings: dict[str, Any] = {"augmentation": augmentation, "ema_decay": 0.9}
     if weighted:
         settings["sample_weight"] = rng.random(30)
@@ -89,6 +90,12 @@ def test_a_training_step_stays_on_the_device(optimizer: Optimizer) -> None:
 def test_so_does_every_loss(loss: type[Loss], weighted: bool) -> None:
     *_, end = train_an_epoch(DeviceBackend(), SGD(0.01), loss=loss, weighted=weighted)
     assert set(end.record) > {"loss", "r2"} if loss is MeanSquaredError else {"loss", "accuracy"}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_so_do_mixed_images(weighted: bool) -> None:
+    *_, end = train_an_epoch(DeviceBackend(), SGD(0.01), weighted=weighted, mixed=0.5)
+    assert set(end.record) > {"loss", "accuracy"}
 
 
 def test_a_read_in_the_step_is_caught() -> None:

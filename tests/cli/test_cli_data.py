@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from commands import Command
 
@@ -104,6 +105,19 @@ def test_show_distorts_as_the_recipe_and_the_options_say(
     assert "does not augment" in tinynet(*show, "--recipe", "linear", code=1)
     assert "in [0, 180]" in tinynet(*show, "--rotation", "190", code=1)
     assert "need --augment" in tinynet("data", "show", "sample", "--rotation", "9", code=2)
+
+
+def test_show_mixes_as_training_does(tinynet: Command, drawn: list[Any]) -> None:
+    """Seven versions of each image have a rectangle of another in them, or shine through."""
+    for options in (["--cutmix", 1], ["--mixup", 0.4], ["--mixup", 1, "--cutmix", 1, "--shift", 0.1]):
+        tinynet("data", "show", "sample", "--augment", "--rows", 2, *options)
+    tinynet("data", "show", "sample", "--augment", "--rows", 2, "--mixup", 0)
+    cut, blended, both, plain = (images.astype(int) for images, _, _ in drawn)
+    for images in (cut, blended, both, plain):
+        np.testing.assert_array_equal(images[::8], plain[::8])
+    np.testing.assert_array_equal(plain, np.repeat(plain[::8], 8, axis=0))
+    mixed = [(each != plain).any(axis=(1, 2, 3)).reshape(2, 8)[:, 1:].mean() for each in (cut, blended, both)]
+    assert min(mixed) > 0.6
 
 
 def test_fetch_without_a_network(tinynet: Command, offline: None, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.callbacks import checkpoints
 from tinynet.callbacks.health import read_health
 from tinynet.cli.progress import TrainingProgress
+from tinynet.data.augmentation import Augmentation
 from tinynet.distributed.group import Group
 from tinynet.io import tables
 from tinynet.runs.settings import read_settings
@@ -468,3 +469,43 @@ def test_a_health_log_that_cannot_be_read_stops_a_resume(train: Command, tmp_pat
     (tmp_path / "run" / "health.jsonl").unlink()
     (tmp_path / "run" / "health.jsonl").mkdir()
     assert "health.jsonl cannot be read" in train("--resume", tmp_path / "run", code=1)
+
+
+def test_mixing_by_options(train: Command, tmp_path: Path) -> None:
+    """They reach the recipe that the run keeps, and change what is learned; 0 is as if not given."""
+    train("--mixup", 0.2, "--cutmix", 1)
+    plan = read_settings(tmp_path / "run").recipe.training
+    assert plan.augmentation == Augmentation(mixup=0.2, cutmix=1)
+    plain = tmp_path / "plain"
+    train("--mixup", 0, "--cutmix", 0, "--out", plain)
+    assert read_settings(plain).recipe.training.augmentation is None
+    assert weights(plain) != weights(tmp_path / "run")
+    assert "--mixup' does not go with --resume" in train("--resume", plain, "--mixup", 0.2, code=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--mixup", -1], 2, "-1.0 is not in the range"),
+        (["--cutmix", 101], 2, "101.0 is not in the range"),
+        (["--mixup", "much"], 2, "is not a valid float"),
+    ],
+)
+def test_an_alpha_that_makes_no_sense(
+    train: Command, tmp_path: Path, options: list[object], code: int, said: str
+) -> None:
+    assert said in train(*options, code=code)
+    assert not (tmp_path / "run").exists()
+
+
+def test_mixing_needs_a_loss_that_takes_it(train: Command, tmp_path: Path) -> None:
+    net = tmp_path / "net.toml"
+    net.write_text(
+        'layers = [{ type = "Flatten" }, { type = "Dense", units = 10 }, { type = "Softmax" }]\n'
+        '[training]\nloss = { type = "CrossEntropy" }'
+    )
+    said = train("--mixup", 0.2, architecture=net, code=1)
+    assert (
+        "takes no mixed targets expected: SoftmaxCrossEntropy received: CrossEntropy fix: train with" in said
+    )
+    assert not (tmp_path / "run").exists()
