@@ -95,14 +95,14 @@ def mix(images: Array, partners: Array, drawn: Mixtures, xp: ModuleType) -> Arra
     i, j = (xp.arange(length) for length in images.shape[1:3])
     top, bottom, left, right = (drawn.rectangle[:, k, None] for k in range(4))
     is_inside = ((top <= i) & (i < bottom))[:, :, None] & ((left <= j) & (j < right))[:, None, :]
-    weight = xp.where(is_inside, drawn.inside[:, None, None], drawn.outside[:, None, None])[..., None]
-    if images.dtype == "uint8":
-        weight = weight.astype("uint16")  # all sums are below 2¹⁶
-        whole: Array = (weight * images + (WHOLE - weight) * partners + WHOLE // 2) // WHOLE
-        return whole.astype("uint8")
-    weight = weight.astype(images.dtype) / WHOLE
-    mixed: Array = weight * images + (1 - weight) * partners
-    return mixed
+    is_whole = images.dtype == "uint8"
+    number = "uint16" if is_whole else images.dtype  # all sums of whole ones are below 2¹⁶
+    inside, outside = (each.astype(number)[:, None, None] for each in (drawn.inside, drawn.outside))
+    weight = xp.where(is_inside, inside, outside)[..., None]
+    if not is_whole:
+        return (weight * images + (WHOLE - weight) * partners) / WHOLE
+    sums = weight * images + (WHOLE - weight) * partners + WHOLE // 2
+    return (sums >> 8).astype("uint8")
 
 
 def mix_targets(
