@@ -237,8 +237,8 @@ def test_training_learns_from_the_mixtures(backend: str) -> None:
     twin = trainer(backend, augmentation=None, epochs=0).model
     loss.start(twin)
     y, tape = twin.forward(twin.as_input(x), train=True)
-    value, cache = loss.forward(y, t)
-    value = float(value)
+    mean, cache = loss.forward(y, t)
+    value = float(mean)
     twin.backward(loss.backward(cache), tape)
     expected = ops.to_host(twin.store.values.flat) - 0.1 * ops.to_host(twin.store.grads.flat)
     history = run.run()

@@ -242,7 +242,7 @@ def test_soft_targets_of_0_do_not_see_the_logarithm_of_0(dtype: str, backend: st
     value, gradient = _evaluate(_on(SoftmaxCrossEntropy(), backend), logits, [[0.5, 0.5, 0], [0.5, 0.5, 0]])
     assert value == pytest.approx((500 + math.log(2)) / 2, rel=1e-6)
     assert gradient.dtype == dtype
-    np.testing.assert_allclose(gradient, [[0.25, -0.25, 0], [0, 0, 0]])
+    np.testing.assert_allclose(gradient, np.array([[0.25, -0.25, 0], [0, 0, 0]]))
 
 
 def test_a_nan_reaches_the_loss_of_soft_targets(backend: str) -> None:

@@ -60,7 +60,7 @@ def draw(mixup: float, cutmix: float, key: Key, count: int, size: tuple[int, int
     is_cut = u[0] < (0.5 if mixup and cutmix else float(cutmix > 0))
     share = np.where(is_cut, beta(cutmix, u[1]), beta(mixup, u[1]))
     weight = np.rint(WHOLE * share).astype(np.int64)
-    cut = rectangles(size, np.where(is_cut, 1 - share, 0), np.float64(size[0] / size[1]), u[2], u[3])
+    cut = rectangles(size, np.where(is_cut, 1 - share, 0), np.asarray(size[0] / size[1]), u[2], u[3])
     area = (cut[:, 1] - cut[:, 0]) * (cut[:, 3] - cut[:, 2]) / (size[0] * size[1])
     return Mixtures(
         np.where(is_cut, 0, weight),
