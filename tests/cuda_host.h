@@ -12,7 +12,7 @@
 struct Dimension {
     unsigned x;
 };
-static Dimension blockIdx, blockDim, threadIdx;
+static thread_local Dimension blockIdx, blockDim, threadIdx;
 
 // kernel(*arguments[0], *arguments[1], …) for every thread; the grid is walked from its end, so that a kernel
 // in which one thread needs what another has done gives a wrong result.
@@ -45,7 +45,7 @@ int gemm(int turn_a, int turn_b, int m, int n, int k, const Real *alpha, const R
     }
     return 0;
 }
-static int has_workspace, math_mode;
+static thread_local int has_workspace, math_mode;
 extern "C" {
 int cublasCreate_v2(void **handle) { return *handle = &has_workspace, 0; }
 int cublasDestroy_v2(void *) { return 0; }
