@@ -51,7 +51,8 @@ def fit(
 ) -> History:
     """Train on samples x (M, *input_shape) and targets y; return the history, a record for each epoch.
 
-    y                  class numbers (M,), or one-hot rows (M, K) for K outputs; else values for the outputs
+    y                  class numbers (M,), or one-hot rows (M, K) for K outputs; else values for the outputs;
+                       with loss=SoftmaxCrossEntropy() also rows of probabilities
     validation_data    (x, y) to measure after each epoch
     validation_split   instead of that, the share of the samples, the last ones, that is measured
     class_weight       "balanced", or a number from 0 for each class, by which its training samples count
