@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -140,14 +139,14 @@ def test_callbacks_watch_them() -> None:
         EarlyStopping(monitor="accuracy").check(run)
 
 
-def test_they_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = io.StringIO()
-    monkeypatch.setattr(console, "file", text)
+def test_they_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(console, "width", 200)
     run = trainer(validation=values())
     run.run([TrainingProgress()])
     record = run.state.history[0]
-    line = next(line for line in text.getvalue().splitlines() if "epoch 1/2  loss" in line)
+    line = next(line for line in capsys.readouterr().out.splitlines() if "epoch 1/2  loss" in line)
     for part in (
         f"MAE {record['mae']:.4g}, RMSE {record['rmse']:.4g}, R² {record['r2']:.4g}, validation",
         f"R² {record['val_r2']:.4g}, ",
