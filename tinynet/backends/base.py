@@ -151,8 +151,8 @@ class Backend(ABC):
         """Whether `array` is of this backend's kind."""
         return isinstance(array, self.xp.ndarray)
 
-    def compiling_together(self, run: Callable[[], object]) -> AbstractContextManager[None]:
-        """Inside the block, which does what `run` would, other cores compile, too, where that helps."""
+    def compiling_together(self, *calls: Callable[[], object]) -> AbstractContextManager[None]:
+        """Inside the block, which does what `calls` would, other cores compile, too, where that helps."""
         return nullcontext()
 
     def check_takes(self, array: Any, what: str) -> None:

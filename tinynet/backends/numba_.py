@@ -113,8 +113,8 @@ class NumbaBackend(CompiledBackend):
 
         cache_folder.announce = tell if announce else None
 
-    def compiling_together(self, run: Callable[[], object]) -> AbstractContextManager[None]:
-        return compiling.shared_out(run)
+    def compiling_together(self, *calls: Callable[[], object]) -> AbstractContextManager[None]:
+        return compiling.shared_out(*calls)
 
     def record(self, run: Callable[[], object]) -> Callable[[], object]:
         return threads.RecordedKernels(run)

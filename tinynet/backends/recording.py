@@ -110,11 +110,13 @@ class Recorder:
         recording = self._recordings.get(key)
         if recording is not None:
             return recording(*batch)
-        if sum(array.nbytes for array in batch) > self._backend.max_recorded_bytes:
-            return self._compute(*batch, **context)
-        if len(self._recordings) == MAX_RECORDINGS:
-            del self._recordings[next(iter(self._recordings))]
-        recording = self._recordings[key] = _Recording(self._backend, self._compute, batch, context)
+        compute = partial(self._compute, *batch, **context)
+        with self._backend.compiling_together(compute):
+            if sum(array.nbytes for array in batch) > self._backend.max_recorded_bytes:
+                return compute()
+            if len(self._recordings) == MAX_RECORDINGS:
+                del self._recordings[next(iter(self._recordings))]
+            recording = self._recordings[key] = _Recording(self._backend, self._compute, batch, context)
         return recording.results
 
 

@@ -93,8 +93,9 @@ def _compile(plan: dict[str, list[Job]], ops: Backend) -> int:
         bar.update(task, compiled=_kernels(compiled))
 
     ops.announce_compiling(count)
+    together = ops.compiling_together(*(do for steps in plan.values() for _, do in steps))
     try:
-        with bar:
+        with bar, together:
             for name, steps in plan.items():
                 before, start = compiled, time.perf_counter()
                 for what, do in steps:

@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from queue import SimpleQueue
 from typing import Any, Literal, TypeAlias
 
@@ -89,13 +91,16 @@ class Engine:
                 loop.call_soon_threadsafe(_deliver, mine)
 
     def _warm(self) -> None:
+        calls = list[Callable[[], object]]()
         for served in self.models:
-            for dtype in DTYPES:
-                for size in SIZES:
-                    if self._stopping:
-                        return
-                    served.probabilities(np.zeros((size, *served.shape), dtype))
-            served.explain(np.zeros(served.shape, np.uint8))
+            for dtype, size in product(DTYPES, SIZES):
+                calls.append(partial(served.probabilities, np.zeros((size, *served.shape), dtype)))
+            calls.append(partial(served.explain, np.zeros(served.shape, np.uint8)))
+        with self.models[0].model.backend.compiling_together(*calls):
+            for call in calls:
+                if self._stopping:
+                    return
+                call()
         self.ready.set()
 
     def _next(self) -> list[Job]:

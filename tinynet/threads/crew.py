@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
+from tinynet.errors import NonFiniteError
 from tinynet.threads.budget import size
 from tinynet.types import Array
 
@@ -66,15 +67,18 @@ def _serially(kernel: Callable[..., None], count: int, *arguments: Any) -> None:
     kernel(0, count, *first_slot(kernel), *arguments)
 
 
-def kernels_of(run: Callable[[], object]) -> list[tuple[Any, tuple[Any, ...]]]:
-    """The launches that `run` needs with the types of their arguments, each once, in order.
+def kernels_of(*calls: Callable[[], object]) -> list[tuple[Any, tuple[Any, ...]]]:
+    """The launches that `calls` need with the types of their arguments, each once, in order.
 
-    `run` is gone through without computing: all its results are whatever lay in memory.
+    They are gone through without computing: all results are whatever lay in memory. A call that refuses
+    such numbers ends there.
     """
     _caller.plan = []
     try:
         with np.errstate(all="ignore"):
-            run()
+            for call in calls:
+                with suppress(NonFiniteError):
+                    call()
         noted = _caller.plan
     finally:
         _caller.plan = None
@@ -138,6 +142,11 @@ def break_recording() -> None:
     """Say that something was computed outside kernels: the recording under way, if any, is incomplete."""
     if _caller.recording is not None:
         _caller.recording.is_complete = False
+
+
+def is_planning() -> bool:
+    """Whether this thread only goes through a computation: see `kernels_of`."""
+    return _caller.plan is not None
 
 
 def is_recording() -> bool:
