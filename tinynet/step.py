@@ -60,8 +60,9 @@ class Step:
         self.average, self.group, self.measure = average, group, measure
         ops, chain = model.backend, (model, *walk(model.layers), loss)
         self.is_recorded = group.size == 1 and may_record("step", ops, *chain, optimizer)
-        records_gradients = not self.is_recorded and may_record("gradients", ops, *chain)
-        self.recorded_gradients = Recorder(ops, self.gradients, records_gradients)
+        phases = ("gradients", "whole gradients") if group.size == 1 else ("gradients",)
+        records = not self.is_recorded and any(may_record(phase, ops, *chain) for phase in phases)
+        self.recorded_gradients = Recorder(ops, self.gradients, records)
         self.recorded_step = Recorder(ops, self._from_array, self.is_recorded)
 
     def __call__(
@@ -78,7 +79,8 @@ class Step:
 
         Both are computed with the weights before the update. `check` may look at the loss and raise.
         """
-        loss, sums = self.recorded_gradients(x, *_known(targets, weights), step=now.step, shard=shard)
+        step = self._on_device(now.step) if self.recorded_gradients.records else now.step
+        loss, sums = self.recorded_gradients(step, x, *_known(targets, weights), shard=shard)
         gradients = self.model.store.learning_gradients
         loss, sums = self.group.all_reduce(shard, gradients, loss, sums)  # one process: what it is given
         loss = self.model.backend.add(loss, self.model.regularize())
@@ -87,7 +89,7 @@ class Step:
         self.average.move(now.gain)
         return loss, sums
 
-    def gradients(self, x: Array, *known: Array, step: Any, shard: Shard) -> tuple[Any, Any]:
+    def gradients(self, step: Any, x: Array, *known: Array, shard: Shard) -> tuple[Any, Any]:
         """Write every parameter's gradient, by the targets and the weights that are known of the inputs;
         return the loss and the sums of what is measured."""
         outputs, tape = self.model.forward(x, train=True, step=step, shard=shard)
@@ -100,6 +102,10 @@ class Step:
         self.recorded_gradients.forget()
         self.recorded_step.forget()
         self.model.release_memory()
+
+    def _on_device(self, number: int) -> Array:
+        """The number where a recording reads it, float64 (1,)."""
+        return self.model.backend.asarray(np.array([number], np.float64))
 
     def recorded(
         self, x: Array, targets: Array, now: StepNumbers, weights: Array | None = None

@@ -19,15 +19,16 @@ def is_disabled():
     return bool(numba.config.DISABLE_JIT)
 
 
-def compiled(function, *, reorder=False, from_python=True):
+def compiled(function, *, reorder=False, fuse=True, from_python=True):
     """`function`, compiled for each combination of types; `function` itself under NUMBA_DISABLE_JIT.
 
+    `fuse`: whether a multiplication and an addition may become one, which rounds once.
     `from_python`: whether Python calls it. What other compiled functions alone call needs no code that takes
     Python's arguments apart, which is a fifth of what there is to compile; Python must not call it.
     """
     if is_disabled():
         return function
-    fastmath = REORDER if reorder else FUSE
+    fastmath = REORDER if reorder else FUSE if fuse else set()
     options = {"no_cfunc_wrapper": True, "no_cpython_wrapper": not from_python}
     kernel = numba.jit(nopython=True, nogil=True, error_model="numpy", fastmath=fastmath, **options)(function)
     if HAS_CACHE:

@@ -29,3 +29,12 @@ def scale_in_place(start, stop, x, factor):
     x = x[start:stop]
     for i in range(len(x)):
         x[i] *= factor
+
+
+@jit
+def add_up(start, stop, parts, total):
+    """total = Σ over the rows of parts (K, n), in order, in their dtype."""
+    total[start:stop] = parts[0, start:stop]
+    for k in range(1, len(parts)):
+        for i in range(start, stop):
+            total[i] += parts[k, i]

@@ -38,16 +38,18 @@ class Kernel(CPUDispatcher):
         return self.direct(*arguments)
 
 
-def jit(function=None, *, reorder=False):
+def jit(function=None, *, reorder=False, fuse=True):
     """Compile `function` on its first call for each combination of argument types.
 
+    Without `fuse` it gives the very bits that NumPy gives, operation by operation.
     `launch` of the result runs it on several threads: see `crew`.
     """
     if function is None:
-        return lambda function: jit(function, reorder=reorder)
-    kernel = compiled(function, reorder=reorder, from_python=False)
+        return lambda function: jit(function, reorder=reorder, fuse=fuse)
+    options = {"reorder": reorder, "fuse": fuse}
+    kernel = compiled(function, **options, from_python=False)
     if not is_disabled():
         kernel.__class__ = Kernel
         kernel.launch = compiled(crew.launcher(kernel, function))
-        kernel.direct = compiled(_renamed(function), reorder=reorder)
+        kernel.direct = compiled(_renamed(function), **options)
     return kernel

@@ -51,6 +51,37 @@ def chunk_statistics(start, stop, x, rows, means, squares):
                 square[c] += distance * distance
 
 
+@jit(fuse=False)
+def merge_statistics(start, stop, means, squares, rows, count, mean, variance):
+    """The mean and the biased variance of `count` rows, float64 (C,), from chunks (K, C) of `rows` rows."""
+    for c in range(start, stop):
+        total = 0.0
+        for k in range(len(means)):
+            total += min(rows, count - rows * k) * means[k, c]
+        mean[c] = total / count
+        total = 0.0
+        for k in range(len(means)):
+            distance = means[k, c] - mean[c]
+            total += squares[k, c] + min(rows, count - rows * k) * (distance * distance)
+        variance[c] = total / count
+
+
+@jit(fuse=False)
+def training_scale(start, stop, mean, variance, gamma, epsilon, own_mean, own_variance, inverse_std, scale):
+    """1/√(σ² + ε), float64; in the dtype of the net: scale = γ / √(σ² + ε), μ and σ²."""
+    for c in range(start, stop):
+        inverse_std[c] = 1.0 / np.sqrt(variance[c] + epsilon)
+        scale[c] = gamma[c] * inverse_std[c]
+        own_mean[c], own_variance[c] = mean[c], variance[c]
+
+
+@jit(fuse=False)
+def running_average(start, stop, running, batch, keep, gain, scale):
+    """running = keep · running + gain · scale · batch."""
+    for c in range(start, stop):
+        running[c] = running[c] * keep + gain * (batch[c] * scale)
+
+
 @jit
 def inference_scale(start, stop, gamma, variance, epsilon, scale):
     """scale = γ / √(σ² + ε)."""
@@ -80,6 +111,23 @@ def chunk_gradients(start, stop, dy, x, mean, rows, sums, products):
             for c in range(len(total)):
                 total[c] += gradients[m, c]
                 product[c] += gradients[m, c] * (chunk[m, c] - mean[c])
+
+
+@jit(fuse=False)
+def backward_scale(
+    start, stop, sums, products, batch_sums, batch_products, rows, gamma, inverse_std, dgamma, dbeta, factors
+):
+    """∂L/∂γ, ∂L/∂β, and factors (3, C): scale, slope and shift of `normalize_backward`.
+
+    sums, products (C,): Σ dy and Σ dy · (x - mean) over `rows` rows; `batch_…`: their means over processes.
+    """
+    for c in range(start, stop):
+        dbeta[c] = sums[c]
+        dgamma[c] = products[c] * inverse_std[c]
+        scale = gamma[c] * inverse_std[c]
+        factors[0, c] = scale
+        factors[1, c] = -scale * batch_products[c] * (inverse_std[c] * inverse_std[c]) / rows
+        factors[2, c] = -scale * batch_sums[c] / rows
 
 
 @jit

@@ -46,8 +46,12 @@ def random_bits(start, stop, bits, key):
 
 
 @jit
-def dropout(start, stop, x, y, keep, key, threshold, scale):
-    """keep = word ≥ threshold, y = scale · x where kept, else 0 · x (NaN stays); start is a multiple of 4."""
+def dropout(start, stop, x, y, keep, key, step, threshold, scale):
+    """keep = word ≥ threshold, y = scale · x where kept, else 0 · x (NaN stays); start is a multiple of 4.
+
+    The key's step is step[0] (float64).
+    """
+    key = (key[0], key[1], np.uint64(step[0]) & LOW, key[3], key[4], key[5])
     words = np.empty((4, BATCH), np.uint32)
     zero = scale - scale
     for base in range(start, stop, 4 * BATCH):

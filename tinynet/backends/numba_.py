@@ -90,7 +90,7 @@ class NumbaBackend(CompiledBackend):
     """Compiled loops from `kernels.cpu`; NumPy's BLAS for convolutions through im2col alone."""
 
     name = "numba"
-    recorded_phases: tuple[str, ...] = ("evaluate", "gradients")
+    recorded_phases: tuple[str, ...] = ("evaluate", "gradients", "whole gradients")
     settings: ClassVar[dict[str, tuple[str, ...]]] = Backend.settings | {"convolution": CONVOLUTIONS}
 
     def __init__(self, convolution: str = "auto", precision: str = "float32") -> None:
@@ -322,15 +322,24 @@ class NumbaBackend(CompiledBackend):
         self, x: Array, gamma: Array, beta: Array, epsilon: float, shard: Shard = WHOLE
     ) -> tuple[Array, Array, Array, Any]:
         x = _contiguous(x)
-        means, squares = self._in_chunks(normalization.chunk_statistics, x, results=2)
-        rows = _chunk_rows(x)
-        counts = np.minimum(rows, len(x) - rows * np.arange(len(means)))[:, None]  # the last chunk is shorter
-        mean = shard.mean((counts * means).sum(axis=0) / len(x))
-        variance = shard.mean((squares + counts * (means - mean) ** 2).sum(axis=0) / len(x))
-        inverse_std = 1.0 / np.sqrt(variance + epsilon)
-        mean, variance = mean.astype(x.dtype), variance.astype(x.dtype)
-        y = self._normalized("batchnorm", x, mean, gamma * inverse_std, beta)
+        chunks = self._in_chunks(normalization.chunk_statistics, x, results=2)
+        C, double = x.shape[1], np.dtype(np.float64)
+        ours, around_ours = self.memory.own("batchnorm statistics", (2, C), double)
+        merged = (*chunks, _chunk_rows(x), len(x), ours, around_ours)
+        threads.over(normalization.merge_statistics, C, *merged, least=MIN_ELEMENTS_PER_PART)
+        center = shard.mean(ours)
+        spread = shard.mean(around_ours if center is ours else around_ours + (ours - center) ** 2)
+        mean, variance, scale = self.memory.own("batchnorm scale", (3, C), x.dtype)
+        inverse_std = self.memory.own("batchnorm 1/std", (C,), double)
+        scaled = (center, spread, gamma, epsilon, mean, variance, inverse_std, scale)
+        threads.over(normalization.training_scale, C, *scaled, least=MIN_ELEMENTS_PER_PART)
+        y = self._normalized("batchnorm", x, mean, scale, beta)
         return y, mean, variance, (x, mean, inverse_std)
+
+    def running_average(self, running: Array, batch: Array, keep: float, scale: float) -> None:
+        numbers = tuple(map(running.dtype.type, (keep, 1.0 - keep, scale)))
+        averaged = (running, batch, *numbers)
+        threads.over(normalization.running_average, running.size, *averaged, least=MIN_ELEMENTS_PER_PART)
 
     def batchnorm_inference(
         self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float
@@ -350,8 +359,7 @@ class NumbaBackend(CompiledBackend):
 
     def _normalized(self, role: str, x: Array, mean: Array, scale: Array, beta: Array) -> Array:
         y = self.memory.own(role, x.shape, x.dtype)
-        floor = x.dtype.type(self.fusion.floor)
-        _over_rows(normalization.normalize, x, y, mean, scale.astype(x.dtype, copy=False), beta, floor)
+        _over_rows(normalization.normalize, x, y, mean, scale, beta, x.dtype.type(self.fusion.floor))
         return y
 
     def batchnorm_backward(
@@ -359,17 +367,17 @@ class NumbaBackend(CompiledBackend):
     ) -> Array:
         x, mean, inverse_std = saved
         dy = _contiguous(dy)
-        sums, products = (
-            a.sum(axis=0) for a in self._in_chunks(normalization.chunk_gradients, dy, x, mean, results=2)
-        )
-        dbeta[...] = sums
-        dgamma[...] = products * inverse_std
-        scale = gamma * inverse_std
-        slope = -scale * shard.mean(products) * inverse_std**2 / len(x)
-        shift = -scale * shard.mean(sums) / len(x)
+        chunks = self._in_chunks(normalization.chunk_gradients, dy, x, mean, results=2)
+        C = x.shape[1]
+        sums, products = totals = self.memory.own("batchnorm sums", (2, C), inverse_std.dtype)
+        for parts, total in zip(chunks, totals, strict=True):
+            threads.over(normalization.add_chunks, C, parts, total, least=MIN_ELEMENTS_PER_PART)
+        factors = self.memory.own("batchnorm factors", (3, C), x.dtype)
+        means = (shard.mean(sums), shard.mean(products))
+        scaled = (sums, products, *means, len(x), gamma, inverse_std, dgamma, dbeta, factors)
+        threads.over(normalization.backward_scale, C, *scaled, least=MIN_ELEMENTS_PER_PART)
         dx = self.memory.own("batchnorm dx", x.shape, x.dtype)
-        per_channel = (a.astype(x.dtype) for a in (scale, slope, shift))
-        _over_rows(normalization.normalize_backward, dy, x, dx, mean, *per_channel)
+        _over_rows(normalization.normalize_backward, dy, x, dx, mean, *factors)
         return dx
 
     def dropout(self, x: Array, rate: float, key: Key) -> tuple[Array, Any]:
@@ -377,8 +385,9 @@ class NumbaBackend(CompiledBackend):
             return super().dropout(x, rate, key)
         y = self.memory.own("dropout", x.shape, x.dtype)
         keep = self.memory.own("dropout keep", x.shape, np.dtype(np.bool_))
-        scalars = (_words(key), np.int64(drop_threshold(rate)), x.dtype.type(1.0 / (1.0 - rate)))
-        self._each(philox.dropout, x, y, keep, scalars=scalars)
+        step = np.asarray(key.step, np.float64).reshape(1)  # of a recording: the array itself
+        numbers = (np.int64(drop_threshold(rate)), x.dtype.type(1.0 / (1.0 - rate)))
+        self._each(philox.dropout, x, y, keep, scalars=(_words(key._replace(step=0)), step, *numbers))
         return y, keep
 
     # --- activations and losses: see also `CompiledBackend` -------------------------------------------------

@@ -18,9 +18,9 @@ from tinynet.types import Array
 
 MAX_RECORDINGS = 16
 """Recordings kept at a time; with more shapes than that, the oldest goes."""
-ALWAYS = ("evaluate", "gradients", "step")
-VARYING = ("evaluate", "step")
-"""Numbers differ from step to step (a dropout mask, batch statistics): only a whole step is recorded."""
+VARYING = ("evaluate", "whole gradients", "step")
+"""Numbers differ from step to step (a dropout mask), or other processes have a part (batch statistics)."""
+ALWAYS = ("gradients", *VARYING)
 RECORDABLE = {
     "tinynet.model.Sequential": ALWAYS,
     "tinynet.layers.dense.Dense": ALWAYS,
@@ -34,7 +34,7 @@ RECORDABLE = {
     "tinynet.layers.activation.GELU": ALWAYS,
     "tinynet.layers.activation.Sigmoid": ALWAYS,
     "tinynet.layers.activation.Tanh": ALWAYS,
-    "tinynet.layers.activation.Softmax": VARYING,
+    "tinynet.layers.activation.Softmax": ("evaluate", "step"),
     "tinynet.layers.conv.Conv2D": VARYING,
     "tinynet.layers.depthwise.DepthwiseConv2D": ALWAYS,
     "tinynet.layers.pool.MaxPool2D": VARYING,
@@ -51,7 +51,8 @@ RECORDABLE = {
 
 In the phases named here each of these takes the same operations of its backend for every batch, each
 operation once, and no other arithmetic. "evaluate" is a forward pass; "gradients" is forward and backward
-with the same numbers each time; "step" is a whole training step whose varying numbers lie on the device.
+with the same numbers each time; "whole gradients" is that of a whole batch, by a step number that lies on the
+device; "step" is a whole training step whose varying numbers lie on the device.
 Layers inside another are asked one by one: `layers.stack.walk`.
 """
 FROZEN = {"tinynet.layers.norm.BatchNorm": ("evaluate",)}
@@ -88,7 +89,7 @@ class Recorder:
     """
 
     def __init__(self, backend: Backend, compute: Callable[..., Any], records: bool) -> None:
-        self._backend, self._compute, self._records = backend, compute, records
+        self._backend, self._compute, self.records = backend, compute, records
         self._recordings: dict[Any, _Recording] = {}
         self._changes = changes()
 
@@ -101,7 +102,7 @@ class Recorder:
         self._recordings.clear()
 
     def __call__(self, *batch: Array, **context: Any) -> Any:
-        if not self._records:
+        if not self.records:
             return self._compute(*batch, **context)
         if self._changes != changes():  # numbers such as a slope are part of a recording
             self.forget()

@@ -20,13 +20,15 @@ from tinynet.backends.cpu_convolution.im2col import Im2col
 from tinynet.backends.cpu_convolution.scatter import Scatter
 from tinynet.backends.workspace import Memory
 from tinynet.geometry import Padding, Pair, Window
-from tinynet.kernels.cpu import brgemm, direct
+from tinynet.kernels.cpu import brgemm, direct, elementwise
 from tinynet.types import Array, Shape
 
 BLOCK_ELEMENTS = 1 << 18
 """Elements of input and output images that are treated at a time: 1 MiB of float32, a second-level cache."""
 MIN_CHANNELS = 4
 """With fewer channels, most of a tile of dx would be empty: `Im2col` is faster."""
+MIN_ADDITIONS_PER_PART = 1 << 15
+"""Below this, handing a part of the sum of dW to another thread costs more than adding."""
 MIN_PIXELS_TO_PACK = 256
 """With fewer output pixels, packing the kernels costs more than it saves."""
 
@@ -98,7 +100,8 @@ class Direct(Convolution):
         nothing = np.empty(0, x.dtype)
         geometry = (self.channels, self.window.stride, tile)
         threads.over(direct.kernel_gradient, groups, *images, sums, nothing, *geometry, slots=len(padded))
-        np.sum(sums.reshape(len(sums), *dW.shape), axis=0, out=dW)
+        parts, least = sums.reshape(groups, dW.size), -(-MIN_ADDITIONS_PER_PART // groups)
+        threads.over(elementwise.add_up, dW.size, parts, dW.reshape(-1), least=least)
 
     def input_gradient(self, dy: Array, W: Array, dx: Array) -> None:
         """dx = convolutions of dy, one for each phase of x, with the kernel rotated by 180°."""
