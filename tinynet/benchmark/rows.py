@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tinynet.errors import ConfigError
@@ -16,7 +17,7 @@ OTHER_BATCH = {"lenet5": 64, "vgg": 64, "wide": 256, "drawn": 64}
 class Row(NamedTuple):
     name: str
     kind: str
-    """step, epoch, infer, start-up or memory."""
+    """step, epoch, infer, start-up, memory or threads."""
     net: str
     batch: int
     unit: str = "ms"
@@ -36,15 +37,17 @@ ROWS = [
     Row("cnn-start-up-cold", "start-up", "cnn", 64, "s", 3, cold=True),
     Row("mlp-memory", "memory", "mlp", 64, "MiB", 3),
 ]
+THREADS = Row("cnn-threads", "threads", "cnn", 64, "s", 10)
+"""Ours alone: what threads gain, see `scaling`."""
 if sys.platform == "win32":
     ROWS.pop()  # Python cannot read there how much memory a process has held at most
 
 
-def chosen(patterns: str) -> list[Row]:
+def chosen(patterns: str, rows: Sequence[Row] = ROWS) -> list[Row]:
     """The rows whose name fits one of the patterns, comma separated. Raises ConfigError if none does."""
-    rows = [row for row in ROWS if any(fnmatch.fnmatch(row.name, p) for p in patterns.split(","))]
-    if not rows:
+    found = [row for row in rows if any(fnmatch.fnmatch(row.name, p) for p in patterns.split(","))]
+    if not found:
         raise ConfigError(
-            "no row has such a name", expected=", ".join(row.name for row in ROWS), received=repr(patterns)
+            "no row has such a name", expected=", ".join(row.name for row in rows), received=repr(patterns)
         )
-    return rows
+    return found

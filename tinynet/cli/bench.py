@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tinynet.benchmark.harness import Result
+    from tinynet.benchmark.scaling import Scaling
 
 
 @click.command(cls=Command, short_help="How fast tinynet is on this machine.")
@@ -31,10 +32,13 @@ if TYPE_CHECKING:
 @options.together(options.backend, options.thread_count)
 @click.option("--json", "file", type=Out(dir_okay=False), help="Write all turns here.")
 def command(rows: str, rounds: int, backend: str, threads: int | None, file: Path | None) -> None:
-    """Measure training steps, an epoch, inference, start-up and memory of tinynet.
+    """Measure training steps, an epoch, inference, start-up, memory and threads of tinynet.
 
     Each row runs in a process of its own, on the bundled digits, repeated up to the size of MNIST. On
     Linux, a round is discarded if other programs or virtual machines took over 5 % of the processor time.
+
+    The row cnn-threads trains the default net with one thread and with all, in turn. It says which share
+    of the time is serial, and what speed-up that lets 8 and 16 cores expect (Amdahl's law).
 
     \b
     Examples:
@@ -49,24 +53,34 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
 
     from tinynet import backends, machine
     from tinynet import threads as thread_budget
-    from tinynet.benchmark import harness, nets
-    from tinynet.benchmark.rows import chosen
+    from tinynet.benchmark import harness, nets, scaling
+    from tinynet.benchmark.rows import ROWS, THREADS, chosen
     from tinynet.cli.progress import bar_of
     from tinynet.cli.screen import console
+    from tinynet.errors import ConfigError
 
-    plan = chosen(rows)
+    plan = chosen(rows, [*ROWS, THREADS])
     contender = harness.OURS._replace(mode=backends.get(backend).name)
+    count = threads or thread_budget.budget()
+    compares_threads = THREADS in plan and count > 1 and contender.mode != "cupy"
+    plan = [row for row in plan if row != THREADS]
+    if not (plan or compares_threads):
+        raise ConfigError(
+            f"{THREADS.name} compares one thread with several",
+            expected="two or more threads on a CPU",
+            received=f"{count} on the {contender.mode} backend",
+        )
     results: list[Result] = []
+    gain: Scaling | None = None
     with tempfile.TemporaryDirectory() as name:
-        count = threads or thread_budget.budget()
         conditions = harness.Conditions(Path(name), rounds, seconds=0.3, most_lost=0.05, threads=count)
         samples = harness.write_digits(conditions.folder)
-        for net in {row.net for row in plan}:
+        for net in {row.net for row in [*plan, THREADS]}:
             harness.write_net(conditions.folder, net, nets.load(net))
         report = {
             "date": str(datetime.date.today()),
             "machine": machine.summary(),
-            "versions": harness.about(contender, plan[0].net, conditions),
+            "versions": harness.about(contender, THREADS.net, conditions),
             "backend": contender.mode,
             "threads": count,
             "samples": samples,
@@ -78,12 +92,18 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
                 task = progress.add_task(row.name, total=min(rounds, row.most_rounds))
                 turns = harness.measure(row, contender, conditions, partial(progress.advance, task))
                 results.append(harness.result(row, turns, conditions, samples))
-    console.print(_table(report, results))
-    if any(result.found is None for result in results):
+            if compares_threads:
+                task = progress.add_task(THREADS.name, total=min(rounds, THREADS.most_rounds))
+                gain = scaling.measure(THREADS, contender, conditions, partial(progress.advance, task))
+    if results:
+        console.print(_table(report, results))
+    if gain:
+        console.print(scaling.in_words(gain, THREADS.net), highlight=False)
+    if any(result.found is None for result in results) or (compares_threads and gain is None):
         console.print("No undisturbed round. Close other programs, and measure again.", style="yellow")
     if file:
-        rows_found = [result.as_dict() for result in results]
-        file.write_text(json.dumps(report | {"rows": rows_found}, indent=1) + "\n", "utf-8")
+        found = {"rows": [result.as_dict() for result in results], "scaling": gain and gain.as_dict()}
+        file.write_text(json.dumps(report | found, indent=1) + "\n", "utf-8")
         console.print(f"written to {file}")
 
 
