@@ -154,9 +154,12 @@ def convolve(
 
 @jit
 def kernel_gradient(
-    start, stop, slot, padded, x, corner, dy, per_group, sums, nothing, channels, stride, tile
+    start, stop, slot, padded, x, corner, dy, per_group, shares, sums, nothing, channels, stride, tile
 ):
-    """The kernel gradient of each group of images in [start, stop).
+    """The kernel gradient of each group of images, cut into `shares` of its tiles.
+
+    [start, stop) counts groups of the first share, then groups of the next, and so on. Where a window row's
+    last tile overlaps the one before, both write the same values.
 
     slot        the number of this thread
     padded      (slots, per_group, H', W'·C) scratch, as in `convolve`
@@ -164,6 +167,7 @@ def kernel_gradient(
     corner      where an image begins in `padded`: (top, left · C)
     dy          (N, OH, OW, F)
     per_group   images of a group
+    shares      into how many the tiles of a group are cut
     sums        (groups, KH, KW·C, F), written: the gradient from each group
     nothing     an empty array of the same dtype: sums begin at 0
     channels    C
@@ -171,7 +175,7 @@ def kernel_gradient(
     tile        see `brgemm`
     """
     N, OH, OW, F = dy.shape
-    _, KH, run, _ = sums.shape
+    groups, KH, run, _ = sums.shape
     padded = padded[slot]
     height, width = len(tile[0]), len(tile[1]) * len(tile[2])
     flat_dy, flat_sums = dy.reshape(-1), sums.reshape(-1)
@@ -179,20 +183,22 @@ def kernel_gradient(
     image = padded if pads else x
     rows, line = image.shape[1], image.shape[2]
     flat_x = image.reshape(-1)
-    for group in range(start, stop):
+    panels, blocks = (F + width - 1) // width, (run + height - 1) // height
+    tiles = KH * panels * blocks
+    for unit in range(start, stop):
+        share, group = unit // groups, unit % groups
         n = group * per_group
         images = min(per_group, N - n)
         if pads:
             for m in range(images):
                 copy_into(x, n + m, padded, m, corner[0], corner[1])
         first = 0 if pads else n * rows * line
-        for u in range(KH):
-            for f in range(0, F, width):
-                for j in range(0, run, height):
-                    at = min(j, run - height)
-                    product_tile(
-                        tile, flat_x, first + u * line + at, flat_dy, n * OH * OW * F + f,
-                        flat_sums, ((group * KH + u) * run + at) * F + f, nothing,
-                        (images, OH, OW), (rows * line, stride[0] * line, stride[1] * channels), 1,
-                        (OH * OW * F, OW * F, F), F, min(width, F - f), x.dtype.type(-np.inf),
-                    )  # fmt: skip
+        for number in range(tiles * share // shares, tiles * (share + 1) // shares):
+            u, panel, j = number // blocks // panels, number // blocks % panels, number % blocks
+            f, at = panel * width, min(j * height, run - height)
+            product_tile(
+                tile, flat_x, first + u * line + at, flat_dy, n * OH * OW * F + f,
+                flat_sums, ((group * KH + u) * run + at) * F + f, nothing,
+                (images, OH, OW), (rows * line, stride[0] * line, stride[1] * channels), 1,
+                (OH * OW * F, OW * F, F), F, min(width, F - f), x.dtype.type(-np.inf),
+            )  # fmt: skip

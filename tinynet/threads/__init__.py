@@ -3,6 +3,7 @@
 from tinynet.threads.blas import serial_blas, set_blas_threads
 from tinynet.threads.budget import VARIABLE, budget, limit, limit_blas, size
 from tinynet.threads.crew import (
+    PARTS_PER_THREAD,
     RecordedKernels,
     break_recording,
     is_recording,
@@ -13,6 +14,7 @@ from tinynet.threads.crew import (
 from tinynet.threads.tasks import together
 
 __all__ = [
+    "PARTS_PER_THREAD",
     "VARIABLE",
     "RecordedKernels",
     "break_recording",

@@ -96,10 +96,17 @@ class Direct(Convolution):
         tile = brgemm.tile_for(run, self.filters, x.itemsize)
         sums = self.memory.scratch("conv2d dW", (groups, KH, run, self.filters), x.dtype)
         padded = self._padded(x, self.window.padding, self.per_group)
-        images = (padded, lines(x), (top, left * self.channels), dy, self.per_group)
+        tiles = KH * -(-self.filters // brgemm.width_of(tile)) * -(-run // len(tile[0]))
+        are_enough = groups >= threads.PARTS_PER_THREAD * threads.size()
+        shares = 1 if are_enough else min(tiles, threads.size())
+        images = (padded, lines(x), (top, left * self.channels), dy, self.per_group, shares)
         nothing = np.empty(0, x.dtype)
         geometry = (self.channels, self.window.stride, tile)
-        threads.over(direct.kernel_gradient, groups, *images, sums, nothing, *geometry, slots=len(padded))
+        arguments = (*images, sums, nothing, *geometry)
+        multiply_adds = self.per_group * math.prod(self.output) * self.depth * self.filters
+        least = -(-MIN_MULTIPLY_ADDS_PER_PART * shares // multiply_adds)
+        units = groups * shares
+        threads.over(direct.kernel_gradient, units, *arguments, least=least, slots=len(padded))
         parts, least = sums.reshape(groups, dW.size), -(-MIN_ADDITIONS_PER_PART // groups)
         threads.over(elementwise.add_up, dW.size, parts, dW.reshape(-1), least=least)
 
