@@ -60,9 +60,11 @@ class Step:
         self.average, self.group, self.measure = average, group, measure
         ops, chain = model.backend, (model, *walk(model.layers), loss)
         self.is_recorded = group.size == 1 and may_record("step", ops, *chain, optimizer)
-        phases = ("gradients", "whole gradients") if group.size == 1 else ("gradients",)
-        records = not self.is_recorded and any(may_record(phase, ops, *chain) for phase in phases)
-        self.recorded_gradients = Recorder(ops, self.gradients, records)
+        is_same = not self.is_recorded and may_record("gradients", ops, *chain)
+        may_vary = group.size == 1 and may_record("whole gradients", ops, *chain)
+        self._varies = may_vary and not (is_same or self.is_recorded)
+        compute = self._gradients_at if self._varies else self.gradients
+        self.recorded_gradients = Recorder(ops, compute, is_same or self._varies)
         self.recorded_step = Recorder(ops, self._from_array, self.is_recorded)
 
     def __call__(
@@ -79,8 +81,11 @@ class Step:
 
         Both are computed with the weights before the update. `check` may look at the loss and raise.
         """
-        step = self._on_device(now.step) if self.recorded_gradients.records else now.step
-        loss, sums = self.recorded_gradients(step, x, *_known(targets, weights), shard=shard)
+        batch = (x, *_known(targets, weights))
+        if self._varies:
+            loss, sums = self.recorded_gradients(self._on_device(now.step), *batch, shard=shard)
+        else:
+            loss, sums = self.recorded_gradients(*batch, step=now.step, shard=shard)
         gradients = self.model.store.learning_gradients
         loss, sums = self.group.all_reduce(shard, gradients, loss, sums)  # one process: what it is given
         loss = self.model.backend.add(loss, self.model.regularize())
@@ -89,13 +94,17 @@ class Step:
         self.average.move(now.gain)
         return loss, sums
 
-    def gradients(self, step: Any, x: Array, *known: Array, shard: Shard) -> tuple[Any, Any]:
+    def gradients(self, x: Array, *known: Array, step: Any, shard: Shard) -> tuple[Any, Any]:
         """Write every parameter's gradient, by the targets and the weights that are known of the inputs;
         return the loss and the sums of what is measured."""
         outputs, tape = self.model.forward(x, train=True, step=step, shard=shard)
         loss, cache = self.loss.forward(outputs, *known)
         self.model.backward(self.loss.backward(cache), tape)  # writes gradients: nothing to zero
         return loss, self.measure.sums(self.loss.ops, outputs, known[0])
+
+    def _gradients_at(self, step: Array, x: Array, *known: Array, shard: Shard) -> tuple[Any, Any]:
+        """The same, by a step number that lies on the device."""
+        return self.gradients(x, *known, step=step, shard=shard)
 
     def release_memory(self) -> None:
         """Let go of the memory that steps are computed in; what is needed of it is allocated anew."""

@@ -302,7 +302,8 @@ class NumbaBackend(CompiledBackend):
         winner, shape = saved
         dx = self.memory.own("maxpool dx", shape, dy.dtype)
         dy = _contiguous(dy)
-        _over_images(pooling.maxpool_backward, dy, winner, dx, window.size, window.stride, window.corner)
+        arguments = (winner, dx, window.size, window.stride, window.corner)
+        _over_images(pooling.maxpool_backward, dy, *arguments, elements=dx.size)
         return dx
 
     def avgpool(self, x: Array, window: Window) -> Array:
@@ -313,7 +314,8 @@ class NumbaBackend(CompiledBackend):
 
     def avgpool_backward(self, dy: Array, shape: Shape, window: Window) -> Array:
         dx = self.memory.own("avgpool dx", shape, dy.dtype)
-        _over_images(pooling.avgpool_backward, _contiguous(dy), dx, window.size, window.stride, window.corner)
+        arguments = (dx, window.size, window.stride, window.corner)
+        _over_images(pooling.avgpool_backward, _contiguous(dy), *arguments, elements=dx.size)
         return dx
 
     # --- normalisation and regularisation ---------------------------------------------------------------
@@ -387,7 +389,8 @@ class NumbaBackend(CompiledBackend):
         keep = self.memory.own("dropout keep", x.shape, np.dtype(np.bool_))
         step = np.asarray(key.step, np.float64).reshape(1)  # of a recording: the array itself
         numbers = (np.int64(drop_threshold(rate)), x.dtype.type(1.0 / (1.0 - rate)))
-        self._each(philox.dropout, x, y, keep, scalars=(_words(key._replace(step=0)), step, *numbers))
+        scalars = (_words(key._replace(step=0)), step, *numbers)
+        self._each(philox.dropout, x, y, keep, scalars=scalars, least=MIN_ELEMENTS_PER_PART // 4)
         return y, keep
 
     # --- activations and losses: see also `CompiledBackend` -------------------------------------------------
@@ -603,9 +606,10 @@ def _over_rows(kernel: Callable[..., None], x: Array, *arguments: Any) -> None:
     threads.over(kernel, len(x), x, *arguments, least=-(-MIN_ELEMENTS_PER_PART // x.shape[1]))
 
 
-def _over_images(kernel: Callable[..., None], x: Array, *arguments: Any) -> None:
-    """kernel(start, stop, x, *arguments) over the images of x (N, H, W, C)."""
-    threads.over(kernel, len(x), x, *arguments, least=-(-MIN_ELEMENTS_PER_PART // math.prod(x.shape[1:])))
+def _over_images(kernel: Callable[..., None], x: Array, *arguments: Any, elements: int | None = None) -> None:
+    """kernel(start, stop, x, *arguments) over the images of x (N, H, W, C); `elements`: if not x.size."""
+    least = -(-MIN_ELEMENTS_PER_PART * len(x) // max(1, elements or x.size))
+    threads.over(kernel, len(x), x, *arguments, least=least)
 
 
 def _rows(x: Array) -> Array:
