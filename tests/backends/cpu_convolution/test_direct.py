@@ -13,6 +13,7 @@ from tinynet.backends.numba_ import NumbaBackend
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.backends.workspace import Memory
 from tinynet.geometry import Window
+from tinynet.kernels.cpu import direct as kernels
 
 
 @pytest.mark.parametrize("padding", [0, 1])
@@ -36,7 +37,7 @@ def test_few_groups_give_the_same_bits_on_any_number_of_threads(
         return [ops.conv2d_backward(dy, saved, W, dW, db, window, True), dW, db]
 
     units = list[int]()
-    monkeypatch.setattr(threads, "over", noting(threads.over, direct.direct.kernel_gradient, units))
+    monkeypatch.setattr(threads, "over", noting(threads.over, kernels.kernel_gradient, units))
     found = []
     for count in (1, 2, 3, 16):
         with threads.limit(count):
