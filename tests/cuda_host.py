@@ -1,12 +1,14 @@
 """A device without a GPU: NumPy's arrays, and the CUDA kernels as a host compiler builds them.
 
-Everything else is that of a real one: the launches, their checks, the binding of cuBLAS (to a small
-library of the same interface), the backend above them.
+The threads of a block are emulated with their barriers, shuffles, asynchronous copies and tensor cores
+(cuda_threads.h, cuda_tensor.h). Everything else is that of a real device: the launches, their checks, the
+binding of cuBLAS (to a small library of the same interface, cuda_blas.h), the backend above them.
 """
 
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 import subprocess
 import tempfile
@@ -24,8 +26,16 @@ from tinynet.backends.workspace import aligned_empty
 from tinynet.kernels.cuda.device import THREADS, Device
 from tinynet.kernels.cuda.source import Kernel, files, kernels, text
 
-COMPILER = "g++"
-SHIM = Path(__file__).with_name("cuda_host.h")
+COMPILER = ("g++", "-std=c++17", "-O1", "-U_FORTIFY_SOURCE", "-shared", "-fPIC")
+"""With its checks of longjmp, none would reach a stack beside its own."""
+HEADERS = ("cuda_threads.h", "cuda_tensor.h", "cuda_blas.h")
+SHARED = re.compile(r"__shared__ (\w+) (\w+)\[([^;\]]+)\];")
+SCHEDULES = range(4)
+"""All that `schedule` of cuda_threads.h takes."""
+
+
+class KernelFault(AssertionError):
+    """A kernel did what a GPU would punish by hanging, or by an error that ends the program."""
 
 
 def symbol(instance: str) -> str:
@@ -33,33 +43,44 @@ def symbol(instance: str) -> str:
 
 
 @cache
-def library() -> ctypes.CDLL:
-    """All kernels in one library, compiled once for all tests; without a compiler, the test is skipped."""
-    if shutil.which(COMPILER) is None:
-        pytest.skip(f"{COMPILER} is not installed: the CUDA kernels cannot be run on this machine")
+def build(code: str, instances: tuple[str, ...]) -> ctypes.PyDLL:
+    """A library of these kernels, one launch at a time; without a compiler, the test is skipped."""
+    if shutil.which(COMPILER[0]) is None:
+        pytest.skip(f"{COMPILER[0]} is not installed: the CUDA kernels cannot be run on this machine")
+    headers = [Path(__file__).with_name(header).read_text() for header in HEADERS]
     launchers = [
-        f'extern "C" void {symbol(instance)}(unsigned blocks, unsigned threads, void **arguments) '
-        f"{{ run({instance}, blocks, threads, arguments); }}"
-        for kernel in kernels().values()
-        for instance in kernel.instances()
+        f'extern "C" const char *{symbol(instance)}(unsigned blocks, unsigned threads, void **arguments) '
+        f"{{ return emulated::run({instance}, blocks, threads, arguments); }}"
+        for instance in instances
     ]
+    emulated = SHARED.sub(r"\1 *\2 = emulated::shared<\1, \3, __LINE__>();", code)
     with tempfile.TemporaryDirectory() as folder:
         source, built = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"
-        parts = [SHIM.read_text(), *map(text, files()), *launchers]
-        source.write_text("\n".join(parts))
-        command = [
-            COMPILER,
-            "-std=c++17",
-            "-O1",
-            "-shared",
-            "-fPIC",
-            "-o",
-            str(built),
-            str(source),
-        ]
+        source.write_text("\n".join([*headers, emulated, *launchers]))
+        command = [*COMPILER, "-o", str(built), str(source)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
-        return ctypes.CDLL(str(built))
+        found = ctypes.PyDLL(str(built))  # holds Python's lock: the threads of a block are there once
+    for instance in instances:
+        getattr(found, symbol(instance)).restype = ctypes.c_char_p
+    return found
+
+
+@cache
+def library() -> ctypes.PyDLL:
+    """All kernels, compiled once for all tests."""
+    instances = (instance for kernel in kernels().values() for instance in kernel.instances())
+    return build("\n".join(map(text, files())), tuple(instances))
+
+
+def start(
+    code: ctypes.PyDLL, instance: str, blocks: int, threads: int, arguments: Sequence[np.ndarray]
+) -> None:
+    """Launch a kernel with what lies in the memory of `arguments`; KernelFault for what it does wrong."""
+    pointers = (ctypes.c_void_p * len(arguments))(*(array.ctypes.data for array in arguments))
+    problem = getattr(code, symbol(instance))(ctypes.c_uint(blocks), ctypes.c_uint(threads), pointers)
+    if problem:
+        raise KernelFault(f"{instance}: {problem.decode()}")
 
 
 class Guard(threading.local):
@@ -113,8 +134,10 @@ class HostDevice(Device):
 
     xp = np
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, code: ctypes.PyDLL | None = None, **settings: Any) -> None:
+        """`code`: other kernels than tinynet's, of the same names."""
         super().__init__(**settings)
+        self.code = code or library()
         self.strict = False
         """Whether NumPy's own arrays count as those of another device."""
         self.launched: list[str] = []
@@ -151,10 +174,7 @@ class HostDevice(Device):
 
     def _start(self, kernel: Kernel, types: tuple[str, ...], blocks: int, values: Sequence[Any]) -> None:
         self.launched.append(kernel.name)
-        kept = [self._argument(value) for value in values]
-        pointers = (ctypes.c_void_p * len(kept))(*(array.ctypes.data for array in kept))
-        launch = getattr(library(), symbol(kernel.instance(types)))
-        launch(ctypes.c_uint(blocks), ctypes.c_uint(THREADS), pointers)
+        start(self.code, kernel.instance(types), blocks, THREADS, [self._argument(value) for value in values])
 
     def _argument(self, value: Any) -> np.ndarray:
         """An array whose memory is the argument: a number, or the address of an array."""

@@ -1,11 +1,13 @@
 // What every kernel here has in common.
 //
-// One thread computes one element of the result, and gathers all that it is made of. So no two threads write
-// to one place, nothing is added atomically, and the same input gives the same bits. Threads share nothing and
-// wait for nobody: a kernel is a loop body, and a host compiler can run the loop (tests/cuda_host.h).
+// One thread computes one element of the result, and gathers all that it is made of. In some kernels a whole
+// block computes a piece of the result: its threads share memory and wait for each other. In any case no two
+// threads write to one place of the result, nothing is added atomically, and the same input gives the same bits.
+// A CPU can run all of it, thread by thread (tests/cuda_threads.h).
 //
-// The first parameter of a kernel is how many threads have work; a launch may start a few more. Arrays are
-// C-contiguous and lie one value behind another; images are (N, H, W, C). Real is float or double.
+// The first parameter of a kernel is how many threads have work; a launch may start a few more, to fill the
+// last block. Arrays are C-contiguous and lie one value behind another; images are (N, H, W, C). Real is float
+// or double.
 
 #ifndef COMMON_CUH
 #define COMMON_CUH

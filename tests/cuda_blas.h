@@ -1,33 +1,4 @@
-// What the kernels use of CUDA, for a host compiler: a launch is a loop over the grid.
-#include <math.h>
-
-#include <cstddef>
-#include <tuple>
-#include <utility>
-#include <vector>
-
-#define __global__ static
-#define __device__
-
-struct Dimension {
-    unsigned x;
-};
-static thread_local Dimension blockIdx, blockDim, threadIdx;
-
-// kernel(*arguments[0], *arguments[1], …) for every thread; the grid is walked from its end, so that a kernel
-// in which one thread needs what another has done gives a wrong result.
-template <typename... Types, std::size_t... I>
-void run(void (*kernel)(Types...), unsigned blocks, unsigned threads, void **arguments, std::index_sequence<I...>) {
-    blockDim.x = threads;
-    for (blockIdx.x = blocks; blockIdx.x-- > 0;)
-        for (threadIdx.x = threads; threadIdx.x-- > 0;) kernel(*static_cast<Types *>(arguments[I])...);
-}
-template <typename... Types>
-void run(void (*kernel)(Types...), unsigned blocks, unsigned threads, void **arguments) {
-    run(kernel, blocks, threads, arguments, std::index_sequence_for<Types...>());
-}
-
-// The part of cuBLAS that is used, as its manual describes it: matrices lie column by column,
+// The part of cuBLAS that is used, for a host compiler, as its manual describes it: matrices lie column by column,
 // C (m, n) = alpha · op(A) (m, k) · op(B) (k, n) + beta · C, op transposes for 1.
 template <typename Real>
 int gemm(int turn_a, int turn_b, int m, int n, int k, const Real *alpha, const Real *A, int lda, const Real *B,

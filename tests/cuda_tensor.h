@@ -1,0 +1,88 @@
+// The instructions of kernels/cuda/instructions.cuh for a host compiler: see there what each does.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+template <typename To, typename From>
+static To same_bits(From from) {
+    static_assert(sizeof(To) == sizeof(From));
+    To to;
+    memcpy(&to, &from, sizeof to);
+    return to;
+}
+static float __uint_as_float(unsigned bits) { return same_bits<float>(bits); }
+static unsigned __float_as_uint(float x) { return same_bits<unsigned>(x); }
+
+// --- asynchronous copies ---
+
+template <int BYTES>
+static void copy_async(void *to, const void *from, bool is_valid) {
+    if ((uintptr_t)to % BYTES || (uintptr_t)from % BYTES)
+        return emulated::fail("an asynchronous copy begins off a boundary of its own size");
+    emulated::present->open.push_back({to, from, BYTES, is_valid});
+    if (emulated::choices & 2) emulated::present->open.back().land();
+}
+static void commit_copies() {
+    emulated::Thread &me = *emulated::present;
+    me.groups.push_back(std::move(me.open));
+    me.open.clear();
+}
+template <int OPEN>
+static void wait_for_copies() {
+    auto &groups = emulated::present->groups;
+    for (; groups.size() > OPEN; groups.erase(groups.begin()))
+        if (!(emulated::choices & 2))
+            for (const emulated::Copy &each : groups.front()) each.land();
+}
+
+// --- the tensor core ---
+
+// Rounds to 11 significant bits, to the nearest, halves away from zero.
+static unsigned to_tf32(float x) {
+    const unsigned bits = __float_as_uint(x);
+    return std::isfinite(x) ? (bits + 0x1000) & 0xFFFFE000 : std::isnan(x) ? 0x7FFFFFFF : bits;
+}
+
+namespace emulated {
+
+struct Factors {
+    unsigned a[4], b[2];
+};
+static float read_as_tf32(unsigned bits) { return __uint_as_float(bits & 0xFFFFE000); }
+
+// x without all that is smaller than the last of the 24 bits of a float as large as `like`, towards zero.
+static double cut(double x, double like) {
+    const int last = std::ilogb(like) - 23;
+    return std::ldexp((double)(long long)std::ldexp(x, -last), last);
+}
+
+// sum + Σ of four products: all are aligned to the largest of them and cut off at float's 24 bits, as is their
+// sum. No GPU was seen to keep fewer bits (Fasi et al., "Numerical behavior of NVIDIA tensor cores", 2021).
+static float add_four(float sum, const double (&products)[4]) {
+    double largest = std::fabs((double)sum);
+    for (double each : products) largest = std::max(largest, std::fabs(each));
+    if (largest == 0 || !std::isfinite(largest + sum + products[0] + products[1] + products[2] + products[3]))
+        return sum + products[0] + products[1] + products[2] + products[3];
+    double total = cut(sum, largest);
+    for (double each : products) total += cut(each, largest);
+    return total == 0 ? 0 : (float)cut(total, total);
+}
+
+}  // namespace emulated
+
+static void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    using namespace emulated;
+    Factors mine;
+    std::copy(a, a + 4, mine.a), std::copy(b, b + 2, mine.b);
+    const Factors *all = exchange(mine);
+    for (unsigned r = 0; r < 4; r++) {
+        const unsigned row = lane() / 4 + 8 * (r / 2), column = lane() % 4 * 2 + r % 2;
+        for (unsigned half = 0; half < 2; half++) {
+            double products[4];
+            for (unsigned k = 0; k < 4; k++)
+                products[k] = (double)read_as_tf32(all[row % 8 * 4 + k].a[row / 8 + 2 * half]) *
+                              read_as_tf32(all[column * 4 + k].b[half]);
+            d[r] = add_four(d[r], products);
+        }
+    }
+}
