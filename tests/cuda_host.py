@@ -29,7 +29,7 @@ from tinynet.kernels.cuda.source import Kernel, files, kernels, text
 COMPILER = ("g++", "-std=c++17", "-O1", "-U_FORTIFY_SOURCE", "-shared", "-fPIC")
 """With its checks of longjmp, none would reach a stack beside its own."""
 HEADERS = ("cuda_threads.h", "cuda_tensor.h", "cuda_blas.h")
-SHARED = re.compile(r"__shared__ (\w+) (\w+)\[([^;\]]+)\];")
+SHARED = re.compile(r"__shared__ ([\w<>]+) (\w+)\[([^;\]]+)\];")
 SCHEDULES = range(4)
 """All that `schedule` of cuda_threads.h takes."""
 
@@ -134,15 +134,19 @@ class HostDevice(Device):
 
     xp = np
 
-    def __init__(self, *, code: ctypes.PyDLL | None = None, **settings: Any) -> None:
+    def __init__(self, *, capability: int = 75, code: ctypes.PyDLL | None = None, **settings: Any) -> None:
         """`code`: other kernels than tinynet's, of the same names."""
         super().__init__(**settings)
-        self.code = code or library()
+        self.imitated, self.code = capability, code or library()
         self.strict = False
         """Whether NumPy's own arrays count as those of another device."""
         self.launched: list[str] = []
         self.allocated = 0
         """Arrays asked for."""
+
+    @property
+    def capability(self) -> int:
+        return self.imitated
 
     def empty(self, size: int, dtype: Any) -> Any:
         self.allocated += 1

@@ -37,12 +37,6 @@ static void wait_for_copies() {
 
 // --- the tensor core ---
 
-// Rounds to 11 significant bits, to the nearest, halves away from zero.
-static unsigned to_tf32(float x) {
-    const unsigned bits = __float_as_uint(x);
-    return std::isfinite(x) ? (bits + 0x1000) & 0xFFFFE000 : std::isnan(x) ? 0x7FFFFFFF : bits;
-}
-
 namespace emulated {
 
 struct Factors {
@@ -50,10 +44,13 @@ struct Factors {
 };
 static float read_as_tf32(unsigned bits) { return __uint_as_float(bits & 0xFFFFE000); }
 
+static int exponent(double x) { return (int)(same_bits<uint64_t>(x) >> 52 & 2047) - 1023; }
+static double power_of_two(int exponent) { return same_bits<double>((uint64_t)(1023 + exponent) << 52); }
+
 // x without all that is smaller than the last of the 24 bits of a float as large as `like`, towards zero.
 static double cut(double x, double like) {
-    const int last = std::ilogb(like) - 23;
-    return std::ldexp((double)(long long)std::ldexp(x, -last), last);
+    const int last = exponent(like) - 23;
+    return (double)(long long)(x * power_of_two(-last)) * power_of_two(last);
 }
 
 // sum + Σ of four products: all are aligned to the largest of them and cut off at float's 24 bits, as is their

@@ -19,6 +19,7 @@
 
 #define __global__ static
 #define __device__
+#define __launch_bounds__(...)
 
 struct Dimension {
     unsigned x;

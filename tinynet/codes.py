@@ -75,7 +75,9 @@ TESTS = {"optimiser": "tests/test_optim.py", "schedule": "tests/test_schedules.p
 SHOWS_CONSTANTS = ("tinynet.backends.numpy_", "tinynet.kernels.cpu.")
 """Modules whose constants belong to the equation, as functions do."""
 CUDA_FUNCTION = re.compile(
-    r"(?:^//[^\n]*\n)*(?:^template [^\n]*\n)?^__(?:global|device)__ [^;{]*?\b(\w+)\([^{;]*\) \{", re.MULTILINE
+    r"(?:^//[^\n]*\n)*(?:^template [^\n]*\n)?"
+    r"^__(?:global|device)__ [^;{]*?\b(?!__launch_bounds__)(\w+)\([^{;]*\) \{",
+    re.MULTILINE,
 )
 
 
@@ -236,9 +238,11 @@ class _Reader:
         """The functions that a node of a function's source names, methods with their class."""
         names = function.__globals__
         match node:
-            case ast.Call(func=ast.Attribute() as called, args=[ast.Constant(value=str(name)), *_]):
+            case ast.Call(func=ast.Attribute() as called, args=[ast.Constant(value=str()), *_] as given):
                 if called.attr == "launch" or called.attr.startswith("_"):  # self._map("relu", …)
-                    yield from self._kernels(name)
+                    for each in given:
+                        if isinstance(each, ast.Constant):
+                            yield from self._kernels(str(each.value))
             case ast.Attribute(value=ast.Name(id="self"), attr=name) if owner:
                 if inspect.isfunction(method := inspect.getattr_static(owner, name, None)):
                     yield method, owner
@@ -340,7 +344,7 @@ def _cuda(launched: Iterable[str]) -> list[Code]:
 def _cuda_functions() -> dict[str, Code]:
     """Every function of the CUDA files by its name, with the comment above it."""
     found = {}
-    for file in (*source.files(), "common.cuh"):
+    for file in (*source.files(), "common.cuh", "instructions.cuh", "tiles.cuh"):
         text = source.read(file)
         for match in CUDA_FUNCTION.finditer(text):
             line = text.count("\n", 0, match.start()) + 1

@@ -17,14 +17,15 @@ MIB = 1 << 20
 def of_a_sample(model: Sequential) -> int:
     """Bytes that a training step needs for each sample of its batch, at most.
 
-    Each layer's output is kept for the backward, and its gradient comes beside it. A reference convolution
-    also keeps its windows as rows (im2col), and has as many again in its backward.
+    Each layer's output is kept for the backward, and its gradient comes beside it. A convolution by im2col
+    also keeps its windows as rows, and has as many again in its backward.
     """
     outputs = sum(math.prod(layer.output_shape) for layer in walk(model.layers))
     windows = [
         math.prod(layer.output_shape[:2]) * math.prod(layer.geometry.size) * layer.input_shape[2]
         for layer in walk(model.layers)
-        if isinstance(layer, Conv2D | DepthwiseConv2D)
+        if isinstance(layer, DepthwiseConv2D)
+        or (isinstance(layer, Conv2D) and layer.algorithm(1) == "im2col")
     ]
     return (2 * outputs + sum(windows) + max(windows, default=0)) * np.dtype(model.dtype).itemsize
 

@@ -24,6 +24,9 @@ THREADS = 256
 """Threads of a block."""
 MAX_COUNT = 2**31 - 2**10
 """The most threads of a launch and values of an array: kernels count in 32 bits."""
+TENSOR_CAPABILITIES = (80, 90, 100, 103)
+"""Ten times the compute capabilities of A100, H100, B200 and B300: of GPUs whose tensor cores multiply TF32
+more than three times as fast as other units multiply float32. There, three products are faster than one."""
 OPTIONS = ("-std=c++17",)
 C_REALS: dict[Any, Any] = {np.dtype("float32"): ctypes.c_float, np.dtype("float64"): ctypes.c_double}
 
@@ -138,6 +141,16 @@ class Device(ABC):
 
     # --- what a device does -------------------------------------------------------------------------------
 
+    @property
+    @abstractmethod
+    def capability(self) -> int:
+        """Ten times its compute capability: 75 for 7.5."""
+
+    @property
+    def has_fast_tensor_cores(self) -> bool:
+        """Whether a float32 product is faster by its tensor cores: see TENSOR_CAPABILITIES."""
+        return self.capability in TENSOR_CAPABILITIES
+
     @abstractmethod
     def empty(self, size: int, dtype: Any) -> Any:
         """An uninitialised flat array (size,), on a 64-byte boundary."""
@@ -235,9 +248,14 @@ class CudaDevice(Device):
         import cupy
 
         self.xp = cupy
-        self._id = cupy.cuda.Device().id
+        device = cupy.cuda.Device()
+        self._id, self._capability = device.id, int(device.compute_capability)
         self._functions: dict[str, Any] = {}
         self._has_said_uncaptured = False
+
+    @property
+    def capability(self) -> int:
+        return self._capability
 
     def empty(self, size: int, dtype: Any) -> Any:
         return self.xp.empty(size, dtype)  # on a boundary of 512 bytes

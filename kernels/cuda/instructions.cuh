@@ -40,16 +40,9 @@ __device__ inline void wait_for_copies() {
     SM_80(asm volatile("cp.async.wait_group %0;" ::"n"(OPEN)));
 }
 
-// x rounded to the 11 significant bits that a tensor core reads of a float32.
-__device__ inline unsigned to_tf32(float x) {
-    unsigned bits = 0;
-    SM_80(asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x)));
-    return bits;
-}
-
 // D (16, 8) += A (16, 8) · B (8, 8) by a whole warp. Lane l = 4 g + t holds
 //     d[r] = D[g + 8 · (r / 2), 2 t + r % 2]    a[r] = A[g + 8 · (r % 2), t + 4 · (r / 2)]    b[r] = B[t + 4 r, g]
-// The last 13 bits of a and b are not read.
+// Of a and b, float32, the last 13 bits are not read.
 __device__ inline void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
     SM_80(asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
                        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"

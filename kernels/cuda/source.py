@@ -35,7 +35,9 @@ BOUND = {
 }
 """What each name of a template stands for in turn, where all that may be launched is to be compiled."""
 C_NAMES = {dtype: name for name, dtype in TYPES.items()}
-KERNEL = re.compile(r"(?:template <([^>]*)>\s*)?__global__ void (\w+)\(([^)]*)\)")
+KERNEL = re.compile(
+    r"(?:template <([^>]*)>\s*)?__global__ void\s(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(([^)]*)\)"
+)
 NO_ASCII = re.compile(r"[^\x00-\x7F]")
 INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
-from cuda_host import HostBackend
+from cuda_host import HostBackend, HostDevice
 from hypothesis import given, settings
 from operations import CASES, LARGE, Draw, Geometry, assert_close, copies, every_operation, geometries
 
@@ -25,6 +27,15 @@ from tinynet.layers.base import Layer
 
 # Several blocks and chunks, and little work for what stands in for cuBLAS.
 MANY = LARGE._replace(N=7, F=11)
+
+
+BACKENDS: dict[str, Callable[[], HostBackend]] = {
+    "plain": HostBackend,
+    "tensor cores": lambda: HostBackend(device=HostDevice(capability=90)),
+    "im2col": lambda: HostBackend("im2col"),
+}
+"""On the kinds of GPUs, and as the lesson has it."""
+every_way_to_convolve = pytest.mark.parametrize("make", BACKENDS.values(), ids=BACKENDS)
 
 
 @every_operation
@@ -45,8 +56,8 @@ def test_agrees_where_there_are_many_blocks_and_chunks(case: Any, dtype: str) ->
 def test_every_kernel_is_launched_by_some_case() -> None:
     """So each of them is compared with the reference above."""
     launched: set[str] = set()
-    for case in CASES.values():
-        ops = HostBackend()
+    for case, make in product(CASES.values(), BACKENDS.values()):
+        ops = make()
         case(ops, Draw(Geometry()))
         launched.update(ops.device.launched)
     elsewhere = {"take", "add"}  # see below
@@ -124,19 +135,22 @@ def convolutions() -> list[Layer]:
 
 
 def test_evaluation_keeps_the_windows_of_one_convolution_at_a_time() -> None:
-    model = tn.Sequential(convolutions(), (12, 12, 2), backend=HostBackend())
+    model = tn.Sequential(convolutions(), (12, 12, 2), backend=HostBackend("im2col"))
     model.forward(np.zeros((7, 12, 12, 2), np.float32))
     outputs = [100 * 4, 64 * 5, 36 * 3]
     windows = [100 * 9 * 2, 64 * 9 * 4, 36 * 9 * 5]
     assert model.workspace.nbytes <= 7 * 4 * (sum(outputs) + max(windows))
 
 
+@every_way_to_convolve
 @pytest.mark.parametrize("train", [True, False])
-def test_gradients_of_several_convolutions_in_training_and_elsewhere(train: bool) -> None:
+def test_gradients_of_several_convolutions_in_training_and_elsewhere(
+    train: bool, make: Callable[[], HostBackend]
+) -> None:
     draw = Draw(Geometry())
     x, dy = draw(7, 12, 12, 2), draw(7, 6, 6, 3)
     results = []
-    for ops in (HostBackend(), NumpyBackend()):
+    for ops in (make(), NumpyBackend()):
         model = tn.Sequential(convolutions(), (12, 12, 2), backend=ops, seed=1)
         y, tape = model.forward(x, train=train)
         results.append([y, model.backward(dy, tape, input_gradient=True), model.store.grads.flat])

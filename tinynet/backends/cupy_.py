@@ -21,13 +21,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinynet.backends import cuda_status
-from tinynet.backends.base import PRECISIONS, Backend, Status
+from tinynet.backends.base import PRECISIONS, Status
 from tinynet.backends.compiled import CompiledBackend
 from tinynet.backends.workspace import Memory
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import BackendError
 from tinynet.geometry import Window
-from tinynet.kernels.cuda.device import CudaDevice, Device
+from tinynet.kernels.cuda import tiles
+from tinynet.kernels.cuda.device import THREADS, CudaDevice, Device
 from tinynet.kernels.cuda.source import C_NAMES
 from tinynet.rng import LOW_32, Key, drop_threshold
 from tinynet.types import Array, Shape
@@ -44,7 +45,10 @@ class CupyBackend(CompiledBackend):
 
     name = "cupy"
     recorded_phases: tuple[str, ...] = ("evaluate", "gradients", "step")
-    settings: ClassVar[dict[str, tuple[str, ...]]] = Backend.settings | {"precision": PRECISIONS}
+    settings: ClassVar[dict[str, tuple[str, ...]]] = {
+        "convolution": ("auto", "im2col", "direct"),
+        "precision": PRECISIONS,
+    }
     max_recorded_bytes = math.inf
     loss_check_every = 50
 
@@ -175,11 +179,20 @@ class CupyBackend(CompiledBackend):
 
     # --- convolution and pooling ------------------------------------------------------------------------
 
+    def algorithm_for(self, x: Shape, W: Shape, window: Window) -> str:
+        """ "direct": `kernels/cuda/conv2d.cu`, which rounds no factor."""
+        return "im2col" if self.convolution == "im2col" or self.precision == "tf32" else "direct"
+
     def conv2d(self, x: Array, W: Array, b: Array, window: Window) -> tuple[Array, Any]:
         x, W = self._contiguous(x), self._contiguous(W)
         F = W.shape[3]
-        cols = self._im2col(x, window)
         y = self.memory.own("conv2d", (len(x), *window.output(x.shape[1:]), F), x.dtype)
+        if self.algorithm_for(x.shape, W.shape, window) == "direct":
+            settings = (len(x), F, *_geometry(x.shape, window), self.fusion.floor)
+            count = tiles.count(y.size // F, F, y.dtype)
+            self._multiply_tiles("conv2d", "tensor_conv2d", count, x, W, self._contiguous(b), y, *settings)
+            return y, (x, None)
+        cols = self._im2col(x, window)
         self.device.product(cols, W.reshape(-1, F), y.reshape(-1, F))
         self._add_bias(y, b)
         return y, (x, cols if self.memory.is_training else None)
@@ -187,18 +200,45 @@ class CupyBackend(CompiledBackend):
     def conv2d_backward(
         self, dy: Array, saved: Any, W: Array, dW: Array, db: Array, window: Window, need_dx: bool
     ) -> Array | None:
-        (x, cols), F = saved, W.shape[3]
-        cols = self._im2col(x, window) if cols is None else cols
-        rows = self._contiguous(dy).reshape(-1, F)
-        self.device.product(cols, rows, dW.reshape(-1, F), transpose_a=True)
+        (x, cols), dy, W, F = saved, self._contiguous(dy), self._contiguous(W), W.shape[3]
+        rows = dy.reshape(-1, F)
         self._sum_rows(rows, db)
-        if not need_dx:
-            return None
-        dcols = self.memory.scratch("conv2d dcols", cols.shape, cols.dtype)
-        self.device.product(rows, self._contiguous(W).reshape(-1, F), dcols, transpose_b=True)
-        dx = self.memory.own("conv2d dx", x.shape, dy.dtype)
-        self.device.launch("col2im", dx.size, dcols, dx, *_geometry(x.shape, window))
+        dx = self.memory.own("conv2d dx", x.shape, dy.dtype) if need_dx else None
+        if self.algorithm_for(x.shape, W.shape, window) == "direct":
+            self._conv2d_dW(x, dy, dW, window)
+            if dx is not None:
+                self._conv2d_dx(dy, W, dx, window)
+            return dx
+        cols = self._im2col(x, window) if cols is None else cols
+        self.device.product(cols, rows, dW.reshape(-1, F), transpose_a=True)
+        if dx is not None:
+            dcols = self.memory.scratch("conv2d dcols", cols.shape, cols.dtype)
+            self.device.product(rows, W.reshape(-1, F), dcols, transpose_b=True)
+            self.device.launch("col2im", dx.size, dcols, dx, *_geometry(x.shape, window))
         return dx
+
+    def _conv2d_dW(self, x: Array, dy: Array, dW: Array, window: Window) -> None:
+        """A product over the pixels of dy, in parts, whose sums are then added in order."""
+        F = dW.shape[3]
+        count = tiles.count(dW.size // F, F, dW.dtype)
+        parts, pixels = tiles.parts(count, dy.size // F)
+        sums = self.memory.scratch("conv2d sums", (parts, dW.size), F64)
+        settings = (len(x), F, pixels, *_geometry(x.shape, window))
+        self._multiply_tiles("conv2d_dK", "tensor_conv2d_dK", parts * count, x, dy, sums, *settings)
+        self.device.launch("add_chunks", dW.size, sums, dW, parts)
+
+    def _conv2d_dx(self, dy: Array, W: Array, dx: Array, window: Window) -> None:
+        N, *_, C = dx.shape
+        swapped = self.memory.scratch("conv2d swapped", W.shape, W.dtype)
+        self.device.launch("swap_channels", W.size, W, swapped, *W.shape[2:])
+        settings = (N, W.shape[3], *_geometry(dx.shape, window))
+        count = tiles.count(dx.size // C, C, dx.dtype)
+        self._multiply_tiles("conv2d_dx", "tensor_conv2d_dx", count, dy, swapped, dx, *settings)
+
+    def _multiply_tiles(self, plain: str, by_tensor_cores: str, count: int, x: Array, *rest: Any) -> None:
+        """Run the faster of two kernels that compute the same, with a block for each of `count` tiles."""
+        is_split = x.dtype == np.float32 and self.device.has_fast_tensor_cores
+        self.device.launch(by_tensor_cores if is_split else plain, count * THREADS, x, *rest)
 
     def _im2col(self, x: Array, window: Window) -> Array:
         """Each window of x (N, H, W, C) as a row: (N·OH·OW, KH·KW·C).

@@ -386,7 +386,7 @@ class Cupy:
 
         self.cuda = SimpleNamespace(
             Stream=Stream,
-            Device=lambda: SimpleNamespace(id=0),
+            Device=lambda: SimpleNamespace(id=0, compute_capability="90"),
             get_current_stream=lambda: SimpleNamespace(ptr=self.streams[-1]),
             compiler=SimpleNamespace(CompileException=CompileException),
             runtime=SimpleNamespace(CUDARuntimeError=CUDARuntimeError),

@@ -168,21 +168,6 @@ def test_a_copy_off_its_boundary(places: str) -> None:
 # --- tensor cores -----------------------------------------------------------------------------------------
 
 
-def rounded(x: np.ndarray) -> np.ndarray:
-    """To 11 significant bits."""
-    mantissa, exponent = np.frexp(x.astype(np.float64))
-    halves_up = np.trunc(mantissa * 2**11 + np.copysign(0.5, mantissa))
-    return np.ldexp(halves_up, exponent - 11).astype(np.float32)
-
-
-def test_rounding_to_tf32() -> None:
-    x = np.random.default_rng(0).standard_normal(60).astype(np.float32)
-    x = np.concatenate([x, np.float32([np.inf, -np.inf, np.nan, 1 + 2**-11])])
-    found = result("y[i] = __uint_as_float(to_tf32(x[i]));", x)
-    np.testing.assert_array_equal(found[:60], rounded(x[:60]))
-    np.testing.assert_array_equal(found[60:], [np.inf, -np.inf, np.nan, 1 + 2**-10])
-
-
 MULTIPLIED = """
     int g = i / 4, t = i % 4;
     const float *A = x, *B = x + 128, *C = x + 192;

@@ -19,6 +19,8 @@ import cuda_kernels
 
 ARCHITECTURES = (50, 60, 70, *cuda_kernels.ARCHITECTURES)
 """From the oldest that CUDA 12 compiles for."""
+NO_SPILLS_FROM = 70
+"""Two blocks of `tiles.cuh` on a processor have 128 registers a thread. Older GPUs need more for the same."""
 
 
 def compile_for(architecture: int, code: str, wanted: list[str]) -> cuda_kernels.Compiled:
@@ -39,7 +41,7 @@ def test_every_kernel_compiles_and_keeps_its_values_in_registers(file: str, arch
     assert "error" not in log
     assert not re.search("warning(?!: Architectures prior to)", log), log
     assert resources.keys() == set(wanted)
-    assert {name: taken for name, taken in resources.items() if taken.spilled} == {}
+    assert architecture < NO_SPILLS_FROM or not any(taken.spilled for taken in resources.values()), resources
 
 
 def test_a_spill_is_seen() -> None:
@@ -95,7 +97,10 @@ def test_parameters_are_read_from_the_declaration() -> None:
 
 @pytest.mark.parametrize("kernel", kernels().values(), ids=list(kernels()))
 def test_kernels_keep_to_the_rules_of_the_house(kernel: Any) -> None:
-    """The first parameter is the number of threads; nothing waits, nothing is added atomically."""
+    """The first parameter is the number of threads; nothing is added atomically.
+
+    Threads may share memory and wait for each other: the tests run them so, with `cuda_threads.h`.
+    """
     assert kernel.parameters[0] == Parameter("int", "size", False)
     assert all(p.type in (*source.TYPES, *kernel.types) for p in kernel.parameters)
-    assert not re.search(r"atomic\w+\(|__syncthreads|__shared__", text(kernel.file))
+    assert not re.search(r"atomic\w+\(", text(kernel.file))

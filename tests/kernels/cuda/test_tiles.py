@@ -1,0 +1,292 @@
+"""Convolution by tiles, run on an emulated GPU: right, as exact as BLAS, the same whatever happens first.
+
+Mistakes that only a GPU would show are planted in the kernels' text; each of them must be found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_host import SCHEDULES, HostBackend, HostDevice, KernelFault, build, library, start
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from operations import Geometry, geometries
+
+from tinynet.backends.numpy_ import NumpyBackend
+from tinynet.geometry import Window
+from tinynet.kernels.cuda import tiles
+from tinynet.kernels.cuda.source import text
+from tinynet.types import Array
+
+PLAIN, TENSOR = 75, 90
+"""Compute capabilities of a GPU without fast tensor cores, and of one with them."""
+SAME = Window((3, 3), padding=((1, 1), (1, 1)))
+
+
+@dataclass
+class Problem:
+    """A convolution, its arrays, and its results in float64."""
+
+    geometry: Geometry
+    positive: bool = False
+    """Whether x is what a ReLU returns."""
+    offset: int = 0
+    """Values by which each array begins behind a boundary of 64 bytes."""
+
+    def __post_init__(self) -> None:
+        g, random = self.geometry, np.random.default_rng(self.geometry.seed)
+        shapes = [(g.N, g.H, g.W, g.C), (*g.window.size, g.C, g.F), (g.F,)]
+        x, W, b = (random.standard_normal(shape).astype(g.dtype) for shape in shapes)
+        dy = random.standard_normal((g.N, *g.window.output((g.H, g.W)), g.F)).astype(g.dtype)
+        self.arrays = [np.maximum(x, 0) if self.positive else x, W, b, dy]
+
+    def solved(self, ops: Any, dtype: str = "") -> list[Array]:
+        """y, dx and dW."""
+        place = HostDevice(code=library())
+        arrays = []
+        for array in self.arrays:
+            memory = place.empty(array.size + self.offset, dtype or array.dtype)[self.offset :]
+            memory[:] = array.ravel()
+            arrays.append(memory.reshape(array.shape))
+        x, W, b, dy = arrays
+        y, saved = ops.conv2d(x, W, b, self.geometry.window)
+        dW, db = np.empty_like(W), np.empty_like(b)
+        dx = ops.conv2d_backward(dy, saved, W, dW, db, self.geometry.window, True)
+        return [np.array(result) for result in (y, dx, dW)]
+
+
+def on_gpu(capability: int, code: Any = None) -> HostBackend:
+    return HostBackend("direct", device=HostDevice(capability=capability, code=code))
+
+
+def error(found: Array, exact: Array) -> float:
+    """The root of the mean square of the error, by that of the result."""
+    return float(np.sqrt(np.mean((found - exact) ** 2) / np.mean(exact**2)))
+
+
+@pytest.mark.parametrize(
+    ("tiles_there", "depth"), [(1, 1), (1, 255), (1, 257), (3, 10**6), (512, 10**4), (600, 700)]
+)
+def test_parts_of_a_product(tiles_there: int, depth: int) -> None:
+    parts, each = tiles.parts(tiles_there, depth)
+    assert each % tiles.STEP == 0
+    assert (parts - 1) * each < depth <= parts * each
+    assert parts == 1 or (each > tiles.DEEP / 2 and parts * tiles_there <= tiles.ENOUGH_BLOCKS)
+
+
+@pytest.fixture(autouse=True)
+def usual_schedule() -> Any:
+    yield
+    library().schedule(0)
+
+
+@st.composite
+def shapes(draw: Any) -> Geometry:
+    """What `geometries` draws, and sometimes what needs several blocks or many steps."""
+    drawn = draw(geometries())
+    wide = {"F": draw(st.sampled_from((63, 64, 65, 130)))}
+    deep = {"C": draw(st.sampled_from((31, 32, 64)))}
+    return drawn._replace(**draw(st.sampled_from(({}, {}, wide, deep))))
+
+
+@pytest.mark.parametrize("capability", [PLAIN, TENSOR])
+@settings(deadline=None, max_examples=30)
+@given(geometry=shapes(), schedule=st.sampled_from(SCHEDULES), offset=st.sampled_from((0, 0, 1)))
+def test_convolutions_of_any_shape(capability: int, geometry: Geometry, schedule: int, offset: int) -> None:
+    problem = Problem(geometry, offset=offset)
+    library().schedule(schedule)
+    exact = problem.solved(NumpyBackend(), "float64")
+    tolerance = {"float32": 2e-6, "float64": 1e-14}[geometry.dtype]
+    for found, expected in zip(problem.solved(on_gpu(capability)), exact, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * max(1, abs(expected).max()))
+
+
+SEVERAL = Geometry(N=5, H=10, W=9, C=9, F=70, window=Window((3, 2), (2, 1), ((1, 2), (0, 1))))
+"""More than one block in each direction, and two parts of the pixels; nothing fits."""
+VECTORS = SEVERAL._replace(C=8, F=72)
+"""The same, copied by vectors."""
+
+
+@pytest.mark.parametrize("geometry", [SEVERAL, VECTORS], ids=["values", "vectors"])
+@pytest.mark.parametrize("capability", [PLAIN, TENSOR])
+def test_the_same_bits_whatever_happens_first(capability: int, geometry: Geometry) -> None:
+    problem, results = Problem(geometry), []
+    for schedule in SCHEDULES:
+        library().schedule(schedule)
+        results.append(problem.solved(on_gpu(capability)))
+    for other in results[1:]:
+        assert [a.tobytes() for a in other] == [a.tobytes() for a in results[0]]
+
+
+EXACT = {
+    "lenet": Geometry(N=4, H=12, W=12, C=32, F=64, window=Window((3, 3))),
+    "deep": Geometry(N=1, H=8, W=8, C=256, F=64, window=SAME),
+    "first layer": Geometry(N=6, H=14, W=14, C=3, F=32, window=Window((5, 5), padding=((2, 2), (2, 2)))),
+    "many pixels": Geometry(N=24, H=16, W=16, C=4, F=8, window=SAME),
+}
+
+
+def by_blas(problem: Problem) -> list[Array]:
+    """The same three products in float32, each by one product of matrices."""
+    (x, W, b, dy), g = problem.arrays, problem.geometry
+    numpy, (top, left) = NumpyBackend(), g.window.corner
+    turned = np.ascontiguousarray(W[::-1, ::-1].swapaxes(2, 3))
+    mirrored = [(extent - 1 - before,) * 2 for extent, before in zip(g.window.size, (top, left), strict=True)]
+    y, saved = numpy.conv2d(x, W, b, g.window)
+    dx, _ = numpy.conv2d(
+        dy, turned, np.zeros_like(x[0, 0, 0]), Window(g.window.size, padding=tuple(mirrored))
+    )
+    dW = np.empty_like(W)
+    numpy.conv2d_backward(dy, saved, W, dW, np.empty_like(b), g.window, False)
+    return [y, dx, dW]
+
+
+@pytest.mark.parametrize("positive", [False, True], ids=["any", "rectified"])
+@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("capability", [PLAIN, TENSOR])
+def test_float32_is_as_exact_as_by_blas(capability: int, name: str, positive: bool) -> None:
+    problem = Problem(EXACT[name], positive)
+    exact, blas = problem.solved(NumpyBackend(), "float64"), by_blas(problem)
+    for found, other, expected in zip(problem.solved(on_gpu(capability)), blas, exact, strict=True):
+        assert error(found, expected) <= 2 * error(other, expected)
+
+
+@pytest.mark.parametrize("capability", [PLAIN, TENSOR])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_shows(value: float, capability: int) -> None:
+    """Where it counts, and nowhere else. By halves an infinite value may become NaN."""
+    problem = Problem(SEVERAL)
+    problem.arrays[0][1, 4, 4, 3] = value
+    expected = np.isfinite(problem.solved(NumpyBackend())[0])
+    found = problem.solved(on_gpu(capability))[0]
+    assert not expected.all()
+    np.testing.assert_array_equal(np.isfinite(found), expected)
+
+
+def test_halves() -> None:
+    """Both have 11 significant bits, and together what a float32 has, but for its last bit."""
+    random = np.random.default_rng(0)
+    x = (random.standard_normal(256) * 10.0 ** random.integers(-20, 20, 256)).astype(np.float32)
+    lines = """__global__ void split(int size, const float *x, float *big, float *small) {
+        Halves found = halves(x[threadIdx.x]);
+        big[threadIdx.x] = __uint_as_float(found.big), small[threadIdx.x] = __uint_as_float(found.small);
+    }"""
+    big, small = np.empty_like(x), np.empty_like(x)
+    addresses = [np.array(array.ctypes.data) for array in (x, big, small)]
+    start(
+        build(text("conv2d.cu") + lines, ("split",)), "split", 1, 256, [np.array(256, np.int32), *addresses]
+    )
+    read = [np.bitwise_and(half.view(np.uint32), 0xFFFFE000).view(np.float32) for half in (big, small)]
+    np.testing.assert_array_equal(read[0], big)
+    together = read[0].astype(np.float64) + read[1]
+    assert (np.abs(together - x) <= 2.0**-23 * np.abs(x)).all()
+    assert (np.abs(read[0] - x) <= 2.0**-11 * np.abs(x)).all()
+
+
+# --- planted mistakes -------------------------------------------------------------------------------------
+
+
+@dataclass
+class Mistake:
+    """In place of `right` there stands `wrong`."""
+
+    right: str
+    wrong: str
+    capability: int = PLAIN
+    geometry: Geometry = VECTORS
+    offset: int = 0
+
+
+LONG = Geometry(N=1, H=3, W=3, C=512, F=8, window=SAME)
+"""A sum of 4608 products."""
+MISTAKES = {
+    "no barrier between the steps": Mistake(
+        "__syncthreads();  // all have come to this step: its piece is here, that of the last step is free",
+        "",
+    ),
+    "no barrier behind the corners": Mistake(
+        "    __syncthreads();\n\n    const bool x_has", "    const bool x_has"
+    ),
+    "waits for one group too few": Mistake("wait_for_copies<STAGES - 2>()", "wait_for_copies<STAGES - 1>()"),
+    "copies into the stage in use": Mistake(
+        "{\n        typename Tile::Real *stage = memory + step % STAGES",
+        "{\n        typename Tile::Real *stage = memory + (step + 1) % STAGES",
+    ),
+    "copies before all have come": Mistake(
+        "        wait_for_copies<STAGES - 2>();\n",
+        "        copy(step + STAGES - 1);\n        wait_for_copies<STAGES - 1>();\n",
+    ),
+    "reads the wrong stage": Mistake(
+        "const typename Tile::Real *stage = memory + step % STAGES",
+        "const typename Tile::Real *stage = memory + (step + 1) % STAGES",
+    ),
+    "no group for an empty step": Mistake(
+        "        commit_copies();\n    };", "        if (step < steps) commit_copies();\n    };"
+    ),
+    "fragments of the first factor swapped": Mistake(
+        "group() + 8 * (r % 2);\n", "group() + 8 * (r / 2);\n", TENSOR
+    ),
+    "fragments of the second factor swapped": Mistake(
+        "Base::second(k + member() + 4 * r, first_column(j) + group())",
+        "Base::second(k + group(), first_column(j) + member() + 4 * r)",
+        TENSOR,
+    ),
+    "results in each other's place": Mistake(
+        "group() + 8 * (r / 2), first_column", "group() + 8 * (r % 2), first_column", TENSOR
+    ),
+    "warps in each other's place": Mistake("threadIdx.x / 32 % 2 * 32", "threadIdx.x / 64 % 2 * 32", TENSOR),
+    "small halves of the first factor left out": Mistake(
+        "multiply_add(of_eight, a_small[i], b_big);", "", TENSOR
+    ),
+    "small halves of the second factor left out": Mistake(
+        "multiply_add(of_eight, a_big[i], b_small);", "", TENSOR
+    ),
+    "added up where sums are cut off": Mistake(
+        "float of_eight[4] = {};", "auto &of_eight = sums[i][j];", TENSOR, LONG
+    ),
+    "too much added up one after the other": Mistake("done % Tile::LONGEST == 0 || ", "", PLAIN, LONG),
+    "values that are no vectors copied as such": Mistake(
+        "(size_t)x % sizeof(Vector<Real>) == 0 && ", "", offset=1
+    ),
+    "pixels between the strides counted": Mistake("h % s.down == 0 && ", ""),
+    "parts that overlap": Mistake("smaller(first_pixel + pixels, all_pixels)", "all_pixels"),
+}
+
+
+def code(right: str = "", wrong: str = "") -> Any:
+    """The kernels that a convolution of float32 takes, with a mistake planted."""
+    plain = ("conv2d", "conv2d_dx", "conv2d_dK", "swap_channels", "add_chunks", "column_sums")
+    by_tensor_cores = ("tensor_conv2d", "tensor_conv2d_dx", "tensor_conv2d_dK")
+    source = text("normalization.cu") + text("conv2d.cu")
+    if right:
+        assert source.count(right) == 1
+        source = source.replace(right, wrong)
+    return build(source, (*(f"{name}<float>" for name in plain), *by_tensor_cores))
+
+
+@cache
+def are_right(library: Any, capability: int, geometry: Geometry, offset: int) -> bool:
+    """Whether the three products are as exact as they should be, whatever happens first."""
+    problem = Problem(geometry, offset=offset)
+    exact = problem.solved(NumpyBackend(), "float64")
+    for schedule in SCHEDULES:
+        library.schedule(schedule)
+        try:
+            found = problem.solved(on_gpu(capability, library))
+        except KernelFault:
+            return False
+        if not all(error(*pair) < 6e-7 for pair in zip(found, exact, strict=True)):
+            return False
+    return True
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_planted_mistake_is_found(name: str) -> None:
+    mistake = MISTAKES[name]
+    where = (mistake.capability, mistake.geometry, mistake.offset)
+    assert are_right(code(), *where)
+    assert not are_right(code(mistake.right, mistake.wrong), *where)
