@@ -74,11 +74,13 @@ TESTS = {"optimiser": "tests/test_optim.py", "schedule": "tests/test_schedules.p
 """Where results worked out by hand are compared with what these compute."""
 SHOWS_CONSTANTS = ("tinynet.backends.numpy_", "tinynet.kernels.cpu.")
 """Modules whose constants belong to the equation, as functions do."""
-CUDA_FUNCTION = re.compile(
-    r"(?:^//[^\n]*\n)*(?:^template [^\n]*\n)?"
-    r"^__(?:global|device)__ [^;{]*?\b(?!__launch_bounds__)(\w+)\([^{;]*\) \{",
+CUDA_BLOCK = re.compile(
+    r"(?:^//[^\n]*\n)*(?:^template [^\n]*\n)?^"
+    r"(?:__(?:global|device)__ [^;{]*?\b(?!__launch_bounds__)(?P<function>\w+)\([^{;]*\)"
+    r"|struct (?:alignas\(\d+\) )?(?P<struct>\w+)[^;{]*) \{",
     re.MULTILINE,
 )
+"""A function or a struct of a CUDA file up to its opening brace, with the comment above it."""
 
 
 @dataclass(frozen=True)
@@ -321,18 +323,15 @@ def _file(module: str) -> str:
 
 
 def _cuda(launched: Iterable[str]) -> list[Code]:
-    """These kernels and the functions of the CUDA files that they call, each before what it calls."""
+    """These kernels and all of the CUDA files that they use, each before what it uses."""
     found: dict[Code, None] = {}
 
     def visit(name: str) -> None:
-        code = _cuda_functions()[name]
+        code = _cuda_blocks()[name]
         if code not in found:
             found[code] = None
-            called = (
-                word for word in re.findall(r"\b(\w+)(?:<\w+>)?\(", code.text) if word in _cuda_functions()
-            )
-            for each in called:
-                if each not in source.kernels():
+            for each in re.findall(r"\w+", re.sub("//.*", "", code.text)):
+                if each in _cuda_blocks() and each not in source.kernels():
                     visit(each)
 
     for name in launched:
@@ -341,22 +340,22 @@ def _cuda(launched: Iterable[str]) -> list[Code]:
 
 
 @cache
-def _cuda_functions() -> dict[str, Code]:
-    """Every function of the CUDA files by its name, with the comment above it."""
+def _cuda_blocks() -> dict[str, Code]:
+    """Every function and struct of the CUDA files by its name, with the comment above it."""
     found = {}
     for file in (*source.files(), "common.cuh", "instructions.cuh", "tiles.cuh"):
         text = source.read(file)
-        for match in CUDA_FUNCTION.finditer(text):
+        for match in CUDA_BLOCK.finditer(text):
             line = text.count("\n", 0, match.start()) + 1
             code = text[match.start() : _end_of_block(text, match.end())]
-            found[match[1]] = Code(f"kernels/cuda/{file}", line, f"{code}\n")
+            found[match["function"] or match["struct"]] = Code(f"kernels/cuda/{file}", line, f"{code}\n")
     return found
 
 
 def _end_of_block(text: str, start: int) -> int:
-    """Where the block ends whose opening brace stands before `start`."""
+    """Where the block ends whose opening brace stands before `start`; behind the semicolon of a struct."""
     depth = 1
-    for brace in re.compile("[{}]").finditer(text, start):
+    for brace in re.compile("{|};?").finditer(text, start):
         depth += 1 if brace[0] == "{" else -1
         if depth == 0:
             return brace.end()

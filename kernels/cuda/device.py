@@ -239,7 +239,7 @@ class CudaDevice(Device):
 
     Kernels are compiled by NVRTC, a file at a time, when one is launched first; CuPy keeps them in its cache
     folder. A recording is a CUDA graph, where one can be captured. Not yet run on a GPU: proved are the
-    sources (they compile for sm_50 to sm_120, and are right when a host compiler has built them) and the
+    sources (they compile for sm_50 to sm_120, and are right when a CPU runs them thread by thread) and the
     Python above this class.
     """
 

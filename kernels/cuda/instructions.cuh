@@ -19,9 +19,10 @@ __device__ inline void copy_async(void *to, const void *from, bool is_valid) {
     unsigned there = (unsigned)__cvta_generic_to_shared(to);
     int bytes = is_valid ? BYTES : 0;
     if (BYTES == 16)
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(there), "l"(from), "r"(bytes));
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(there), "l"(from), "r"(bytes) : "memory");
     else
-        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(there), "l"(from), "n"(BYTES), "r"(bytes));
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(there), "l"(from), "n"(BYTES), "r"(bytes)
+                     : "memory");
 #else
     struct alignas(BYTES) Piece {
         int words[BYTES / 4];
@@ -31,13 +32,13 @@ __device__ inline void copy_async(void *to, const void *from, bool is_valid) {
 }
 
 // What this thread has begun to copy since the last call becomes a group.
-__device__ inline void commit_copies() { SM_80(asm volatile("cp.async.commit_group;")); }
+__device__ inline void commit_copies() { SM_80(asm volatile("cp.async.commit_group;" ::: "memory")); }
 
 // Wait until at most the OPEN last groups of this thread are under way. What other threads copied is there after
 // a barrier.
 template <int OPEN>
 __device__ inline void wait_for_copies() {
-    SM_80(asm volatile("cp.async.wait_group %0;" ::"n"(OPEN)));
+    SM_80(asm volatile("cp.async.wait_group %0;" ::"n"(OPEN) : "memory"));
 }
 
 // D (16, 8) += A (16, 8) · B (8, 8) by a whole warp. Lane l = 4 g + t holds

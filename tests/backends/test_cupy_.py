@@ -46,6 +46,16 @@ def test_agrees_with_the_reference(case: Any, geometry: Geometry) -> None:
     assert_close(ours, reference, geometry.dtype)
 
 
+@every_way_to_convolve
+@settings(deadline=None, max_examples=15)
+@given(geometry=geometries())
+def test_every_way_to_convolve_agrees_with_the_reference(
+    make: Callable[[], HostBackend], geometry: Geometry
+) -> None:
+    for case in (CASES["conv2d"], CASES["conv2d_pointwise"]):
+        assert_close(case(make(), Draw(geometry)), case(NumpyBackend(), Draw(geometry)), geometry.dtype)
+
+
 @every_operation
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_agrees_where_there_are_many_blocks_and_chunks(case: Any, dtype: str) -> None:
@@ -128,6 +138,18 @@ def test_layers_of_a_model_share_its_device() -> None:
     model = tn.Sequential([tn.Dense(3), tn.Dense(3)], (4,), backend=ops)
     bound: list[Any] = [layer.ops for layer in (*model.layers, *copy.deepcopy(model).layers)]
     assert all(each.device is ops.device for each in bound)
+
+
+@pytest.mark.parametrize(
+    ("setting", "precision", "algorithm"),
+    [("auto", "float32", "direct"), ("im2col", "float32", "im2col"), ("auto", "tf32", "im2col")],
+)
+def test_how_a_convolution_is_computed(setting: str, precision: str, algorithm: str) -> None:
+    ops = HostBackend(setting, precision)
+    model = tn.Sequential([tn.Conv2D(4, 3)], (6, 6, 2), backend=ops)
+    assert [row.algorithm for row in model.summary(8)] == [algorithm]
+    model.predict(np.zeros((8, 6, 6, 2), np.float32))
+    assert ("im2col" in ops.device.launched) == (algorithm == "im2col")
 
 
 def convolutions() -> list[Layer]:

@@ -72,7 +72,7 @@ convolution = click.option(
     type=click.Choice(CONVOLUTIONS),
     default="auto",
     show_default=True,
-    help="Convolution algorithm of the numba backend. auto picks the fastest for each layer.",
+    help="Convolution algorithm of numba and cupy. auto picks the fastest for each layer.",
 )
 precision = click.option(
     "--precision",

@@ -360,6 +360,7 @@ class Cupy:
         self.capture: list[Callable[[], object]] | None = None
         self.compiled: list[tuple[str, ...]] = []
         self.streams = [0]
+        self.capability = "90"
         self.failing: dict[str, BaseException] = {}
         """What is raised, by where: at the begin of a capture, at a launch within one, at its end."""
         outer = self
@@ -386,7 +387,7 @@ class Cupy:
 
         self.cuda = SimpleNamespace(
             Stream=Stream,
-            Device=lambda: SimpleNamespace(id=0, compute_capability="90"),
+            Device=lambda: SimpleNamespace(id=0, compute_capability=self.capability),
             get_current_stream=lambda: SimpleNamespace(ptr=self.streams[-1]),
             compiler=SimpleNamespace(CompileException=CompileException),
             runtime=SimpleNamespace(CUDARuntimeError=CUDARuntimeError),
@@ -480,6 +481,14 @@ def test_kernels_are_compiled_once_and_only_when_launched(cupy: Cupy) -> None:
     assert "relu<float>" in together
     assert "sigmoid<float>" in together
     assert set(together) == {k.instance(("float",)) for k in kernels().values() if k.file == "activations.cu"}
+
+
+@pytest.mark.parametrize(("capability", "fast"), [("75", False), ("86", False), ("90", True), ("120", False)])
+def test_where_tensor_cores_multiply_float32(capability: str, fast: bool, cupy: Cupy) -> None:
+    cupy.capability = capability
+    device = CudaDevice()
+    assert device.capability == int(capability)
+    assert device.has_fast_tensor_cores == fast
 
 
 def test_a_file_that_does_not_compile_is_told_with_its_line(cupy: Cupy) -> None:

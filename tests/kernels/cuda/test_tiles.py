@@ -133,13 +133,11 @@ EXACT = {
 def by_blas(problem: Problem) -> list[Array]:
     """The same three products in float32, each by one product of matrices."""
     (x, W, b, dy), g = problem.arrays, problem.geometry
-    numpy, (top, left) = NumpyBackend(), g.window.corner
+    numpy, (KH, KW), (top, left) = NumpyBackend(), g.window.size, g.window.corner
     turned = np.ascontiguousarray(W[::-1, ::-1].swapaxes(2, 3))
-    mirrored = [(extent - 1 - before,) * 2 for extent, before in zip(g.window.size, (top, left), strict=True)]
+    around = Window((KH, KW), padding=((KH - 1 - top,) * 2, (KW - 1 - left,) * 2))
     y, saved = numpy.conv2d(x, W, b, g.window)
-    dx, _ = numpy.conv2d(
-        dy, turned, np.zeros_like(x[0, 0, 0]), Window(g.window.size, padding=tuple(mirrored))
-    )
+    dx, _ = numpy.conv2d(dy, turned, np.zeros_like(x[0, 0, 0]), around)
     dW = np.empty_like(W)
     numpy.conv2d_backward(dy, saved, W, dW, np.empty_like(b), g.window, False)
     return [y, dx, dW]
