@@ -343,7 +343,7 @@ def _cuda(launched: Iterable[str]) -> list[Code]:
 def _cuda_blocks() -> dict[str, Code]:
     """Every function and struct of the CUDA files by its name, with the comment above it."""
     found = {}
-    for file in (*source.files(), "common.cuh", "instructions.cuh", "tiles.cuh"):
+    for file in (*source.files(), *source.files(".cuh")):
         text = source.read(file)
         for match in CUDA_BLOCK.finditer(text):
             line = text.count("\n", 0, match.start()) + 1

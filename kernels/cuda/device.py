@@ -27,6 +27,8 @@ MAX_COUNT = 2**31 - 2**10
 TENSOR_CAPABILITIES = (80, 90, 100, 103)
 """Ten times the compute capabilities of A100, H100, B200 and B300: of GPUs whose tensor cores multiply TF32
 more than three times as fast as other units multiply float32. There, three products are faster than one."""
+FIRST_TF32 = 80
+"""Ten times the compute capability of the first GPU that multiplies TF32."""
 OPTIONS = ("-std=c++17",)
 C_REALS: dict[Any, Any] = {np.dtype("float32"): ctypes.c_float, np.dtype("float64"): ctypes.c_double}
 
@@ -146,10 +148,9 @@ class Device(ABC):
     def capability(self) -> int:
         """Ten times its compute capability: 75 for 7.5."""
 
-    @property
-    def has_fast_tensor_cores(self) -> bool:
-        """Whether a float32 product is faster by its tensor cores: see TENSOR_CAPABILITIES."""
-        return self.capability in TENSOR_CAPABILITIES
+    def prefers_tensor_cores(self, is_exact: bool) -> bool:
+        """Whether they multiply float32 faster than other units: `is_exact`ly so, or rounded to TF32."""
+        return self.capability in TENSOR_CAPABILITIES if is_exact else self.capability >= FIRST_TF32
 
     @abstractmethod
     def empty(self, size: int, dtype: Any) -> Any:

@@ -80,10 +80,10 @@ def kernels() -> dict[str, Kernel]:
     return found
 
 
-def files() -> list[str]:
-    """The names of the sources."""
+def files(ending: str = ".cu") -> list[str]:
+    """The names of the sources; with ".cuh", of what they include."""
     entries = resources.files(__package__).iterdir()
-    return sorted(entry.name for entry in entries if entry.name.endswith(".cu"))
+    return sorted(entry.name for entry in entries if entry.name.endswith(ending))
 
 
 @cache

@@ -180,8 +180,7 @@ class CupyBackend(CompiledBackend):
     # --- convolution and pooling ------------------------------------------------------------------------
 
     def algorithm_for(self, x: Shape, W: Shape, window: Window) -> str:
-        """ "direct": `kernels/cuda/conv2d.cu`, which rounds no factor."""
-        return "im2col" if self.convolution == "im2col" or self.precision == "tf32" else "direct"
+        return "im2col" if self.convolution == "im2col" else "direct"
 
     def conv2d(self, x: Array, W: Array, b: Array, window: Window) -> tuple[Array, Any]:
         x, W = self._contiguous(x), self._contiguous(W)
@@ -237,8 +236,11 @@ class CupyBackend(CompiledBackend):
 
     def _multiply_tiles(self, plain: str, by_tensor_cores: str, count: int, x: Array, *rest: Any) -> None:
         """Run the faster of two kernels that compute the same, with a block for each of `count` tiles."""
-        is_split = x.dtype == np.float32 and self.device.has_fast_tensor_cores
-        self.device.launch(by_tensor_cores if is_split else plain, count * THREADS, x, *rest)
+        is_exact = self.precision != "tf32"
+        if x.dtype == np.float32 and self.device.prefers_tensor_cores(is_exact):
+            self.device.launch(by_tensor_cores, count * THREADS, x, *rest, is_exact)
+        else:
+            self.device.launch(plain, count * THREADS, x, *rest)
 
     def _im2col(self, x: Array, window: Window) -> Array:
         """Each window of x (N, H, W, C) as a row: (N·OH·OW, KH·KW·C).

@@ -483,12 +483,17 @@ def test_kernels_are_compiled_once_and_only_when_launched(cupy: Cupy) -> None:
     assert set(together) == {k.instance(("float",)) for k in kernels().values() if k.file == "activations.cu"}
 
 
-@pytest.mark.parametrize(("capability", "fast"), [("75", False), ("86", False), ("90", True), ("120", False)])
-def test_where_tensor_cores_multiply_float32(capability: str, fast: bool, cupy: Cupy) -> None:
+@pytest.mark.parametrize(
+    ("capability", "exactly", "rounded"),
+    [("75", False, False), ("86", False, True), ("90", True, True), ("120", False, True)],
+)
+def test_where_tensor_cores_multiply_float32(
+    capability: str, exactly: bool, rounded: bool, cupy: Cupy
+) -> None:
     cupy.capability = capability
     device = CudaDevice()
     assert device.capability == int(capability)
-    assert device.has_fast_tensor_cores == fast
+    assert [device.prefers_tensor_cores(is_exact) for is_exact in (True, False)] == [exactly, rounded]
 
 
 def test_a_file_that_does_not_compile_is_told_with_its_line(cupy: Cupy) -> None:

@@ -19,7 +19,7 @@ import cuda_kernels
 
 ARCHITECTURES = (50, 60, 70, *cuda_kernels.ARCHITECTURES)
 """From the oldest that CUDA 12 compiles for."""
-NO_SPILLS_FROM = 70
+NO_SPILLS_FROM = 75
 """Two blocks of `tiles.cuh` on a processor have 128 registers a thread. Older GPUs need more for the same."""
 
 

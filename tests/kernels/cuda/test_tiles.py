@@ -59,8 +59,8 @@ class Problem:
         return [np.array(result) for result in (y, dx, dW)]
 
 
-def on_gpu(capability: int, code: Any = None) -> HostBackend:
-    return HostBackend("direct", device=HostDevice(capability=capability, code=code))
+def on_gpu(capability: int, code: Any = None, precision: str = "float32") -> HostBackend:
+    return HostBackend("direct", precision, device=HostDevice(capability=capability, code=code))
 
 
 def error(found: Array, exact: Array) -> float:
@@ -153,6 +153,19 @@ def test_float32_is_as_exact_as_by_blas(capability: int, name: str, positive: bo
         assert error(found, expected) <= 2 * error(other, expected)
 
 
+@pytest.mark.parametrize("name", EXACT)
+def test_tf32_rounds_factors_to_11_bits(name: str) -> None:
+    """As much as rounding them beforehand, in products of any length."""
+    problem = Problem(EXACT[name])
+    exact = problem.solved(NumpyBackend(), "float64")
+    found = problem.solved(on_gpu(TENSOR, precision="tf32"))
+    unit = 2.0**-11
+    for each, expected in zip(found, exact, strict=True):
+        assert unit / 4 < error(each, expected) < unit
+    plain = problem.solved(on_gpu(PLAIN, precision="tf32"))  # no tensor cores: nothing is rounded
+    assert all(error(each, expected) < 1e-6 for each, expected in zip(plain, exact, strict=True))
+
+
 @pytest.mark.parametrize("capability", [PLAIN, TENSOR])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_not_finite_shows(value: float, capability: int) -> None:
@@ -176,7 +189,11 @@ def test_halves() -> None:
     big, small = np.empty_like(x), np.empty_like(x)
     addresses = [np.array(array.ctypes.data) for array in (x, big, small)]
     start(
-        build(text("conv2d.cu") + lines, ("split",)), "split", 1, 256, [np.array(256, np.int32), *addresses]
+        build(text("tensor_conv2d.cu") + lines, ("split",)),
+        "split",
+        1,
+        256,
+        [np.array(256, np.int32), *addresses],
     )
     read = [np.bitwise_and(half.view(np.uint32), 0xFFFFE000).view(np.float32) for half in (big, small)]
     np.testing.assert_array_equal(read[0], big)
@@ -259,11 +276,11 @@ def code(right: str = "", wrong: str = "") -> Any:
     """The kernels that a convolution of float32 takes, with a mistake planted."""
     plain = ("conv2d", "conv2d_dx", "conv2d_dK", "swap_channels", "add_chunks", "column_sums")
     by_tensor_cores = ("tensor_conv2d", "tensor_conv2d_dx", "tensor_conv2d_dK")
-    source = text("normalization.cu") + text("conv2d.cu")
+    sources = [text(f"{name}.cu") for name in ("normalization", "conv2d", "tensor_conv2d")]
     if right:
-        assert source.count(right) == 1
-        source = source.replace(right, wrong)
-    return build(source, (*(f"{name}<float>" for name in plain), *by_tensor_cores))
+        assert max(source.count(right) for source in sources) == 1
+        sources = [source.replace(right, wrong) for source in sources]
+    return build("".join(sources), (*(f"{name}<float>" for name in plain), *by_tensor_cores))
 
 
 @cache

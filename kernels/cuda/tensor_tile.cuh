@@ -1,0 +1,89 @@
+// A tile of a product (tiles.cuh) that tensor cores multiply.
+
+#ifndef TENSOR_TILE_CUH
+#define TENSOR_TILE_CUH
+
+// A float32 as the sum of two numbers of the 11 bits that a tensor core reads; it skips the last 13. What is lost is
+// at most 2^-23 of x. The big half is rounded, by an addition that carries into the bits that stay; a NaN may get
+// lost there, and is still in the small half. An infinite x has a small half that is NaN.
+struct Halves {
+    unsigned big, small;
+};
+__device__ inline Halves halves(float x) {
+    unsigned big = (__float_as_uint(x) + 0x1000) & 0xFFFFE000;
+    return {big, __float_as_uint(x - __uint_as_float(big))};
+}
+
+// Multiplied by the tensor cores: each warp has 32 x 32 results, in fragments of 16 x 8 (see `multiply_add`).
+//
+// With each factor in two halves a b = a_big b_big + a_big b_small + a_small b_big, up to float32's own error.
+// A tensor core cuts off where float32 rounds: so it adds up 8 products only, and their sums are added outside.
+// (Ootomo and Yokota, "Recovering single precision accuracy from tensor cores while surpassing the FP32
+// theoretical peak performance", 2022.)
+template <bool ALONG_DEPTH>
+struct TensorTile : Tile<float, ALONG_DEPTH> {
+    using Base = Tile<float, ALONG_DEPTH>;
+    static constexpr int LONGEST = 1024, DOWN = 2, ACROSS = 4;  // fragments of a warp
+    bool is_exact;  // else each factor is its big half
+    float sums[DOWN][ACROSS][4] = {};
+    __device__ explicit TensorTile(bool is_exact) : is_exact(is_exact) {}
+
+    // The first row and column of a fragment; the lane's place in it.
+    __device__ static int first_row(int i) { return threadIdx.x / 64 * 32 + 16 * i; }
+    __device__ static int first_column(int j) { return threadIdx.x / 32 % 2 * 32 + 8 * j; }
+    __device__ static int group() { return threadIdx.x % 32 / 4; }
+    __device__ static int member() { return threadIdx.x % 4; }
+
+    __device__ void multiply(const float *A, const float *B) {
+        is_exact ? multiply_by<true>(A, B) : multiply_by<false>(A, B);
+    }
+    template <bool IS_EXACT>
+    __device__ void multiply_by(const float *A, const float *B) {
+#pragma unroll 1  // unrolled it takes more registers than two blocks at once can have
+        for (int k = 0; k < Base::DEPTH; k += 8) {
+            unsigned a_big[DOWN][4], a_small[DOWN][4];
+#pragma unroll
+            for (int i = 0; i < DOWN; i++)
+#pragma unroll
+                for (int r = 0; r < 4; r++) {
+                    int row = first_row(i) + group() + 8 * (r % 2);
+                    Halves a = halves(A[Base::first(row, k + member() + 4 * (r / 2))]);
+                    a_big[i][r] = a.big, a_small[i][r] = a.small;
+                }
+#pragma unroll
+            for (int j = 0; j < ACROSS; j++) {
+                unsigned b_big[2], b_small[2];
+#pragma unroll
+                for (int r = 0; r < 2; r++) {
+                    Halves b = halves(B[Base::second(k + member() + 4 * r, first_column(j) + group())]);
+                    b_big[r] = b.big, b_small[r] = b.small;
+                }
+#pragma unroll
+                for (int i = 0; i < DOWN; i++) {
+                    float of_eight[4] = {};
+                    if (IS_EXACT) {
+                        multiply_add(of_eight, a_small[i], b_big);
+                        multiply_add(of_eight, a_big[i], b_small);
+                    }
+                    multiply_add(of_eight, a_big[i], b_big);
+#pragma unroll
+                    for (int r = 0; r < 4; r++) sums[i][j][r] += of_eight[r];
+                }
+            }
+        }
+    }
+
+    // Calls use(row, column, sum) for each of this thread's results.
+    template <typename Use>
+    __device__ void for_each(Use use) const {
+#pragma unroll
+        for (int i = 0; i < DOWN; i++)
+#pragma unroll
+            for (int j = 0; j < ACROSS; j++)
+#pragma unroll
+                for (int r = 0; r < 4; r++)
+                    use(first_row(i) + group() + 8 * (r / 2), first_column(j) + 2 * member() + r % 2, sums[i][j][r]);
+    }
+};
+
+#endif
