@@ -181,10 +181,18 @@ extern "C" void schedule(unsigned choices) { emulated::choices = choices; }
 static void __syncthreads() { emulated::wait_for(emulated::BARRIER); }
 static void __syncwarp() { emulated::wait_for(emulated::WARP); }
 template <typename T>
-T __shfl_sync(unsigned mask, T value, int from) { return emulated::shuffle(mask, value, from % 32u); }
+T __shfl_sync(unsigned mask, T value, int from) {
+    return emulated::shuffle(mask, value, from % 32u);
+}
 template <typename T>
-T __shfl_xor_sync(unsigned mask, T value, int bits) { return emulated::shuffle(mask, value, emulated::lane() ^ bits); }
+T __shfl_xor_sync(unsigned mask, T value, int bits) {
+    return emulated::shuffle(mask, value, emulated::lane() ^ bits);
+}
 template <typename T>
-T __shfl_down_sync(unsigned mask, T value, unsigned by) { return emulated::shuffle(mask, value, emulated::lane() + by); }
+T __shfl_down_sync(unsigned mask, T value, unsigned by) {
+    return emulated::shuffle(mask, value, emulated::lane() + by);
+}
 template <typename T>
-T __shfl_up_sync(unsigned mask, T value, unsigned by) { return emulated::shuffle(mask, value, emulated::lane() - by); }
+T __shfl_up_sync(unsigned mask, T value, unsigned by) {
+    return emulated::shuffle(mask, value, emulated::lane() - by);
+}

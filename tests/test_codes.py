@@ -70,7 +70,11 @@ def test_what_is_shown_stands_in_that_file_at_that_line(name: str) -> None:
             "cuda",
             ["conv2d(int size", "tensor_conv2d_dK(int size", "struct TensorTile : Tile<", "mma.sync"],
         ),
-        ("Conv2D", "cuda", ["// Multiplies a tile, `empty` as yet", "struct Counter {\n    int high, middle, low;\n};\n"]),
+        (
+            "Conv2D",
+            "cuda",
+            ["// Multiplies a tile, `empty` as yet", "struct Counter {\n    int high, middle, low;\n};\n"],
+        ),
         ("GELU", "cuda", ["Real gelu_t(", "Real normal_below("]),
         ("Adam", "cuda", ["// m ← m + (1-β₁)(g - m)", "void adam_numbers("]),
         ("BatchNorm", "cuda", ["void chunk_statistics(", "void normalize_backward("]),

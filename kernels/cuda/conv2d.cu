@@ -11,14 +11,15 @@
 //  1. im2col.cu writes each window as a row, and cuBLAS multiplies these rows by K. A pixel is written KH · KW
 //     times and read again as often: for a window of 3 x 3 over C = F channels the memory moves 9 values written
 //     and 9 read for each value of x. (Chellapilla, Puri, Simard 2006.) `--conv im2col` still does this.
-//  2. Here a block takes a tile of y and copies the piece of the rows that it multiplies next straight from x into
-//     shared memory. No row exists elsewhere. While a piece is multiplied two more are under way. (Chetlur et al.,
-//     "cuDNN: efficient primitives for deep learning", 2014.)
-//  3. Where tensor cores are faster, they multiply the same pieces, each float32 in two halves: tensor_conv2d.cu.
+//  2. Here a block takes a tile of y and copies the piece of the rows that it multiplies next straight from x
+//     into shared memory. No row exists elsewhere. While a piece is multiplied two more are under way. (Chetlur
+//     et al., "cuDNN: efficient primitives for deep learning", 2014.)
+//  3. Where tensor cores are faster they multiply the same pieces, each float32 in two halves:
+//     tensor_conv2d.cu.
 //
 // dx is the convolution of dy by K with its channels swapped, windows read backwards. dK is a product over all
-// pixels of y: it is cut into parts by shape alone, which are added up in order. So the same input gives the same
-// bits, whatever the GPU does first.
+// pixels of y: it is cut into parts by shape alone, which are added up in order. So the same input gives the
+// same bits, whatever the GPU does first.
 #include "common.cuh"
 #include "instructions.cuh"
 #include "tiles.cuh"
@@ -27,8 +28,8 @@
 // y = b + Σ x · K over the window, at least `floor` (0: with a ReLU)
 template <typename Real>
 __global__ void __launch_bounds__(THREADS, 2)
-    conv2d(int size, const Real *x, const Real *K, const Real *b, Real *y, int N, int F, int H, int W, int C, int OH,
-           int OW, int KH, int KW, int down, int across, int top, int left, Real floor) {
+    conv2d(int size, const Real *x, const Real *K, const Real *b, Real *y, int N, int F, int H, int W, int C,
+           int OH, int OW, int KH, int KW, int down, int across, int top, int left, Real floor) {
     const Sizes sizes = {H, W, C, OH, OW, F, KH, KW, down, across, top, left};
     forward(PlainTile<Real, true>(), x, K, b, y, N, sizes, floor);
 }
@@ -54,8 +55,8 @@ __global__ void __launch_bounds__(THREADS, 2)
 // sums (·, KH, KW, C, F): of each part of `pixels` pixels of y, its share of dK = Σ x · dy over all windows
 template <typename Real>
 __global__ void __launch_bounds__(THREADS, 2)
-    conv2d_dK(int size, const Real *x, const Real *dy, double *sums, int N, int F, int pixels, int H, int W, int C,
-              int OH, int OW, int KH, int KW, int down, int across, int top, int left) {
+    conv2d_dK(int size, const Real *x, const Real *dy, double *sums, int N, int F, int pixels, int H, int W,
+              int C, int OH, int OW, int KH, int KW, int down, int across, int top, int left) {
     const Sizes sizes = {H, W, C, OH, OW, F, KH, KW, down, across, top, left};
     gradient_of_weights(PlainTile<Real, false>(), x, dy, sums, N, pixels, sizes);
 }

@@ -11,17 +11,19 @@
 #define SM_80(instruction)
 #endif
 
-// Begin to copy BYTES (4, 8 or 16) from global to shared memory; zeros, where `is_valid` is false. Both ends lie on
-// a boundary of BYTES. Before sm_80 the copy is made at once.
+// Begin to copy BYTES (4, 8 or 16) from global to shared memory; zeros, where `is_valid` is false. Both ends lie
+// on a boundary of BYTES. Before sm_80 the copy is made at once.
 template <int BYTES>
 __device__ inline void copy_async(void *to, const void *from, bool is_valid) {
 #if __CUDA_ARCH__ >= 800
     unsigned there = (unsigned)__cvta_generic_to_shared(to);
     int bytes = is_valid ? BYTES : 0;
     if (BYTES == 16)
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(there), "l"(from), "r"(bytes) : "memory");
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(there), "l"(from), "r"(bytes)
+                     : "memory");
     else
-        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(there), "l"(from), "n"(BYTES), "r"(bytes)
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %3, %2;" ::"r"(there), "l"(from), "r"(bytes),
+                     "n"(BYTES)
                      : "memory");
 #else
     struct alignas(BYTES) Piece {
@@ -42,7 +44,9 @@ __device__ inline void wait_for_copies() {
 }
 
 // D (16, 8) += A (16, 8) · B (8, 8) by a whole warp. Lane l = 4 g + t holds
-//     d[r] = D[g + 8 · (r / 2), 2 t + r % 2]    a[r] = A[g + 8 · (r % 2), t + 4 · (r / 2)]    b[r] = B[t + 4 r, g]
+//     d[r] = D[g + 8 · (r / 2), 2 t + r % 2]
+//     a[r] = A[g + 8 · (r % 2), t + 4 · (r / 2)]
+//     b[r] = B[t + 4 r, g]
 // Of a and b, float32, the last 13 bits are not read.
 __device__ inline void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
     SM_80(asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "

@@ -17,8 +17,9 @@ __global__ void __launch_bounds__(THREADS, 2)
 
 // dx = Σ dy · K over the windows that the pixel lies in
 __global__ void __launch_bounds__(THREADS, 2)
-    tensor_conv2d_dx(int size, const float *dy, const float *swapped, float *dx, int N, int F, int H, int W, int C,
-                     int OH, int OW, int KH, int KW, int down, int across, int top, int left, bool is_exact) {
+    tensor_conv2d_dx(int size, const float *dy, const float *swapped, float *dx, int N, int F, int H, int W,
+                     int C, int OH, int OW, int KH, int KW, int down, int across, int top, int left,
+                     bool is_exact) {
     const Sizes sizes = {H, W, C, OH, OW, F, KH, KW, down, across, top, left};
     backward(TensorTile<true>(is_exact), dy, swapped, dx, N, sizes);
 }

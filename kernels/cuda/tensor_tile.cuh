@@ -3,9 +3,9 @@
 #ifndef TENSOR_TILE_CUH
 #define TENSOR_TILE_CUH
 
-// A float32 as the sum of two numbers of the 11 bits that a tensor core reads; it skips the last 13. What is lost is
-// at most 2^-23 of x. The big half is rounded, by an addition that carries into the bits that stay; a NaN may get
-// lost there, and is still in the small half. An infinite x has a small half that is NaN.
+// A float32 as the sum of two numbers of the 11 bits that a tensor core reads; it skips the last 13. What is
+// lost is at most 2^-23 of x. The big half is rounded, by an addition that carries into the bits that stay; a
+// NaN may get lost there, and is still in the small half. An infinite x has a small half that is NaN.
 struct Halves {
     unsigned big, small;
 };
@@ -82,7 +82,8 @@ struct TensorTile : Tile<float, ALONG_DEPTH> {
             for (int j = 0; j < ACROSS; j++)
 #pragma unroll
                 for (int r = 0; r < 4; r++)
-                    use(first_row(i) + group() + 8 * (r / 2), first_column(j) + 2 * member() + r % 2, sums[i][j][r]);
+                    use(first_row(i) + group() + 8 * (r / 2), first_column(j) + 2 * member() + r % 2,
+                        sums[i][j][r]);
     }
 };
 

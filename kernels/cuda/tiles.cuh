@@ -30,7 +30,9 @@ struct Tile {
     static constexpr int STAGE_SIZE = FIRST_SIZE + DEPTH * SECOND_LINE;
 
     // Where a value lies in its piece.
-    __device__ static int first(int row, int k) { return ALONG_DEPTH ? row * FIRST_LINE + k : k * FIRST_LINE + row; }
+    __device__ static int first(int row, int k) {
+        return ALONG_DEPTH ? row * FIRST_LINE + k : k * FIRST_LINE + row;
+    }
     __device__ static int second(int k, int column) { return k * SECOND_LINE + column; }
 };
 
@@ -44,7 +46,9 @@ struct PlainTile : Tile<Real, ALONG_DEPTH> {
     static constexpr int MY_ROWS = Base::ROWS / 16, MY_COLUMNS = Base::COLUMNS / 16;
     Real sums[MY_ROWS][MY_COLUMNS] = {};
 
-    __device__ static int spread(int i, int thread) { return i / WIDTH * 16 * WIDTH + thread * WIDTH + i % WIDTH; }
+    __device__ static int spread(int i, int thread) {
+        return i / WIDTH * 16 * WIDTH + thread * WIDTH + i % WIDTH;
+    }
     __device__ static int row(int i) {
         int thread = threadIdx.x / 16;
         return ALONG_DEPTH ? thread + 16 * i : spread(i, thread);
@@ -101,8 +105,8 @@ struct PlainTile : Tile<Real, ALONG_DEPTH> {
 //
 // While one piece is multiplied the next ones arrive.
 template <typename Tile, typename CopyFirst, typename CopySecond, typename Add>
-__device__ inline void multiply_up(const Tile empty, typename Tile::Real *memory, int depth, CopyFirst copy_first,
-                                   CopySecond copy_second, Add add) {
+__device__ inline void multiply_up(const Tile empty, typename Tile::Real *memory, int depth,
+                                   CopyFirst copy_first, CopySecond copy_second, Add add) {
     const int steps = (depth + Tile::DEPTH - 1) / Tile::DEPTH;
     auto copy = [&](int step) {
         typename Tile::Real *stage = memory + step % STAGES * Tile::STAGE_SIZE;

@@ -46,9 +46,9 @@ struct Corner {
     int h, w, image;
 };
 
-// Begins to copy of ROWS windows on images (·, H, W, C) what lies at `tap`, the window's pixel and the channel that
-// this thread copies; sets it to the next. IS_GRADIENT: a window goes backwards from its corner, and only every
-// down-th pixel in every across-th column counts.
+// Begins to copy of ROWS windows on images (·, H, W, C) what lies at `tap`, the window's pixel and the channel
+// that this thread copies; sets it to the next. IS_GRADIENT: a window goes backwards from its corner, and only
+// every down-th pixel in every across-th column counts.
 template <typename Tile, int WIDTH, bool IS_GRADIENT>
 __device__ inline void copy_windows(typename Tile::Real *piece, const typename Tile::Real *x,
                                     const Corner *corners, Counter &tap, int H, int W, int C, const Sizes &s) {
@@ -69,7 +69,8 @@ __device__ inline void copy_windows(typename Tile::Real *piece, const typename T
     advance(tap, Tile::DEPTH, s.KW, C);
 }
 
-// y (N, OH, OW, F) = windows of x (N, H, W, C) · K (KH, KW, C, F); IS_GRADIENT: x = windows of y · K (KH, KW, F, C).
+// y (N, OH, OW, F) = windows of x (N, H, W, C) · K (KH, KW, C, F)
+// IS_GRADIENT: y (N, H, W, C) = windows of x (N, OH, OW, F), backwards, · K (KH, KW, F, C).
 // finish(channel, sum) makes of a sum what is written.
 template <typename Tile, bool IS_GRADIENT, typename Finish>
 __device__ inline void multiply_windows(const Tile &empty, const typename Tile::Real *x,
@@ -125,7 +126,8 @@ __device__ inline void forward(const Tile &empty, const typename Tile::Real *x, 
 
 template <typename Tile>
 __device__ inline void backward(const Tile &empty, const typename Tile::Real *dy,
-                                const typename Tile::Real *swapped, typename Tile::Real *dx, int N, const Sizes &s) {
+                                const typename Tile::Real *swapped, typename Tile::Real *dx, int N,
+                                const Sizes &s) {
     multiply_windows<Tile, true>(empty, dy, swapped, dx, N, s, [](int, typename Tile::Real sum) { return sum; });
 }
 

@@ -107,13 +107,19 @@ def test_shuffles(shuffle: str, schedule: int) -> None:
     np.testing.assert_array_equal(result(f"y[i] = {shuffle};", X, schedule=schedule), X[read_from])
 
 
+SUMMED = """
+    float s = x[i];
+    for (int bit = 1; bit < 32; bit *= 2) s += __shfl_xor_sync(~0u, s, bit);
+    y[i] = s;
+"""
+
+
 @every_schedule
 def test_shuffles_one_after_the_other(schedule: int) -> None:
-    lines = (
-        "float s = x[i]; for (int bit = 1; bit < 32; bit *= 2) s += __shfl_xor_sync(~0u, s, bit); y[i] = s;"
-    )
     expected = np.repeat(X[:64].reshape(2, 32).sum(1), 32)
-    np.testing.assert_array_equal(result(lines, X, schedule=schedule), expected)
+    np.testing.assert_array_equal(result(SUMMED, X, schedule=schedule), expected)
+    mistaken = result(SUMMED.replace("bit = 1; bit < 32", "bit = 2; bit < 64"), X, schedule=schedule)
+    assert (mistaken != expected).all()
 
 
 def test_a_shuffle_to_which_not_all_lanes_come() -> None:
