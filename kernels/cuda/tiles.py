@@ -13,8 +13,8 @@ STEP = 16
 """A part of a product is as deep as so many of its factors' rows, or a multiple."""
 DEEP = 256
 """A product that is deeper is cut, if its tiles are few, into parts of more than half of that."""
-ENOUGH_BLOCKS = 512
-"""More blocks than the GPUs of today run at once: two on each of an H100's 132 processors are 264."""
+ENOUGH_BLOCKS = 264
+"""Two for each of an H100's 132 processors, which it runs at once."""
 
 
 def count(rows: int, columns: int, dtype: Any) -> int:

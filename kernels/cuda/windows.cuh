@@ -41,6 +41,32 @@ __device__ inline void copy_rows(typename Tile::Real *piece, const typename Tile
     }
 }
 
+// Which tile of a product (rows, columns), and which part of its depth, this block computes.
+template <typename Tile>
+struct Share {
+    int rows, columns, part, first_row, first_column;
+
+    __device__ Share(int rows, int columns) : rows(rows), columns(columns) {
+        const int across = (columns + Tile::COLUMNS - 1) / Tile::COLUMNS;
+        const int down = (rows + Tile::ROWS - 1) / Tile::ROWS;
+        part = blockIdx.x / across / down;
+        first_row = blockIdx.x / across % down * Tile::ROWS;
+        first_column = blockIdx.x % across * Tile::COLUMNS;
+    }
+
+    // Adds a sum, and what came before it, to the product (parts, rows, columns); `finish` makes of all of it
+    // what is written.
+    template <typename Finish>
+    __device__ void add(typename Tile::Real *product, int row, int column, typename Tile::Real sum, bool is_first,
+                        bool is_last, Finish finish) const {
+        row += first_row, column += first_column;
+        if (row >= rows || column >= columns) return;
+        typename Tile::Real *place = product + (part * rows + row) * columns + column;
+        if (!is_first) sum += *place;
+        *place = is_last ? finish(column, sum) : sum;
+    }
+};
+
 // The first pixel of a window, and the number of the first pixel of its image.
 struct Corner {
     int h, w, image;
@@ -69,23 +95,25 @@ __device__ inline void copy_windows(typename Tile::Real *piece, const typename T
     advance(tap, Tile::DEPTH, s.KW, C);
 }
 
-// y (N, OH, OW, F) = windows of x (N, H, W, C) · K (KH, KW, C, F)
-// IS_GRADIENT: y (N, H, W, C) = windows of x (N, OH, OW, F), backwards, · K (KH, KW, F, C).
-// finish(channel, sum) makes of a sum what is written.
+// y (·, N, OH, OW, F) = windows of x (N, H, W, C) · K (KH, KW, C, F)
+// IS_GRADIENT: y (·, N, H, W, C) = windows of x (N, OH, OW, F), backwards, · K (KH, KW, F, C)
+//
+// The sum over KH · KW · C is cut into parts of `length`, if it is longer. finish(channel, sum) makes of a sum what
+// is written.
 template <typename Tile, bool IS_GRADIENT, typename Finish>
 __device__ inline void multiply_windows(const Tile &empty, const typename Tile::Real *x,
-                                        const typename Tile::Real *K, typename Tile::Real *y, int N,
+                                        const typename Tile::Real *K, typename Tile::Real *y, int length, int N,
                                         const Sizes &s, Finish finish) {
     using Real = typename Tile::Real;
     __shared__ Vector<Real> memory[STAGES * Tile::STAGE_SIZE / Tile::WIDTH];
     __shared__ Corner corners[Tile::ROWS];
     const int H = IS_GRADIENT ? s.OH : s.H, W = IS_GRADIENT ? s.OW : s.W, C = IS_GRADIENT ? s.F : s.C;
     const int rows = IS_GRADIENT ? s.H : s.OH, columns = IS_GRADIENT ? s.W : s.OW, F = IS_GRADIENT ? s.C : s.F;
-    const int tiles_across = (F + Tile::COLUMNS - 1) / Tile::COLUMNS, depth = s.KH * s.KW * C;
-    const int begin = blockIdx.x / tiles_across * Tile::ROWS, first = blockIdx.x % tiles_across * Tile::COLUMNS;
+    const Share<Tile> share(N * rows * columns, F);
+    const int begin = share.part * length, end = smaller(begin + length, s.KH * s.KW * C);
 
     for (int row = threadIdx.x; row < Tile::ROWS; row += THREADS) {
-        const Counter at = counter(begin + row, rows, columns);
+        const Counter at = counter(share.first_row + row, rows, columns);
         const int far = 1 << 29;  // no window reaches an image from there
         corners[row].h = at.high >= N ? -far : IS_GRADIENT ? at.middle + s.top : at.middle * s.down - s.top;
         corners[row].w = IS_GRADIENT ? at.low + s.left : at.low * s.across - s.left;
@@ -95,30 +123,29 @@ __device__ inline void multiply_windows(const Tile &empty, const typename Tile::
 
     const bool x_has_vectors = are_vectors(x, C), K_has_vectors = are_vectors(K, F);
     const int width = x_has_vectors ? Tile::WIDTH : 1;
-    Counter tap = counter(threadIdx.x % (Tile::DEPTH / width) * width, s.KW, C);
+    Counter tap = counter(begin + threadIdx.x % (Tile::DEPTH / width) * width, s.KW, C);
     multiply_up(
-        empty, (Real *)memory, depth,
+        empty, (Real *)memory, end - begin,
         [&](Real *piece, int) {
             x_has_vectors ? copy_windows<Tile, Tile::WIDTH, IS_GRADIENT>(piece, x, corners, tap, H, W, C, s)
                           : copy_windows<Tile, 1, IS_GRADIENT>(piece, x, corners, tap, H, W, C, s);
         },
         [&](Real *piece, int k) {
-            K_has_vectors ? copy_rows<Tile, Tile::WIDTH>(piece, K, k, depth, first, F)
-                          : copy_rows<Tile, 1>(piece, K, k, depth, first, F);
+            K_has_vectors ? copy_rows<Tile, Tile::WIDTH>(piece, K, begin + k, end, share.first_column, F)
+                          : copy_rows<Tile, 1>(piece, K, begin + k, end, share.first_column, F);
         },
         [&](int row, int column, Real sum, bool is_first, bool is_last) {
-            if (begin + row >= N * rows * columns || first + column >= F) return;
-            Real *place = y + (begin + row) * F + first + column;
-            if (!is_first) sum += *place;
-            *place = is_last ? finish(first + column, sum) : sum;
+            share.add(y, row, column, sum, is_first, is_last, finish);
         });
 }
 
 template <typename Tile>
 __device__ inline void forward(const Tile &empty, const typename Tile::Real *x, const typename Tile::Real *K,
-                               const typename Tile::Real *b, typename Tile::Real *y, int N, const Sizes &s,
-                               typename Tile::Real floor) {
-    multiply_windows<Tile, false>(empty, x, K, y, N, s, [&](int f, typename Tile::Real sum) {
+                               const typename Tile::Real *b, typename Tile::Real *y, int length, int N,
+                               const Sizes &s, typename Tile::Real floor) {
+    const bool is_whole = length >= s.KH * s.KW * s.C;
+    multiply_windows<Tile, false>(empty, x, K, y, length, N, s, [&](int f, typename Tile::Real sum) {
+        if (!is_whole) return sum;
         sum += b[f];
         return sum < floor ? floor : sum;
     });
@@ -126,9 +153,10 @@ __device__ inline void forward(const Tile &empty, const typename Tile::Real *x, 
 
 template <typename Tile>
 __device__ inline void backward(const Tile &empty, const typename Tile::Real *dy,
-                                const typename Tile::Real *swapped, typename Tile::Real *dx, int N,
+                                const typename Tile::Real *swapped, typename Tile::Real *dx, int length, int N,
                                 const Sizes &s) {
-    multiply_windows<Tile, true>(empty, dy, swapped, dx, N, s, [](int, typename Tile::Real sum) { return sum; });
+    multiply_windows<Tile, true>(empty, dy, swapped, dx, length, N, s,
+                                 [](int, typename Tile::Real sum) { return sum; });
 }
 
 // Begins to copy what the windows of the pixels `pixel`, … of y have at `tap`, and goes on to the next pixels.
@@ -146,40 +174,34 @@ __device__ inline void copy_taps(typename Tile::Real *piece, const typename Tile
     }
 }
 
-// sums (·, KH · KW · C, F): for each part of `pixels` pixels of y, the windows of x, transposed, times dy.
+// dK (·, KH · KW · C, F) = the windows of x, transposed, times dy. The sum over all pixels of y is cut into parts
+// of `length`, if it is longer.
 template <typename Tile>
 __device__ inline void gradient_of_weights(const Tile &empty, const typename Tile::Real *x,
-                                           const typename Tile::Real *dy, double *sums, int N, int pixels,
-                                           const Sizes &s) {
+                                           const typename Tile::Real *dy, typename Tile::Real *dK, int length,
+                                           int N, const Sizes &s) {
     using Real = typename Tile::Real;
     __shared__ Vector<Real> memory[STAGES * Tile::STAGE_SIZE / Tile::WIDTH];
-    const int taps = s.KH * s.KW * s.C, all_pixels = N * s.OH * s.OW;
-    const int tiles_down = (taps + Tile::ROWS - 1) / Tile::ROWS;
-    const int tiles_across = (s.F + Tile::COLUMNS - 1) / Tile::COLUMNS;
-    const int part = blockIdx.x / tiles_across / tiles_down;
-    const int begin = blockIdx.x / tiles_across % tiles_down * Tile::ROWS;
-    const int first = blockIdx.x % tiles_across * Tile::COLUMNS;
-    const int first_pixel = part * pixels, end = smaller(first_pixel + pixels, all_pixels);
+    const Share<Tile> share(s.KH * s.KW * s.C, s.F);
+    const int begin = share.part * length, end = smaller(begin + length, N * s.OH * s.OW);
 
     const bool x_has_vectors = are_vectors(x, s.C), dy_has_vectors = are_vectors(dy, s.F);
     const int width = x_has_vectors ? Tile::WIDTH : 1, across = Tile::ROWS / width;
-    const Counter tap = counter(begin + threadIdx.x % across * width, s.KW, s.C);
-    Counter pixel = counter(first_pixel + threadIdx.x / across, s.OH, s.OW);
+    const Counter tap = counter(share.first_row + threadIdx.x % across * width, s.KW, s.C);
+    Counter pixel = counter(begin + threadIdx.x / across, s.OH, s.OW);
     multiply_up(
-        empty, (Real *)memory, end - first_pixel,
+        empty, (Real *)memory, end - begin,
         [&](Real *piece, int k) {
-            const int left_over = end - first_pixel - k;
+            const int left_over = end - begin - k;
             x_has_vectors ? copy_taps<Tile, Tile::WIDTH>(piece, x, pixel, tap, left_over, s)
                           : copy_taps<Tile, 1>(piece, x, pixel, tap, left_over, s);
         },
         [&](Real *piece, int k) {
-            dy_has_vectors ? copy_rows<Tile, Tile::WIDTH>(piece, dy, first_pixel + k, end, first, s.F)
-                           : copy_rows<Tile, 1>(piece, dy, first_pixel + k, end, first, s.F);
+            dy_has_vectors ? copy_rows<Tile, Tile::WIDTH>(piece, dy, begin + k, end, share.first_column, s.F)
+                           : copy_rows<Tile, 1>(piece, dy, begin + k, end, share.first_column, s.F);
         },
-        [&](int row, int column, Real sum, bool is_first, bool) {
-            if (begin + row >= taps || first + column >= s.F) return;
-            double *place = sums + (part * taps + begin + row) * s.F + first + column;
-            *place = is_first ? sum : *place + sum;
+        [&](int row, int column, Real sum, bool is_first, bool is_last) {
+            share.add(dK, row, column, sum, is_first, is_last, [](int, Real sum) { return sum; });
         });
 }
 

@@ -187,9 +187,12 @@ class CupyBackend(CompiledBackend):
         F = W.shape[3]
         y = self.memory.own("conv2d", (len(x), *window.output(x.shape[1:]), F), x.dtype)
         if self.algorithm_for(x.shape, W.shape, window) == "direct":
-            settings = (len(x), F, *_geometry(x.shape, window), self.fusion.floor)
-            count = tiles.count(y.size // F, F, y.dtype)
-            self._multiply_tiles("conv2d", "tensor_conv2d", count, x, W, self._contiguous(b), y, *settings)
+            b, settings = self._contiguous(b), (*_geometry(x.shape, window), self.fusion.floor)
+            parts = self._multiply_tiles(
+                "conv2d", "tensor_conv2d", (x, W, b), y, W.size // F, len(x), F, *settings
+            )
+            if parts > 1:
+                self._add_bias(y, b)
             return y, (x, None)
         cols = self._im2col(x, window)
         self.device.product(cols, W.reshape(-1, F), y.reshape(-1, F))
@@ -204,9 +207,13 @@ class CupyBackend(CompiledBackend):
         self._sum_rows(rows, db)
         dx = self.memory.own("conv2d dx", x.shape, dy.dtype) if need_dx else None
         if self.algorithm_for(x.shape, W.shape, window) == "direct":
-            self._conv2d_dW(x, dy, dW, window)
+            sizes = (len(x), F, *_geometry(x.shape, window))
+            self._multiply_tiles("conv2d_dK", "tensor_conv2d_dK", (x, dy), dW, len(rows), *sizes)
             if dx is not None:
-                self._conv2d_dx(dy, W, dx, window)
+                swapped = self.memory.scratch("conv2d swapped", W.shape, W.dtype)
+                self.device.launch("swap_channels", W.size, W, swapped, *W.shape[2:])
+                depth = W.size // x.shape[3]
+                self._multiply_tiles("conv2d_dx", "tensor_conv2d_dx", (dy, swapped), dx, depth, *sizes)
             return dx
         cols = self._im2col(x, window) if cols is None else cols
         self.device.product(cols, rows, dW.reshape(-1, F), transpose_a=True)
@@ -216,31 +223,37 @@ class CupyBackend(CompiledBackend):
             self.device.launch("col2im", dx.size, dcols, dx, *_geometry(x.shape, window))
         return dx
 
-    def _conv2d_dW(self, x: Array, dy: Array, dW: Array, window: Window) -> None:
-        """A product over the pixels of dy, in parts, whose sums are then added in order."""
-        F = dW.shape[3]
-        count = tiles.count(dW.size // F, F, dW.dtype)
-        parts, pixels = tiles.parts(count, dy.size // F)
-        sums = self.memory.scratch("conv2d sums", (parts, dW.size), F64)
-        settings = (len(x), F, pixels, *_geometry(x.shape, window))
-        self._multiply_tiles("conv2d_dK", "tensor_conv2d_dK", parts * count, x, dy, sums, *settings)
-        self.device.launch("add_chunks", dW.size, sums, dW, parts)
+    def _multiply_tiles(
+        self,
+        plain: str,
+        by_tensor_cores: str,
+        factors: tuple[Array, ...],
+        result: Array,
+        depth: int,
+        *settings: Any,
+    ) -> int:
+        """Run the faster of two kernels that compute the same product, of factors `depth` deep, by tiles.
 
-    def _conv2d_dx(self, dy: Array, W: Array, dx: Array, window: Window) -> None:
-        N, *_, C = dx.shape
-        swapped = self.memory.scratch("conv2d swapped", W.shape, W.dtype)
-        self.device.launch("swap_channels", W.size, W, swapped, *W.shape[2:])
-        settings = (N, W.shape[3], *_geometry(dx.shape, window))
-        count = tiles.count(dx.size // C, C, dx.dtype)
-        self._multiply_tiles("conv2d_dx", "tensor_conv2d_dx", count, dy, swapped, dx, *settings)
-
-    def _multiply_tiles(self, plain: str, by_tensor_cores: str, count: int, x: Array, *rest: Any) -> None:
-        """Run the faster of two kernels that compute the same, with a block for each of `count` tiles."""
-        is_exact = self.precision != "tf32"
-        if x.dtype == np.float32 and self.device.prefers_tensor_cores(is_exact):
-            self.device.launch(by_tensor_cores, count * THREADS, x, *rest, is_exact)
+        Returns of how many parts the result is the sum: a kernel does what else it is to do to a sum of one.
+        """
+        columns = result.shape[-1]
+        count = tiles.count(result.size // columns, columns, result.dtype)
+        parts, length = tiles.parts(count, depth)
+        sums = result
+        if parts > 1:
+            sums = self.memory.scratch("sums of parts", (parts, result.size), result.dtype)
+        threads, arguments, is_exact = (
+            parts * count * THREADS,
+            (*factors, sums, length),
+            self.precision != "tf32",
+        )
+        if result.dtype == np.float32 and self.device.prefers_tensor_cores(is_exact):
+            self.device.launch(by_tensor_cores, threads, *arguments, *settings, is_exact)
         else:
-            self.device.launch(plain, count * THREADS, x, *rest)
+            self.device.launch(plain, threads, *arguments, *settings)
+        if parts > 1:
+            self.device.launch("add_parts", result.size, sums, result, parts)
+        return parts
 
     def _im2col(self, x: Array, window: Window) -> Array:
         """Each window of x (N, H, W, C) as a row: (N·OH·OW, KH·KW·C).

@@ -143,10 +143,17 @@ def by_blas(problem: Problem) -> list[Array]:
     return [y, dx, dW]
 
 
-@pytest.mark.parametrize("positive", [False, True], ids=["any", "rectified"])
+@pytest.mark.parametrize(
+    ("positive", "blocks"),
+    [(False, 1), (True, 1), (True, tiles.ENOUGH_BLOCKS)],
+    ids=["any", "rectified", "rectified, in parts"],
+)
 @pytest.mark.parametrize("name", EXACT)
 @pytest.mark.parametrize("capability", [PLAIN, TENSOR])
-def test_float32_is_as_exact_as_by_blas(capability: int, name: str, positive: bool) -> None:
+def test_float32_is_as_exact_as_by_blas(
+    capability: int, name: str, positive: bool, blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiles, "ENOUGH_BLOCKS", blocks)
     problem = Problem(EXACT[name], positive)
     exact, blas = problem.solved(NumpyBackend(), "float64"), by_blas(problem)
     for found, other, expected in zip(problem.solved(on_gpu(capability)), blas, exact, strict=True):
@@ -214,6 +221,7 @@ class Mistake:
     capability: int = PLAIN
     geometry: Geometry = VECTORS
     offset: int = 0
+    blocks: int = tiles.ENOUGH_BLOCKS
 
 
 LONG = Geometry(N=1, H=3, W=3, C=512, F=8, window=SAME)
@@ -261,30 +269,39 @@ MISTAKES = {
         "multiply_add(of_eight, a_big[i], b_small);", "", TENSOR
     ),
     "added up where sums are cut off": Mistake(
-        "float of_eight[4] = {};", "auto &of_eight = sums[i][j];", TENSOR, LONG
+        "float of_eight[4] = {};", "auto &of_eight = sums[i][j];", TENSOR, LONG, blocks=1
     ),
-    "too much added up one after the other": Mistake("done % Tile::LONGEST == 0 || ", "", PLAIN, LONG),
+    "too much added up one after the other": Mistake(
+        "done % Tile::LONGEST == 0 || ", "", PLAIN, LONG, blocks=1
+    ),
     "values that are no vectors copied as such": Mistake(
         "(size_t)x % sizeof(Vector<Real>) == 0 && ", "", offset=1
     ),
     "pixels between the strides counted": Mistake("h % s.down == 0 && ", ""),
-    "parts that overlap": Mistake("smaller(first_pixel + pixels, all_pixels)", "all_pixels"),
+    "parts of the pixels that overlap": Mistake(
+        "smaller(begin + length, N * s.OH * s.OW)", "N * s.OH * s.OW"
+    ),
+    "parts of the windows that overlap": Mistake(
+        "smaller(begin + length, s.KH * s.KW * C)", "s.KH * s.KW * C", geometry=LONG
+    ),
+    "parts in one place": Mistake("(part * rows + row) * columns", "row * columns"),
 }
 
 
 def code(right: str = "", wrong: str = "") -> Any:
     """The kernels that a convolution of float32 takes, with a mistake planted."""
-    plain = ("conv2d", "conv2d_dx", "conv2d_dK", "swap_channels", "add_chunks", "column_sums")
+    plain = ("conv2d", "conv2d_dx", "conv2d_dK", "swap_channels", "add_parts")
+    beside = ("add_bias", "column_sums", "add_chunks")
     by_tensor_cores = ("tensor_conv2d", "tensor_conv2d_dx", "tensor_conv2d_dK")
-    sources = [text(f"{name}.cu") for name in ("normalization", "conv2d", "tensor_conv2d")]
+    sources = [text(f"{name}.cu") for name in ("elementwise", "normalization", "conv2d", "tensor_conv2d")]
     if right:
         assert max(source.count(right) for source in sources) == 1
         sources = [source.replace(right, wrong) for source in sources]
-    return build("".join(sources), (*(f"{name}<float>" for name in plain), *by_tensor_cores))
+    return build("".join(sources), (*(f"{name}<float>" for name in (*plain, *beside)), *by_tensor_cores))
 
 
 @cache
-def are_right(library: Any, capability: int, geometry: Geometry, offset: int) -> bool:
+def are_right(library: Any, capability: int, geometry: Geometry, offset: int, blocks: int) -> bool:
     """Whether the three products are as exact as they should be, whatever happens first."""
     problem = Problem(geometry, offset=offset)
     exact = problem.solved(NumpyBackend(), "float64")
@@ -300,8 +317,9 @@ def are_right(library: Any, capability: int, geometry: Geometry, offset: int) ->
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_planted_mistake_is_found(name: str) -> None:
+def test_a_planted_mistake_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     mistake = MISTAKES[name]
-    where = (mistake.capability, mistake.geometry, mistake.offset)
+    monkeypatch.setattr(tiles, "ENOUGH_BLOCKS", mistake.blocks)
+    where = (mistake.capability, mistake.geometry, mistake.offset, mistake.blocks)
     assert are_right(code(), *where)
     assert not are_right(code(mistake.right, mistake.wrong), *where)
