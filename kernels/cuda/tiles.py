@@ -28,7 +28,7 @@ def parts(tiles: int, depth: int) -> tuple[int, int]:
     The number of parts, and the depth of each but for the last. The shape alone decides: every GPU adds up in
     the same order.
     """
-    wanted = min(ENOUGH_BLOCKS // tiles, -(-depth // DEEP))
-    each = -(-depth // max(wanted, 1))
-    each = -(-each // STEP) * STEP
-    return -(-depth // each), each
+    wanted = min(ENOUGH_BLOCKS // max(tiles, 1), -(-depth // DEEP))
+    steps = -(-depth // (max(wanted, 1) * STEP))
+    each = max(steps, 1) * STEP
+    return max(-(-depth // each), 1), each

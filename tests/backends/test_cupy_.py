@@ -154,6 +154,11 @@ def test_how_a_convolution_is_computed(setting: str, precision: str, algorithm: 
     assert ("im2col" in ops.device.launched) == (algorithm == "im2col")
 
 
+def test_a_convolution_of_no_images() -> None:
+    model = tn.Sequential([tn.Conv2D(4, 3)], (6, 6, 2), backend=HostBackend())
+    assert model.forward(np.zeros((0, 6, 6, 2), np.float32))[0].shape == (0, 4, 4, 4)
+
+
 def convolutions() -> list[Layer]:
     return [tn.Conv2D(4, 3), tn.ReLU(), tn.Conv2D(5, 3), tn.ReLU(), tn.Conv2D(3, 3)]
 

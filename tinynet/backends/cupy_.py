@@ -187,11 +187,9 @@ class CupyBackend(CompiledBackend):
         F = W.shape[3]
         y = self.memory.own("conv2d", (len(x), *window.output(x.shape[1:]), F), x.dtype)
         if self.algorithm_for(x.shape, W.shape, window) == "direct":
-            b, settings = self._contiguous(b), (*_geometry(x.shape, window), self.fusion.floor)
-            parts = self._multiply_tiles(
-                "conv2d", "tensor_conv2d", (x, W, b), y, W.size // F, len(x), F, *settings
-            )
-            if parts > 1:
+            factors, depth = (x, W, self._contiguous(b)), W.size // F
+            settings = (len(x), F, *_geometry(x.shape, window), self.fusion.floor)
+            if self._multiply_tiles("conv2d", "tensor_conv2d", factors, y, depth, *settings) > 1:
                 self._add_bias(y, b)
             return y, (x, None)
         cols = self._im2col(x, window)
@@ -242,11 +240,8 @@ class CupyBackend(CompiledBackend):
         sums = result
         if parts > 1:
             sums = self.memory.scratch("sums of parts", (parts, result.size), result.dtype)
-        threads, arguments, is_exact = (
-            parts * count * THREADS,
-            (*factors, sums, length),
-            self.precision != "tf32",
-        )
+        threads, arguments = parts * count * THREADS, (*factors, sums, length)
+        is_exact = self.precision != "tf32"
         if result.dtype == np.float32 and self.device.prefers_tensor_cores(is_exact):
             self.device.launch(by_tensor_cores, threads, *arguments, *settings, is_exact)
         else:

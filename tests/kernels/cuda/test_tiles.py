@@ -69,12 +69,13 @@ def error(found: Array, exact: Array) -> float:
 
 
 @pytest.mark.parametrize(
-    ("tiles_there", "depth"), [(1, 1), (1, 255), (1, 257), (3, 10**6), (512, 10**4), (600, 700)]
+    ("tiles_there", "depth"),
+    [(1, 1), (1, 255), (1, 257), (3, 10**6), (512, 10**4), (600, 700), (0, 9), (1, 0)],
 )
 def test_parts_of_a_product(tiles_there: int, depth: int) -> None:
     parts, each = tiles.parts(tiles_there, depth)
     assert each % tiles.STEP == 0
-    assert (parts - 1) * each < depth <= parts * each
+    assert (parts - 1) * each < max(depth, 1) <= parts * each
     assert parts == 1 or (each > tiles.DEEP / 2 and parts * tiles_there <= tiles.ENOUGH_BLOCKS)
 
 
