@@ -52,18 +52,21 @@ def chunk_statistics(start, stop, x, rows, means, squares):
 
 
 @jit(fuse=False)
-def merge_statistics(start, stop, means, squares, rows, count, mean, variance):
-    """The mean and the biased variance of `count` rows, float64 (C,), from chunks (K, C) of `rows` rows."""
+def merge_statistics(start, stop, means, squares, rows, count, side_by_side, mean, variance):
+    """The mean and the biased variance, float64 (C,), from chunks (K, C) of `rows` rows.
+
+    So many chunks lie `side_by_side`; those below each other have `count` rows together.
+    """
     for c in range(start, stop):
         total = 0.0
         for k in range(len(means)):
-            total += min(rows, count - rows * k) * means[k, c]
-        mean[c] = total / count
+            total += min(rows, count - k // side_by_side * rows) * means[k, c]
+        mean[c] = total / (count * side_by_side)
         total = 0.0
         for k in range(len(means)):
             distance = means[k, c] - mean[c]
-            total += squares[k, c] + min(rows, count - rows * k) * (distance * distance)
-        variance[c] = total / count
+            total += squares[k, c] + min(rows, count - k // side_by_side * rows) * (distance * distance)
+        variance[c] = total / (count * side_by_side)
 
 
 @jit(fuse=False)
@@ -101,7 +104,10 @@ def normalize(start, stop, x, y, mean, scale, beta, floor):
 
 @jit(reorder=True)
 def chunk_gradients(start, stop, dy, x, mean, rows, sums, products):
-    """Of each chunk: Σ dy and Σ dy · (x - mean)."""
+    """Of each chunk: Σ dy and Σ dy · (x - mean); its rows hold a row of x, or several side by side."""
+    means = np.empty(sums.shape[1], mean.dtype)
+    for c in range(len(means)):
+        means[c] = mean[c % len(mean)]
     for k in range(start, stop):
         gradients, chunk = dy[k * rows : (k + 1) * rows], x[k * rows : (k + 1) * rows]
         total, product = sums[k], products[k]
@@ -110,7 +116,7 @@ def chunk_gradients(start, stop, dy, x, mean, rows, sums, products):
         for m in range(len(chunk)):
             for c in range(len(total)):
                 total[c] += gradients[m, c]
-                product[c] += gradients[m, c] * (chunk[m, c] - mean[c])
+                product[c] += gradients[m, c] * (chunk[m, c] - means[c])
 
 
 @jit(fuse=False)

@@ -324,10 +324,10 @@ class NumbaBackend(CompiledBackend):
         self, x: Array, gamma: Array, beta: Array, epsilon: float, shard: Shard = WHOLE
     ) -> tuple[Array, Array, Array, Any]:
         x = _contiguous(x)
-        chunks = self._in_chunks(normalization.chunk_statistics, x, results=2)
-        C, double = x.shape[1], np.dtype(np.float64)
+        C, double, wide = x.shape[1], np.dtype(np.float64), _side_by_side(x)
+        chunks = self._in_chunks(normalization.chunk_statistics, wide, results=2).reshape(2, -1, C)
         ours, around_ours = self.memory.own("batchnorm statistics", (2, C), double)
-        merged = (*chunks, _chunk_rows(x), len(x), ours, around_ours)
+        merged = (*chunks, _chunk_rows(wide), len(wide), wide.shape[1] // C, ours, around_ours)
         threads.over(normalization.merge_statistics, C, *merged, least=MIN_ELEMENTS_PER_PART)
         center = shard.mean(ours)
         spread = shard.mean(around_ours if center is ours else around_ours + (ours - center) ** 2)
@@ -369,8 +369,8 @@ class NumbaBackend(CompiledBackend):
     ) -> Array:
         x, mean, inverse_std = saved
         dy = _contiguous(dy)
-        chunks = self._in_chunks(normalization.chunk_gradients, dy, x, mean, results=2)
-        C = x.shape[1]
+        C, wide = x.shape[1], (_side_by_side(dy), _side_by_side(x))
+        chunks = self._in_chunks(normalization.chunk_gradients, *wide, mean, results=2).reshape(2, -1, C)
         sums, products = totals = self.memory.own("batchnorm sums", (2, C), inverse_std.dtype)
         for parts, total in zip(chunks, totals, strict=True):
             threads.over(normalization.add_chunks, C, parts, total, least=MIN_ELEMENTS_PER_PART)
@@ -491,12 +491,10 @@ class NumbaBackend(CompiledBackend):
     # --- buffers and threads -----------------------------------------------------------------------------
 
     def _sum_rows(self, x: Array, sums: Array) -> None:
-        """sums (C,) = Σ over the rows of x (M, C). A few rows that follow each other are summed as one."""
-        M, C = x.shape
-        together = math.gcd(M, 1 << (max(1, SUMMED_COLUMNS // C).bit_length() - 1))
-        (chunks,) = self._in_chunks(normalization.column_sums, x.reshape(M // together, -1), results=1)
-        parts = (chunks.reshape(-1, C), sums)
-        threads.over(normalization.add_chunks, C, *parts, least=MIN_ELEMENTS_PER_PART)
+        """sums (C,) = Σ over the rows of x (M, C)."""
+        chunks = self._in_chunks(normalization.column_sums, _side_by_side(x), results=1)
+        parts = (chunks.reshape(-1, len(sums)), sums)
+        threads.over(normalization.add_chunks, len(sums), *parts, least=MIN_ELEMENTS_PER_PART)
 
     def _in_chunks(self, kernel: Callable[..., None], x: Array, *others: Array, results: int) -> Array:
         """kernel's `results` sums over each chunk of rows of x (M, C): float64 (results, chunks, C)."""
@@ -595,6 +593,13 @@ def _zeros(size: int, dtype: np.dtype[Any]) -> Array:
 def _no_displacement(height: int, width: int) -> Array:
     """Zeros (1, 2, height, width), to be read only."""
     return np.zeros((1, 2, height, width), np.int32)
+
+
+def _side_by_side(x: Array) -> Array:
+    """x (M, C) with a few rows that follow each other as one: (M / 2ᵏ, 2ᵏ C)."""
+    M, C = x.shape
+    count = math.gcd(M, 1 << (max(1, SUMMED_COLUMNS // C).bit_length() - 1))
+    return x.reshape(M // count, count * C)
 
 
 def _chunk_rows(x: Array) -> int:
