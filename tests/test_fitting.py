@@ -9,8 +9,8 @@ from sklearn.metrics import r2_score
 
 from tinynet import layers as L
 from tinynet.callbacks import EarlyStopping
-from tinynet.errors import ConfigError, DataError
-from tinynet.fitting import loss_for
+from tinynet.errors import ConfigError, DataError, ShapeError
+from tinynet.fitting import fit, loss_for
 from tinynet.losses import CrossEntropy, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam
@@ -168,3 +168,14 @@ def test_bad_data() -> None:
     with pytest.raises(DataError, match="samples are no numbers"):
         model.predict([["a", "b"]])
     assert model.predict(x.tolist()).shape == (20, 3)
+
+
+def test_bad_arguments() -> None:
+    x, labels = blobs(20)
+    with pytest.raises(ShapeError, match="first axis"):
+        fit(mlp(), 5, 3, validation_split=0.5)
+    with pytest.raises(ShapeError, match="each sample needs one target"):
+        fit(mlp(), x, labels[:10], class_weight="balanced")
+    for callbacks in (3, [EarlyStopping]):
+        with pytest.raises(ConfigError, match="no callback"):
+            fit(mlp(), x, labels, callbacks=callbacks)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinynet.checks import as_array, real
 from tinynet.data.augmentation import Augmentation
-from tinynet.data.batches import Batches
+from tinynet.data.batches import Batches, check_samples
 from tinynet.errors import ConfigError, DataError
 from tinynet.history import History
 from tinynet.layers import Sigmoid, Softmax
@@ -28,7 +28,7 @@ from tinynet.losses import (
 from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.optim import Optimizer
 from tinynet.sample_weights import checked_weights
-from tinynet.training import Callback, EpochEnd, Samples, Trainer
+from tinynet.training import Callback, EpochEnd, Samples, Trainer, checked_callbacks
 from tinynet.types import Array
 
 
@@ -67,6 +67,8 @@ def fit(
     """
     inputs = as_array(x, "samples")
     targets = _targets(model, y, loss)
+    check_samples(inputs, targets)
+    callbacks = checked_callbacks(callbacks)
     weights = None if sample_weight is None else checked_weights(sample_weight, len(inputs))
     held_out: Samples | None = None
     if validation_data is not None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinynet.errors import DataError, DTypeError, ShapeError
 from tinynet.losses import check_label_range
-from tinynet.losses.measures import r2_of
+from tinynet.losses.measures import r2_of, spread_of
 from tinynet.types import Array
 
 
@@ -290,7 +290,7 @@ def r2(targets: Array, predicted: Array) -> float:
     """R² = 1 − Σₙ (tₙ − yₙ)² / Σₙ (tₙ − t̄)², the coefficient of determination; its mean over M outputs.
 
     1 without errors, 0 for predictions that are always the mean t̄, below 0 for worse. Where the targets of an
-    output are all alike, it is 1 without errors and 0 else, as in scikit-learn's r2_score.
+    output are all alike, it is 1 without errors and 0 else.
 
     Arguments and errors as for `mean_absolute_error`; DataError for a single sample, too.
     """
@@ -298,7 +298,7 @@ def r2(targets: Array, predicted: Array) -> float:
     if len(targets) < 2:
         raise DataError("one sample has no R²", expected="two samples or more", received=1)
     squared = np.square(predicted - targets).sum(axis=0)
-    return r2_of(squared, np.square(targets - targets.mean(axis=0)).sum(axis=0))
+    return r2_of(squared, spread_of(targets))
 
 
 def _checked_values(targets: Array, predicted: Array) -> tuple[Array, Array]:

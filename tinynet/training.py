@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -178,7 +178,7 @@ class Trainer:
         self.optimizer = optimizer or Adam()
         self.schedule = schedule or Constant()
         self.epochs = whole(epochs, "Trainer", "epochs", least=0)
-        self.callbacks = _checked(callbacks)
+        self.callbacks = checked_callbacks(callbacks)
         self.group = group
         self.state = TrainingState()
         self.interrupt = Interrupt()
@@ -272,7 +272,7 @@ class Trainer:
         Ctrl-C (SIGINT) or SIGTERM stops after the step under way, so callbacks can still save. Then `run`
         raises Interrupted, a KeyboardInterrupt; called again, it goes on. A second signal stops at once.
         """
-        callbacks = [*self.callbacks, *_checked(callbacks)]
+        callbacks = [*self.callbacks, *checked_callbacks(callbacks)]
         self._begin()
         with self.interrupt.heard():
             for callback in callbacks:
@@ -450,8 +450,9 @@ def _plain(sums: Any) -> Any:
     return sums.tolist() if hasattr(sums, "tolist") else sums
 
 
-def _checked(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
-    for callback in callbacks:
+def checked_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
+    """The callbacks; ConfigError for what is no list of them."""
+    for callback in callbacks if isinstance(callbacks, Iterable) else [callbacks]:
         if not isinstance(callback, Callback):
             raise ConfigError(
                 f"{callback!r} is no callback", expected="a list of them, such as [EarlyStopping()]"

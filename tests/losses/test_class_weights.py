@@ -28,11 +28,20 @@ def test_balanced_weights_are_scikit_learns() -> None:
         balanced(LABELS, 4)
 
 
+@pytest.mark.parametrize("label", [-1, 3])
+@pytest.mark.parametrize("weights", ["balanced", (1, 1, 1)])
+def test_labels_out_of_range(label: int, weights: Any) -> None:
+    with pytest.raises(DataError, match="out of range"):
+        class_weights(weights, np.array([0, 1, 2, label]), 3)
+
+
 def test_a_table_may_name_a_class_without_samples() -> None:
     np.testing.assert_array_equal(class_weights([1, 4, 0, 7], LABELS, 4), [1] * 6 + [4] * 3 + [0])
 
 
-@pytest.mark.parametrize("table", [(), (0, 0, 0), (-1, 1, 1), (float("nan"), 1, 1), 3, (True, 1, 1), "equal"])
+@pytest.mark.parametrize(
+    "table", [(), (0, 0, 0), (-1, 1, 1), (float("nan"), 1, 1), 3, np.array(3.0), (True, 1, 1), "equal"]
+)
 def test_weights_that_are_none(table: Any) -> None:
     with pytest.raises(ConfigError):
         class_weights(table, LABELS, 3)

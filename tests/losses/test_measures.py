@@ -11,7 +11,7 @@ import pytest
 from nets import blobs
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from tinynet import checkpoint
+from tinynet import checkpoint, metrics
 from tinynet.callbacks import EarlyStopping
 from tinynet.cli.progress import TrainingProgress
 from tinynet.cli.screen import console
@@ -82,6 +82,13 @@ def test_targets_all_alike_and_a_single_one() -> None:
     with pytest.raises(DataError, match="one value has no R²"):
         model.score(x[:1], np.array([1.0]))
     assert model.fit(x[:1], np.array([1.0]), epochs=1)[0].keys() >= {"mae", "rmse"}
+
+
+def test_equal_targets_have_an_r2_of_0(backend: str) -> None:
+    x, _ = values()
+    for number in (3, 60):  # 0.1 is rounded, and so is its mean
+        assert net(backend, 1).score(x[:number], np.full(number, 0.1)) == 0
+        assert metrics.r2(np.full(number, 0.1), np.zeros(number)) == 0
 
 
 def test_a_large_mean_does_not_spoil_r2() -> None:

@@ -366,6 +366,7 @@ def test_two_tabs_keep_one_anothers_corrections(browser: Browser) -> None:
     browser.click("#samples button[aria-label='Sample 3']")
     sees(browser, "3")
     browser.click("#correct .keys button:nth-child(4)")
+    wait(browser, "localStorage.length === 1")
     browser.run(
         f"(() => {{ const notes = {STORED}; localStorage[Object.keys(localStorage)[0]] ="
         " JSON.stringify([...notes, { ...notes[0], label: 5 }]); return 1 })()"
@@ -374,7 +375,7 @@ def test_two_tabs_keep_one_anothers_corrections(browser: Browser) -> None:
     wait(browser, f"{STORED}.map(({{ label }}) => label).join() === '3,5,8'")
     browser.run("(localStorage[Object.keys(localStorage)[0]] = '[]', 1)")  # it forgets all
     browser.click("#correct .keys button:nth-child(2)")
-    assert browser.run(f"{STORED}.map(({{ label }}) => label).join()") == "1"
+    wait(browser, f"{STORED}.map(({{ label }}) => label).join() === '1'")
     browser.run(
         "(() => { const key = Object.keys(localStorage)[0]; localStorage.removeItem(key);"
         " dispatchEvent(new StorageEvent('storage', { key })); return 1 })()"

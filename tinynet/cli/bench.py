@@ -58,6 +58,7 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
     from tinynet.cli.progress import bar_of
     from tinynet.cli.screen import console
     from tinynet.errors import ConfigError
+    from tinynet.io.atomic import write_atomic
 
     plan = chosen(rows, [*ROWS, THREADS])
     contender = harness.OURS._replace(mode=backends.get(backend).name)
@@ -69,6 +70,7 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
             f"{THREADS.name} compares one thread with several",
             expected="two or more threads on a CPU",
             received=f"{count} on the {contender.mode} backend",
+            fix="leave this row out",
         )
     results: list[Result] = []
     gain: Scaling | None = None
@@ -103,7 +105,7 @@ def command(rows: str, rounds: int, backend: str, threads: int | None, file: Pat
         console.print("No undisturbed round. Close other programs, and measure again.", style="yellow")
     if file:
         found = {"rows": [result.as_dict() for result in results], "scaling": gain and gain.as_dict()}
-        file.write_text(json.dumps(report | found, indent=1) + "\n", "utf-8")
+        write_atomic(file, (json.dumps(report | found, indent=1) + "\n").encode())
         console.print(f"written to {file}")
 
 

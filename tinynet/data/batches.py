@@ -147,6 +147,12 @@ class Batches:
 
 def check_samples(inputs: Array, targets: Array) -> None:
     """Raise unless there is at least one sample, a target for each, and no NaN or infinity among them."""
+    if inputs.ndim == 0 or targets.ndim == 0:
+        raise ShapeError(
+            "samples and targets have their number as first axis",
+            expected="inputs (N, …) and targets (N,) or (N, …)",
+            received=f"{inputs.shape} and {targets.shape}",
+        )
     if len(inputs) != len(targets):
         raise ShapeError(
             "each sample needs one target", expected=f"{len(inputs)} targets", received=len(targets)

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinynet.checks import real, refusal
 from tinynet.errors import ConfigError, DataError, ShapeError
+from tinynet.losses.base import check_label_range
 from tinynet.types import Array
 
 
@@ -25,6 +26,7 @@ def class_weights(weights: str | Sequence[float], labels: Array, classes: int) -
             fix="give each sample a weight: sample_weight",
         )
     labels = labels.reshape(-1)
+    check_label_range(labels, classes)
     if isinstance(weights, str):
         if weights != "balanced":
             raise ConfigError(
@@ -55,7 +57,7 @@ def _table(weights: Sequence[float], classes: int) -> Array:
     """A number from 0 for each class, at least one of them above 0."""
     owner, setting = "training", "class_weight"
     expected = "a list of numbers from 0, one for each class, not all of them 0"
-    if not isinstance(weights, list | tuple | np.ndarray) or not len(weights):
+    if not isinstance(weights, list | tuple | np.ndarray) or not np.size(weights) or np.shape(weights) == ():
         raise refusal(weights, owner, setting, expected)
     found = np.array([real(each, owner, setting, least=0) for each in weights], np.float64)
     if not found.any():

@@ -86,23 +86,24 @@ class Errors(Measure):
             "rmse": float(np.sqrt(squared / len(targets)).mean()),
         }
         if len(targets) > 1:
-            found["r2"] = r2_of(squared, ops.to_host(_spread(targets)))
+            found["r2"] = r2_of(squared, ops.to_host(spread_of(targets)))
         return found
 
 
 def r2_of(squared: Array, spread: Array) -> float:
     """The mean over outputs of 1 - squared / spread, (M,) each.
 
-    Where targets are all alike, `spread` 0, it is 1 if there is no error and 0 else, as in scikit-learn.
+    Where targets are all alike, `spread` 0, it is 1 if there is no error and 0 else.
     """
     shares = np.divide(squared, spread, out=(squared > 0).astype(np.float64), where=spread > 0)
     return float(np.mean(1 - shares))
 
 
-def _spread(targets: Array) -> Array:
+def spread_of(targets: Array) -> Array:
     """Σₙ (tₙ - t̄)² of each value, (M,), of targets (N, …)."""
     rows = targets.reshape(len(targets), -1)
-    mean = rows.mean(axis=0, dtype="float64")
-    chunks = (rows[first : first + CHUNK_ROWS] for first in range(0, len(rows), CHUNK_ROWS))
-    spread: Array = sum(((chunk - mean) ** 2).sum(axis=0) for chunk in chunks)
+    first = rows[:1].astype("float64")  # from which equal targets differ by 0 exactly
+    chunks = [rows[start : start + CHUNK_ROWS] for start in range(0, len(rows), CHUNK_ROWS)]
+    mean = sum((chunk - first).sum(axis=0) for chunk in chunks) / len(rows)
+    spread: Array = sum(((chunk - first - mean) ** 2).sum(axis=0) for chunk in chunks)
     return spread
