@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import os
+import pickle
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nets import blobs
 from safetensors.numpy import save, save_file
 
 from tinynet import checkpoint
@@ -21,7 +24,7 @@ from tinynet.checkpoint import load_model, load_training, save_model, save_train
 from tinynet.errors import CheckpointError, ConfigError, TinynetWarning
 from tinynet.io.tensors import read_tensors
 from tinynet.layers import LAYERS, BatchNorm, Dense, Flatten, ReLU, Rescale
-from tinynet.losses import SoftmaxCrossEntropy
+from tinynet.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import SGD, Adam, Optimizer
 from tinynet.training import Callback, Trainer
@@ -104,6 +107,33 @@ def test_a_layer_of_ones_own_is_known_once_it_is_entered(
         load_model(tmp_path / "m")
     monkeypatch.setitem(LAYERS, "Own", Own)
     assert isinstance(load_model(tmp_path / "m").model.layers[1], Own)
+
+
+@pytest.mark.parametrize("loss", [MeanSquaredError(), BinaryCrossEntropy(), None])
+def test_the_loss_is_that_of_the_last_training(tmp_path: Path, loss: Loss | None) -> None:
+    """Saved without one, a net of a single output had softmax over it: a probability of 1, always."""
+    x, y = blobs(20)
+    model = Sequential([Dense(1)], (2,), backend="numpy")
+    model.fit(x, (y > 0)[:, None].astype(float), epochs=1, loss=loss)
+    model.evaluate(x, y % 2, loss=BinaryCrossEntropy())  # which trains nothing
+    save_model(tmp_path / "m", copy.deepcopy(model))
+    back = load_model(tmp_path / "m")
+    assert type(back.loss) is type(loss or MeanSquaredError())
+    assert back.model.loss is back.loss
+    save_model(tmp_path / "again", pickle.loads(pickle.dumps(back.model)))  # noqa: S301  # noqa: S301
+    assert type(load_model(tmp_path / "again").loss) is type(back.loss)
+    save_model(tmp_path / "m", model, SoftmaxCrossEntropy(0.1))  # the one that is given counts
+    assert load_model(tmp_path / "m").loss.smoothing == 0.1  # type: ignore[attr-defined]
+
+
+def test_the_loss_of_a_copy_computes_where_the_copy_does() -> None:
+    x, y = blobs(20)
+    model = Sequential([Dense(3)], (2,), backend="numpy")
+    model.fit(x, y, epochs=1)
+    twin = copy.deepcopy(model)
+    outputs = model.predict(x)
+    np.testing.assert_array_equal(twin.loss.probabilities(outputs), model.loss.probabilities(outputs))
+    assert twin.loss is not model.loss
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

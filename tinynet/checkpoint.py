@@ -119,21 +119,21 @@ class Loaded(NamedTuple):
 def save_model(
     path: str | Path, model: Sequential, loss: Loss | None = None, about: Mapping[str, Any] | None = None
 ) -> None:
-    """Write the model alone, with the `loss` it was trained by: SoftmaxCrossEntropy where none is given.
+    """Write the model alone, with the `loss` that turns its outputs into probabilities.
 
-    `about` is kept as it is (classes, data set, …: plain values). Raises CheckpointError where the disk is
-    full or the folder cannot be written; an older file then stays.
+    Where none is given it is `model.loss`, the one that it was last trained with; for a model that never was
+    trained, SoftmaxCrossEntropy. `about` is kept as it is (classes, data set, …: plain values). Raises
+    CheckpointError where the disk is full or the folder cannot be written; an older file then stays.
     """
-    _write(
-        Path(path), _model_header(model, loss or SoftmaxCrossEntropy(), about or {}), _model_tensors(model)
-    )
+    loss = loss or model.loss or SoftmaxCrossEntropy()
+    _write(Path(path), _model_header(model, loss, about or {}), _model_tensors(model))
 
 
 def load_model(path: str | Path, *, backend: str | Backend | None = None) -> Loaded:
     """The model in a model or training file, or of a run's folder: as it was at the end, or else last saved.
 
     Raises CheckpointError for a damaged or foreign file. A layer of your own is known once it stands in
-    `tinynet.layers.LAYERS`, under the name of its class.
+    `tinynet.layers.LAYERS`, under the name of its class; so is a loss in `tinynet.losses.LOSSES`.
     """
     path, ops = Path(path), backend if isinstance(backend, Backend) else backends.get(backend)
     if path.is_dir():
@@ -150,6 +150,7 @@ def load_model(path: str | Path, *, backend: str | Backend | None = None) -> Loa
     model = Sequential(layers, header.model.input_shape, backend=ops, dtype=header.dtype, seed=header.seed)
     _fill(model.backend, _model_views(model), tensors)
     loss.start(model)
+    model.loss = loss
     return Loaded(model, loss, header.about)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import threading
@@ -108,6 +109,8 @@ class Sequential:
             )
         self.backend = backend if isinstance(backend, Backend) else backends.get(backend)
         self.workspace = Workspace()
+        self.loss: Any = None
+        """The Loss that it was last trained with, which `save_model` keeps; None before any training."""
         self.lock = threading.RLock()
         """Held while the workspace is in use: for a batch of training, for a prediction."""
         _models.add(self)
@@ -337,12 +340,14 @@ class Sequential:
             "seed": self.seed,
             "freeze": sorted(self.store.frozen),
         }
+        loss = copy.copy(self.loss)
         numbers = [self.backend.to_host(b.flat).copy() for b in (self.store.values, self.store.state)]
         return _rebuilt, (
             type(self),
             [replace(layer) for layer in self.layers],
             self.input_shape,
             settings,
+            loss,
             *numbers,
         )
 
@@ -391,6 +396,7 @@ def _rebuilt(
     layers: Sequence[Layer],
     input_shape: Shape,
     settings: Mapping[str, Any],
+    loss: Any,
     values: Array,
     state: Array,
 ) -> Sequential:
@@ -398,4 +404,7 @@ def _rebuilt(
     model = kind(layers, input_shape, **settings)
     for buffer, numbers in ((model.store.values, values), (model.store.state, state)):
         buffer.flat[...] = model.backend.asarray(numbers)
+    if loss is not None:
+        loss.start(model)
+        model.loss = loss
     return model

@@ -248,6 +248,7 @@ class Trainer:
                 fix="make a new Trainer; to go on with this one, raise its `epochs`"
                 + (" and set `state.stopped` to None" if state.stopped else ""),
             )
+        self.model.loss = self.loss
 
     def _epochs(self) -> Iterator[StepEnd | EpochEnd]:
         state = self.state

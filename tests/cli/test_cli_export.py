@@ -19,7 +19,7 @@ from tinynet import checkpoint, layers
 from tinynet.cli.page import changed
 from tinynet.data import load
 from tinynet.layers import Conv2D, Dense, Flatten, GlobalAveragePool, ReLU, Rescale
-from tinynet.losses import MeanSquaredError, SoftmaxCrossEntropy
+from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.page import default
 from tinynet.types import Array, Shape
@@ -151,6 +151,21 @@ def test_a_net_without_pictures_and_one_of_nan(tinynet: Command, tmp_path: Path)
     model.store.values.flat[:] = np.nan
     checkpoint.save_model(file, model)
     assert "does not give probabilities" in tinynet("export", file, code=1)
+
+
+@pytest.mark.parametrize("kind", ["html", "onnx", "c"])
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), CrossEntropy()])
+def test_a_softmax_over_a_single_output_is_refused(
+    tinynet: Command, tmp_path: Path, kind: str, loss: Loss
+) -> None:
+    file, out = tmp_path / "net.safetensors", tmp_path / "out"
+    checkpoint.save_model(
+        file, Sequential([Rescale(), Flatten(), Dense(1)], (28, 28, 1), backend="numpy"), loss
+    )
+    said = tinynet("export", file, "--to", kind, "-o", out, "--dataset", "sample", code=1)
+    assert "makes no probabilities of a single output" in said
+    assert "fix: save the model with the loss it was trained with" in said
+    assert not out.exists()
 
 
 def test_a_net_for_coloured_pictures_of_other_classes(tinynet: Command, tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 from commands import Command, Trained
 from PIL import Image
 
-from tinynet import checkpoint
+from tinynet import checkpoint, layers
 from tinynet.data import load, write_csv, write_idx
 from tinynet.data.datasets import Split
+from tinynet.model import Sequential
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +191,11 @@ def test_a_model_of_nan_has_no_answer(
     assert "the model does not give probabilities" in said
     assert "nan %" not in said
     assert not (tmp_path / "s.csv").exists()
+
+
+def test_a_softmax_over_a_single_output_is_refused(tinynet: Command, digits: Split, tmp_path: Path) -> None:
+    net = [layers.Rescale(), layers.Flatten(), layers.Dense(1)]
+    checkpoint.save_model(tmp_path / "m", Sequential(net, (28, 28, 1), backend="numpy"))
+    write_idx(tmp_path / "one", digits.images[:1])
+    said = tinynet("predict", tmp_path / "m", tmp_path / "one", code=1)
+    assert "SoftmaxCrossEntropy makes no probabilities of a single output" in said

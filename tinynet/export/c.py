@@ -21,7 +21,7 @@ from tinynet.export.calls import FLOAT, INT8, call, window
 from tinynet.export.integers import outputs
 from tinynet.export.quantize import Quantized
 from tinynet.export.steps import Plan, Step, Value
-from tinynet.losses import CrossEntropy, Loss, SoftmaxCrossEntropy
+from tinynet.losses import CrossEntropy, Loss, SoftmaxCrossEntropy, check_several
 from tinynet.model import Sequential
 from tinynet.types import Array
 from tinynet.version import VERSION
@@ -80,8 +80,8 @@ def to_c(
     The first three of `samples` (M, *input_shape) are the self-test's; `name` begins every name in the file.
     A net of images that begins with Rescale takes bytes, any other takes floats.
 
-    Raises ConfigError with the name of a layer that cannot be said in C, or not in 8 bits; NonFiniteError for
-    weights that are no numbers.
+    Raises ConfigError with the name of a layer that cannot be said in C, or not in 8 bits, and for
+    softmax over a single score; NonFiniteError for weights that are no numbers.
     """
     plan = Plan(model, calibration)
     net = plan if calibration is None else Quantized(plan)
@@ -215,6 +215,7 @@ static inline const {self.score} *{p}_run({self.input} input[{self.macro}_INPUTS
             yield from self._real(self.net.scale_of(self.net.output).scale, ending)
         if not isinstance(loss, SoftmaxCrossEntropy | CrossEntropy):
             return
+        check_several(loss, (self.net.output.size,))
         calls = ["softmax"] * (ending == "softmax")
         calls += ["softmax" if isinstance(loss, SoftmaxCrossEntropy) else "normalize"]
         known = {step.kind for step in self.net.steps}

@@ -20,7 +20,7 @@ from tinynet.checkpoint import weights_sha256
 from tinynet.errors import ConfigError
 from tinynet.layers import Layer
 from tinynet.layers.stack import walk
-from tinynet.losses import BinaryCrossEntropy, CrossEntropy, Loss, SoftmaxCrossEntropy
+from tinynet.losses import BinaryCrossEntropy, CrossEntropy, Loss, SoftmaxCrossEntropy, check_several
 from tinynet.model import Sequential
 from tinynet.types import Array
 from tinynet.version import VERSION
@@ -45,7 +45,8 @@ def to_onnx(
     without a loss that has probabilities, `outputs`, as the model gives them. Weights are float32. Names of
     classes, the hash of the weights and how pixels are scaled stand in the graph's metadata, with `about`.
 
-    Raises ConfigError without the extra `onnx`, and for a layer that is not one of tinynet's own.
+    Raises ConfigError without the extra `onnx`, for a layer that is not one of tinynet's own, and
+    for softmax over a single output.
     """
     extras.load("onnx")
     import onnx
@@ -161,6 +162,7 @@ class Graph:
     def add_probabilities(self, loss: Loss | None) -> None:
         """What the loss makes of the model's outputs; nothing for one without probabilities."""
         self.prefix = "loss"
+        check_several(loss, self.output_shape)
         if isinstance(loss, SoftmaxCrossEntropy):
             self.add("Softmax", axis=-1)
         elif isinstance(loss, CrossEntropy):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from tinynet.losses.base import Loss, are_labels, check_label_range, check_labels
 from tinynet.losses.binary import BinaryCrossEntropy
 from tinynet.losses.class_weights import balanced, class_weights
-from tinynet.losses.cross_entropy import CrossEntropy, SoftmaxCrossEntropy
+from tinynet.losses.cross_entropy import CrossEntropy, SoftmaxCrossEntropy, check_several
 from tinynet.losses.squared_error import MeanSquaredError
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "balanced",
     "check_label_range",
     "check_labels",
+    "check_several",
     "class_weights",
 ]
 

@@ -32,6 +32,10 @@ class Loss(Checked, ABC):
         """Compute where `model` computes."""
         self.ops = operations_for(self, model.backend, model.workspace, "loss")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has the settings; `start` gives it a backend."""
+        return {name: value for name, value in vars(self).items() if name not in ("ops", "user")}
+
     @abstractmethod
     def forward(self, outputs: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Any]:
         """(mean loss as a 0-d float64 array that the next forward may overwrite, cache).

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.checks import real
-from tinynet.errors import DataError
+from tinynet.errors import ConfigError, DataError
 from tinynet.losses.base import Loss, check_labels
 from tinynet.losses.measures import Accuracy, Measure
 from tinynet.types import Array, Shape
@@ -63,6 +63,7 @@ class SoftmaxCrossEntropy(Loss):
         return gradient
 
     def probabilities(self, outputs: Array) -> Array:
+        check_several(self, outputs.shape[1:])
         return self.ops.softmax(outputs)
 
 
@@ -83,6 +84,18 @@ def check_shares(targets: Array) -> None:
             received=f"{np.array2string(targets[row], precision=4, threshold=8)} at row {row} "
             f"({int(wrong.sum())} rows in all)",
             fix="divide each row by its sum; for values of another kind, use MeanSquaredError",
+        )
+
+
+def check_several(loss: Loss | None, output_shape: Shape) -> None:
+    """Raise ConfigError where `loss` shares a whole among classes, and there is a single output."""
+    if isinstance(loss, SoftmaxCrossEntropy | CrossEntropy) and output_shape == (1,):
+        raise ConfigError(
+            f"{type(loss).__name__} makes no probabilities of a single output: they would always be 1",
+            expected="two outputs or more, one for each class",
+            received="1 output",
+            fix="save the model with the loss it was trained with: save_model(path, model, loss), such as "
+            "BinaryCrossEntropy() for yes or no, MeanSquaredError() for a value",
         )
 
 
@@ -110,5 +123,6 @@ class CrossEntropy(Loss):
         return gradient
 
     def probabilities(self, outputs: Array) -> Array:
+        check_several(self, outputs.shape[1:])
         scores = self.ops.xp.maximum(outputs, outputs.dtype.type(self.FLOOR))
         return scores / scores.sum(axis=-1, keepdims=True)

@@ -19,7 +19,7 @@ from tinynet.data.strokes import SMALLEST
 from tinynet.errors import ConfigError, ShapeError
 from tinynet.io import tables
 from tinynet.kernels.js import source
-from tinynet.losses import Loss
+from tinynet.losses import Loss, check_several
 from tinynet.model import Sequential
 from tinynet.page.prose import to_html
 from tinynet.types import Array, Shape
@@ -62,7 +62,8 @@ def build(
     trained on pictures of anything, scaled as a whole, so that there is nothing to draw.
 
     Weights are written in 16 bits (float16) or in 32; biases and batch statistics always in 32. Raises
-    ShapeError for a model whose input is no image, ConfigError for another number of classes than outputs.
+    ShapeError for a model whose input is no image, ConfigError for another number of classes than outputs,
+    and for softmax over one.
     """
     if len(model.input_shape) != 3 or model.input_shape[2] not in (1, 3):
         raise ShapeError(
@@ -76,6 +77,7 @@ def build(
             expected=f"an output of shape ({len(classes)},), one number a class",
             received=model.output_shape,
         )
+    check_several(loss, model.output_shape)
     digits = list(classes) == list(datasets.DIGITS)
     drawn = not whole and _is_drawn(model.input_shape) and all(len(name) <= 2 for name in classes)
     style, engine = _read("style.css"), source.script()
