@@ -11,7 +11,7 @@ from nets import blobs, mlp, weights
 
 import tinynet as tn
 from tinynet.errors import ConfigError, DataError, NonFiniteError, ShapeError
-from tinynet.rates import LEAST_STEPS, MEMORY, RateCurve, find_rate
+from tinynet.rates import LEAST_DONE, SPAN, RateCurve, find_rate
 from tinynet.types import Array
 
 RATES = np.geomspace(1e-6, 1e1, 141)
@@ -19,7 +19,7 @@ POWERS = np.log10(RATES)
 
 
 def curve(losses: Array, *, exploded: bool = False) -> RateCurve:
-    return RateCurve(RATES[: len(losses)], losses, exploded)
+    return RateCurve(RATES[: len(losses)], losses, exploded, len(RATES))
 
 
 def fall(middle: float) -> Array:
@@ -31,29 +31,28 @@ def fall(middle: float) -> Array:
 
 
 def test_the_moving_average_by_hand() -> None:
-    """Of 4, then 2: (0.1·4) / 0.1 = 4, and (0.9·0.4 + 0.1·2) / 0.19."""
-    np.testing.assert_allclose(curve(np.array([4.0, 2.0])).smoothed, [4, (0.9 * 0.4 + 0.2) / 0.19])
+    """Of 4, then 2, a tenth of 100 steps long: (0.1·4) / 0.1 = 4, and (0.9·0.4 + 0.1·2) / 0.19."""
+    found = RateCurve(RATES[:2], np.array([4.0, 2.0]), False, steps=100).smoothed
+    np.testing.assert_allclose(found, [4, (0.9 * 0.4 + 0.2) / 0.19])
     np.testing.assert_allclose(curve(np.full(50, 1.5)).smoothed, 1.5)  # corrected for its start at 0
 
 
-@pytest.mark.parametrize("middle", [-4.0, -2.5, -1.0])
+@pytest.mark.parametrize("middle", [-3.5, -2.5, -1.0])
 def test_the_suggestion_is_where_the_loss_falls_most_steeply(middle: float) -> None:
-    """The average lags by 1 / (1 - MEMORY) steps at most, half a power of ten here."""
+    """The average lags by a tenth of the steps at most, 0.7 powers of ten here."""
     found = curve(fall(middle)).suggestion
     assert found is not None
-    assert middle <= math.log10(found) <= middle + (POWERS[1] - POWERS[0]) / (1 - MEMORY)
+    assert middle <= math.log10(found) <= middle + SPAN * (POWERS[-1] - POWERS[0])
 
 
 def test_the_slope_is_against_the_logarithm_and_of_the_smoothed_loss() -> None:
-    losses = fall(-2.0)
-    found = curve(losses)
-    nearby = np.abs(POWERS - math.log10(found.suggestion or 1)) <= 0.25
-    ours = np.polyfit(POWERS[nearby], found.smoothed[nearby], 1)[0]
-    every = [
-        np.polyfit(POWERS[rows], found.smoothed[rows], 1)[0]
-        for rows in (np.abs(POWERS - power) <= 0.25 for power in POWERS[5:-5])
-    ]
-    assert ours == pytest.approx(min(every), rel=1e-6)
+    """Of the line through a twentieth of the 141 steps to either side."""
+    found = curve(fall(-2.0))
+    slopes = {
+        RATES[place]: np.polyfit(POWERS[place - 7 : place + 8], found.smoothed[place - 7 : place + 8], 1)[0]
+        for place in range(7, 134)
+    }
+    assert found.suggestion == min(slopes, key=lambda rate: slopes[rate])
 
 
 def test_noise_moves_it_little() -> None:
@@ -62,6 +61,49 @@ def test_noise_moves_it_little() -> None:
     assert plain is not None
     assert noisy is not None
     assert 1 / 2 < noisy / plain < 2
+
+
+MANY_STEPS = [20, 21, 25, 30, 50, 100, 200, 300, 600]
+
+
+@pytest.mark.parametrize("steps", MANY_STEPS)
+@pytest.mark.filterwarnings("error")
+def test_the_suggestion_lies_within_the_fall_however_many_steps_there_are(steps: int) -> None:
+    """The loss stays up to 1e-4, falls by 1.5 up to 0.03, and explodes from 0.3 on."""
+    rates = np.geomspace(1e-6, 10, steps)
+    powers = np.log10(rates)
+    drawn = 2.3 - 0.75 * (1 + np.tanh(1.5 * (powers + 2.75)))
+    drawn += np.where(powers > -0.5, np.expm1(3 * (powers + 0.5)), 0)
+    for seed in range(50):
+        noise = 0.1 * np.random.default_rng(seed).standard_normal(steps)
+        found = RateCurve(rates, drawn + noise, True, steps).suggestion
+        assert found is not None
+        assert 1e-4 < found < 0.03
+
+
+@pytest.mark.parametrize("steps", MANY_STEPS)
+@pytest.mark.filterwarnings("error")
+def test_noise_alone_suggests_nothing(steps: int) -> None:
+    rates = np.geomspace(1e-6, 10, steps)
+    for seed in range(50):
+        noise = 0.2 * np.random.default_rng(seed).standard_normal(steps)
+        assert RateCurve(rates, 2.3 + noise, False, steps).suggestion is None
+
+
+def test_a_fall_of_less_than_a_hundredth_is_none() -> None:
+    assert curve(100 + fall(-2) / 4).suggestion is None
+    assert curve(1 + fall(-2) / 4).suggestion is not None
+
+
+def test_it_prints_as_what_was_tried_and_found() -> None:
+    said = repr(curve(fall(-2)[:120], exploded=True))
+    found = curve(fall(-2)[:120]).suggestion
+    assert said == (
+        f"RateCurve(120 of 141 steps, learning rates from 1e-06 to 0.89, exploded, suggestion: {found:.2g})"
+    )
+    assert repr(curve(np.full(141, 2.0))) == (
+        "RateCurve(141 of 141 steps, learning rates from 1e-06 to 10, suggestion: none)"
+    )
 
 
 def test_what_comes_after_the_lowest_loss_does_not_count() -> None:
@@ -118,7 +160,7 @@ def test_it_ends_where_the_loss_explodes(backend: str) -> None:
     x, y = blobs(90)
     found = find_rate(mlp(backend), x, y, high=1e9, steps=60, batch_size=16, optimizer=tn.SGD())
     assert found.exploded
-    assert LEAST_STEPS <= len(found.losses) < 60
+    assert LEAST_DONE <= len(found.losses) < 60
     assert len(found.losses) == len(found.rates) == len(found.smoothed)
     assert np.isfinite(found.losses).all()
 
@@ -160,7 +202,9 @@ def test_data_that_do_not_fit_are_refused_as_by_fit() -> None:
 
 def test_a_range_that_begins_too_high_is_refused(backend: str) -> None:
     x, y = blobs(90)
-    with pytest.raises(DataError, match=r"exploded at a rate of .*\n.*20 steps\n.*\n  fix: begin lower"):
+    with pytest.raises(
+        DataError, match=r"exploded at a rate of .*\n.*10 steps\n.*\n  fix: begin lower.*more steps"
+    ):
         find_rate(mlp(backend), 100 * x, y, low=1e8, high=1e12, optimizer=tn.SGD())
 
 

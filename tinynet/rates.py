@@ -5,7 +5,8 @@
 Too small a rate changes nothing, a larger one lowers the loss, and one too large raises it. (Smith, "Cyclical
 learning rates for training neural networks", 2017, section 3.3, whose rate grows by a constant amount; by a
 constant factor it passes through all orders of magnitude.) The loss of a batch is noisy. So it is smoothed by
-a moving average, corrected for its start at 0 as Adam corrects its own.
+a moving average, corrected for its start at 0 as Adam corrects its own. It reaches over the same part of the
+range, however many steps there are.
 """
 
 from __future__ import annotations
@@ -31,15 +32,20 @@ from tinynet.types import Array
 
 LEAST_STEPS = 20
 """With fewer losses there is no curve."""
-MEMORY = 0.9
-"""What the moving average keeps of itself at each step."""
+LEAST_DONE = 10
+"""Nor with fewer before an explosion."""
+SPAN, EARLY, HALF = 1 / 10, 1 / 5, 1 / 20
+"""Parts of the steps: over which the loss is averaged; which show it before it falls; and to either side of a
+rate over which a slope is measured."""
 EXPLODED = 4.0
 """The search ends where the smoothed loss is so many times its lowest value."""
-WINDOW = 0.25
-"""Powers of ten to either side over which a slope is measured."""
+CLEAR = 5.0
+"""A fall is so many times what noise makes of it, at least …"""
+LEAST_FALL = 0.01
+"""… and such a part of the loss."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RateCurve:
     """The loss at each learning rate that was tried. All arrays are float64 (S,), S the steps done."""
 
@@ -48,36 +54,74 @@ class RateCurve:
     """Of a step's batch, with the L2 penalty, before the update with the step's rate."""
     exploded: bool
     """Whether the search ended with the loss, not with the last rate."""
+    steps: int
+    """That were asked for: S, or more than S where the loss exploded."""
+
+    def __repr__(self) -> str:
+        done = f"{len(self.rates)} of {self.steps} steps"
+        span = f"learning rates from {self.rates[0]:.2g} to {self.rates[-1]:.2g}"
+        found = "none" if self.suggestion is None else f"{self.suggestion:.2g}"
+        return f"RateCurve({done}, {span}{', exploded' * self.exploded}, suggestion: {found})"
 
     @property
     def smoothed(self) -> Array:
         """The moving average of the losses, corrected for its start at 0."""
-        average, found = 0.0, []
-        for step, loss in enumerate(self.losses, 1):
-            average = MEMORY * average + (1 - MEMORY) * loss
-            found.append(average / (1 - MEMORY**step))
-        return np.array(found)
+        average = Smoother(self.steps)
+        return np.array([average(loss) for loss in self.losses])
 
     @property
     def suggestion(self) -> float | None:
-        """The rate at which the smoothed loss falls most steeply against the logarithm of the rate.
+        """The rate at which the smoothed loss falls most steeply against the logarithm of the rate, or None.
 
         There the net gains most. At the lowest loss the rate is about to be too large. A slope is that of the
-        straight line closest to the points within half a power of ten. None where the loss falls nowhere.
+        straight line closest to the points within a twentieth of the steps to either side, and two points at
+        least. It is measured after the first fifth of the steps, as before the average is one of few losses,
+        and up to the lowest smoothed loss.
+
+        A slope counts where the loss has really fallen: no later than a tenth of the steps after the points
+        of its line, the smoothed loss lies clear below the mean of the first fifth. That is by five times the
+        standard error of the difference, and by a hundredth. The noise of a single loss is taken from the
+        differences d of neighbours: σ = 1.4826 · median |d| / √2, as for normal noise. None where no slope
+        counts.
         """
-        x, y = np.log10(self.rates), self.smoothed
-        inside = (x >= x[0] + WINDOW) & (x <= x[-1] - WINDOW) & (np.arange(len(x)) <= np.argmin(y))
-        places = np.flatnonzero(inside)
-        near = [np.abs(x - x[place]) <= WINDOW for place in places]
-        slopes = [_slope(x[rows], y[rows]) for rows in near]
+        y, half = self.smoothed, max(2, int(HALF * self.steps))
+        early, lag, lowest = int(EARLY * self.steps), int(SPAN * self.steps), int(np.argmin(y))
+        places = range(early + half, lowest - half + 1)
+        if not places:
+            return None
+        clear = self._clear_level(early)
+        fallen = [place for place in places if y[min(place + half + lag, lowest)] < clear]
+        from_middle = np.arange(-half, half + 1)
+        slopes = [float(from_middle @ y[place - half : place + half + 1]) for place in fallen]
         if not slopes or min(slopes) >= 0:
             return None
-        return float(self.rates[places[np.argmin(slopes)]])
+        return float(self.rates[fallen[int(np.argmin(slopes))]])
+
+    def _clear_level(self, early: int) -> float:
+        """Below it, the smoothed loss is no more the mean of the first `early` losses with noise on it."""
+        level = float(self.losses[:early].mean())
+        noise = 1.4826 * float(np.median(np.abs(np.diff(self.losses)))) / math.sqrt(2)
+        keep = Smoother(self.steps).keep
+        error = noise * math.sqrt((1 - keep) / (1 + keep) + 1 / early)
+        return level - max(CLEAR * error, LEAST_FALL * abs(level))
 
     @property
     def falls_to_the_end(self) -> bool:
         """Whether the loss was lowest at the last rate, so that larger ones may do better."""
         return not self.exploded and int(np.argmin(self.smoothed)) == len(self.rates) - 1
+
+
+class Smoother:
+    """The moving average of numbers that come one by one, as it is after each of them."""
+
+    def __init__(self, steps: int) -> None:
+        self.keep = 1 - 1 / (SPAN * steps)
+        self._average, self._weight = 0.0, 0.0
+
+    def __call__(self, loss: float) -> float:
+        self._average = self.keep * self._average + (1 - self.keep) * loss
+        self._weight = self.keep * self._weight + (1 - self.keep)
+        return self._average / self._weight
 
 
 def find_rate(
@@ -96,6 +140,9 @@ def find_rate(
     callbacks: Sequence[Callback] = (),
 ) -> RateCurve:
     """Train a copy of the model while the learning rate grows from `low` to `high`; return the losses.
+
+    `find_rate(…).suggestion` is the rate to begin with, or None where the loss falls at none of them. More
+    steps suggest smaller rates: the net learns while the rate is still small.
 
     The copy is thrown away: the model stays as it is. The order of the samples comes from its seed. A data
     set of few batches is gone through several times. x, y and all from `batch_size` on are as for
@@ -143,7 +190,7 @@ class RateSweep(Callback):
         self.rates = np.geomspace(low, high, whole(steps, "find_rate", "steps", least=LEAST_STEPS))
         self.losses: list[float] = []
         self.started = self.exploded = False
-        self._average, self._lowest = 0.0, math.inf
+        self._smoothed, self._lowest = Smoother(len(self.rates)), math.inf
 
     def on_start(self, trainer: Trainer) -> None:
         self.started = True
@@ -154,8 +201,7 @@ class RateSweep(Callback):
         loss, done = float(event.loss), len(self.losses) + 1
         if math.isfinite(loss):
             self.losses.append(loss)
-        self._average = MEMORY * self._average + (1 - MEMORY) * loss
-        smoothed = self._average / (1 - MEMORY**done)
+        smoothed = self._smoothed(loss)
         self._lowest = min(self._lowest, smoothed)
         if not smoothed <= EXPLODED * self._lowest or not math.isfinite(loss):  # a NaN is below nothing
             self.exploded = True
@@ -174,17 +220,11 @@ class RateSweep(Callback):
                 expected="a finite loss",
                 fix="look at the data and the initial weights; a smaller learning rate does not mend this",
             )
-        if done < LEAST_STEPS:
+        if done < LEAST_DONE:
             raise DataError(
                 f"the loss exploded at a rate of {self.rates[done - 1]:.2g}: there is no curve before it",
-                expected=f"at least {LEAST_STEPS} steps",
+                expected=f"at least {LEAST_DONE} steps",
                 received=f"{done} of {len(self.rates)}",
-                fix=f"begin lower: from {self.rates[0] / 1000:.2g}",
+                fix=f"begin lower, from {self.rates[0] / 1000:.2g}, or take more steps",
             )
-        return RateCurve(self.rates[:done], np.array(self.losses), self.exploded)
-
-
-def _slope(x: Array, y: Array) -> float:
-    """The slope of the straight line closest to the points (x, y)."""
-    from_mean = x - x.mean()
-    return float(from_mean @ y / (from_mean @ from_mean))
+        return RateCurve(self.rates[:done], np.array(self.losses), self.exploded, len(self.rates))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,28 @@ def test_it_suggests_what_python_does_and_draws_it(find: Command, tiny: Path, tm
     model = plan.build_model(backend="numpy", seed=3)
     expected = find_rate(model, train.images[:400], train.labels[:400], steps=60, batch_size=50).suggestion
     assert f"Suggested learning rate: {expected:.2g} (the recipe's: 0.001)" in said
-    assert f"tinynet train … --lr {expected:.2g}" in said
+    assert f"To train with it: tinynet train {tiny} --dataset sample" in said
+    assert f"--backend numpy --lr {expected:.2g}" in said
     assert f"Plot: {tmp_path / 'rates.png'}" in said
     assert (tmp_path / "rates.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(tmp_path.iterdir()) == [tmp_path / "rates.png"]
+
+
+def test_the_command_to_train_with_has_the_options_that_were_given(
+    tinynet: Command, tiny: Path, tmp_path: Path
+) -> None:
+    """It is the very command: pasted, it is understood."""
+    given = ["--optimizer", "AdamW", "--batch", 40, "--class-weight", "balanced", "--seed", 3, "--threads", 1]
+    given += ["--dataset", "sample", "--backend", "numpy"]
+    said = tinynet("find-rate", tiny, *given, "--steps", 40, "--out", tmp_path / "rates.png")
+    line = re.search(r"To train with it: tinynet (train .* --lr [0-9.e-]+)", said)
+    assert line
+    words = shlex.split(line[1])
+    assert words[:2] == ["train", str(tiny)]
+    for name, value in zip(given[::2], given[1::2], strict=True):
+        assert words[words.index(str(name)) + 1] == str(value)
+    assert not {"--steps", "--out"} & {*words}
+    tinynet(*words, "--epochs", 1, "--out", tmp_path / "run")
 
 
 def test_options_change_the_recipe(find: Command) -> None:
@@ -46,7 +65,9 @@ def test_options_change_the_recipe(find: Command) -> None:
 
 
 def test_it_says_where_nothing_falls_and_where_all_does(find: Command) -> None:
-    assert "No suggestion: the loss falls at none of these" in find("--low", 1e-12, "--high", 1e-11)
+    assert "No suggestion: the loss falls clear of its noise at none of these" in find(
+        "--low", 1e-12, "--high", 1e-11
+    )
     assert "a larger --high may show more" in find("--low", 1e-6, "--high", 1e-2)
 
 
@@ -59,6 +80,7 @@ def test_without_a_terminal_it_says_how_far_it_is(find: Command, monkeypatch: py
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        (["--out", "nowhere/rates.png"], 2, "there is no folder"),
         (["--out", "rates.txt"], 1, "cannot draw rates.txt"),
         (["--low", 1, "--high", 0.1], 1, "the range of learning rates is empty or upside down"),
         (["--low", 0], 2, "0.0 is not in the range x>0"),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     help="Clean rounds wanted of a row.",
 )
 @options.together(options.backend, options.thread_count)
-@click.option("--json", "file", type=Out(dir_okay=False), help="Write all turns here.")
+@click.option("--json", "file", type=Out(dir_okay=False, in_folder=True), help="Write all turns here.")
 def command(rows: str, rounds: int, backend: str, threads: int | None, file: Path | None) -> None:
     """Measure training steps, an epoch, inference, start-up, memory and threads of tinynet.
 

@@ -29,7 +29,7 @@ WORSE = 2_000
 
 @click.command(cls=Command, short_help="How good is a net, for whom, and what is it not for?")
 @click.argument("run", required=False, type=click.Path(path_type=Path))
-@click.option("--out", type=Out(dir_okay=False), help="Write the card here (Markdown).")
+@click.option("--out", type=Out(dir_okay=False, in_folder=True), help="Write the card here (Markdown).")
 @options.together(
     options.measured_dataset, options.data_dir, options.backend, options.layers, options.threads
 )

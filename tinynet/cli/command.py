@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 import click
+
+GIVEN = "tinynet.given"
 
 
 class Command(click.Command):
@@ -12,13 +15,24 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:  # else a shell asks for completions
-            _, _, order = self.make_parser(ctx).parse_args([*args])
+            ctx.meta[GIVEN], _, order = self.make_parser(ctx).parse_args([*args])
             for parameter, times in Counter(order).items():
                 if times > 1 and isinstance(parameter, click.Option) and _takes_one(parameter):
                     raise click.UsageError(
                         f"{parameter.get_error_hint(ctx)} is given {times} times; it takes one value.", ctx
                     )
         return super().parse_args(ctx, args)
+
+
+def given_options(ctx: click.Context, *, without: Collection[str] = ()) -> list[str]:
+    """The options that were given to a `Command`, word by word, but those whose parameters are `without`."""
+    words = []
+    for option in ctx.command.params:
+        if isinstance(option, click.Option) and option.name in ctx.meta[GIVEN].keys() - without:
+            value = ctx.meta[GIVEN][option.name]
+            for each in value if option.multiple else [value]:
+                words += [option.opts[0]] if option.is_flag else [option.opts[0], str(each)]
+    return words
 
 
 def _takes_one(option: click.Option) -> bool:

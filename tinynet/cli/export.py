@@ -107,7 +107,7 @@ FORMATS = {
 @click.option(
     "-o",
     "--out",
-    type=Out(dir_okay=False),
+    type=Out(dir_okay=False, in_folder=True),
     help="The file to write.  [default: digits.html, or net.onnx, net.npz, net.h]",
 )
 @click.option("--float32", is_flag=True, help="html: weights in 32 bits, not in 16: larger, and not rounded.")

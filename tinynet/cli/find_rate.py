@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tinynet.cli import options
-from tinynet.cli.command import Command
+from tinynet.cli.command import Command, given_options
 from tinynet.cli.out import Out
 
 if TYPE_CHECKING:
@@ -33,7 +33,11 @@ if TYPE_CHECKING:
     help="The last, largest one.",
 )
 @click.option(
-    "--steps", type=click.IntRange(min=20), default=100, show_default=True, help="Batches to learn."
+    "--steps",
+    type=click.IntRange(min=20),
+    default=100,
+    show_default=True,
+    help="Batches to learn. More of them show more of a noisy loss, and suggest smaller rates.",
 )
 @options.together(
     options.variant,
@@ -57,7 +61,7 @@ if TYPE_CHECKING:
 @options.dtype
 @click.option(
     "--out",
-    type=Out(dir_okay=False),
+    type=Out(dir_okay=False, in_folder=True),
     default=Path("rates.png"),
     show_default=True,
     help="Draw the losses here, .png or .svg.",
@@ -90,7 +94,10 @@ def command(
     Trains for a moment while the learning rate grows from step to step, until the loss explodes. Suggests the
     rate at which the loss falls most steeply, and draws all losses. No net is kept.
 
-    A suggestion goes with the batch size and the optimiser. For a schedule it is the largest rate.
+    Where the loss never falls clear of its noise, nothing is suggested.
+
+    A suggestion goes with the batch size, the optimiser and the number of steps: more steps suggest smaller
+    rates, as the net learns while the rate is still small. For a schedule it is the largest rate.
 
     \b
     Examples:
@@ -146,25 +153,30 @@ def command(
         )
     finally:
         progress.close()
-    _say(found, None if optimizer else training.optimizer.learning_rate)
+    _say(found, None if optimizer else training.optimizer.learning_rate, architecture)
     plots.rate_curve(found.rates, found.losses, found.smoothed, out, suggestion=found.suggestion)
     console.print(f"Plot: {out}", soft_wrap=True)
 
 
-def _say(found: RateCurve, known: float | None) -> None:
+def _say(found: RateCurve, known: float | None, architecture: str) -> None:
     """The suggestion, beside the learning rate of the recipe if its optimiser is the same."""
     from tinynet.cli.screen import console
+    from tinynet.printable import quoted
 
     if found.exploded:
         console.print(f"The loss exploded at a learning rate of {found.rates[-1]:.2g}.")
     if found.suggestion is None:
         console.print(
-            "No suggestion: the loss falls at none of these rates. Try others: --low, --high.", style="yellow"
+            "No suggestion: the loss falls clear of its noise at none of these rates. Try others (--low, "
+            "--high) or more --steps.",
+            style="yellow",
         )
         return
     rate = f"{found.suggestion:.2g}"
     beside = "" if known is None else f" (the recipe's: {known:g})"
     console.print(f"Suggested learning rate: {rate}{beside}", style="bold green")
-    console.print(f"To train with it: tinynet train … --lr {rate}")
+    given = given_options(click.get_current_context(), without=("low", "high", "steps", "out"))
+    words = " ".join(map(quoted, [architecture, *given]))
+    console.print(f"To train with it: tinynet train {words} --lr {rate}", soft_wrap=True)
     if found.falls_to_the_end:
         console.print("The loss still fell at the last rate: a larger --high may show more.", style="yellow")

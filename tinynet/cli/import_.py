@@ -16,7 +16,7 @@ from tinynet.cli.out import Out
 @click.option(
     "-o",
     "--out",
-    type=Out(dir_okay=False),
+    type=Out(dir_okay=False, in_folder=True),
     default=Path("model.safetensors"),
     show_default=True,
     help="The model to write.",

@@ -22,10 +22,14 @@ OF_A_RUN = (
 
 
 class Out(click.Path):
-    """A path to be written, as a pathlib.Path; takes what click.Path does."""
+    """A path to be written, as a pathlib.Path; takes what click.Path does.
 
-    def __init__(self, **options: Any) -> None:
+    With `in_folder` the folder it lies in must be there already.
+    """
+
+    def __init__(self, *, in_folder: bool = False, **options: Any) -> None:
         super().__init__(path_type=Path, **options)
+        self.in_folder = in_folder
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if os.fspath(value) == "":
@@ -35,4 +39,6 @@ class Out(click.Path):
         path = Path(os.path.realpath(value))
         if path.name in OF_A_RUN and path.parent.joinpath("config.json").is_file():
             self.fail(f"{value} is a file of a run, which it would replace: name another.", param, ctx)
+        if self.in_folder and not path.parent.is_dir():
+            self.fail(f"there is no folder {path.parent}: make it first, or name another.", param, ctx)
         return super().convert(value, param, ctx)

@@ -30,7 +30,7 @@ KINDS = {
 @click.command(cls=Command, short_help="The layers of a net, and the cost of each.")
 @click.argument("what", default="cnn")
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images in a batch.")
-@click.option("--out", type=Out(dir_okay=False), help="Draw the net here, .png or .svg.")
+@click.option("--out", type=Out(dir_okay=False, in_folder=True), help="Draw the net here, .png or .svg.")
 @options.together(options.backend, options.convolution, options.layers)
 def command(what: str, batch: int, out: Path | None, backend: str, convolution: str) -> None:
     """Show the layers of WHAT: an architecture's name, a TOML file, a run's folder or a safetensors file.
