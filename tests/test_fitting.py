@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+
 import numpy as np
 import pytest
 from nets import blobs, mlp, weights
 from sklearn.metrics import r2_score
 
+from tinynet import fitting
 from tinynet import layers as L
 from tinynet.callbacks import EarlyStopping
 from tinynet.errors import ConfigError, DataError, ShapeError
@@ -179,3 +183,14 @@ def test_bad_arguments() -> None:
     for callbacks in (3, [EarlyStopping]):
         with pytest.raises(ConfigError, match="no callback"):
             fit(mlp(), x, labels, callbacks=callbacks)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["fit", "evaluate", "score"])
+def test_the_help_of_a_model_names_all_settings(name: str) -> None:
+    method, function = getattr(Sequential, name), getattr(fitting, name)
+    known = inspect.signature(method).parameters.keys()
+    passed_on = inspect.signature(function).parameters.keys() - known - {"model"}
+    assert passed_on
+    words = re.findall(r"\w+", method.__doc__)
+    assert passed_on <= {*words}
+    assert f"tinynet.fitting.{name}" in method.__doc__

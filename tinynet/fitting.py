@@ -107,8 +107,10 @@ def fit(
 
 
 def evaluate(model: Sequential, x: Any, y: Any, *, loss: Loss | None = None) -> dict[str, float]:
-    """The loss (with the L2 penalty) and, for classes, the accuracy, for values mae, rmse and r2 on x and y,
-    which are as for `fit`: see `tinynet.metrics`."""
+    """The loss, with the L2 penalty, on x and y; for classes also the accuracy, for values mae, rmse and r2.
+
+    x, y and the loss are as for `fit`; of the figures tells `tinynet.metrics`.
+    """
     inputs, targets = _pair(model, (x, y), loss)
     trainer = Trainer(model, (inputs, targets), loss=loss or loss_for(model, targets), epochs=0)
     return trainer.evaluate(Batches(inputs, targets, EVALUATION_BATCH, model.backend))

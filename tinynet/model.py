@@ -259,7 +259,11 @@ class Sequential:
         callbacks: Sequence[Any] = (),
         **settings: Any,
     ) -> list[dict[str, Any]]:
-        """Train on samples x and targets y; return the history. All about it: `tinynet.fitting.fit`."""
+        """Train on samples x (M, *input_shape) and targets y; return the history, a record for each epoch.
+
+        `settings` are loss, optimizer, class_weight, sample_weight, validation_split, augmentation and
+        verbose. What each of them takes, what y may be and what is raised: see `tinynet.fitting.fit`.
+        """
         chosen = {"epochs": epochs, "batch_size": batch_size, "callbacks": callbacks}
         fitted: list[dict[str, Any]] = _fitting().fit(
             self, x, y, validation_data=validation_data, **chosen, **settings
@@ -267,12 +271,18 @@ class Sequential:
         return fitted
 
     def evaluate(self, x: Any, y: Any, **settings: Any) -> dict[str, float]:
-        """The loss and, the accuracy, or for values mae, rmse and r2: see `tinynet.fitting.evaluate`."""
+        """The loss on samples x and targets y; for classes also the accuracy, for values mae, rmse and r2.
+
+        The one of `settings` is loss, as for `fit`. All about it: `tinynet.fitting.evaluate`.
+        """
         found: dict[str, float] = _fitting().evaluate(self, x, y, **settings)
         return found
 
     def score(self, x: Any, y: Any, **settings: Any) -> float:
-        """The accuracy, or R² for values: see `tinynet.fitting.score`."""
+        """The accuracy for classes, R² for values, on samples x and targets y.
+
+        The one of `settings` is loss, as for `fit`. All about it: `tinynet.fitting.score`.
+        """
         found: float = _fitting().score(self, x, y, **settings)
         return found
 
