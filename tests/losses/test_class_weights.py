@@ -52,6 +52,9 @@ def test_weights_for_other_classes_or_for_values() -> None:
         class_weights([1, 2], LABELS, 3)
     with pytest.raises(ConfigError, match="only classes take class weights"):
         class_weights("balanced", LABELS.astype(float), 3)
+    said = r"no class weights\n  expected: a list .*\"balanced\"\n  received: 'even'"
+    with pytest.raises(ConfigError, match=said):
+        class_weights("even", LABELS, 3)
     with pytest.raises(ConfigError, match="only classes take class weights"):
         mlp().fit(np.ones((4, 2)), np.ones((4, 3)), loss=MeanSquaredError(), class_weight="balanced")
 

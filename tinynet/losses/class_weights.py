@@ -30,7 +30,9 @@ def class_weights(weights: str | Sequence[float], labels: Array, classes: int) -
     if isinstance(weights, str):
         if weights != "balanced":
             raise ConfigError(
-                "class weights are a table of numbers", expected='or "balanced"', received=repr(weights)
+                "these are no class weights",
+                expected='a list of numbers from 0, one for each class, or "balanced"',
+                received=repr(weights),
             )
         return balanced(labels, classes)[labels]
     return _table(weights, classes)[labels]
@@ -46,7 +48,7 @@ def balanced(labels: Array, classes: int) -> Array:
         raise DataError(
             f"no training sample is of class {int(np.argmin(counts > 0))}, so it cannot be given its share",
             expected=f"samples of each of the {classes} classes",
-            received=f"{int((counts == 0).sum())} classes without any",
+            received=f"none of {int((counts == 0).sum())} of them",
             fix="give weights as a table, or leave the class out",
         )
     weights: Array = len(labels) / (classes * counts)
