@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tinynet.errors import LONGEST, ConfigError
-from tinynet.printable import printable, quoted
+from tinynet.printable import counted, printable, quoted
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,16 @@ def test_an_error_is_never_a_flood() -> None:
 )
 def test_a_path_in_a_hint_can_be_pasted_into_a_shell(path: str, word: str) -> None:
     assert quoted(path) == word
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "said"),
+    [
+        (1, "epoch", "1 epoch"),
+        (0, "row", "0 rows"),
+        (2, "thread", "2 threads"),
+        (60_000, "image", "60,000 images"),
+    ],
+)
+def test_a_number_with_its_noun(number: int, noun: str, said: str) -> None:
+    assert counted(number, noun) == said

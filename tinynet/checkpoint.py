@@ -33,7 +33,7 @@ from tinynet.layers import LAYER_FAMILY, LAYERS, Dense, Layer
 from tinynet.layers.stack import build_layers, walk
 from tinynet.losses import LOSSES, Loss, SoftmaxCrossEntropy
 from tinynet.model import DTYPES, Sequential
-from tinynet.printable import printable, quoted
+from tinynet.printable import counted, printable, quoted
 from tinynet.training import TrainingState
 from tinynet.types import Array, Shape
 
@@ -233,7 +233,7 @@ def load_training(path: str | Path, trainer: Trainer, callbacks: Sequence[Callba
         raise CheckpointError(
             f"{path} was saved with other callbacks",
             expected=", ".join(type(callback).__name__ for callback in callbacks) or "none",
-            received=f"{len(header.callbacks)} callbacks",
+            received=f"{counted(len(header.callbacks), 'callback')}",
             fix="resume with the recipe the run was started with",
         )
     _check_state(path, header, trainer, callbacks)

@@ -7,6 +7,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from tinynet.printable import counted
 from tinynet.version import VERSION
 
 
@@ -77,4 +78,4 @@ def versions() -> dict[str, str | None]:
 def summary() -> str:
     """Processor, cores, Python, NumPy and Numba, for a table's caption."""
     libraries = f"NumPy {version_of('numpy')}, Numba {version_of('numba')}"
-    return f"{processor()}, {cores()} cores; Python {platform.python_version()}, {libraries}"
+    return f"{processor()}, {counted(cores(), 'core')}; Python {platform.python_version()}, {libraries}"

@@ -10,6 +10,7 @@ from tinynet.errors import OutOfMemoryError
 from tinynet.layers import Conv2D, DepthwiseConv2D
 from tinynet.layers.stack import walk
 from tinynet.model import Sequential
+from tinynet.printable import counted
 
 MIB = 1 << 20
 
@@ -41,7 +42,7 @@ def shortage(model: Sequential, batch: int, step: int, error: MemoryError) -> Ou
         fits = min(fits, free // each)
     fits = 1 << (fits.bit_length() - 1) if fits else 0  # a power of two
     return OutOfMemoryError(
-        f"training ran out of memory in step {step}, with {batch:,} samples in a batch",
+        f"training ran out of memory in step {step}, with {counted(batch, 'sample')} in a batch",
         expected=f"up to {batch * each / MIB:,.0f} MiB for such a step, besides data and parameters",
         received=(str(error) or "a MemoryError")
         + ("" if free is None else f"; {free / MIB:,.0f} MiB are free"),

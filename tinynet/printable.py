@@ -1,4 +1,4 @@
-"""Text of unknown origin, made fit for a screen."""
+"""Text for a screen: of unknown origin made fit for it, numbers with their nouns, paths to paste."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ def printable(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(each if each in keep or _is_shown(each) else _escaped(each) for each in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 epoch`, `2 epochs`, `1,000 images`: a number with the noun that it counts."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def quoted(path: object) -> str:

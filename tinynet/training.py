@@ -26,6 +26,7 @@ from tinynet.interrupt import Interrupt, Interrupted
 from tinynet.losses import Loss, SoftmaxCrossEntropy
 from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.optim import Adam, Optimizer
+from tinynet.printable import counted
 from tinynet.sample_weights import checked_weights
 from tinynet.schedules import Constant, Cosine, Schedule
 from tinynet.step import Step, StepNumbers
@@ -244,7 +245,7 @@ class Trainer:
             raise ConfigError(
                 "this training is over",
                 expected="a Trainer that has epochs left",
-                received=state.stopped or f"all of {self.epochs} epochs done",
+                received=state.stopped or f"all of {counted(self.epochs, 'epoch')} done",
                 fix="make a new Trainer; to go on with this one, raise its `epochs`"
                 + (" and set `state.stopped` to None" if state.stopped else ""),
             )

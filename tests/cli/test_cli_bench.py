@@ -17,7 +17,7 @@ def test_a_row(tinynet: Command, tmp_path: Path) -> None:
     said = tinynet(
         "bench", "--rows", "linear-step", "--rounds", 1, "--backend", "numpy", "--threads", 1, "--json", file
     )
-    assert "numpy backend, 1 threads" in said
+    assert "numpy backend, 1 thread " in said
     assert "linear-step" in said
     report = json.loads(file.read_text())
     assert (report["backend"], report["threads"], report["samples"]) == ("numpy", 1, 60_000)

@@ -154,7 +154,7 @@ def test_broken_pictures_are_left_out_only_if_asked(tinynet: Command, signs: Pat
     run = tmp_path / "run"
     assert "99.png is not a picture" in tinynet(*asked, "--out", run, code=1)
     assert not run.exists()
-    assert "1 broken ones are left out" in tinynet(*asked, "--skip-broken", "--out", run)
+    assert "1 broken one is left out" in tinynet(*asked, "--skip-broken", "--out", run)
     assert "None of these" in tinynet("evaluate", run)  # read again, in the same way
 
 

@@ -29,7 +29,7 @@ def race(tinynet: Command, tmp_path: Path) -> Command:
 
 def test_a_goal_that_is_reached(race: Command) -> None:
     said = race("--to", 80, "--seeds", 2)
-    assert "1 epoch of 4,000 images, numpy backend, 1 threads" in said
+    assert "1 epoch of 4,000 images, numpy backend, 1 thread" in said
     for part in ("seed 0", "seed 1", "load", "compile", "train", "evaluate", "95 % interval", "80 % reached"):
         assert part in said
     assert "seed 2" not in said

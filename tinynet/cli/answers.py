@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from tinynet.printable import counted
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -132,12 +134,12 @@ def answer(
     if out:
         with atomic_write(out) as stream:
             stream.write(as_csv(rows).encode(errors="backslashreplace"))
-        console.print(f"{_counted(len(guesses), 'prediction')} in {out}")
+        console.print(f"{counted(len(guesses), 'prediction')} in {out}")
     if seen:
         draw(rows, seen)
     if submission:
         write_submission(submission, probabilities.argmax(axis=1))
-        console.print(f"{_counted(len(guesses), 'label')} for Kaggle in {submission}")
+        console.print(f"{counted(len(guesses), 'label')} for Kaggle in {submission}")
         if tables and leakage.trained.any():
             console.print("A score on images that a net was trained on means nothing.", style="bold yellow")
     if unread:
@@ -168,10 +170,6 @@ def _say_unread(unread: Sequence[DataError]) -> None:
     for error in unread:
         reason = "; ".join(line.strip() for line in str(error).splitlines())
         console.print(f"left out: {reason}", style="bold yellow")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + "s" * (count != 1)
 
 
 def show(rows: Sequence[Seen]) -> None:
@@ -222,7 +220,7 @@ def draw(rows: Sequence[Seen], path: Path) -> None:
         if row.reading
     ]
     plots.readings(sheet, path)
-    console.print(f"What the net saw in {_counted(len(sheet), 'picture')}: {path}")
+    console.print(f"What the net saw in {counted(len(sheet), 'picture')}: {path}")
 
 
 def as_csv(rows: Sequence[Seen]) -> str:

@@ -12,6 +12,7 @@ import click
 from tinynet.cli import options
 from tinynet.cli.command import Command
 from tinynet.cli.out import Out
+from tinynet.printable import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -116,7 +117,7 @@ def _table(report: dict[str, Any], results: list[Result]) -> Table:
     from tinynet.version import VERSION
 
     table = Table(
-        title=f"tinynet {VERSION}, {report['backend']} backend, {report['threads']} threads",
+        title=f"tinynet {VERSION}, {report['backend']} backend, {counted(report['threads'], 'thread')}",
         caption=f"{report['machine']}\nMedian ± half the interquartile range.",
     )
     table.add_column("")

@@ -13,6 +13,7 @@ from tinynet.cli import options
 from tinynet.cli.command import Command
 from tinynet.cli.out import Out
 from tinynet.cli.process import INTERRUPTED, command_line
+from tinynet.printable import counted
 
 if TYPE_CHECKING:
     from tinynet.training import Callback
@@ -108,7 +109,7 @@ def command(
     crossval.check_folder(folder)
     console.print(
         f"{name}: {folds} folds of {len(data.train):,} training images, {ops.name} backend, "
-        f"{thread_budget.size()} threads, into {folder}",
+        f"{counted(thread_budget.size(), 'thread')}, into {folder}",
     )
 
     def listen(number: int) -> Callback:
@@ -143,5 +144,6 @@ def _say(row: dict[str, Any], folds: int) -> None:
 
     console.print(
         f"fold {row['fold']}/{folds}  {percent(row['accuracy'])}  "
-        f"{row['errors']:,} of {row['tested_on']:,} wrong  {row['epochs']} epochs  {duration(row['seconds'])}"
+        f"{row['errors']:,} of {row['tested_on']:,} wrong  "
+        f"{counted(row['epochs'], 'epoch')}  {duration(row['seconds'])}"
     )

@@ -11,6 +11,7 @@ import click
 from tinynet.cli import options
 from tinynet.cli.command import Group
 from tinynet.cli.out import Out
+from tinynet.printable import counted
 
 name = click.argument("name", default="mnist")
 
@@ -170,7 +171,7 @@ def show(
         titles = [text for label in titles for text in (f"{label}, as it is", *[""] * (COLUMNS - 1))]
         title += ", and how training may distort them"
     plots.digits(images, titles, out, title=title)
-    console.print(f"{len(images)} images drawn in {out}")
+    console.print(f"{counted(len(images), 'image')} drawn in {out}")
     if settings:
         console.print(f"distorted by {settings}")
 
@@ -344,5 +345,5 @@ def to_kaggle(folder: Path, dataset: str, data_dir: Path | None, seed: int) -> N
 
     data = load_dataset(dataset, data_dir)
     train, test = kaggle.write_competition(folder, (data.train, data.test), seed=seed)
-    console.print(f"{train:,} rows in {folder / kaggle.TRAIN}, {test:,} in {folder / kaggle.TEST}")
+    console.print(f"{counted(train, 'row')} in {folder / kaggle.TRAIN}, {test:,} in {folder / kaggle.TEST}")
     console.print(f"Only for scoring: {folder / kaggle.TEST_LABELS}")

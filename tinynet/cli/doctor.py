@@ -13,6 +13,7 @@ import click
 
 from tinynet.cli.command import Command
 from tinynet.cli.folders import KERNEL_CACHE_FIX, kernel_cache_contents, writable
+from tinynet.printable import counted
 
 Finding: TypeAlias = tuple[str, bool, str, str]
 """What was looked at, whether all is well, what was found, and the fix if there is one."""
@@ -102,12 +103,12 @@ def thread_rows() -> Iterator[Finding]:
 
     yield "cores", True, f"{os.cpu_count()} in this machine, {machine.cores()} for this process", ""
     how = "TINYNET_THREADS" if os.environ.get("TINYNET_THREADS") else "by itself"
-    yield "tinynet", True, f"{threads.budget()} threads, chosen {how}", ""
+    yield "tinynet", True, f"{counted(threads.budget(), 'thread')}, chosen {how}", ""
     for library in threadpool_info():
         if library["user_api"] == "blas":
             kind, version, count = (library[key] for key in ("internal_api", "version", "num_threads"))
             owner = Path(library["filepath"]).parent.name
-            yield "BLAS", True, f"{kind} {version} ({owner}), {count} threads", ""
+            yield "BLAS", True, f"{kind} {version} ({owner}), {counted(count, 'thread')}", ""
 
 
 def folder_rows() -> Iterator[Finding]:

@@ -10,6 +10,7 @@ import click
 from tinynet.cli import options
 from tinynet.cli.command import Command
 from tinynet.cli.out import Out
+from tinynet.printable import counted
 
 
 @click.command(cls=Command, short_help="How good is a net, and where is it wrong?")
@@ -86,7 +87,7 @@ def command(
     found = evaluation.figures(labels, probabilities, classes)
 
     leakage = find_leakage(images, settings, sources.find)
-    what = f"{len(labels):,} {split} images of {data.name}{options.shifted(shifts)}"
+    what = f"{counted(len(labels), f'{split} image')} of {data.name}{options.shifted(shifts)}"
     table = Table(title=f"{run} on {what}")
     for column in evaluation.CLASS_COLUMNS:
         table.add_column(column, justify="left" if column == "class" else "right")
@@ -108,7 +109,7 @@ def command(
         hint = "" if out or mistakes else " To see the mistakes: --out FOLDER."
         console.print(
             f"Most confused: {classes[label]} taken for {classes[predicted]}"
-            f" ({times} time{'s' * (times != 1)}).{hint}"
+            f" ({counted(times, 'time')}).{hint}"
         )
     met = sentences(leakage.facts())
     console.print(met, style="" if leakage.is_clean else "bold yellow")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from tinynet.printable import counted
+
 KERNEL_CACHE_FIX = "name a writable folder in NUMBA_CACHE_DIR; else kernels are compiled at every start"
 
 
@@ -26,4 +28,4 @@ def kernel_cache_contents() -> str:
     from tinynet.kernels.cpu import cache_folder
 
     kernels, size = cache_folder.contents()
-    return f"{kernels} compiled kernels, {size / 1e6:.1f} MB"
+    return f"{counted(kernels, 'compiled kernel')}, {size / 1e6:.1f} MB"

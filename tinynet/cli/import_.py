@@ -9,6 +9,7 @@ import click
 
 from tinynet.cli.command import Command
 from tinynet.cli.out import Out
+from tinynet.printable import counted
 
 
 @click.command("import", cls=Command, short_help="A net of ONNX, Keras or PyTorch, as a model of tinynet.")
@@ -69,8 +70,9 @@ def command(file: Path, out: Path, recipe: str | None, order: str, classes: str)
     )
     shape = " x ".join(map(str, model.input_shape))
     console.print(
-        f"{out}: {len(model.layers)} layers, {model.store.count + model.store.state_count:,} parameters, "
-        f"inputs {shape}. Try: tinynet summary {quoted(out)}"
+        f"{out}: {counted(len(model.layers), 'layer')}, "
+        f"{counted(model.store.count + model.store.state_count, 'parameter')}, inputs {shape}. "
+        f"Try: tinynet summary {quoted(out)}"
     )
 
 

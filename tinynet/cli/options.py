@@ -12,6 +12,7 @@ import click
 
 from tinynet.backends import CONVOLUTIONS
 from tinynet.cli import own_layers
+from tinynet.printable import counted
 from tinynet.threads.budget import VARIABLE, limit
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -208,7 +209,7 @@ seed = click.option(
 
 def shifted(pixels: int) -> str:
     """What a title says of --tta."""
-    return f", each moved by up to {pixels} pixel{'s' * (pixels > 1)}" if pixels else ""
+    return f", each moved by up to {counted(pixels, 'pixel')}" if pixels else ""
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

@@ -8,6 +8,7 @@ import click
 
 from tinynet.cli import options
 from tinynet.cli.command import Command
+from tinynet.printable import counted
 
 
 @click.command(cls=Command, short_help="Seconds of training to 99 %, over several seeds.")
@@ -57,8 +58,8 @@ def command(
     loading = time.perf_counter() - began
     epochs = plan.training.epochs_on(len(data.train))
     console.print(
-        f"{architecture}: {epochs} epoch{'s' * (epochs != 1)} of {len(data.train):,} images, "
-        f"{ops.name} backend, {thread_budget.size()} threads"
+        f"{architecture}: {counted(epochs, 'epoch')} of {len(data.train):,} images, "
+        f"{ops.name} backend, {counted(thread_budget.size(), 'thread')}"
     )
     compiling = race.rehearse(plan, data, ops)
     found = []

@@ -16,6 +16,7 @@ from tinynet.cli import options, own_layers
 from tinynet.cli.command import Command
 from tinynet.cli.out import Out
 from tinynet.cli.process import INTERRUPTED, command_line
+from tinynet.printable import counted
 
 if TYPE_CHECKING:
     from tinynet.distributed.group import Group
@@ -196,8 +197,9 @@ def _train(run: Run, save_every: float, tensorboard: bool, inspect: bool) -> boo
     why = f" ({plan.epochs_in_words()})" if plan.min_steps else ""
     console.print(
         f"{run.settings.name}: {model.store.count + model.store.state_count:,} parameters, "
-        f"{trainer.train.samples:,} training images, {trainer.epochs} epochs{why}, "
-        f"{model.backend.name} backend, {thread_budget.size()} threads{processes}, into {run.folder}"
+        f"{counted(trainer.train.samples, 'training image')}, {counted(trainer.epochs, 'epoch')}{why}, "
+        f"{model.backend.name} backend, {counted(thread_budget.size(), 'thread')}{processes}, "
+        f"into {run.folder}"
     )
     _say_origin(run)
     progress = TrainingProgress()

@@ -13,6 +13,7 @@ from tinynet.cli import options, own_layers
 from tinynet.cli.command import Command
 from tinynet.cli.out import Out
 from tinynet.cli.process import INTERRUPTED, command_line
+from tinynet.printable import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -197,9 +198,10 @@ def _say_start(name: str, wanted: Search, shared: Study, count: int, storage: Pa
     trained, held_out = training.cut(len(wanted.train))
     there = len(shared.get_trials(deepcopy=False, states=study.FINISHED))
     console.print(
-        f"{name}: {count} trials of {training.epochs} epochs, {there} of them there already; "
-        f"{trained:,} images to train on, {held_out:,} for validation; {wanted.backend.name} backend, "
-        f"{thread_budget.size()} threads; kept in {storage}",
+        f"{name}: {counted(count, 'trial')} of {counted(training.epochs, 'epoch')}, "
+        f"{there} of them there already; {trained:,} images to train on, {held_out:,} for validation; "
+        f"{wanted.backend.name} backend, "
+        f"{counted(thread_budget.size(), 'thread')}; kept in {storage}",
     )
     console.print(wanted.space.to_toml(), style="dim", end="", soft_wrap=True)
 

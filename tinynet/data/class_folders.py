@@ -18,7 +18,7 @@ import numpy as np
 from tinynet.data.parts import held_out, shuffled
 from tinynet.data.pictures.whole import is_coloured, read_whole
 from tinynet.errors import DataError
-from tinynet.printable import printable
+from tinynet.printable import counted, printable
 from tinynet.types import Array, Shape
 
 SUFFIXES = (
@@ -198,7 +198,7 @@ def _sentence(folder: Path, cut: Mapping[str, Labelled], broken: int, own_test: 
         "as its folders `train` and `test` say" if own_test else "a share of each class, the same every time"
     )
     tested = f"{len(test):,} to test with ({how})" if len(test) else "none to test with"
-    left = f"; {broken:,} broken ones are left out" if broken else ""
+    left = f"; {counted(broken, 'broken one')} {'is' if broken == 1 else 'are'} left out" if broken else ""
     return (
         f"pictures in {folder}, {kind}, scaled to {train.shape[1]} × {train.shape[2]}:"
         f" {len(train):,} to train with, {tested}{left}"

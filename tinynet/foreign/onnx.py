@@ -19,6 +19,7 @@ from tinynet import extras, layers
 from tinynet.errors import ConfigError, DataError, TinynetError
 from tinynet.foreign.net import Read
 from tinynet.io.reading import read_regular
+from tinynet.printable import counted
 from tinynet.types import Array, Shape
 
 MAX_BYTES = 2**29
@@ -153,7 +154,8 @@ class Chain:
             node, given = self.makers.get(end), self.given(end)
             if node is None or len(given) not in (1, 2) or (len(given) == 2 and node.op_type != "Add"):
                 raise self.net.refuse(
-                    f"{f'{node.op_type} {node.name}' if node else end} computes with {len(given)} values",
+                    f"{f'{node.op_type} {node.name}' if node else end} computes with "
+                    f"{counted(len(given), 'value')}",
                     "a chain of layers, and blocks whose two branches are added",
                     ", ".join(given) or "none",
                 )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.io.atomic import write_atomic
+from tinynet.printable import counted
 
 NOT_RECORDED = "not recorded"
 
@@ -41,7 +42,7 @@ def run_section(
     """
     machine, command = report["machine"], report["facts"].get("command")
     software = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    processor = ("processor", f"{machine['cpu']}, {machine['cores']} cores")
+    processor = ("processor", f"{machine['cpu']}, {counted(machine['cores'], 'core')}")
     made = markdown_table(("", ""), [*rows, processor, ("system", machine["os"]), ("versions", software)])
     again = ["## Reproduce", f"```sh\n{command}\n```"] if command else []
     return [f"## {heading}", made, *again]

@@ -12,6 +12,7 @@ from tinynet.backends.recording import operations_for
 from tinynet.checks import Checked
 from tinynet.errors import ConfigError, DataError, DTypeError, ShapeError
 from tinynet.losses.measures import Accuracy, Measure
+from tinynet.printable import counted
 from tinynet.types import Array, Shape
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def check_label_range(labels: Array, classes: int) -> None:
         row = int(wrong.argmax())
         raise DataError(
             "a label is out of range",
-            expected=f"0 … {classes - 1}: the model has {classes} outputs",
-            received=f"{labels[row]} at row {row} ({int(wrong.sum())} rows in all)",
+            expected=f"0 … {classes - 1}: the model has {counted(classes, 'output')}",
+            received=f"{labels[row]} at row {row} ({counted(int(wrong.sum()), 'row')} in all)",
             fix="number the classes from 0, or give the last layer more units",
         )

@@ -26,7 +26,7 @@ from tinynet.errors import RunError
 from tinynet.io.markdown import plain
 from tinynet.io.reading import read_json, read_text, reason
 from tinynet.plots.health import verdict
-from tinynet.printable import quoted
+from tinynet.printable import counted, quoted
 from tinynet.runs import provenance, report
 from tinynet.runs.leakage import find_leakage
 from tinynet.runs.predictions import predict, read_predictions
@@ -195,13 +195,13 @@ def _different_lines(page: str, again: str) -> list[str]:
         if old != new
     ]
     if len(reported) != len(computed):
-        faults.append(f"{len(reported)} lines, where {len(computed)} follow")
+        faults.append(f"{counted(len(reported), 'line')}, where {len(computed)} follow")
     return faults
 
 
 def _count_different(labels: Array, expected: Array) -> list[str]:
     if len(labels) != len(expected):
-        return [f"{len(labels):,} rows for {len(expected):,} test images"]
+        return [f"{counted(len(labels), 'row')} for {len(expected):,} test images"]
     rows = np.flatnonzero(labels != expected)
     return [f"{len(rows):,} differ, the first in row {rows[0]}"] if len(rows) else []
 
@@ -244,7 +244,7 @@ def _is_known(leakage: Any) -> bool:
 def _judge_predictions(found: Array, predicted: Array, confidence: Array) -> list[str]:
     """Whether the recorded classes are the most probable ones, with the recorded probability."""
     if len(found) != len(predicted):
-        return [f"{len(predicted):,} rows for {len(found):,} test images"]
+        return [f"{counted(len(predicted), 'row')} for {len(found):,} test images"]
     own = found[np.arange(len(found)), predicted.clip(0, found.shape[1] - 1)]
     off = np.maximum(abs(own - confidence), found.max(axis=1) - own) > TOLERANCE
     rows = np.flatnonzero(off)

@@ -42,6 +42,7 @@ from tinynet.layers import LAYER_FAMILY, Dense, Layer
 from tinynet.losses import LOSSES, BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import OPTIMIZERS, Adam, Optimizer
+from tinynet.printable import counted
 from tinynet.schedules import SCHEDULES, Constant, Schedule
 
 FAMILIES: tables.Families = {**LAYER_FAMILY, Loss: LOSSES, Optimizer: OPTIMIZERS, Schedule: SCHEDULES}
@@ -143,7 +144,7 @@ class Training(Description):
             raise ConfigError(
                 "the data set is too small for this recipe",
                 expected=f"{max(samples, held_out + 1)} or more, {held_out} of them for validation",
-                received=f"{available} samples",
+                received=f"{counted(available, 'sample')}",
                 fix="set `samples` and `validation` (a share such as 0.1 fits every data set)",
             )
         return samples - held_out, held_out

@@ -27,7 +27,7 @@ from tinynet.io.markdown import (
     write_json,
 )
 from tinynet.io.reading import read_json, reason
-from tinynet.printable import quoted
+from tinynet.printable import counted, quoted
 from tinynet.runs import leakage
 from tinynet.types import Array
 
@@ -190,7 +190,7 @@ def headline(report: Mapping[str, Any]) -> str:
     test = report["test"]
     if not test:
         return "A net without a test"
-    return f"{percent(test['accuracy'])} of {test['samples']:,} test samples right"
+    return f"{percent(test['accuracy'])} of {counted(test['samples'], 'test sample')} right"
 
 
 def test_rows(test: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
@@ -234,7 +234,7 @@ def _tested(test: Mapping[str, Any] | None) -> str:
         return "It learned from all data it was given; none were left to test it with."
     low, high = test["interval"]
     return (
-        f"{test['errors']:,} errors. The 95 % interval of the accuracy (Wilson) is {percent(low)} to"
+        f"{counted(test['errors'], 'error')}. The 95 % interval of the accuracy (Wilson) is {percent(low)} to"
         f" {percent(high)}; it covers the choice of test samples, not of the seed."
         f" Macro F1 is {figure(test['macro_f1'])}."
     )
