@@ -24,7 +24,7 @@ def test_a_healthy_machine(tinynet: Command) -> None:
         "numba",
         "cupy",
         "BLAS",
-        "threads",
+        "thread",
         "data cache",
         "kernel cache",
         "notebooks",

@@ -55,6 +55,6 @@ def test_a_run_section_repeats_the_command_where_there_was_one() -> None:
     heading, table, again, command = markdown.run_section([("seed", 3)], report)
     assert heading == "## Run"
     assert "| seed | 3 |" in table
-    assert "| processor | z80, 1 cores |" in table
+    assert "| processor | z80, 1 core |" in table
     assert (again, command) == ("## Reproduce", "```sh\ntinynet train mlp\n```")
     assert len(markdown.run_section([], report | {"facts": {}}, "Machine")) == 2
