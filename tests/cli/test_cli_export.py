@@ -199,7 +199,7 @@ def test_a_run_that_is_not_finished_and_a_place_that_cannot_be_written(
     text = (tmp_path / "a.html").read_text()
     assert "<dt>training</dt><dd>stopped before its end</dd>" in text
     assert "Its training was stopped" in text
-    assert "make the folder first" in tinynet("export", "-o", tmp_path / "no" / "a.html", code=1)
+    assert "make the folder first" in tinynet("export", "-o", tmp_path / "no" / "a.html", code=2)
 
 
 def test_plain_arrays_are_those_of_the_net_and_its_statistics(

@@ -54,3 +54,15 @@ def test_files_of_a_run_are_refused_and_others_in_its_folder_are_not(tmp_path: P
     assert Out().convert(str(tmp_path / "digits.html"), None, None) == tmp_path / "digits.html"
     (tmp_path / "elsewhere").mkdir()
     assert Out().convert(str(tmp_path / "elsewhere" / "report.md"), None, None)
+
+
+@pytest.mark.parametrize(
+    "words", [["export", "-o"], ["card", "--out"], ["find-rate", "--out"], ["summary", "--out"]]
+)
+def test_a_file_in_a_folder_that_does_not_exist_is_refused_before_any_work(
+    words: list[str], tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(main, [*words, str(tmp_path / "no" / "file.png")])
+    assert result.exit_code == 2
+    assert "make the folder first" in result.output
+    assert not (tmp_path / "no").exists()

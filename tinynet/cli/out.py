@@ -40,5 +40,7 @@ class Out(click.Path):
         if path.name in OF_A_RUN and path.parent.joinpath("config.json").is_file():
             self.fail(f"{value} is a file of a run, which it would replace: name another.", param, ctx)
         if self.in_folder and not path.parent.is_dir():
-            self.fail(f"there is no folder {path.parent}: make it first, or name another.", param, ctx)
+            self.fail(
+                f"there is no folder {path.parent}: make the folder first, or name another.", param, ctx
+            )
         return super().convert(value, param, ctx)
