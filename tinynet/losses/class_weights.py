@@ -59,7 +59,7 @@ def _table(weights: Sequence[float], classes: int) -> Array:
     """A number from 0 for each class, at least one of them above 0."""
     owner, setting = "training", "class_weight"
     expected = "a list of numbers from 0, one for each class, not all of them 0"
-    if not isinstance(weights, list | tuple | np.ndarray) or not np.size(weights) or np.shape(weights) == ():
+    if not isinstance(weights, list | tuple | np.ndarray) or not np.size(weights) or not np.ndim(weights):
         raise refusal(weights, owner, setting, expected)
     found = np.array([real(each, owner, setting, least=0) for each in weights], np.float64)
     if not found.any():
