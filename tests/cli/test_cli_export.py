@@ -231,10 +231,41 @@ def test_other_formats_and_options_that_are_not_theirs(
 
 
 def test_the_net_itself_is_not_written_over(tinynet: Command, trained: Trained, tmp_path: Path) -> None:
-    net = tmp_path / "net.safetensors"
+    net = tmp_path / "net.npz"
     shutil.copy(trained.folder / "model.safetensors", net)
     (tmp_path / "link").symlink_to(net)
     before = net.read_bytes()
     for out in (net, tmp_path / "link"):
         assert "is the net itself" in tinynet("export", net, "--to", "npz", "-o", out, code=2)
     assert net.read_bytes() == before
+
+
+def test_the_ending_of_the_file_says_the_format(
+    tinynet: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tinynet("export", "-o", "net.ONNX")
+    onnxruntime.InferenceSession("net.ONNX", providers=["CPUExecutionProvider"])
+    tinynet("export", "-o", "net.npz")
+    with np.load("net.npz", allow_pickle=False) as file:
+        assert "net" in file
+    tinynet("export", "-o", "net.h")
+    assert Path("net.h").read_text().startswith("/* A neural network in C99")
+    tinynet("export", "--to", "npz", "-o", "plain")
+    assert Path("plain").is_file()
+
+
+@pytest.mark.parametrize(
+    ("asked", "out", "said"),
+    [
+        (("--to", "html"), "net.onnx", "for --to html: end it in .html, or say --to onnx"),
+        (("--to", "onnx"), "a.txt", "for --to onnx: end it in .onnx."),
+        ((), "a.txt", "of no format: end it in .html, .onnx, .npz, .h"),
+    ],
+)
+def test_an_ending_of_something_else_is_refused(
+    asked: tuple[str, ...], out: str, said: str, tinynet: Command, tmp_path: Path
+) -> None:
+    (tmp_path / out).write_bytes(b"precious")
+    assert said in " ".join(tinynet("export", *asked, "-o", tmp_path / out, code=2).split())
+    assert (tmp_path / out).read_bytes() == b"precious"

@@ -99,10 +99,8 @@ FORMATS = {
     "--to",
     "kind",
     type=click.Choice([*FORMATS]),
-    default="html",
-    show_default=True,
     help="html: a page on which to draw. onnx: for ONNX Runtime and others. npz: plain arrays. "
-    "c: a header of C99, for a microcontroller.",
+    "c: a header of C99, for a microcontroller.  [default: what the ending of -o says, else html]",
 )
 @click.option(
     "-o",
@@ -118,7 +116,7 @@ FORMATS = {
 )
 def command(
     run: Path | None,
-    kind: str,
+    kind: str | None,
     out: Path | None,
     float32: bool,
     logits: bool,
@@ -138,7 +136,7 @@ def command(
     Examples:
       tinynet export --to html -o digits.html
       tinynet export runs/best-1 --to html -o best.html
-      tinynet export runs/cnn-1 --to onnx -o net.onnx
+      tinynet export runs/cnn-1 -o net.onnx
       tinynet export runs/cnn-1 --to npz
       tinynet export runs/cnn-1 --to c --int8 -o digits.h
     """
@@ -146,6 +144,7 @@ def command(
     from tinynet.cli.sources import Sources
     from tinynet.io.atomic import write_atomic
 
+    kind = _kind_of(out, kind)
     form = FORMATS[kind]
     given = {"float32": float32, "logits": logits, "int8": int8}
     for name, other in ((name, other) for other, each in FORMATS.items() for name in each.options):
@@ -158,6 +157,22 @@ def command(
     data, remark = form.write(Asked(run, float32, logits, sources, backend, int8, out.stem))
     write_atomic(out, data)
     console.print(f"{out}: {len(data) / 1e6:.2f} MB, {remark}")
+
+
+def _kind_of(out: Path | None, asked: str | None) -> str:
+    """What to write: as asked, or by the ending of `out`; an ending of something else is refused."""
+    ending = out.suffix.lower() if out else ""
+    if not ending:
+        return asked or "html"
+    by_ending = {Path(form.file).suffix: kind for kind, form in FORMATS.items()} | {".htm": "html"}
+    kind = asked or by_ending.get(ending)
+    if kind is None:
+        raise click.UsageError(f"the ending of {out} is of no format: end it in {', '.join(by_ending)}.")
+    if by_ending.get(ending) != kind:
+        other = f", or say --to {by_ending[ending]}" if ending in by_ending else ""
+        own = Path(FORMATS[kind].file).suffix
+        raise click.UsageError(f"{out} is no name for --to {kind}: end it in {own}{other}.")
+    return kind
 
 
 class Net(NamedTuple):
