@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -102,7 +103,13 @@ def test_two_classes_by_a_single_output(tinynet: Command, signs: Path, tmp_path:
     picture = signs / "disc" / "01.png"
     assert "disc" in tinynet("predict", run, picture, "--out", tmp_path / "said.csv")
     tinynet("card", run, "--out", tmp_path / "card")
-    tinynet("export", run, "--to", "onnx", "-o", tmp_path / "net.onnx")
+    said = tinynet("export", run, "--to", "onnx", "-o", tmp_path / "net.onnx")
+    assert "Output `probabilities`: (batch, 2)" in said
+    assert re.search(
+        r"(1[3-6]) in int8, \1 in float32",
+        tinynet("export", run, "--to", "c", "--int8", "-o", tmp_path / "net.h"),
+    )
+    assert '"disc"' in (tmp_path / "net.h").read_text()
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
     image = read_whole(picture, SIZE).image[None]
     [found] = session.run(None, {"image": image.astype(np.float32)})

@@ -19,7 +19,7 @@ from tinynet.export.integers import outputs
 from tinynet.export.quantize import Quantized
 from tinynet.gradcheck.cases import LAYER_CASES
 from tinynet.layers import Layer
-from tinynet.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
+from tinynet.losses import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.page import default
 from tinynet.rng import Key, normal, uniform
@@ -175,6 +175,8 @@ def test_it_builds_for_a_cortex_m0_and_asks_the_library_for_expf_alone(int8: boo
         ([L.Dense(4), L.Tanh()], SoftmaxCrossEntropy()),
         ([L.Dense(4), L.Softmax()], SoftmaxCrossEntropy()),
         ([L.Dense(4), L.ReLU()], CrossEntropy()),
+        ([L.Dense(4)], BinaryCrossEntropy()),
+        ([L.Dense(4), L.Sigmoid()], BinaryCrossEntropy()),
     ],
 )
 @pytest.mark.parametrize("int8", [False, True])
@@ -204,6 +206,28 @@ def test_probabilities_and_names(net: list[Layer], loss: Loss, int8: bool, tmp_p
     )
     assert done.returncode == expected.argmax()
     assert done.stdout[16:].decode() == "|".join(name.split("\x00")[0] for name in names) + "|"
+
+
+@pytest.mark.parametrize("end", [[], [L.Sigmoid]])
+@pytest.mark.parametrize("int8", [False, True])
+def test_two_classes_of_a_single_score(end: list[type[Layer]], int8: bool, tmp_path: Path) -> None:
+    model, samples = settled([L.Dense(1), *(kind() for kind in end)], (3,)), samples_of((3,), 40)
+    loss, calibration = loss_of(BinaryCrossEntropy(), model), samples if int8 else None
+    header = to_c(model, loss, samples=samples, calibration=calibration, classes=["no", "yes"])
+    (tmp_path / "net.h").write_text(header.text)
+    (tmp_path / "main.c").write_text(
+        '#include <stdio.h>\n#include "net.h"\nint main(void)\n{\n    float x[3], p[2];\n'
+        "    while (fread(x, 4, 3, stdin) == 3) {\n        net_probabilities(net_run(x), p);\n"
+        '        printf("%.9g %.9g %s\\n", (double)p[0], (double)p[1], net_name(net_best(net_run(x))));\n'
+        "    }\n    return 0;\n}\n"
+    )
+    run(["gcc", *STRICT, "main.c", "-o", "main", "-lm"], tmp_path)
+    done = subprocess.run([tmp_path / "main"], input=samples.tobytes(), capture_output=True, check=True)
+    lines = [line.split() for line in done.stdout.decode().splitlines()]
+    found = np.array([line[:2] for line in lines], float)
+    np.testing.assert_allclose(found, loss.probabilities(model.predict(samples)), atol=0.03 if int8 else 1e-6)
+    assert [line[2] for line in lines] == [("no", "yes")[k] for k in found.argmax(axis=1)]
+    assert len({line[2] for line in lines}) == (1 if end else 2)  # σ is above 0, so σ(σ) is above ½
 
 
 def loss_of(loss: Loss, model: Sequential) -> Loss:

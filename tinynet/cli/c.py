@@ -120,5 +120,10 @@ def _remarks(source: Source, header: Header, int8: bool) -> list[str]:
     images, labels = data.test.images, data.test.labels
     with console.status(f"computing {len(images):,} test images as int8 does"):
         answers = (outputs(header.net, images), loaded.model.predict(images))
-    ours, theirs = (int((each.argmax(axis=1) == labels).sum()) for each in answers)
+    ours, theirs = (int((_classes(each) == labels).sum()) for each in answers)
     return [f"Right of {len(images):,} test images: {ours:,} in int8, {theirs:,} in float32."]
+
+
+def _classes(scores: Array) -> Array:
+    """The best class of each row of scores (N, K), int (N,); of a single score, the logit of class 1."""
+    return scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(int)

@@ -61,11 +61,17 @@ def _onnx(asked: Asked) -> tuple[bytes, str]:
     net = _net(asked.run)
     data = to_onnx(net.model, net.loss, classes=net.classes, logits=asked.logits, about=net.about)
     file = onnx.load_from_string(data)
-    taken, given = (", ".join(map(str, shape)) for shape in (net.model.input_shape, net.model.output_shape))
+    (taken,), (given,) = file.graph.input, file.graph.output
     return data, (
-        f"opset {file.opset_import[0].version}. Input `{file.graph.input[0].name}`: float32 (batch, {taken}),"
-        f" as tinynet takes it. Output `{file.graph.output[0].name}`: (batch, {given})."
+        f"opset {file.opset_import[0].version}. Input `{taken.name}`: float32 {_sizes(taken)},"
+        f" as tinynet takes it. Output `{given.name}`: {_sizes(given)}."
     )
+
+
+def _sizes(value: Any) -> str:
+    """The shape of an ONNX graph's input or output: (batch, 28, 28, 1)."""
+    sizes = (size.dim_param or str(size.dim_value) for size in value.type.tensor_type.shape.dim)
+    return f"({', '.join(sizes)})"
 
 
 def _npz(asked: Asked) -> tuple[bytes, str]:

@@ -21,7 +21,7 @@ from tinynet.export.calls import FLOAT, INT8, call, window
 from tinynet.export.integers import outputs
 from tinynet.export.quantize import Quantized
 from tinynet.export.steps import Plan, Step, Value
-from tinynet.losses import CrossEntropy, Loss, SoftmaxCrossEntropy, check_several
+from tinynet.losses import BinaryCrossEntropy, CrossEntropy, Loss, SoftmaxCrossEntropy, check_several
 from tinynet.model import Sequential
 from tinynet.types import Array
 from tinynet.version import VERSION
@@ -30,6 +30,10 @@ TOLERANCE = 1e-4
 """By how much a score may differ from Python's, of 1 + its size: sums are added in another order."""
 INCLUDES = {"float.h": "FLT_MAX", "limits.h": "", "math.h": "expf(", "stdint.h": ""}
 """Files of the C library, and the name for which one is needed."""
+BELIEFS = {SoftmaxCrossEntropy: "softmax", CrossEntropy: "normalize", BinaryCrossEntropy: "sigmoid"}
+"""The function by which a loss makes probabilities of a net's outputs."""
+ROWS = {"softmax": "1, ", "normalize": "1, ", "sigmoid": ""}
+"""What such a function takes before the count of the outputs: the first two work on rows."""
 TESTS = 3
 """Vectors in the self-test."""
 
@@ -213,37 +217,30 @@ static inline const {self.score} *{p}_run({self.input} input[{self.macro}_INPUTS
         if isinstance(self.net, Quantized):
             ending = self.net.ending.kind if self.net.ending else ""
             yield from self._real(self.net.scale_of(self.net.output).scale, ending)
-        if not isinstance(loss, SoftmaxCrossEntropy | CrossEntropy):
+        if not isinstance(loss, SoftmaxCrossEntropy | CrossEntropy | BinaryCrossEntropy):
             return
         check_several(loss, (self.net.output.size,))
-        calls = ["softmax"] * (ending == "softmax")
-        calls += ["softmax" if isinstance(loss, SoftmaxCrossEntropy) else "normalize"]
-        known = {step.kind for step in self.net.steps}
+        calls = ["softmax"] * (ending == "softmax") + [BELIEFS[type(loss)]]
+        known = {step.kind for step in self.net.steps} | {ending} - {"softmax"}
         yield from (self.template(name) for name in dict.fromkeys(calls) if name not in known)
-        count = self.net.output.size
-        of_one = f"for (int k = 0; k < {count}; k++)"
-        lines = "\n".join(f"    {p}_{name}(1, {count}, probabilities, probabilities);" for name in calls)
+        outputs = self.net.output.size
+        count = loss.classes(outputs)
+        lines = [f"{p}_{name}({ROWS[name]}{outputs}, probabilities, probabilities);" for name in calls]
+        if count > outputs:
+            lines += ["probabilities[1] = probabilities[0];", "probabilities[0] = 1.0f - probabilities[1];"]
         real = f"{p}_real(scores[k])" if self.is_int8 else "scores[k]"
+        made = "\n".join(f"    {line}" for line in lines)
         yield f"""\
-/* The class with the largest score: its number, from 0. */
-static inline int {p}_best(const {self.score} scores[{count}])
+/* The probability of each class.{" The score is the logit of class 1." if count > outputs else ""} */
+static inline void {p}_probabilities(const {self.score} scores[{outputs}], float probabilities[{count}])
 {{
-    int best = 0;
-    {of_one} {{
-        best = scores[k] > scores[best] ? k : best;
-    }}
-    return best;
-}}
-
-/* The probability of each class. */
-static inline void {p}_probabilities(const {self.score} scores[{count}], float probabilities[{count}])
-{{
-    {of_one} {{
+    for (int k = 0; k < {outputs}; k++) {{
         probabilities[k] = {real};
     }}
-{lines}
+{made}
 }}
 """
+        yield self._best_of_two() if count > outputs else self._best(count)
         if classes:
             yield f"""\
 /* The name of each class. */
@@ -253,6 +250,30 @@ static inline const char *{p}_name(int best)
 {literals.filled(map(literals.string, classes), 8)}
     }};
     return names[best];
+}}
+"""
+
+    def _best(self, count: int) -> str:
+        return f"""\
+/* The class with the largest score: its number, from 0. */
+static inline int {self.p}_best(const {self.score} scores[{count}])
+{{
+    int best = 0;
+    for (int k = 0; k < {count}; k++) {{
+        best = scores[k] > scores[best] ? k : best;
+    }}
+    return best;
+}}
+"""
+
+    def _best_of_two(self) -> str:
+        return f"""\
+/* The class with the larger probability: 0 or 1. */
+static inline int {self.p}_best(const {self.score} scores[1])
+{{
+    float probabilities[2];
+    {self.p}_probabilities(scores, probabilities);
+    return probabilities[1] > probabilities[0];
 }}
 """
 
