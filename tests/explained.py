@@ -41,6 +41,18 @@ def convolutional(backend: str, *, end: Layer | None = None, dtype: str = "float
     return model
 
 
+def single(backend: str, *, outputs: int = 1) -> Sequential:
+    """A net whose single output is the logit of class 1; with two `outputs`, its halves -z/2 and z/2."""
+    layers = [L.Rescale(), L.Conv2D(4, 3), L.ELU(), L.Flatten(), L.Dense(outputs)]
+    model = Sequential(layers, SIZE, backend=backend, dtype="float64", seed=3)
+    if outputs == 2:
+        of_one = single(backend).store.values.views
+        for name, view in model.store.values.views.items():
+            halves = model.backend.asarray([-0.5, 0.5])
+            view[...] = of_one[name] * halves if name.startswith("dense_1") else of_one[name]
+    return model
+
+
 def digit(dtype: Any = np.uint8) -> Array:
     return (uniform(Key(1, Stream.CHECK), SIZE) * 256).astype(np.uint8).astype(dtype)
 

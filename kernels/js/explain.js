@@ -20,8 +20,7 @@ tinynet.saliency = function (net, pixels, k) {
 //
 // Above 0 where more ink favours the first class over the second, below 0 where the second.
 tinynet.margin = function (net, pixels, first, second) {
-  const weights = net.oneHot(first);
-  weights[second] -= 1;
+  const other = net.oneHot(second), weights = net.oneHot(first).map((each, n) => each - other[n]);
   const [slopes] = net.gradients(pixels, weights);
   return tinynet.overChannels(slopes, net.inputShape, (a, b) => a + b);
 };

@@ -222,7 +222,10 @@ tinynet.Net = class {
     if (this.loss === "SoftmaxCrossEntropy") {
       return tinynet.softmax(outputs, { shape: [outputs.length] });
     }
-    if (this.loss === "BinaryCrossEntropy") return tinynet.sigmoid(outputs);
+    if (this.loss === "BinaryCrossEntropy") {
+      const yes = tinynet.sigmoid(outputs);
+      return this.isBinary ? Float32Array.of(1 - yes[0], yes[0]) : yes;
+    }
     if (this.loss !== "CrossEntropy") throw new Error(`${this.loss} has no class probabilities`);
     const scores = Float64Array.from(outputs, (each) => Math.max(each, 1e-7));
     const sum = scores.reduce((a, b) => a + b);
@@ -241,8 +244,20 @@ tinynet.Net = class {
     return found;
   }
 
+  // Whether a single output z is the logit of class 1 against class 0. It counts as the logits -z/2 and z/2 of
+  // the two: these differ by z, and softmax makes σ(z) of them.
+  get isBinary() {
+    return this.loss === "BinaryCrossEntropy" && tinynet.count(this.layers[this.layers.length - 1].shape) === 1;
+  }
+
+  // The logit of each class, from the logits that `forward` gives.
+  scores(logits) {
+    return this.isBinary ? Float32Array.of(-logits[0] / 2, logits[0] / 2) : logits;
+  }
+
   // Weights for `gradients`: 1 for class k, 0 for the others.
   oneHot(k) {
+    if (this.isBinary) return Float32Array.of(k ? 0.5 : -0.5);
     const classes = tinynet.count(this.layers[this.logitsEnd - 1].shape);
     return Float32Array.from({ length: classes }, (_, each) => (each === k ? 1 : 0));
   }

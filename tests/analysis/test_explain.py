@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from explained import CLASSES, SIZE, convolutional, digit, linear, loss_of
+from explained import CLASSES, SIZE, convolutional, digit, linear, loss_of, single
 from PIL import Image
 
 from tinynet import checkpoint
 from tinynet import layers as L
 from tinynet.analysis import explain, gradients
 from tinynet.errors import ConfigError, ShapeError
-from tinynet.losses import CrossEntropy
+from tinynet.losses import BinaryCrossEntropy, CrossEntropy
 from tinynet.model import Sequential
 
 
@@ -73,6 +73,24 @@ def test_the_two_best_and_their_lead(backend: str) -> None:
     strongest = np.unravel_index(np.abs(found.margin).argmax(), found.margin.shape)
     assert f"row {strongest[0] + 1}, column {strongest[1] + 1}, counted from 1:" in said[1]
     assert f"{found.margin[strongest]:+.4f}" in said[1]
+
+
+def test_a_single_logit_is_explained_as_its_two_halves(tmp_path: Path, backend: str) -> None:
+    one, two = single(backend), single(backend, outputs=2)
+    binary = BinaryCrossEntropy()
+    binary.start(one)
+    for image in (digit(), 255 - digit()):
+        found = explain.explain(one, binary, image, samples=2)
+        expected = explain.explain(two, loss_of(two), image, samples=2)
+        assert (found.first, found.second) == (expected.first, expected.second)
+        for name in ("logits", "probabilities", "saliency", "smooth", "margin", "cam"):
+            np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-12)
+    written = explain.write_explanation(
+        tmp_path, found, ["no", "yes"], {"model": "m", "image": "i", "fitted": None}
+    )
+    [[z]] = one.predict(image[None])
+    assert written["lead"] == pytest.approx(abs(z))
+    assert written["first"] == ("yes" if z > 0 else "no")
 
 
 def test_the_folder_has_the_page_the_figures_and_the_pictures_it_links(tmp_path: Path, backend: str) -> None:

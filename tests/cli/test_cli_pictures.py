@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from tinynet import checkpoint
 from tinynet.data.pictures.whole import read_whole
+from tinynet.serve import models
 
 SIZE = (16, 16, 3)
 RECIPE = """
@@ -90,7 +91,7 @@ def test_all_the_way(tinynet: Command, learned: Path, signs: Path, tmp_path: Pat
 
 
 def test_two_classes_by_a_single_output(tinynet: Command, signs: Path, tmp_path: Path) -> None:
-    """By binary cross-entropy, with weights for both: every command says what it can do with that, or not."""
+    """By binary cross-entropy, with weights for both: every command has both classes."""
     plan, run = tmp_path / "binary.toml", tmp_path / "run"
     plan.write_text(f'{RECIPE}loss = {{ type = "BinaryCrossEntropy" }}\nclass_weight = "balanced"\n')
     said = tinynet("train", plan, "--dataset", signs, "--size", "16", "--out", run)
@@ -115,8 +116,12 @@ def test_two_classes_by_a_single_output(tinynet: Command, signs: Path, tmp_path:
     [found] = session.run(None, {"image": image.astype(np.float32)})
     assert found.shape == (1, 2)
     np.testing.assert_allclose(found, loss.probabilities(model.predict(image)), atol=1e-5)
-    assert "a name for each output" in tinynet("export", run, "-o", tmp_path / "page.html", code=1)
-    assert "cannot be explained" in tinynet("explain", run, picture, "--out", tmp_path / "why", code=1)
+    tinynet("export", run, "-o", tmp_path / "page.html")
+    assert '"classes": ["disc", "square"]' in (tmp_path / "page.html").read_text()
+    assert "Predicted: disc" in tinynet("explain", run, picture, "--out", tmp_path / "why")
+    served = models.load([str(run)], "numpy")["run"]
+    np.testing.assert_allclose(served.probabilities(image), found, atol=1e-5)
+    assert [each["label"] for each in served.explain(image[0])["top"]] == ["disc", "square"]
 
 
 def test_a_folder_is_predicted_past_a_broken_picture(

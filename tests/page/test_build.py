@@ -98,7 +98,7 @@ def test_a_net_that_sees_no_images_or_has_other_outputs_is_refused() -> None:
         build(Sequential([Dense(10)], (784,), backend="numpy"), {}, DIGITS)
     with pytest.raises(ShapeError, match="images"):
         build(small((28, 28, 2)), {}, DIGITS)
-    with pytest.raises(ConfigError, match="a name for each output"):
+    with pytest.raises(ConfigError, match="a name for each class"):
         build(small(), {}, ["yes", "no"])
 
 

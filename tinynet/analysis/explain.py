@@ -85,7 +85,7 @@ def explain(
     SmoothGrad's. Raises ShapeError for a model of no images or an image that does not fit it, ConfigError as
     `cam_position` and `smooth_grad` do.
     """
-    if len(model.input_shape) != 3 or len(model.output_shape) != 1 or model.output_shape[0] < 2:
+    if len(model.input_shape) != 3 or len(model.output_shape) != 1 or loss.classes(model.output_shape[0]) < 2:
         raise ShapeError(
             "this model cannot be explained",
             expected="one that tells two or more classes of images (H, W, C)",

@@ -3,6 +3,9 @@
 A logit is the score zₖ of class k before softmax or sigmoid: those saturate, and their gradients vanish where
 the net is confident. All gradients are the engine's own, by `Sequential.backward`. That also writes the
 gradients of the parameters, which nothing here reads.
+
+A net with a single output has the logit z of class 1 against class 0. It counts as the logits -z/2 and z/2 of
+the two: these differ by z, and softmax makes σ(z) of them.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from tinynet.model import Sequential
 from tinynet.rng import Key, Stream, normal
 from tinynet.types import Array
 
+HALVES = np.array([-0.5, 0.5])
+"""Of a single logit z: what the logits of class 0 and of class 1 have of it."""
 SAMPLES, NOISE = 50, 0.15
 """Of SmoothGrad: its authors report little gain beyond 50 samples, and good maps with 10 to 20 % of noise."""
 
@@ -35,7 +40,8 @@ class Probe:
 
 
 def logits(model: Sequential, images: Array, keep: Collection[int] = ()) -> tuple[Array, dict[int, Array]]:
-    """Logits (N, K) of images (N, *input_shape), and the outputs of the layers at the positions `keep`."""
+    """Logits (N, K) of images (N, *input_shape), (N, 2) of a net with a single output, and the outputs of
+    the layers at the positions `keep`."""
     end = _logits_end(model)
     kept: dict[int, Array] = {}
 
@@ -44,7 +50,8 @@ def logits(model: Sequential, images: Array, keep: Collection[int] = ()) -> tupl
             kept[position] = model.backend.to_host(output).copy()
 
     model.forward(_on_device(model, images), watch=watch)
-    return kept[end - 1], kept
+    z = kept[end - 1]
+    return z * HALVES if z.shape[1] == 1 else z, kept
 
 
 def probe(model: Sequential, images: Array, weights: Array, keep: Collection[int] = ()) -> Probe:
@@ -126,8 +133,9 @@ def margin_gradient(model: Sequential, image: Array, first: int, second: int) ->
 
 
 def one_hot(model: Sequential, k: int) -> Array:
-    """(K,) weights for `probe`: 1 for class k, 0 for the others."""
-    return np.eye(model.output_shape[-1])[k]
+    """(K,) weights for `probe`: 1 for class k, 0 for the others. Of a single output (1,): -½ or ½."""
+    outputs = model.output_shape[-1]
+    return HALVES[[k]] if outputs == 1 else np.eye(outputs)[k]
 
 
 def _logits_end(model: Sequential) -> int:

@@ -91,7 +91,7 @@ def command(
         console.print(COMPILING)
 
     model, loss, about = checkpoint.load_model(run, backend=backend)
-    classes = class_names(about.get("classes", []), model.output_shape[-1])
+    classes = class_names(about.get("classes", []), loss.classes(model.output_shape[-1]))
     images, reading = read_images(image, model.input_shape, bool(about.get("whole")))
     fitted = reading.fitted if reading else None
     if index >= len(images):

@@ -57,13 +57,14 @@ def build(
     """The page of a model as one HTML text: it works from file:// or any host, and asks for nothing else.
 
     `about` has facts of the run by their names: those that are texts or numbers are shown. `classes` names
-    the model's outputs in their order. `card` is the model's card in Markdown, as `tinynet card` writes it.
+    the model's outputs in their order; where a single output tells two classes, both of them. `card` is the
+    model's card in Markdown, as `tinynet card` writes it.
     `loss` is the one it was trained by; it says how outputs become probabilities. `whole`: the net was
     trained on pictures of anything, scaled as a whole, so that there is nothing to draw.
 
     Weights are written in 16 bits (float16) or in 32; biases and batch statistics always in 32. Raises
-    ShapeError for a model whose input is no image, ConfigError for another number of classes than outputs,
-    and for softmax over one.
+    ShapeError for a model whose input is no image, ConfigError for other than a name for each class, and for
+    softmax over one output.
     """
     if len(model.input_shape) != 3 or model.input_shape[2] not in (1, 3):
         raise ShapeError(
@@ -71,10 +72,11 @@ def build(
             expected="an input of (height, width, 1 or 3)",
             received=model.input_shape,
         )
-    if model.output_shape != (len(classes),):
+    outputs = model.output_shape[-1]
+    if len(model.output_shape) != 1 or len(classes) != (loss.classes(outputs) if loss else outputs):
         raise ConfigError(
-            "the page needs a name for each output of the net",
-            expected=f"an output of shape ({len(classes)},), one number a class",
+            "the page needs a name for each class of the net",
+            expected=f"an output for each of {len(classes)} classes, or one for two by BinaryCrossEntropy",
             received=model.output_shape,
         )
     check_several(loss, model.output_shape)

@@ -22,7 +22,7 @@ function showUnit() {
   if (panel.parentElement !== row) row.append(panel);
   const found = net.explainUnit(position, unit);
   const isLast = position === net.layers.length - 1;
-  byId("unit-heading").textContent = `${layer.name}: ${nameOf(unit)}${isLast ? `, class ${classes[unit[0]]}` : ""}`;
+  byId("unit-heading").textContent = `${layer.name}: ${nameOf(unit)}${isLast ? `, class ${classes[net.isBinary ? 1 : unit[0]]}` : ""}`;
   showFields(layer, unit);
   byId("unit-sum").replaceChildren(...arithmetic(found, position));
   clearTimeout(unitSpeech);

@@ -41,7 +41,7 @@ function showWhy() {
   }
   const second = order.find((each) => each !== k), other = classes[second];
   overlay(byId("margin"), pixels, net.margin(pixels, k, second), `${name} against ${other}`);
-  const { logits } = net.forward(pixels);
+  const logits = net.scores(net.forward(pixels).logits);
   const scores = `The scores are ${number(logits[k], 2)} and ${number(logits[second], 2)}`;
   const apart = `they differ by ${number(logits[k] - logits[second], 2)}`;
   say("margin", `Where ${model.whole ? "a brighter pixel" : "more ink"} speaks for ${name} or for ${other}. ${scores}; ${apart}.`);

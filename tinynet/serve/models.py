@@ -154,7 +154,8 @@ def _named(text: str) -> tuple[str, Path]:
 
 def _load(name: str, path: Path, backend: str) -> Served:
     model, loss, about = checkpoint.load_model(path, backend=backend)
-    if len(model.input_shape) != 3 or len(model.output_shape) != 1 or model.output_shape[0] < 2:
+    count = loss.classes(model.output_shape[-1])
+    if len(model.input_shape) != 3 or len(model.output_shape) != 1 or count < 2:
         raise ShapeError(
             f"{path} cannot be served",
             expected="a net that tells two or more classes of images (H, W, C)",
@@ -162,9 +163,7 @@ def _load(name: str, path: Path, backend: str) -> Served:
         )
     _check_answers(path)
     model.pack()
-    return Served(
-        name, path, model, loss, class_names(about.get("classes", []), model.output_shape[0]), about
-    )
+    return Served(name, path, model, loss, class_names(about.get("classes", []), count), about)
 
 
 def _check_answers(path: Path) -> None:

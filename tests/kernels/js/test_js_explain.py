@@ -8,12 +8,14 @@ from typing import Any
 import node
 import numpy as np
 import pytest
-from explained import SIZE, convolutional, digit, linear
+from explained import SIZE, convolutional, digit, linear, single
 from one_layer_cases import CASES, NAMES, built, samples
 
 from tinynet import layers as L
 from tinynet.analysis import grad_cam, gradients
 from tinynet.data.datasets import load
+from tinynet.io.tables import to_table
+from tinynet.losses import BinaryCrossEntropy
 from tinynet.model import Sequential
 from tinynet.runs import recipe
 from tinynet.types import Array
@@ -57,6 +59,30 @@ def test_gradients_and_grad_cam_are_those_of_python() -> None:
                 assert each["cam"]["name"] == model.layers[position].name
             assert share(found[0]["margin"], gradients.margin_gradient(model, digit(), 0, 1)) < 1e-5
             assert np.abs(found[1]["margin"]).max() == 0
+
+
+def test_a_single_logit_is_explained_as_in_python() -> None:
+    model, loss = single("numpy"), BinaryCrossEntropy()
+    loss.start(model)
+    net = {**node.table(model), "loss": to_table(loss)}
+    [found] = node.run(
+        WHY, {"net": net, "pixels": [digit().ravel().tolist()], "classes": [0, 1], "second": 0}
+    )
+    position = grad_cam.cam_position(model)
+    assert position is not None
+    for k, each in enumerate(found):
+        assert share(each["saliency"], gradients.saliency(model, digit(), k)) < 1e-5
+        cam = grad_cam.grad_cam(model, digit(), k, position)
+        np.testing.assert_allclose(each["cam"]["data"], cam.ravel(), rtol=1e-4, atol=1e-6)
+    assert np.abs(found[0]["margin"]).max() == 0
+    assert share(found[1]["margin"], gradients.margin_gradient(model, digit(), 1, 0)) < 1e-5
+    code = """
+      const net = tinynet.load(data.net), { outputs, logits } = net.forward(data.pixels);
+      return [net.probabilities(outputs), net.scores(logits)];
+    """
+    believed, scores = node.run(code, {"net": net, "pixels": digit().ravel().tolist()})
+    np.testing.assert_allclose(believed, loss.probabilities(model.predict(digit()[None]))[0], rtol=1e-5)
+    np.testing.assert_allclose(scores, gradients.logits(model, digit()[None])[0][0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", recipe.names())
