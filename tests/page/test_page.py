@@ -19,7 +19,7 @@ from tinynet.data.kaggle import read_csv
 from tinynet.data.pictures import read_picture
 from tinynet.errors import DataError
 from tinynet.layers import Dense, Flatten, Rescale
-from tinynet.losses import SoftmaxCrossEntropy
+from tinynet.losses import BinaryCrossEntropy, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.page import build
 from tinynet.rng import Key, Stream
@@ -451,6 +451,19 @@ def test_a_fault_of_a_page_would_be_heard(launched: Browser, tmp_path: Path) -> 
     said = " ".join(launched.faults())
     assert "broken" in said
     assert "Content Security Policy" in said
+
+
+def test_a_net_of_a_single_output_answers_with_both_classes(launched: Browser, tmp_path: Path) -> None:
+    model = Sequential([Rescale(), Flatten(), Dense(1)], (28, 28, 1), backend="numpy", seed=3)
+    page = tmp_path / "single.html"
+    page.write_text(build(model, {}, ["a", "b"], loss=BinaryCrossEntropy()), "utf-8")
+    launched.open(page)
+    draw(launched, FOUR)
+    launched.run("(document.getElementById('why').scrollIntoView(), 1)")
+    wait(launched, "document.getElementById('margin-text').textContent.includes('The scores are')")
+    shares = launched.run("[...document.querySelectorAll('#bars li')].map((each) => each.textContent).join()")
+    assert sum(map(float, re.findall(r"[\d.]+(?= ?%)", shares))) == pytest.approx(100, abs=0.2), shares
+    assert launched.faults() == []
 
 
 def test_a_long_class_name_does_not_widen_the_page(launched: Browser, tmp_path: Path) -> None:

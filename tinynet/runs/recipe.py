@@ -170,16 +170,18 @@ class Recipe(Description):
         layers = [dataclasses.replace(layer) for layer in self.layers]
         return Sequential(layers, self.input_shape, backend=backend, dtype=dtype, seed=seed, freeze=freeze)
 
+    @property
+    def last_dense(self) -> Dense | None:
+        """The last dense layer, which has an output for each class."""
+        return next((layer for layer in reversed(self.layers) if isinstance(layer, Dense)), None)
+
     def for_data(self, input_shape: tuple[int, ...], classes: int) -> Recipe:
         """The same for samples of another shape and so many classes: the last Dense has a unit for each, or
         one for two classes if the loss is BinaryCrossEntropy."""
         binary = classes == 2 and isinstance(self.training.loss, BinaryCrossEntropy)
         layers = list(self.layers)
-        last = next(
-            (place for place in reversed(range(len(layers))) if isinstance(layers[place], Dense)), None
-        )
-        if last is not None:
-            layers[last] = dataclasses.replace(layers[last], units=1 if binary else classes)  # type: ignore[call-arg]
+        if last := self.last_dense:
+            layers[layers.index(last)] = dataclasses.replace(last, units=1 if binary else classes)
         return dataclasses.replace(self, layers=layers, input_shape=input_shape)
 
     def with_epochs(self, epochs: int) -> Recipe:
