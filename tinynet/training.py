@@ -190,6 +190,8 @@ class Trainer:
         weights = self._checked_weights(sample_weight, len(train[0]))
         if augmentation is not None and augmentation.mixes:
             self._check_takes_mixed()
+            if self.loss.classes(model.output_shape[-1]) > model.output_shape[-1]:
+                train = train[0], train[1].reshape(-1, 1)  # 0 and 1 for one output: mixed as they are
         self.measure = self.loss.measure(train[1], model.output_shape)
         self.state.measured = self.measure.zero(model.backend)
         self._token = object()
@@ -429,9 +431,10 @@ class Trainer:
         if not self.loss.takes_soft:
             raise ConfigError(
                 "images are mixed, but this loss takes no mixed targets",
-                expected="SoftmaxCrossEntropy",
+                expected="SoftmaxCrossEntropy or BinaryCrossEntropy",
                 received=type(self.loss).__name__,
-                fix="train with SoftmaxCrossEntropy, or leave mixup and cutmix out of the augmentation",
+                fix='train with SoftmaxCrossEntropy (in a recipe: loss = { type = "SoftmaxCrossEntropy" }), '
+                "or leave mixup and cutmix out",
             )
 
     def _checked_weights(self, weights: Any, samples: int) -> Array | None:

@@ -506,6 +506,7 @@ def test_mixing_needs_a_loss_that_takes_it(train: Command, tmp_path: Path) -> No
     )
     said = train("--mixup", 0.2, architecture=net, code=1)
     assert (
-        "takes no mixed targets expected: SoftmaxCrossEntropy received: CrossEntropy fix: train with" in said
+        "takes no mixed targets expected: SoftmaxCrossEntropy or BinaryCrossEntropy received: CrossEntropy"
+        ' fix: train with SoftmaxCrossEntropy (in a recipe: loss = { type = "SoftmaxCrossEntropy" })' in said
     )
     assert not (tmp_path / "run").exists()

@@ -283,18 +283,39 @@ def test_soft_targets_are_mixed_as_classes_are(backend: str) -> None:
     assert one[-1]["accuracy"] == other[-1]["accuracy"]
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("outputs", [1, 4])
+def test_answers_to_questions_are_mixed(outputs: int, weighted: bool, backend: str) -> None:
+    """Yes and no as one number a sample are rows of it; the first step learns from what the batch holds."""
+    targets = np.arange(160).reshape(40, 4)[:, :outputs] % 3 == 0
+    given = [targets, *([targets[:, 0], targets[:, 0].astype(np.float32)] if outputs == 1 else [])]
+    v = np.linspace(0, 2, 40) if weighted else None
+    records = []
+    for each in given:
+        net = [tn.Rescale(), tn.Flatten(), tn.Dense(outputs)]
+        model = tn.Sequential(net, (9, 6, 2), backend=backend, seed=1)
+        settings: dict[str, Any] = {"loss": tn.BinaryCrossEntropy(), "batch_size": 40, "sample_weight": v}
+        run = Trainer(model, (pixels(40), each), augmentation=BOTH, epochs=2, **settings)
+        x, t, *w = map(model.backend.to_host, next(run.train.epoch(model.seed, 0)))
+        assert t.shape == (40, outputs)
+        assert ((t > 0) & (t < 1)).any()
+        z, weights = model.predict(x).astype(float), w[0][:, None] if w else 1
+        expected = (weights * (np.logaddexp(0, z) - t * z)).mean()
+        records.append(run.run())
+        assert records[-1][0]["loss"] == pytest.approx(expected, rel=1e-5)
+        assert 0 <= records[-1][0]["accuracy"] <= 1
+    assert all(each[-1]["loss"] == records[0][-1]["loss"] for each in records)
+
+
 @pytest.mark.parametrize(
     ("loss", "targets"),
     [
         (tn.MeanSquaredError(), np.zeros((40, 4))),
-        (tn.BinaryCrossEntropy(), np.zeros((40, 4))),
         (tn.CrossEntropy(), np.arange(40) % 4),
     ],
 )
 def test_a_loss_that_takes_no_mixtures_is_refused(loss: Loss, targets: Array) -> None:
-    with pytest.raises(
-        ConfigError, match=rf"SoftmaxCrossEntropy\n  received: {type(loss).__name__}\n  fix: "
-    ):
+    with pytest.raises(ConfigError, match=rf"BinaryCrossEntropy\n  received: {type(loss).__name__}\n  fix: "):
         trainer("numpy", loss=loss, targets=targets)
 
 

@@ -50,8 +50,8 @@ def load_for(
         plan = plan.for_data(dataset.train.images.shape[1:], len(dataset.classes))
         if before and plan.last_dense and plan.last_dense.units == 1 != before.units:
             console.print(
-                f"The last Dense has 1 unit, not {before.units}: it is the logit of {dataset.classes[1]} against"
-                f" {dataset.classes[0]}, by BinaryCrossEntropy."
+                f"The last Dense has 1 unit, not {before.units}: it is the logit of {dataset.classes[1]}"
+                f" against {dataset.classes[0]}, by BinaryCrossEntropy."
             )
     if dataset.parts:
         console.print(dataset.parts)

@@ -28,6 +28,8 @@ class BinaryCrossEntropy(Loss):
     4.91.)
     """
 
+    takes_soft = True
+
     def check(self, outputs: Array, targets: Array) -> None:
         allowed = [outputs.shape] + [outputs.shape[:1]] * (outputs.shape[1:] == (1,))
         if outputs.ndim != 2 or targets.shape not in allowed:
