@@ -104,8 +104,16 @@ def test_a_default_that_a_subclass_changed_is_its_own() -> None:
             ["unknown layer", "expected: Dense, Conv2D", "'Dens'", "fix: did you mean 'Dense'?"],
         ),
         ({"type": ["Dense"], "units": 3}, ["unknown layer", "['Dense']"]),
-        ({"units": 3}, ["a layer is described by a table with a type", '{type = "Dense"', "{'units': 3}"]),
-        ("Dense", ["a table with a type", "'Dense'"]),
+        (
+            {"units": 3},
+            [
+                "a layer is described by a table with a type",
+                'example { type = "DepthwiseConv2D" }',
+                "{'units': 3}",
+            ],
+        ),
+        (["Dense"], ["a table with a type", "['Dense']"]),
+        ("Dense", ["layer Dense lacks units"]),
         (
             {"type": "Dense", "unit": 3},
             ["unknown key 'unit' for layer Dense", "expected: units, init, l2", "fix: did you mean 'units'?"],

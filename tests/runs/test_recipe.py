@@ -128,6 +128,14 @@ def test_a_file_of_ones_own(toml: Callable[[str], str]) -> None:
         ),
         ('layers = []\n[training]\noptimizer = { type = "Adan" }', "unknown optimizer"),
         ('layers = []\n[training]\nloss = { type = "L3" }', "unknown loss"),
+        ('layers = []\n[training]\nloss = "L3"', "unknown loss"),
+        ("layers = []\n[training]\nloss = 3", r'for example \{ type = "SoftmaxCrossEntropy" \}'),
+        (
+            "layers = []\n[training]\noptimizer = {}",
+            r'an optimizer is .*\n  expected: for example \{ type = "SGD" \}',
+        ),
+        ('loss = "BinaryCrossEntropy"\nlayers = []', r"fix: it belongs under \[training\]"),
+        ("layers = []\n[training]\nrotation = 3", r"fix: it belongs under \[training\.augmentation\]"),
         ('layers = []\n[training]\nschedule = { type = "Step", evry = 1 }', "unknown key 'evry'"),
         (
             "layers = []\n[training]\nearly_stopping = { patienc = 1 }",
@@ -151,6 +159,22 @@ def test_a_mistake_is_explained_with_the_file(toml: Callable[[str], str], text: 
     with pytest.raises(ConfigError, match=message) as caught:
         recipe.load(toml(text))
     assert "mine.toml" in str(caught.value)
+
+
+def test_a_name_stands_for_a_table_of_defaults(toml: Callable[[str], str]) -> None:
+    short, long = (
+        recipe.load(toml("layers = []\n[training]\n" + "\n".join(f"{key} = {each}" for key, each in lines)))
+        for lines in (
+            [("loss", '"BinaryCrossEntropy"'), ("optimizer", '"AdamW"'), ("schedule", '"Cosine"')],
+            [
+                ("loss", '{ type = "BinaryCrossEntropy" }'),
+                ("optimizer", '{ type = "AdamW" }'),
+                ("schedule", '{ type = "Cosine" }'),
+            ],
+        )
+    )
+    assert short == long
+    assert type(short.training.loss).__name__ == "BinaryCrossEntropy"
 
 
 def test_recipes_are_equal_by_what_they_say() -> None:

@@ -29,12 +29,15 @@ def from_table(kinds: Mapping[str, type[T]], table: object, what: str, families:
     """The object that `table` describes.
 
     `kinds` maps the value of the key `type` to a dataclass, `what` says in errors what is being built
-    ("layer", "optimiser"). Raises ConfigError on an unknown type, an unknown or missing key, a wrong value.
+    ("layer", "optimiser"). A text is a type whose settings are at their defaults. Raises ConfigError on an
+    unknown type, an unknown or missing key, a wrong value.
     """
+    if isinstance(table, str):
+        table = {"type": table}
     if not isinstance(table, Mapping) or "type" not in table:
         raise ConfigError(
-            f"a {what} is described by a table with a type",
-            expected='for example {type = "' + next(iter(kinds)) + '", …}',
+            f"{'an' if what[0] in 'aeiou' else 'a'} {what} is described by a table with a type",
+            expected=f'for example {{ type = "{_simplest(kinds)}" }}',
             received=repr(table),
         )
     name = table["type"]
@@ -68,12 +71,31 @@ def from_arguments(kind: type[T], arguments: Mapping[str, Any], what: str, famil
                 f"unknown key {key!r} for {what}",
                 expected=", ".join(fields) or "no keys",
                 received=repr(key),
-                fix=did_you_mean(key, fields),
+                fix=_place_of(key, what, hints) or did_you_mean(key, fields),
             )
     missing = [n for n, f in fields.items() if _is_required(f) and n not in arguments]
     if missing:
         raise ConfigError(f"{what} lacks {', '.join(missing)}", expected=", ".join(fields))
     return kind(**{key: _read(value, hints[key], key, what, families) for key, value in arguments.items()})
+
+
+def _simplest(kinds: Mapping[str, type[Any]]) -> str:
+    """The first class that needs no settings, if there is one."""
+    for name, kind in kinds.items():
+        if not any(field.init and _is_required(field) for field in dataclasses.fields(kind)):  # type: ignore[arg-type]
+            return name
+    return next(iter(kinds))
+
+
+def _place_of(key: str, what: str, hints: Mapping[str, Any]) -> str | None:
+    """The fix for a key that stands one table too high: the table in `what` that takes it."""
+    for name, hint in hints.items():
+        kind = _dataclass_in(hint)
+        if kind and any(field.name == key and field.init for field in dataclasses.fields(kind)):
+            return (
+                f"it belongs under [{what}.{name}]" if what.isidentifier() else f"it belongs under [{name}]"
+            )
+    return None
 
 
 def _read(value: Any, hint: Any, key: str, what: str, families: Families) -> Any:
