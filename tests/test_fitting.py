@@ -121,6 +121,21 @@ def test_one_hot_rows_are_values_for_a_squared_error() -> None:
     assert "accuracy" not in history[0]
 
 
+def test_whole_numbers_may_be_values() -> None:
+    x, _ = blobs(40)
+    y = np.rint(3 * x[:, 0] - x[:, 1]).astype(np.int64)
+    assert len(set(y)) > 2
+    one, other = line(), line()
+    settings = {"loss": MeanSquaredError(), "epochs": 3}
+    histories = [one.fit(x, y, **settings), other.fit(x, y.astype(float), **settings)]  # type: ignore[arg-type]
+    assert histories[0][-1]["loss"] == histories[1][-1]["loss"]
+    expected = r2_score(y, one.predict(x)[:, 0])
+    for loss in (None, MeanSquaredError()):
+        assert one.score(x, y, loss=loss) == pytest.approx(expected)
+    with pytest.raises(DataError, match=r"1 output\n  received: .*(?s:.*)fix: .*for values, give floats"):
+        line().fit(x, y)
+
+
 def test_callbacks_are_those_of_the_trainer_too() -> None:
     x, y = blobs(40)
     counts = [Count(), Count(), Count()]

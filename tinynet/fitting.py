@@ -109,8 +109,11 @@ def fit(
 def evaluate(model: Sequential, x: Any, y: Any, *, loss: Loss | None = None) -> dict[str, float]:
     """The loss, with the L2 penalty, on x and y; for classes also the accuracy, for values mae, rmse and r2.
 
-    x, y and the loss are as for `fit`; of the figures tells `tinynet.metrics`.
+    x, y and the loss are as for `fit`; of the figures tells `tinynet.metrics`. Whole numbers for a single
+    output are values, unless all of them are 0 or 1.
     """
+    if loss is None and model.output_shape == (1,) and _are_counts(as_array(y, "targets")):
+        loss = MeanSquaredError()
     inputs, targets = _pair(model, (x, y), loss)
     trainer = Trainer(model, (inputs, targets), loss=loss or loss_for(model, targets), epochs=0)
     return trainer.evaluate(Batches(inputs, targets, EVALUATION_BATCH, model.backend))
@@ -136,7 +139,7 @@ def loss_for(model: Sequential, targets: Array) -> Loss:
     """
     if targets.dtype.kind not in "iu":
         return MeanSquaredError()
-    if model.output_shape == (1,) and bool(((targets == 0) | (targets == 1)).all()):
+    if model.output_shape == (1,) and not _are_counts(targets):
         return BinaryCrossEntropy()
     return CrossEntropy() if isinstance(model.layers[-1], Softmax | Sigmoid) else SoftmaxCrossEntropy()
 
@@ -166,9 +169,15 @@ def _targets(model: Sequential, y: Any, loss: Loss | None) -> Array:
     classifies = loss is None or isinstance(loss, SoftmaxCrossEntropy | CrossEntropy)
     if classifies and targets.ndim == 2 and targets.shape[1:] == model.output_shape and _is_one_hot(targets):
         return targets.argmax(axis=1)
-    if targets.ndim == 1 and targets.dtype.kind == "f" and model.output_shape == (1,):
+    are_values = targets.dtype.kind == "f" or isinstance(loss, MeanSquaredError)
+    if targets.ndim == 1 and are_values and model.output_shape == (1,):
         return targets[:, None]
     return targets
+
+
+def _are_counts(targets: Array) -> bool:
+    """Whether they are whole numbers, and not all of them 0 or 1."""
+    return targets.dtype.kind in "iu" and not bool(((targets == 0) | (targets == 1)).all())
 
 
 def _is_one_hot(rows: Array) -> bool:

@@ -11,7 +11,6 @@ import numpy as np
 
 from tinynet.checks import as_array
 from tinynet.errors import DataError, DTypeError, ShapeError
-from tinynet.printable import counted
 from tinynet.types import Array
 
 
@@ -31,7 +30,7 @@ def checked_weights(weights: Any, samples: int) -> Array:
         raise DataError(
             "a sample weight is negative or no finite number",
             expected="numbers from 0",
-            received=f"{found[row]} at row {row} ({counted(int(wrong.sum()), 'row')} in all)",
+            received=f"{found[row]} at row {row} (such rows: {int(wrong.sum())} of {samples})",
         )
     if not found.any():
         raise DataError("all sample weights are zero", expected="at least one above 0")

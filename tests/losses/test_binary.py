@@ -99,7 +99,7 @@ def test_targets_that_are_no_probabilities(wrong: float, said: str) -> None:
     t[3] = wrong
     with pytest.raises(DataError, match="no probability") as caught:
         Trainer(Sequential([Dense(1)], (2,), backend="numpy"), (x, t), loss=BinaryCrossEntropy())
-    assert f"received: {said} (1 value in all)" in str(caught.value)
+    assert f"received: {said} (such values: 1 of 5)" in str(caught.value)
     with pytest.raises(DataError, match=r"2 at row 0(.|\n)*SoftmaxCrossEntropy"):
         Sequential([Dense(1)], (2,), backend="numpy").fit(x, np.full(5, 2), loss=BinaryCrossEntropy())
 

@@ -181,7 +181,7 @@ def test_labels_must_be_integers_and_targets_of_the_shape_of_the_outputs() -> No
 
 @pytest.mark.parametrize(
     ("labels", "says"),
-    [([0, 3, 4, 9], "4 at row 2 (2 rows in all)"), ([-1, 0], "-1 at row 0 (1 row in all)")],
+    [([0, 3, 4, 9], "4 at row 2 (such rows: 2 of 4)"), ([-1, 0], "-1 at row 0 (such rows: 1 of 2)")],
 )
 def test_a_label_out_of_range_is_found(labels: list[int], says: str) -> None:
     check_label_range(np.arange(4), 4)
@@ -270,7 +270,7 @@ def test_accuracy_goes_by_the_largest_target(backend: str) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ([0.5, 0.6, 0, 0], r"received: \[0.5 0.6 0.  0. \] at row 3 \(1 row in all\)"),
+        ([0.5, 0.6, 0, 0], r"received: \[0.5 0.6 0.  0. \] at row 3 \(such rows: 1 of 6\)"),
         ([1.5, -0.5, 0, 0], "numbers from 0 that add up to 1"),
         ([math.nan, 1, 0, 0], "at row 3"),
         ([0, 0, 0, 0], "divide each row by its sum"),

@@ -105,9 +105,10 @@ def check_label_range(labels: Array, classes: int) -> None:
     wrong = (labels < 0) | (labels >= classes)
     if wrong.any():
         row = int(wrong.argmax())
+        values = "; for values, give floats, or train with MeanSquaredError" if classes == 1 else ""
         raise DataError(
             "a label is out of range",
             expected=f"0 … {classes - 1}: the model has {counted(classes, 'output')}",
-            received=f"{labels[row]} at row {row} ({counted(int(wrong.sum()), 'row')} in all)",
-            fix="number the classes from 0, or give the last layer more units",
+            received=f"{labels[row]} at row {row} (such rows: {int(wrong.sum())} of {len(labels)})",
+            fix=f"number the classes from 0, or give the last layer more units{values}",
         )

@@ -10,7 +10,6 @@ import numpy as np
 from tinynet.errors import DataError, DTypeError, ShapeError
 from tinynet.losses.base import Loss
 from tinynet.losses.measures import BinaryAccuracy, Measure
-from tinynet.printable import counted
 from tinynet.types import Array, Shape
 
 
@@ -49,7 +48,8 @@ class BinaryCrossEntropy(Loss):
             raise DataError(
                 "a target of binary cross-entropy is no probability",
                 expected="0 for no, 1 for yes, or a number between",
-                received=f"{targets[first]} at row {first[0]} ({counted(int(wrong.sum()), 'value')} in all)",
+                received=f"{targets[first]} at row {first[0]} "
+                f"(such values: {int(wrong.sum())} of {wrong.size})",
                 fix="for class numbers above 1, use SoftmaxCrossEntropy; for other values, MeanSquaredError",
             )
 

@@ -11,7 +11,6 @@ from tinynet.checks import real
 from tinynet.errors import ConfigError, DataError
 from tinynet.losses.base import Loss, check_labels
 from tinynet.losses.measures import Accuracy, Measure
-from tinynet.printable import counted
 from tinynet.types import Array, Shape
 
 TOLERANCE = 1e-3
@@ -83,7 +82,7 @@ def check_shares(targets: Array) -> None:
             "a row of targets is no distribution over the classes",
             expected="numbers from 0 that add up to 1",
             received=f"{np.array2string(targets[row], precision=4, threshold=8)} at row {row} "
-            f"({counted(int(wrong.sum()), 'row')} in all)",
+            f"(such rows: {int(wrong.sum())} of {len(targets)})",
             fix="divide each row by its sum; for values of another kind, use MeanSquaredError",
         )
 
