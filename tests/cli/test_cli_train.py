@@ -498,6 +498,21 @@ def test_an_alpha_that_makes_no_sense(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_loss_of_values_is_refused_for_classes(train: Command, tmp_path: Path) -> None:
+    net = tmp_path / "net.toml"
+    net.write_text(
+        'layers = [{ type = "Flatten" }, { type = "Dense", units = 10 }]\n'
+        '[training]\nloss = "MeanSquaredError"'
+    )
+    said = train(architecture=net, code=1)
+    assert (
+        "MeanSquaredError is for values, and sample has classes"
+        " expected: SoftmaxCrossEntropy, CrossEntropy, BinaryCrossEntropy" in said
+    )
+    assert 'fix: loss = "SoftmaxCrossEntropy" under [training]' in said
+    assert not (tmp_path / "run").exists()
+
+
 def test_mixing_needs_a_loss_that_takes_it(train: Command, tmp_path: Path) -> None:
     net = tmp_path / "net.toml"
     net.write_text(

@@ -14,7 +14,8 @@ from tinynet.checkpoint import Loaded
 from tinynet.cli.progress import load_dataset
 from tinynet.cli.screen import console
 from tinynet.data.datasets import AND, NAMES, Choices, Dataset, is_joined
-from tinynet.errors import DataError, RunError, TinynetError
+from tinynet.errors import ConfigError, DataError, RunError, TinynetError
+from tinynet.losses import LOSSES, MeanSquaredError
 from tinynet.runs import provenance
 from tinynet.runs.recipe import Recipe
 from tinynet.runs.settings import Settings
@@ -37,6 +38,14 @@ def load_for(
         default = plan.input_shape == Recipe.input_shape
         choices = replace(choices, shape=plan.input_shape[:2] if default else plan.input_shape)
     dataset = load_dataset(name, data_dir, choices=choices)
+    if isinstance(plan.training.loss, MeanSquaredError):
+        raise ConfigError(
+            f"MeanSquaredError is for values, and {dataset.name} has classes",
+            expected=", ".join(each for each in LOSSES if each != "MeanSquaredError"),
+            received="MeanSquaredError",
+            fix='loss = "SoftmaxCrossEntropy" under [training] in the recipe; '
+            "for values, use model.fit in Python",
+        )
     found = dataset.train.images.shape[1:]
     if asked and found[: len(asked)] != asked:
         raise DataError(

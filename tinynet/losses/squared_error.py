@@ -25,6 +25,7 @@ class MeanSquaredError(Loss):
                 "mean squared error compares arrays of one shape",
                 expected=f"targets {outputs.shape}, like the outputs",
                 received=targets.shape,
+                fix="shape the targets so; class numbers go with SoftmaxCrossEntropy",
             )
 
     def forward(self, outputs: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Any]:
