@@ -48,7 +48,7 @@ def single(backend: str, *, outputs: int = 1) -> Sequential:
     if outputs == 2:
         of_one = single(backend).store.values.views
         for name, view in model.store.values.views.items():
-            halves = model.backend.asarray([-0.5, 0.5])
+            halves = model.backend.asarray(np.array([-0.5, 0.5]))
             view[...] = of_one[name] * halves if name.startswith("dense_1") else of_one[name]
     return model
 

@@ -189,9 +189,7 @@ class Trainer:
             validation = self._checked_samples(validation, "validation")
         weights = self._checked_weights(sample_weight, len(train[0]))
         if augmentation is not None and augmentation.mixes:
-            self._check_takes_mixed()
-            if self.loss.classes(model.output_shape[-1]) > model.output_shape[-1]:
-                train = train[0], train[1].reshape(-1, 1)  # 0 and 1 for one output: mixed as they are
+            train = self._mixable(train)
         self.measure = self.loss.measure(train[1], model.output_shape)
         self.state.measured = self.measure.zero(model.backend)
         self._token = object()
@@ -427,7 +425,8 @@ class Trainer:
         self.loss.check_values(self.model.backend.to_host(targets), self.model.output_shape)
         return inputs, targets
 
-    def _check_takes_mixed(self) -> None:
+    def _mixable(self, train: Samples) -> Samples:
+        """The samples as they can be mixed: 0 and 1 for a single output are rows (M, 1) of probabilities."""
         if not self.loss.takes_soft:
             raise ConfigError(
                 "images are mixed, but this loss takes no mixed targets",
@@ -436,6 +435,9 @@ class Trainer:
                 fix='train with SoftmaxCrossEntropy (in a recipe: loss = { type = "SoftmaxCrossEntropy" }), '
                 "or leave mixup and cutmix out",
             )
+        inputs, targets = train
+        outputs = self.model.output_shape[-1]
+        return (inputs, targets.reshape(-1, 1)) if self.loss.classes(outputs) > outputs else train
 
     def _checked_weights(self, weights: Any, samples: int) -> Array | None:
         """Those of the training samples, float64 (M,); None where all count alike."""

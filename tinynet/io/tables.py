@@ -82,7 +82,7 @@ def from_arguments(kind: type[T], arguments: Mapping[str, Any], what: str, famil
 def _simplest(kinds: Mapping[str, type[Any]]) -> str:
     """The first class that needs no settings, if there is one."""
     for name, kind in kinds.items():
-        if not any(field.init and _is_required(field) for field in dataclasses.fields(kind)):  # type: ignore[arg-type]
+        if not any(field.init and _is_required(field) for field in dataclasses.fields(kind)):
             return name
     return next(iter(kinds))
 

@@ -17,6 +17,8 @@
 The named ones lie in `tinynet/zoo`; in `zoo/reference` the same nets with the settings of the systems they
 come from. Every key is checked once, when the file is read; an unknown one is an error that lists the known.
 
+What keeps its defaults may be its name alone: loss = "BinaryCrossEntropy".
+
 In memory a recipe holds the objects that the tables describe: layers, a loss, an optimiser, a schedule. Each
 model and each trainer copies them, since a layer in use has weights and an optimiser in use has averages.
 """
