@@ -244,8 +244,8 @@ tinynet.Net = class {
     return found;
   }
 
-  // Whether a single output z is the logit of class 1 against class 0. It counts as the logits -z/2 and z/2 of
-  // the two: these differ by z, and softmax makes σ(z) of them.
+  // Whether a single output z is the logit of class 1 against class 0. It counts as the logits -z/2 and z/2
+  // of the two: these differ by z, and softmax makes σ(z) of them.
   get isBinary() {
     const last = this.layers[this.layers.length - 1];
     return this.loss === "BinaryCrossEntropy" && tinynet.count(last.shape) === 1;
