@@ -76,7 +76,7 @@ DRAW: dict[str, Callable[[Path], None]] = {
     "precision_recall": lambda path: plots.precision_recall(RANKINGS, "abcd", path),
     "reliability": lambda path: plots.reliability(CALIBRATION, path),
     "labels": lambda path: plots.labels({"train": np.arange(1, 5), "test": np.ones(4, int)}, "abcd", path),
-    "pixels": lambda path: plots.pixels(np.arange(256), path),
+    "pixels": lambda path: plots.pixels(np.arange(256)[None], path),
     "correlation": lambda path: plots.correlation(
         np.array(np.corrcoef(IMAGES.reshape(10, 30).T)), (6, 5), path
     ),

@@ -80,6 +80,9 @@ def test_all_the_way(tinynet: Command, learned: Path, signs: Path, tmp_path: Pat
     picture = signs / "disc" / "01.png"
     said = tinynet("explain", learned, picture, "--out", tmp_path / "why")
     assert "scaled from" in said
+    tinynet("predict", learned, picture, "--seen", tmp_path / "seen.png")
+    assert is_coloured(tmp_path / "seen.png")
+    assert is_coloured(tmp_path / "why" / "saliency.png")
     tinynet("export", learned, "-o", tmp_path / "page.html")
     assert '"whole": true' in (tmp_path / "page.html").read_text()
     tinynet("export", learned, "--to", "onnx", "-o", tmp_path / "net.onnx")
@@ -88,6 +91,32 @@ def test_all_the_way(tinynet: Command, learned: Path, signs: Path, tmp_path: Pat
     model, loss, _ = checkpoint.load_model(learned, backend="numpy")
     [found] = session.run(None, {"image": image.astype(np.float32)})
     np.testing.assert_allclose(found, loss.probabilities(model.predict(image)), atol=1e-5)
+
+
+def test_mistakes_are_drawn_in_colour(tinynet: Command, signs: Path, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(RECIPE)
+    asked = ("--dataset", signs, "--size", "16", "--epochs", "1", "--lr", "0")
+    run = tmp_path / "run"
+    tinynet("train", tmp_path / "small.toml", *asked, "--out", run)
+    said = tinynet("evaluate", run, "--out", tmp_path / "out", "--mistakes", tmp_path / "mistakes.png")
+    assert "Mistakes drawn in" in said
+    assert is_coloured(tmp_path / "mistakes.png")
+    assert (tmp_path / "out" / "mistakes.png").read_bytes() == (tmp_path / "mistakes.png").read_bytes()
+
+
+def test_data_are_drawn_in_colour(tinynet: Command, signs: Path, tmp_path: Path) -> None:
+    tinynet("data", "show", signs, "--out", tmp_path / "plain.png")
+    mixed = ("--augment", "--cutmix", "1")
+    tinynet("data", "show", signs, *mixed, "--out", tmp_path / "mixed.png")
+    tinynet("data", "explore", signs, "--out", tmp_path / "look")
+    for name in ("plain.png", "mixed.png", "look/mean-images.png", "look/samples.png", "look/pixels.png"):
+        assert is_coloured(tmp_path / name), name
+
+
+def is_coloured(path: Path) -> bool:
+    """Whether many of the drawn pixels are green, as no ink of our plots is."""
+    red, green, blue = np.moveaxis(np.asarray(Image.open(path).convert("RGB"), int), -1, 0)
+    return int(((green > red + 30) & (green > blue + 30)).sum()) > 300
 
 
 def test_two_classes_by_a_single_output(tinynet: Command, signs: Path, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def write_evaluation(
 ) -> dict[str, Any]:
     """Write evaluation.md, evaluation.json and the pictures into `folder`, which is made where it is missing.
 
-    images (N, H, W, 1) uint8   labels (N,)   probabilities (N, K)   classes: K names
+    images (N, H, W, C) uint8, C 1 or 3   labels (N,)   probabilities (N, K)   classes: K names
     about: `model` and `data`, in words, and what else is to be kept   remark: a sentence below the headline
     Returns what evaluation.json holds (a NaN there is null).
 
@@ -144,7 +144,7 @@ def draw_mistakes(
 ) -> None:
     """Draw the wrong predictions of which the model was surest; there must be at least one.
 
-    images (N, H, W, 1) uint8   labels (N,)   probabilities (N, K)   classes: K names
+    images (N, H, W, C) uint8, C 1 or 3   labels (N,)   probabilities (N, K)   classes: K names
     """
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(labels != predicted)

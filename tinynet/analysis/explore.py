@@ -55,6 +55,12 @@ def describe(split: Split) -> dict[str, Any]:
     }
 
 
+def histograms(images: Array) -> Array:
+    """How often each level occurs in each channel of images (N, H, W, C) of bytes, int64 (C, 256)."""
+    channels = np.moveaxis(images, -1, 0)
+    return np.stack([np.bincount(channel.reshape(-1), minlength=256) for channel in channels])
+
+
 def class_means(split: Split, classes: int) -> Array:
     """The mean image of each class, float64 (K, H, W, C); NaN for a class without images."""
     images, labels = split.images, split.labels
@@ -234,7 +240,7 @@ def _pictures(exploration: Exploration, seed: int) -> dict[str, Callable[[Path],
     chosen = samples(train, len(classes), seed)
     return {
         "labels.png": partial(plots.labels, {title: s["labels"] for title, s in splits.items()}, classes),
-        "pixels.png": partial(plots.pixels, splits["train"]["histogram"]),
+        "pixels.png": partial(plots.pixels, histograms(train.images)),
         "mean-images.png": partial(
             plots.digits,
             means[present].round().astype(np.uint8),

@@ -32,18 +32,19 @@ def maps(
 ) -> None:
     """Draw an image, and beside it maps of it under their names, the image's outline drawn over them.
 
-    image (H, W, C) uint8   caption: what stands over it   values: (h, w) each; `signed`: in colours around 0
+    image (H, W, C) uint8, in its colours if C is 3   caption: what stands over it
+    values: (h, w) each; `signed`: in colours around 0
     place: where on the image they lie (left, right, bottom and top edge, in pixels), by default on all of it
 
     Raises ConfigError and OSError as `learning_curve` does.
     """
-    image = image.mean(axis=-1)
+    shown, image = image if image.shape[-1] == 3 else image.mean(axis=-1), image.mean(axis=-1)
     height, width = image.shape
     whole = (-0.5, width - 0.5, height - 0.5, -0.5)
     with figure_at(path, 3.4 * (len(values) + 1), 3.7) as figure:
         figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
         first, *others = figure.subplots(1, len(values) + 1)
-        first.imshow(image, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+        first.imshow(shown, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
         _bare(first, caption)
         for axes, (name, heat) in zip(others, values.items(), strict=True):
             smooth = "nearest" if heat.shape == image.shape else "bilinear"

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinynet.io.markdown import percent
-from tinynet.plots.style import BLUE, INK, ORANGE, RED, dot_negative, figure_at
+from tinynet.plots.style import BLUE, GREEN, INK, ORANGE, RED, dot_negative, figure_at
 from tinynet.types import Array, Shape
+
+CHANNELS: tuple[dict[str, Any], ...] = (
+    {"label": "red", "color": RED, "ls": "-"},
+    {"label": "green", "color": GREEN, "ls": "--"},
+    {"label": "blue", "color": BLUE, "ls": ":"},
+)
+"""The look of the three histograms of a coloured data set."""
 
 
 def labels(counts: Mapping[str, Array], classes: Sequence[str], path: str | Path) -> None:
@@ -54,16 +62,19 @@ def labels(counts: Mapping[str, Array], classes: Sequence[str], path: str | Path
 
 
 def pixels(histogram: Array, path: str | Path) -> None:
-    """Draw how frequent each grey level is, before and after scaling 0 … 255 to 0 … 1.
+    """Draw how frequent each level is, before and after scaling 0 … 255 to 0 … 1.
 
-    histogram (256,) of counts. Raises ConfigError and OSError as `learning_curve` does.
+    histogram (C, 256) of counts: of grey, or of red, green and blue. Raises ConfigError and OSError as
+    `learning_curve` does.
     """
-    levels, total = np.arange(256), histogram.sum()
-    mean = levels @ histogram / total
-    deviation = np.sqrt(np.square(levels - mean) @ histogram / total)
+    levels, total, counts = np.arange(256), histogram.sum(), histogram.sum(axis=0)
+    mean = levels @ counts / total
+    deviation = np.sqrt(np.square(levels - mean) @ counts / total)
+    is_coloured = len(histogram) == 3
+    values = "Values" if is_coloured else "Pixels"
     with figure_at(path, 9.2, 3.8) as figure:
         figure.suptitle(
-            f"Pixels: {percent(histogram[0] / total)} are 0; scaling moves the axis, not the shape",
+            f"{values}: {percent(counts[0] / total)} are 0; scaling moves the axis, not the shape",
             x=0.02,
             ha="left",
             weight="bold",
@@ -75,13 +86,17 @@ def pixels(histogram: Array, path: str | Path) -> None:
             (panels[1], 255, ORANGE, "after scaling: pixel / 255"),
         ):
             edges = (np.arange(257) - 0.5) / scale
-            axes.stairs(100 * histogram / total, edges, fill=True, color=colour)
+            if is_coloured:
+                for channel, look in zip(histogram, CHANNELS, strict=True):
+                    axes.stairs(100 * channel / channel.sum(), edges, **look)
+            else:
+                axes.stairs(100 * counts / total, edges, fill=True, color=colour)
             axes.axvline(mean / scale, color=INK, lw=1.2, ls="--", label=f"mean {mean / scale:.3g}")
             axes.plot([], [], " ", label=f"deviation {deviation / scale:.3g}")
-            axes.set(yscale="log", xlabel="grey level")
+            axes.set(yscale="log", xlabel="level of a channel" if is_coloured else "grey level")
             axes.set_title(name, size=10, weight="normal")
             axes.legend(loc="upper center")
-        panels[0].set_ylabel("share of all pixels (%)")
+        panels[0].set_ylabel(f"share of {'a channel' if is_coloured else 'all pixels'} (%)")
 
 
 def correlation(matrix: Array, size: Shape, path: str | Path) -> None:
@@ -102,9 +117,11 @@ def correlation(matrix: Array, size: Shape, path: str | Path) -> None:
             axes.grid(False)
             axes.set_facecolor("#D9D9D9")
             image = axes.imshow(values, cmap="PuOr", vmin=-1, vmax=1, interpolation="nearest")
-        every.set_title("every pair of pixels, row by row", size=10, weight="normal")
-        every.set(xlabel="pixel", ylabel="pixel")
-        one.set_title("each pixel with the one in the middle (+)", size=10, weight="normal")
+        value = "value" if channels > 1 else "pixel"
+        every.set_title(f"every pair of {value}s, row by row", size=10, weight="normal")
+        every.set(xlabel=value, ylabel=value)
+        what = "the red of each pixel" if channels == 3 else "each pixel"
+        one.set_title(f"{what} with the one in the middle (+)", size=10, weight="normal")
         dot_negative(one, around, 1.0)
         one.plot(size[1] // 2, size[0] // 2, "+", color="white", ms=10, mew=1.5)
         one.set(xlabel="column", ylabel="row")

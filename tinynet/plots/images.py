@@ -13,19 +13,22 @@ from tinynet.types import Array
 
 
 def digits(images: Array, titles: Sequence[str], path: str | Path, *, title: str = "") -> None:
-    """Draw images in a grid, as ink on paper, each under its own title; for a few dozen of them.
+    """Draw images in a grid, each under its own title; for a few dozen of them.
 
-    images (N, H, W) or (N, H, W, 1) uint8   titles: N strings   title: of the whole picture
+    Grey ones are drawn as ink on paper, others in their colours.
+
+    images (N, H, W), (N, H, W, 1) or (N, H, W, 3) uint8   titles: N strings   title: of the whole picture
 
     Raises ShapeError if these do not fit, ConfigError and OSError as `learning_curve` does.
     """
     images = np.asarray(images)
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
-    if images.ndim != 3 or len(images) != len(titles) or images.dtype != np.uint8 or not len(images):
+    is_drawable = images.ndim == 3 or images.shape[3:] == (3,)
+    if not is_drawable or len(images) != len(titles) or images.dtype != np.uint8 or not len(images):
         raise ShapeError(
             "these images cannot be drawn",
-            expected="uint8 images (N, H, W) or (N, H, W, 1), at least one, and N titles",
+            expected="uint8 images (N, H, W), (N, H, W, 1) or (N, H, W, 3), at least one, and N titles",
             received=f"{images.dtype} {images.shape} and {len(titles)} titles",
             fix="undo the scaling to 0 … 1, and give each image a title",
         )
