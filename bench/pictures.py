@@ -127,7 +127,7 @@ def share(outcomes: list[Outcome]) -> float:
 
 def tested(run: Path) -> list[tuple[bool, float]]:
     """Whether a run was right about each of its test images, and how sure it was."""
-    labels, predicted, confidence = read_predictions(run)
+    labels, predicted, confidence, _ = read_predictions(run)
     return list(zip(labels == predicted, confidence, strict=True))
 
 

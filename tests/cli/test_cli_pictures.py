@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -102,6 +103,14 @@ def test_mistakes_are_drawn_in_colour(tinynet: Command, signs: Path, tmp_path: P
     assert "Mistakes drawn in" in said
     assert is_coloured(tmp_path / "mistakes.png")
     assert (tmp_path / "out" / "mistakes.png").read_bytes() == (tmp_path / "mistakes.png").read_bytes()
+    for table in (run / "predictions.csv", tmp_path / "out" / "evaluation.csv"):
+        rows = list(csv.DictReader(table.read_text().splitlines()))
+        assert all((signs / row["file"]).is_file() for row in rows)
+        assert all(row["file"].startswith(row["label_name"]) for row in rows)
+        assert {row["predicted_name"] for row in rows} <= {"disc", "square"}
+    text = (run / "predictions.csv").read_text()
+    (run / "predictions.csv").write_text(text.replace(",disc/", ",square/", 1))
+    assert "does not hold names in the predictions, from the data" in tinynet("audit", run, code=1)
 
 
 def test_data_are_drawn_in_colour(tinynet: Command, signs: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +61,25 @@ def test_a_model_without_classes() -> None:
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     split = Split(np.zeros((2, 28, 28, 1), np.uint8), np.array([1, 0]))
     predictions = Predictions(np.array([[0.25, 0.75], [0.0, 1.0]]))
-    write_predictions(tmp_path / "predictions.csv", split, predictions)
-    labels, predicted, confidence = read_predictions(tmp_path)
+    write_predictions(tmp_path / "predictions.csv", split, predictions, "ab")
+    labels, predicted, confidence, names = read_predictions(tmp_path)
     assert (labels.tolist(), predicted.tolist(), confidence.tolist()) == ([1, 0], [1, 1], [0.75, 1.0])
+    assert names == []
+
+
+def test_pictures_have_their_file_and_the_names_of_their_classes(tmp_path: Path) -> None:
+    files = np.array(["hot/red, 1.png", "cold/2.png"])
+    split = Split(np.zeros((2, 28, 28, 1), np.uint8), np.array([1, 0]), files)
+    predictions = Predictions(np.array([[0.25, 0.75, 0], [0.0, 0.0, 1.0]]))
+    write_predictions(tmp_path / "predictions.csv", split, predictions, ("cold", "hot, dry"))
+    with open(tmp_path / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == files.tolist()
+    assert [row["label_name"] for row in rows] == ["hot, dry", "cold"]
+    assert [row["predicted_name"] for row in rows] == ["hot, dry", "2"]  # an output without a name
+    found = read_predictions(tmp_path)
+    assert found.predicted.tolist() == [1, 2]
+    assert found.names == ['"hot/red, 1.png","hot, dry","hot, dry"', "cold/2.png,cold,2"]
 
 
 HEAD = "index,label,predicted,confidence\n"
@@ -75,6 +92,8 @@ HEAD = "index,label,predicted,confidence\n"
         *[HEAD + f"0,{label},0,0.5\n" for label in ("x", "-1", "1.5", "9" * 30, "9" * 5000, "٣", "", "\0")],
         *[HEAD + f"0,0,0,{share}\n" for share in ("nan", "inf", "-0.5", "1e9", "", "0.5,1", '"' * 200_000)],
         HEAD + "0,0,0,0.5\udcff",
+        HEAD + "0,0,0,0.5,a.png,a,a\n",
+        HEAD[:-1] + ",file,label_name,predicted_name\n0,0,0,0.5\n",
     ],
 )
 def test_a_damaged_file_is_a_sentence(tmp_path: Path, content: str) -> None:

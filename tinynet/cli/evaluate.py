@@ -21,7 +21,8 @@ from tinynet.printable import counted
 @click.option(
     "--out",
     type=Out(file_okay=False),
-    help="Write all figures (JSON), a page (Markdown) and the plots into this folder.",
+    help="Write all figures (JSON), a page (Markdown), each image's prediction (CSV) and the plots into this "
+    "folder.",
 )
 @click.option(
     "--mistakes",
@@ -73,7 +74,7 @@ def command(
     from tinynet.losses import check_label_range
     from tinynet.runs import provenance
     from tinynet.runs.leakage import find_leakage, sentences
-    from tinynet.runs.predictions import class_names, predict
+    from tinynet.runs.predictions import class_names, predict, write_predictions
 
     loaded = checkpoint.load_model(run, backend=backend)
     model, loss, about = loaded
@@ -82,7 +83,8 @@ def command(
     images, labels = (part := getattr(data, split)).images, part.labels
     check_label_range(labels, loss.classes(model.output_shape[-1]))
     say_other_data(about, data)
-    probabilities = predict(model, loss, images, shifts=shifts).probabilities
+    predictions = predict(model, loss, images, shifts=shifts)
+    probabilities = predictions.probabilities
     classes = class_names(data.classes, loss.classes(model.output_shape[-1]))
     found = evaluation.figures(labels, probabilities, classes)
 
@@ -123,7 +125,10 @@ def command(
             about={"model": str(run), "data": what, "leakage": leakage.facts()},
             remark=met,
         )
-        console.print(f"Figures, page and plots: {out / 'evaluation.md'}")
+        write_predictions(out / "evaluation.csv", part, predictions, classes)
+        console.print(
+            f"Figures, page and plots: {out / 'evaluation.md'}; each image: {out / 'evaluation.csv'}"
+        )
     if mistakes and found["errors"]:
         evaluation.draw_mistakes(images, labels, probabilities, classes, mistakes)
         console.print(f"Mistakes drawn in {mistakes}")

@@ -41,8 +41,6 @@ MAX_NAMED = 3
 """So many broken pictures are named in one message."""
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
-Labelled: TypeAlias = tuple[Array, Array]
-"""Images (N, H, W, C) uint8 and their labels (N,) int64."""
 Files: TypeAlias = dict[str, list[Path]]
 """The pictures of each class, in the order of their names."""
 
@@ -52,11 +50,19 @@ def are_in(folder: Path) -> bool:
     return folder.is_dir() and any(_folders(folder))
 
 
+class Part(NamedTuple):
+    """Images (N, H, W, C) uint8, their labels (N,) int64, and their files (N,) str, seen from the folder."""
+
+    images: Array
+    labels: Array
+    files: Array
+
+
 class Pictures(NamedTuple):
     """What a folder holds."""
 
-    train: Labelled
-    test: Labelled
+    train: Part
+    test: Part
     classes: tuple[str, ...]
     said: str
     """What they are and how they were divided, in words."""
@@ -95,30 +101,37 @@ def read(
     size = sum(path.stat().st_size for files in parts.values() for paths in files.values() for path in paths)
     done, broken = 0, list[DataError]()
     height, width, *channels = shape or (28, 28)
-    found: dict[str, tuple[list[Array], list[int]]] = {}
+    found: dict[str, tuple[list[Array], list[int], list[str]]] = {}
     for part, files in parts.items():
-        images, labels = found.setdefault(part, ([], []))
+        images, labels, seen = found.setdefault(part, ([], [], []))
         for name, paths in files.items():
             for path in paths:
                 try:
                     images.append(read_whole(path, (height, width, *(channels or [3]))).image)
                     labels.append(names.index(name))
+                    seen.append(printable(path.relative_to(folder).as_posix()))
                 except DataError as error:
                     broken.append(error)
                 done += path.stat().st_size
                 if on_progress:
                     on_progress(f"reading {folder}", done, size)
     _check_broken(folder, broken, skip_broken)
-    arrays = {
-        part: (np.array(images), np.array(labels, np.int64)) for part, (images, labels) in found.items()
+    parted = {
+        part: Part(np.array(images), np.array(labels, np.int64), np.array(seen, np.str_))
+        for part, (images, labels, seen) in found.items()
     }
-    if not channels and not any(is_coloured(image) for images, _ in arrays.values() for image in images):
-        arrays = {part: (np.ascontiguousarray(x[..., :1]), labels) for part, (x, labels) in arrays.items()}
-    cut = {part: shuffled(*pair) for part, pair in arrays.items()}
+    if not channels and not any(is_coloured(image) for each in parted.values() for image in each.images):
+        parted = {
+            part: each._replace(images=np.ascontiguousarray(each.images[..., :1]))
+            for part, each in parted.items()
+        }
+    cut = {part: Part(*shuffled(*each)) for part, each in parted.items()}
     if "test" not in cut:
-        x, y = cut["train"]
-        tests = held_out(folder, y, test)
-        cut = {"train": (x[~tests], y[~tests]), "test": (x[tests], y[tests])}
+        tests = held_out(folder, cut["train"].labels, test)
+        cut = {
+            part: Part(*(column[rows] for column in cut["train"]))
+            for part, rows in (("train", ~tests), ("test", tests))
+        }
     said = _sentence(folder, cut, len(broken), "test" in parts)
     return Pictures(cut["train"], cut["test"], names, said, _hash(names, cut))
 
@@ -191,8 +204,8 @@ def _check_broken(folder: Path, broken: Sequence[DataError], skip: bool) -> None
         )
 
 
-def _sentence(folder: Path, cut: Mapping[str, Labelled], broken: int, own_test: bool) -> str:
-    train, test = (images for images, _ in cut.values())
+def _sentence(folder: Path, cut: Mapping[str, Part], broken: int, own_test: bool) -> str:
+    train, test = (part.images for part in cut.values())
     kind = "grey" if train.shape[-1] == 1 else "in colour"
     how = (
         "as its folders `train` and `test` say" if own_test else "a share of each class, the same every time"
@@ -205,8 +218,8 @@ def _sentence(folder: Path, cut: Mapping[str, Labelled], broken: int, own_test: 
     )
 
 
-def _hash(names: Sequence[str], cut: Mapping[str, Labelled]) -> str:
+def _hash(names: Sequence[str], cut: Mapping[str, Part]) -> str:
     digest = hashlib.sha256("\0".join(names).encode(errors="surrogateescape"))
-    for images, labels in cut.values():
-        digest.update(str(images.shape).encode() + images.tobytes() + labels.tobytes())
+    for part in cut.values():
+        digest.update(str(part.images.shape).encode() + part.images.tobytes() + part.labels.tobytes())
     return digest.hexdigest()

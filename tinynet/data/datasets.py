@@ -61,6 +61,8 @@ class Split:
 
     images: Array
     labels: Array
+    files: Array | None = None
+    """Of pictures in a folder: the file of each, seen from there, (N,) str."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -235,11 +237,13 @@ def _load_joined(
     )
 
 
-def _joined(splits: Sequence[Split]) -> tuple[Array, Array]:
-    """Images and labels of all splits."""
+def _joined(splits: Sequence[Split]) -> tuple[Array, ...]:
+    """Images and labels of all splits, and the files where all have them."""
+    files = [split.files for split in splits if split.files is not None]
     return (
         np.concatenate([split.images for split in splits]),
         np.concatenate([split.labels for split in splits]),
+        *([np.concatenate(files)] if len(files) == len(splits) else []),
     )
 
 

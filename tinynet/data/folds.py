@@ -39,11 +39,11 @@ def assign(labels: Array, folds: int, seed: int) -> Array:
 def part(data: Dataset, number: int, folds: int, seed: int) -> Dataset:
     """The data set of fold `number` (1 … K): its images test what the other folds' images teach."""
     ours = assign(data.train.labels, folds, seed) == number - 1
-    images, labels = data.train.images, data.train.labels
+    images, labels, files = data.train.images, data.train.labels, data.train.files
     return dataclasses.replace(
         data,
         name=f"{data.name}, fold {number} of {folds}",
         train=Split(images[~ours], labels[~ours]),
-        test=Split(images[ours], labels[ours]),
+        test=Split(images[ours], labels[ours], None if files is None else files[ours]),
         sha256=hashlib.sha256(data.sha256.encode() + ours.tobytes()).hexdigest(),
     )

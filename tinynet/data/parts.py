@@ -11,10 +11,11 @@ from tinynet.types import Array
 TEST_SHARE = 0.2
 
 
-def shuffled(images: Array, labels: Array) -> tuple[Array, Array]:
-    """In an order that is the same every time: what is held out for validation then has all classes."""
-    order = permutation(Key(0, Stream.ORDER), len(labels))
-    return images[order], labels[order]
+def shuffled(*columns: Array) -> tuple[Array, ...]:
+    """Arrays (N, …) in an order that is the same every time: what is held out for validation then has all
+    classes."""
+    order = permutation(Key(0, Stream.ORDER), len(columns[0]))
+    return tuple(column[order] for column in columns)
 
 
 def held_out(what: object, labels: Array, share: float | None) -> Array:

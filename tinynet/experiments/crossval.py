@@ -98,7 +98,7 @@ def run(
         own = dataclasses.replace(asked, data_sha256=part.sha256, fold=(k + 1, folds))
         place = folder / _name(k)
         report = train_once(place, own, part, listen=partial(listen, k + 1), threads=threads)
-        labels, predicted, confidence = read_predictions(place)
+        labels, predicted, confidence, _ = read_predictions(place)
         if not np.array_equal(labels, part.test.labels):
             raise RunError(
                 f"the predictions in {place} are of other images",

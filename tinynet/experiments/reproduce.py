@@ -153,7 +153,7 @@ def train_with_submission(
     found = train_once(place, asked, dataset, listen=partial(listen, place.name), threads=threads)
     submission, log = place / "submission.csv", place / "log.jsonl"
     if not submission.exists():
-        kaggle.write_submission(submission, read_predictions(place)[1])
+        kaggle.write_submission(submission, read_predictions(place).predicted)
     try:
         lines = read_regular(log, MAX_BYTES)
     except OSError as error:

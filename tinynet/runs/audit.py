@@ -29,7 +29,7 @@ from tinynet.plots.health import verdict
 from tinynet.printable import counted, quoted
 from tinynet.runs import provenance, report
 from tinynet.runs.leakage import find_leakage
-from tinynet.runs.predictions import predict, read_predictions
+from tinynet.runs.predictions import name_columns, predict, read_predictions
 from tinynet.runs.settings import MAX_BYTES, Settings, origin, read_settings
 from tinynet.runs.trainers import build_trainer
 from tinynet.types import Array
@@ -68,7 +68,7 @@ def audit(
     trained, held_out = provenance.train_and_validation(settings, dataset)
     reported, page = _read_report(folder)
     history, log_faults = _history(folder, reported)
-    labels, predicted, confidence = read_predictions(folder)
+    labels, predicted, confidence, names = read_predictions(folder)
     by = settings.recipe.training.best_by
     yield Claim("configuration and log", log_faults)
     again = reported | {
@@ -80,6 +80,10 @@ def audit(
         yield Claim(f"report.json: {key}, from the {source}", [*differences(reported[key], again[key], key)])
     yield Claim("report.md, from all of these", _different_lines(page, _page(folder, again)))
     yield Claim("labels of the predictions, from the data", _count_different(labels, dataset.test.labels))
+    if dataset.test.files is not None and len(labels) == len(dataset.test):
+        again_named = name_columns(dataset.test.files, labels, predicted, dataset.classes)
+        wrong = [*differences(names, again_named, "row")]
+        yield Claim("names in the predictions, from the data", wrong)
     loaded = checkpoint.load_model(folder, backend=backend or settings.backend)
     met = find_leakage(dataset.test.images, settings, load, dataset).facts()
     yield Claim("facts, from the saved weights", _facts(reported["facts"], settings, dataset, loaded, met))

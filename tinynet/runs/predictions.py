@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +21,9 @@ from tinynet.printable import quoted
 from tinynet.types import Array
 
 HEAD = "index,label,predicted,confidence"
-ROW = re.compile(r"([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9}),([01]\.[0-9]{1,20})", re.ASCII)
+NAMES = "file,label_name,predicted_name"
+"""Columns that pictures in folders have, too."""
+ROW = re.compile(r"([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9}),([01]\.[0-9]{1,20})(?:,(.+))?", re.ASCII)
 MAX_BYTES = 2**26
 """Of a predictions.csv: two million rows."""
 
@@ -94,23 +98,53 @@ def class_names(known: Sequence[str], count: int) -> list[str]:
     return [*known, *map(str, range(len(known), count))][:count]
 
 
-def write_predictions(path: Path, split: Split, predictions: Predictions) -> None:
-    """A CSV line for every image: its index, label, predicted class, and the probability of that."""
+def write_predictions(path: Path, split: Split, predictions: Predictions, classes: Sequence[str]) -> None:
+    """A CSV line for every image: its index, label, predicted class, and the probability of that; of pictures
+    in folders also the file, and the names of both classes. classes: K names"""
     rows = zip(split.labels, predictions.classes, predictions.confidence, strict=True)
     lines = [f"{i},{label},{guess},{p:.6f}" for i, (label, guess, p) in enumerate(rows)]
-    write_atomic(path, "".join(f"{line}\n" for line in [HEAD, *lines]).encode())
+    names = name_columns(split.files, split.labels, predictions.classes, classes)
+    if names:
+        lines = [f"{line},{name}" for line, name in zip(lines, names, strict=True)]
+    head = f"{HEAD},{NAMES}" if split.files is not None else HEAD
+    write_atomic(path, "".join(f"{line}\n" for line in [head, *lines]).encode())
 
 
-def read_predictions(folder: Path) -> tuple[Array, Array, Array]:
-    """Labels, predicted classes and their probabilities, (N,) each, as a run's predictions.csv has them."""
+def name_columns(files: Array | None, labels: Array, predicted: Array, classes: Sequence[str]) -> list[str]:
+    """The columns NAMES of each row, as CSV; none without files. files, labels, predicted (N,)"""
+    if files is None:
+        return []
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for file, *pair in zip(files, labels.tolist(), predicted.tolist(), strict=True):
+        writer.writerow((file, *(classes[k] if k < len(classes) else k for k in pair)))
+    return text.getvalue().splitlines()
+
+
+class Recorded(NamedTuple):
+    """What a run's predictions.csv says."""
+
+    labels: Array
+    """int64 (N,)"""
+    predicted: Array
+    """int64 (N,): the most probable class."""
+    confidence: Array
+    """float64 (N,): the probability of that."""
+    names: list[str]
+    """The columns NAMES of each row, as they stand there; none where the file does not have them."""
+
+
+def read_predictions(folder: Path) -> Recorded:
+    """What a run's predictions.csv says. Raises RunError if it cannot be read."""
     path = folder / "predictions.csv"
     try:
         head, *lines = read_text(path, MAX_BYTES).removesuffix("\n").split("\n")
-        if head != HEAD:
+        if head not in (HEAD, f"{HEAD},{NAMES}"):
             raise ValueError(f"the head {head[:60]!r}")
-        rows = [_parsed(number, line) for number, line in enumerate(lines)]
+        rows = [_parsed(number, line, head != HEAD) for number, line in enumerate(lines)]
         labels, predicted = (np.array([row[place] for row in rows], np.int64) for place in (0, 1))
-        return labels, predicted, np.array([row[2] for row in rows], np.float64)
+        confidence = np.array([row[2] for row in rows], np.float64)
+        return Recorded(labels, predicted, confidence, [row[3] for row in rows if row[3]])
     except (OSError, ValueError) as error:
         raise RunError(
             f"{path} cannot be read",
@@ -120,9 +154,9 @@ def read_predictions(folder: Path) -> tuple[Array, Array, Array]:
         ) from error
 
 
-def _parsed(number: int, line: str) -> tuple[int, int, float]:
-    """The label, the predicted class and its probability in row `number`, from 0."""
+def _parsed(number: int, line: str, named: bool) -> tuple[int, int, float, str | None]:
+    """The label, the predicted class, its probability and the columns NAMES in row `number`, from 0."""
     found = ROW.fullmatch(line)
-    if found is None or int(found[1]) != number:
+    if found is None or int(found[1]) != number or (found[5] is not None) != named:
         raise ValueError(f"row {number}: {line[:60]!r}")
-    return int(found[2]), int(found[3]), float(found[4])
+    return int(found[2]), int(found[3]), float(found[4]), found[5]

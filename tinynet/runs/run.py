@@ -244,7 +244,7 @@ class Run:
         nothing = Predictions(np.zeros((0, len(self.dataset.classes))))
         predictions = predict(model, loss, test.images) if len(test) else nothing
         seconds = time.perf_counter() - began
-        write_predictions(self.folder / "predictions.csv", self.dataset.test, predictions)
+        write_predictions(self.folder / "predictions.csv", test, predictions, self.dataset.classes)
         layers = read_health(self._health)
         if layers:
             plots.health(layers, self.folder / "health.png")
