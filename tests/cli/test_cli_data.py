@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ import numpy as np
 import pytest
 from commands import Command
 
+from tinynet.cli.data import show
+from tinynet.cli.options import Finite
 from tinynet.data import load, sample, write_csv
+from tinynet.data.augmentation import LIMITS
 from tinynet.data.download import FILES
 
 
@@ -100,10 +104,11 @@ def test_show_distorts_as_the_recipe_and_the_options_say(
     mine.write_text("layers = []\n[training.augmentation]\nshift = 0.1\ncontrast = 0.2")
     show = ("data", "show", "sample", "--augment")
     said = tinynet(*show, "--recipe", mine, "--contrast", "0.5")
-    assert "shift=0.1, scale=0.0, shear=0.0, elastic=0.0, smoothness=4.0, contrast=0.5, erase=0.0" in said
-    assert "rotation=15.0, shift=0.0" in tinynet(*show, "--rotation", "15")
+    assert said.endswith("distorted by --shift 0.1 --contrast 0.5")
+    assert tinynet(*show, "--rotation", "15").endswith("distorted by --rotation 15")
+    assert tinynet(*show, "--mixup", "0").endswith("distorted by nothing")
     assert "does not augment" in tinynet(*show, "--recipe", "linear", code=1)
-    assert "in [0, 180]" in tinynet(*show, "--rotation", "190", code=1)
+    assert "0<=x<=180" in tinynet(*show, "--rotation", "190", code=2)
     assert "need --augment" in tinynet("data", "show", "sample", "--rotation", "9", code=2)
 
 
@@ -113,11 +118,25 @@ def test_show_mixes_as_training_does(tinynet: Command, drawn: list[Any]) -> None
         tinynet("data", "show", "sample", "--augment", "--rows", 2, *options)
     tinynet("data", "show", "sample", "--augment", "--rows", 2, "--mixup", 0)
     cut, blended, both, plain = (images.astype(int) for images, _, _ in drawn)
+    cut_titles, plain_titles = drawn[0][1], drawn[3][1]
     for images in (cut, blended, both, plain):
         np.testing.assert_array_equal(images[::8], plain[::8])
     np.testing.assert_array_equal(plain, np.repeat(plain[::8], 8, axis=0))
+    assert cut_titles[0].endswith(", as it is")
+    for title, image, first in zip(cut_titles[1:8], cut[1:8], plain[1:8], strict=True):
+        digits, share = title.split(", ")
+        assert re.fullmatch(f"{cut_titles[0][0]} \\+ [0-9]", digits)
+        assert int(share.removesuffix(" %")) <= 100 * (image == first).mean() + 0.5  # black is in both
+    assert set(plain_titles[1:8]) == {""}
     mixed = [(each != plain).any(axis=(1, 2, 3)).reshape(2, 8)[:, 1:].mean() for each in (cut, blended, both)]
     assert min(mixed) > 0.6
+
+
+def test_the_limits_in_the_help_are_those_of_augmentation(tinynet: Command) -> None:
+    types = {each.name: each.type for each in show.params if isinstance(each.type, Finite)}
+    for name, limits in LIMITS.items():
+        assert (types[name].min, types[name].max) == limits
+    assert "None" not in tinynet("data", "show", "--help")
 
 
 def test_fetch_without_a_network(tinynet: Command, offline: None, tmp_path: Path) -> None:

@@ -218,6 +218,22 @@ def test_a_size_is_for_pictures(tinynet: Command, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_data_are_shown_as_training_sees_them(tinynet: Command, signs: Path, tmp_path: Path) -> None:
+    tinynet("data", "explore", signs, "--size", "8x6x1", "--out", tmp_path / "look")
+    facts = json.loads((tmp_path / "look" / "exploration.json").read_text())["splits"]["train"]
+    assert facts["shape"] == [8, 6, 1]
+    for size in ("28", "8"):
+        tinynet("data", "show", signs, "--size", size, "--out", tmp_path / f"{size}.png")
+    tinynet("data", "show", signs, "--out", tmp_path / "default.png")
+    assert (tmp_path / "28.png").read_bytes() == (tmp_path / "default.png").read_bytes()
+    assert (tmp_path / "28.png").read_bytes() != (tmp_path / "8.png").read_bytes()
+    for command in ("show", "explore"):
+        said = tinynet("data", command, "sample", "--size", "14", "--out", tmp_path / "x.png", code=1)
+        assert "has a size of its own" in said
+    said = tinynet("data", "explore", signs, "--size", "64", "--out", tmp_path / "large", code=1)
+    assert "too large for their covariance" in said
+
+
 @pytest.mark.parametrize("size", ["0", "ten", "8x8x2", "1x2x3x4", "5000"])
 def test_no_size(tinynet: Command, size: str) -> None:
     assert "is no size: expected 32" in tinynet("train", "--size", size, code=2)

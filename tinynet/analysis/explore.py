@@ -19,6 +19,8 @@ from tinynet.io.markdown import count, markdown_table, percent, write_json, writ
 from tinynet.rng import Key, Stream, permutation
 from tinynet.types import Array
 
+MAX_VALUES = 8192
+"""In an image: its covariance takes 512 MiB."""
 ROWS = 8192
 """Images turned to float64 at a time: 49 MiB of MNIST's."""
 SAMPLES = 8
@@ -76,11 +78,18 @@ def covariance(images: Array) -> Array:
     Computed as (Σ x xᵀ − N x̄ x̄ᵀ) / (N − 1). That cancels badly in general, but here both sums are exact: of
     whole numbers, and below 2⁵³ for up to 10¹¹ images.
 
-    Raises DataError unless there are two images that differ.
+    Raises DataError unless there are two images that differ, and for D > MAX_VALUES.
     """
     if images.dtype != np.uint8:
         raise DataError("covariance is of images of bytes", expected="uint8", received=images.dtype)
     rows = images.reshape(len(images), -1)
+    if rows.shape[1] > MAX_VALUES:
+        raise DataError(
+            "these images are too large for their covariance",
+            expected=f"{MAX_VALUES:,} values in each, at most",
+            received=" x ".join(map(str, images.shape[1:])),
+            fix="scale them down: --size 32",
+        )
     if len(rows) < 2 or (rows == rows[0]).all():
         raise DataError(
             "the images do not differ",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,11 @@ from tinynet.cli import options
 from tinynet.cli.command import Group
 from tinynet.cli.out import Out
 from tinynet.printable import counted
+
+if TYPE_CHECKING:
+    from tinynet.data.augmentation import Augmentation
+    from tinynet.data.datasets import Dataset
+    from tinynet.types import Array
 
 name = click.argument("name", default="mnist")
 
@@ -102,21 +107,22 @@ COLUMNS = 8
 @command.command(short_help="Draw images, as they are or distorted.")
 @click.argument("name", default="auto")
 @options.data_dir
+@options.size
 @click.option("--augment", is_flag=True, help="Beside each image, how training might distort it.")
 @click.option("--recipe", "architecture", help="Distort as this recipe does: a name or a TOML file.")
 @options.layers
-@click.option("--rotation", type=options.Finite(), help="Degrees to either side.")
-@click.option("--shift", type=options.Finite(), help="Share of the height and of the width.")
-@click.option("--scale", type=options.Finite(), help="0.1: 0.9 to 1.1 times as large.")
-@click.option("--shear", type=options.Finite(), help="Degrees to lean to either side.")
-@click.option("--elastic", type=options.Finite(), help="Pixels of displacement, root mean square.")
+@click.option("--rotation", type=options.Finite(0, 180), help="Degrees to either side.")
+@click.option("--shift", type=options.Finite(0, 1), help="Share of the height and of the width.")
+@click.option("--scale", type=options.Finite(0, 0.9), help="0.1: 0.9 to 1.1 times as large.")
+@click.option("--shear", type=options.Finite(0, 60), help="Degrees to lean to either side.")
+@click.option("--elastic", type=options.Finite(0, 20), help="Pixels of displacement, root mean square.")
 @click.option(
     "--smoothness",
-    type=options.Finite(),
+    type=options.Finite(0.5, 16),
     help="Sigma, in pixels, of the Gaussian that smooths the displacement.",
 )
-@click.option("--contrast", type=options.Finite(), help="0.2: 0.8 to 1.2 times the contrast.")
-@click.option("--erase", type=options.Finite(), help="Largest share of the area to blank out.")
+@click.option("--contrast", type=options.Finite(0, 1), help="0.2: 0.8 to 1.2 times the contrast.")
+@click.option("--erase", type=options.Finite(0, 0.9), help="Largest share of the area to blank out.")
 @options.together(options.mixup, options.cutmix)
 @click.option("--rows", type=click.IntRange(1, 20), default=5, show_default=True, help="Rows of images.")
 @options.seed
@@ -130,6 +136,7 @@ COLUMNS = 8
 def show(
     name: str,
     data_dir: Path | None,
+    size: tuple[int, ...] | None,
     augment: bool,
     architecture: str | None,
     rows: int,
@@ -137,7 +144,8 @@ def show(
     out: Path,
     **asked: float | None,
 ) -> None:
-    """Draw training images of NAME (as for info), as they are or as training distorts them.
+    """Draw training images of NAME (as for info, or a folder with a folder of pictures for each class), as
+    they are or as training distorts them.
 
     Distortions are mild ones unless a recipe or the options from --rotation to --cutmix name others.
 
@@ -148,35 +156,34 @@ def show(
       tinynet data show --augment --rotation 15 --elastic 2 --smoothness 3
       tinynet data show sample --augment --cutmix 1
       tinynet data show --augment --recipe my.toml --out augmented.png
+      tinynet data show flowers --size 32
     """
-    import numpy as np
-
     from tinynet import plots
-    from tinynet.cli.progress import load_dataset
     from tinynet.cli.screen import console
+    from tinynet.cli.sources import load_sized
     from tinynet.rng import Key, Stream, permutation
 
     given = {key: value for key, value in asked.items() if value is not None}
     if (given or architecture) and not augment:
         raise click.UsageError("options of the distortion need --augment.")
     settings = _distortions(architecture, given) if augment else None
-    data = load_dataset(name, data_dir)
+    data = load_sized(name, data_dir, size)
     chosen = permutation(Key(seed, Stream.ORDER), len(data.train))[: rows if settings else rows * COLUMNS]
-    images, titles = data.train.images[chosen], [data.classes[label] for label in data.train.labels[chosen]]
     title = f"Training images ({data.name})"
     if settings:
-        partners = permutation(Key(seed, Stream.MIXING, layer=2), len(data.train))
-        others = data.train.images[np.resize(partners, rows * COLUMNS)]
-        images = _beside_distorted(images, others, settings, seed)
-        titles = [text for label in titles for text in (f"{label}, as it is", *[""] * (COLUMNS - 1))]
+        images, titles = _beside_distorted(data, chosen, settings, seed)
         title += ", and how training may distort them"
+        title += "; of two in one, the share of the first" if settings.mixes else ""
+    else:
+        images = data.train.images[chosen]
+        titles = [data.classes[label] for label in data.train.labels[chosen]]
     plots.digits(images, titles, out, title=title)
     console.print(f"{counted(len(images), 'image')} drawn in {out}")
     if settings:
-        console.print(f"distorted by {settings}")
+        console.print(f"distorted by {_as_options(settings) or 'nothing'}")
 
 
-def _distortions(architecture: str | None, given: dict[str, float]) -> Any:
+def _distortions(architecture: str | None, given: dict[str, float]) -> Augmentation:
     """What --recipe says, or mild ones where neither it nor an option does; options come last."""
     import dataclasses
 
@@ -196,27 +203,49 @@ def _distortions(architecture: str | None, given: dict[str, float]) -> Any:
     return dataclasses.replace(found, **given)
 
 
-def _beside_distorted(images: Any, others: Any, settings: Any, seed: int) -> Any:
-    """Each image (N, H, W, C), followed by versions that fill its row: distorted, mixed with one of `others`
-    for each place."""
+def _as_options(settings: Augmentation) -> str:
+    """The settings that are not at their default, as options."""
+    import dataclasses
+
+    changed = (
+        (each.name, getattr(settings, each.name), each.default) for each in dataclasses.fields(settings)
+    )
+    return " ".join(f"--{name} {value:g}" for name, value, default in changed if value != default)
+
+
+def _beside_distorted(
+    data: Dataset, chosen: Array, settings: Augmentation, seed: int
+) -> tuple[Array, list[str]]:
+    """The chosen training images, each followed by versions that fill its row: distorted, and mixed with
+    another image for each place. And a title for each: of a mixture both classes, and the first one's share.
+    """
     import numpy as np
 
     from tinynet import backends
     from tinynet.data import mixing
-    from tinynet.rng import Key, Stream
+    from tinynet.rng import Key, Stream, permutation
 
-    def distorted(each: Any, stream: Stream) -> Any:
+    def distorted(each: Array, stream: Stream) -> Array:
         drawn = settings.draw(Key(seed, stream), len(each), size)
         return settings.apply(each, drawn, Key(seed, stream, layer=1), backends.get("numpy"))
 
+    images, labels, classes = data.train.images, data.train.labels, data.classes
     size = images.shape[1:3]
-    shown = distorted(np.repeat(images, COLUMNS, axis=0), Stream.AUGMENTATION)
+    places = np.repeat(chosen, COLUMNS)
+    shown, titles = distorted(images[places], Stream.AUGMENTATION), [""] * len(places)
     if settings.mixes:
-        key = Key(seed, Stream.MIXING, layer=3)
-        drawn = mixing.draw(settings.mixup, settings.cutmix, key, len(shown), size)
-        shown = mixing.mix(shown, distorted(others, Stream.MIXING), drawn, np)
-    shown[::COLUMNS] = images
-    return shown
+        partners = np.resize(permutation(Key(seed, Stream.MIXING, layer=2), len(images)), len(places))
+        drawn = mixing.draw(
+            settings.mixup, settings.cutmix, Key(seed, Stream.MIXING, layer=3), len(places), size
+        )
+        shown = mixing.mix(shown, distorted(images[partners], Stream.MIXING), drawn, np)
+        titles = [
+            f"{classes[one]} + {classes[other]}, {100 * share:.0f} %"
+            for one, other, share in zip(labels[places], labels[partners], drawn.share, strict=True)
+        ]
+    shown[::COLUMNS] = images[chosen]
+    titles[::COLUMNS] = [f"{classes[label]}, as it is" for label in labels[chosen]]
+    return shown, titles
 
 
 @command.command(short_help="A first look: labels, pixels, components, pictures.")
@@ -234,8 +263,12 @@ def _beside_distorted(images: Any, others: Any, settings: Any, seed: int) -> Any
     help="Chooses the sample images.",
 )
 @options.data_dir
-def explore(name: str, out: Path | None, seed: int, data_dir: Path | None) -> None:
-    """Take a first look at NAME: auto (the default), mnist, fashion-mnist, sample or the path of a train.csv.
+@options.size
+def explore(
+    name: str, out: Path | None, seed: int, data_dir: Path | None, size: tuple[int, ...] | None
+) -> None:
+    """Take a first look at NAME: auto (the default), mnist, fashion-mnist, sample, the path of a train.csv or
+    of a folder with a folder of pictures for each class.
 
     Writes a page with the counts of labels, missing and repeated values, and pictures: labels, pixels before
     and after scaling, mean images, samples, correlation of pixels, variance kept by principal components.
@@ -244,14 +277,15 @@ def explore(name: str, out: Path | None, seed: int, data_dir: Path | None) -> No
     Examples:
       tinynet data explore
       tinynet data explore ../digit-recognizer/train.csv --out first-look
+      tinynet data explore flowers --size 32
     """
     from rich.table import Table
 
     from tinynet.analysis import explore as room
-    from tinynet.cli.progress import load_dataset
     from tinynet.cli.screen import console
+    from tinynet.cli.sources import load_sized
 
-    data = load_dataset(name, data_dir)
+    data = load_sized(name, data_dir, size)
     folder = out or Path("exploration") / data.name
     console.print(f"measuring and drawing {len(data.train) + len(data.test):,} images …")
     exploration = room.explore(data)

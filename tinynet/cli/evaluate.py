@@ -126,9 +126,8 @@ def command(
             remark=met,
         )
         write_predictions(out / "evaluation.csv", part, predictions, classes)
-        console.print(
-            f"Figures, page and plots: {out / 'evaluation.md'}; each image: {out / 'evaluation.csv'}"
-        )
+        console.print(f"Figures, page and plots: {out / 'evaluation.md'}")
+        console.print(f"The prediction for each image: {out / 'evaluation.csv'}")
     if mistakes and found["errors"]:
         evaluation.draw_mistakes(images, labels, probabilities, classes, mistakes)
         console.print(f"Mistakes drawn in {mistakes}")

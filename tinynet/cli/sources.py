@@ -19,6 +19,7 @@ from tinynet.losses import LOSSES, MeanSquaredError
 from tinynet.runs import provenance
 from tinynet.runs.recipe import Recipe
 from tinynet.runs.settings import Settings
+from tinynet.types import Shape
 
 Place: TypeAlias = tuple[str, Path | None]
 """A data set's name or path, and the folder of its files."""
@@ -46,14 +47,7 @@ def load_for(
             fix='loss = "SoftmaxCrossEntropy" under [training] in the recipe; '
             "for values, use model.fit in Python",
         )
-    found = dataset.train.images.shape[1:]
-    if asked and found[: len(asked)] != asked:
-        raise DataError(
-            f"{dataset.name} has a size of its own: --size is for pictures in folders",
-            expected=found,
-            received=asked,
-            fix="leave --size out",
-        )
+    _check_size(dataset, asked)
     if dataset.whole:
         before = plan.last_dense
         plan = plan.for_data(dataset.train.images.shape[1:], len(dataset.classes))
@@ -65,6 +59,25 @@ def load_for(
     if dataset.parts:
         console.print(dataset.parts)
     return plan, dataset
+
+
+def load_sized(name: str, data_dir: Path | None, size: Shape | None) -> Dataset:
+    """The data set to look at, its pictures scaled to `size`: (H, W) or (H, W, C), 28 x 28 by default."""
+    dataset = load_dataset(name, data_dir, choices=Choices(size))
+    _check_size(dataset, size)
+    return dataset
+
+
+def _check_size(dataset: Dataset, asked: Shape | None) -> None:
+    """Raise DataError for images of another size than --size says."""
+    found = dataset.train.images.shape[1:]
+    if asked and found[: len(asked)] != asked:
+        raise DataError(
+            f"{dataset.name} has a size of its own: --size is for pictures in folders",
+            expected=found,
+            received=asked,
+            fix="leave --size out",
+        )
 
 
 def lasting_name(asked: str, found: str) -> str:

@@ -7,12 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinynet.data.datasets import Dataset, Split, load
+    from tinynet.data.datasets import Choices, Dataset, Split, load
     from tinynet.data.duplicates import overlap
     from tinynet.data.idx import read_idx, write_idx
     from tinynet.data.kaggle import read_csv, write_csv, write_submission
 
 __all__ = [
+    "Choices",
     "Dataset",
     "Split",
     "load",
@@ -24,7 +25,7 @@ __all__ = [
     "write_submission",
 ]
 _FILES = {
-    "datasets": ("Dataset", "Split", "load"),
+    "datasets": ("Choices", "Dataset", "Split", "load"),
     "duplicates": ("overlap",),
     "idx": ("read_idx", "write_idx"),
     "kaggle": ("read_csv", "write_csv", "write_submission"),

@@ -7,7 +7,7 @@ best.safetensors     the model of the best epoch by the recipe's `monitor`
 model.safetensors    the model at the end
 tensorboard/         the log's figures as TensorBoard reads them, on request
 health.jsonl, .png   what each layer did, epoch by epoch, on request
-predictions.csv      label, prediction and its probability for every test image
+predictions.csv      label, prediction and its probability for every test image; of pictures the file
 report.md, .json     figures computed from the log and the predictions, with two plots
 """
 
