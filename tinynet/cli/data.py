@@ -107,7 +107,7 @@ COLUMNS = 8
 @command.command(short_help="Draw images, as they are or distorted.")
 @click.argument("name", default="auto")
 @options.data_dir
-@options.size
+@options.shown_size
 @click.option("--augment", is_flag=True, help="Beside each image, how training might distort it.")
 @click.option("--recipe", "architecture", help="Distort as this recipe does: a name or a TOML file.")
 @options.layers
@@ -172,8 +172,8 @@ def show(
     title = f"Training images ({data.name})"
     if settings:
         images, titles = _beside_distorted(data, chosen, settings, seed)
-        title += ", and how training may distort them"
-        title += "; of two in one, the share of the first" if settings.mixes else ""
+        mixed = ", and mixtures: the share of the first"
+        title += mixed if settings.mixes else ", and how training may distort them"
     else:
         images = data.train.images[chosen]
         titles = [data.classes[label] for label in data.train.labels[chosen]]
@@ -263,7 +263,7 @@ def _beside_distorted(
     help="Chooses the sample images.",
 )
 @options.data_dir
-@options.size
+@options.shown_size
 def explore(
     name: str, out: Path | None, seed: int, data_dir: Path | None, size: tuple[int, ...] | None
 ) -> None:

@@ -168,12 +168,10 @@ class ImageSize(click.ParamType["tuple[int, ...]"]):
         return sizes
 
 
-size = click.option(
-    "--size",
-    type=ImageSize(),
-    help="Pictures in folders: scale them to 32, or 32x48 (rows x columns); 32x48x1 for grey.  [default: the "
-    "architecture's, in colour if any of them is]",
-)
+_size = partial(click.option, "--size", type=ImageSize())
+SIZES = "Pictures in folders: scale them to 32, or 32x48 (rows x columns); 32x48x1 for grey.  [default: "
+size = _size(help=f"{SIZES}the architecture's, in colour if any of them is]")
+shown_size = _size(help=f"{SIZES}28, in colour if any of them is]")
 test_share = click.option(
     "--test",
     "test",
