@@ -159,3 +159,12 @@ def test_a_picture_is_scaled_as_a_whole(tmp_path: Path) -> None:
     Image.fromarray(grey).save(tmp_path / "g.png")
     assert np.array_equal(read_whole(tmp_path / "g.png", (8, 4, 1)).image, grey[..., :1])
     assert not is_coloured(grey)
+
+
+def test_a_folder_without_folders(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"has no folder for each class(.|\n)*received: no pictures and no"):
+        load(str(tmp_path))
+    (tmp_path / "cat-1.png").write_bytes(b"")
+    (tmp_path / "dog-1.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"received: 2 pictures that lie in no(.|\n)*fix: sort the pictures"):
+        load(str(tmp_path))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from plots_drawn import HISTORY, svg_text
 
 from tinynet import plots
@@ -18,12 +19,19 @@ from tinynet.history import BestBy
 def test_learning_curve_says_what_to_see(tmp_path: Path) -> None:
     plots.learning_curve(HISTORY, tmp_path / "plot.svg")
     text = svg_text(tmp_path / "plot.svg")
-    assert "Validation accuracy 85.00 % in epoch 3, the best of 3 by loss (ring)" in text
+    assert "Validation accuracy 85.00 % in epoch 3,\nthe best of 3 by loss (ring)" in text
     assert "best: 85.00 %, epoch 3" in text
     plots.learning_curve(HISTORY, tmp_path / "plot.svg", best_by=BestBy("val_accuracy"))
     text = svg_text(tmp_path / "plot.svg")
-    assert "Validation accuracy 90.00 % in epoch 2, the best of 3 by accuracy (ring)" in text
+    assert "Validation accuracy 90.00 % in epoch 2,\nthe best of 3 by accuracy (ring)" in text
     assert "best: 90.00 %, epoch 2" in text
+
+
+def test_the_title_of_a_long_training_fits(tmp_path: Path) -> None:
+    history = [{"epoch": n + 1, "loss": 1.0, "val_loss": 600.0 - n, "val_accuracy": 0.99} for n in range(500)]
+    plots.learning_curve(history, tmp_path / "plot.png", best_by=BestBy("val_accuracy"))
+    drawn = np.asarray(Image.open(tmp_path / "plot.png").convert("L"))
+    assert (drawn[:, -5:] == 255).all()
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,17 @@ def are_in(folder: Path) -> bool:
     return folder.is_dir() and any(_folders(folder))
 
 
+def no_folders(folder: Path) -> DataError:
+    """What to raise of a folder without folders that should hold pictures by class."""
+    pictures = sum(_is_picture(path) for path in folder.iterdir())
+    return DataError(
+        f"{folder} has no folder for each class",
+        expected="a folder of pictures for each class, called after it, or Kaggle's train.csv",
+        received=f"{pictures:,} pictures that lie in no folder" if pictures else "no pictures and no folders",
+        fix=f"sort the pictures into folders: {folder / 'cat'}, {folder / 'dog'} …",
+    )
+
+
 class Part(NamedTuple):
     """Images (N, H, W, C) uint8, their labels (N,) int64, and their files (N,) str, seen from the folder."""
 

@@ -341,6 +341,8 @@ def _load_arrays(path: Path, choices: Choices) -> Dataset:
 def _load_kaggle(name: str, choices: Choices, on_progress: Progress | None) -> Dataset:
     """Kaggle's digits from the path of a train.csv, of its folder, or of several such files."""
     files = shards.find(name)
+    if name and not files and Path(name).is_dir():
+        raise class_folders.no_folders(Path(name))
     if not files:
         raise DataError(
             f"there is no data set {name!r}",
