@@ -91,7 +91,7 @@ def _curve_title(
     """The validation accuracy of the ringed epoch, or else of the last; without validation the training's."""
     if best is not None and best.get("val_accuracy") is not None:
         judge = best_by.monitor.removeprefix("val_")
-        where = f"in epoch {best['epoch']}, the best of {len(history)} by {judge} (ring)"
+        where = f"in epoch {best['epoch']},\nthe best of {len(history)} by {judge} (ring)"
         return f"Validation accuracy {percent(best['val_accuracy'])} {where}"
     for key, name in (("val_accuracy", "validation"), ("accuracy", "training")):
         epochs, values = _series(history, key)
