@@ -129,3 +129,12 @@ def test_refuses_what_cannot_be_explained() -> None:
     for wrong in ({"samples": 0}, {"noise": -0.1}, {"noise": float("nan")}):
         with pytest.raises(ConfigError, match="SmoothGrad"):
             explain.explain(model, loss_of(model), digit(), **wrong)
+
+
+def test_the_shares_of_a_linear_net_of_colours_add_up_to_the_lead() -> None:
+    model = Sequential([L.Rescale(), L.Flatten(), L.Dense(3)], (5, 4, 3), backend="numpy", dtype="float64")
+    image = np.random.default_rng(3).integers(0, 256, (5, 4, 3), np.uint8)
+    found = explain.explain(model, loss_of(model), image, samples=1)
+    lead = found.logits[found.first] - found.logits[found.second]  # the biases are 0
+    np.testing.assert_allclose(255 * found.margin_times_image.sum(), lead)
+    assert "one level more in each of its channels" in explain.conclusions(found, CLASSES)[1]

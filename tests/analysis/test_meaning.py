@@ -9,11 +9,14 @@ import pytest
 from explained import CLASSES, convolutional, digit, loss_of
 
 from tinynet.analysis import explain, meaning
+from tinynet.types import Shape
 
 
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3)])
 @pytest.mark.parametrize("file", meaning.MEANINGS)
-def test_a_picture_has_a_description_a_meaning_a_limit_and_a_source(file: str) -> None:
-    heading, picture, means, does_not_mean, source = meaning.described(file, "cat", "dog")
+def test_a_picture_has_a_description_a_meaning_a_limit_and_a_source(file: str, shape: Shape) -> None:
+    heading, picture, means, does_not_mean, source = meaning.described(file, "cat", "dog", shape)
+    assert shape[2] == 1 or not re.search(r"\b(ink|grey|stroke)\b", " ".join((picture, means, does_not_mean)))
     assert heading.startswith("## ")
     alt, path = re.fullmatch(r"!\[([^]]+)]\((.+)\)", picture).groups()  # type: ignore[union-attr]
     assert path == file
@@ -36,7 +39,7 @@ def test_every_picture_that_can_be_drawn_has_a_text(tmp_path: Path) -> None:
 
 
 def test_the_name_of_a_class_breaks_no_markup() -> None:
-    picture = meaning.described("top-two.png", "a](b)\nc", "d[\\")[1]
+    picture = meaning.described("top-two.png", "a](b)\nc", "d[\\", (8, 8, 1))[1]
     assert re.fullmatch(r"!\[[^][\n\\]+]\(top-two\.png\)", picture)
 
 

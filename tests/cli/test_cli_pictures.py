@@ -81,6 +81,8 @@ def test_all_the_way(tinynet: Command, learned: Path, signs: Path, tmp_path: Pat
     picture = signs / "disc" / "01.png"
     said = tinynet("explain", learned, picture, "--out", tmp_path / "why")
     assert "scaled from" in said
+    assert "one level more in each of its channels changes it by" in said
+    assert not re.search(r"\b(ink|grey level|stroke)\b", said + (tmp_path / "why/explanation.md").read_text())
     tinynet("predict", learned, picture, "--seen", tmp_path / "seen.png")
     assert is_coloured(tmp_path / "seen.png")
     assert is_coloured(tmp_path / "why" / "saliency.png")

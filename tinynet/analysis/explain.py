@@ -13,8 +13,8 @@ import numpy as np
 from tinynet import plots
 from tinynet.analysis.card import NOT_SURE
 from tinynet.analysis.grad_cam import cam_position, grad_cam, place
-from tinynet.analysis.gradients import NOISE, SAMPLES, logits, margin_gradient, saliency, smooth_grad
-from tinynet.analysis.meaning import MEANINGS, described, limits
+from tinynet.analysis.gradients import NOISE, SAMPLES, logits, margin_gradients, saliency, smooth_grad
+from tinynet.analysis.meaning import MEANINGS, described, limits, words
 from tinynet.blocks import blocks
 from tinynet.errors import ShapeError
 from tinynet.io.lock import one_at_a_time
@@ -61,6 +61,7 @@ class Explanation:
     saliency: Array
     smooth: Array
     margin: Array
+    margin_times_image: Array
     cam: Array | None
     cam_name: str | None
     cam_place: tuple[float, float, float, float] | None
@@ -98,6 +99,7 @@ def explain(
     z, outputs = logits(model, image[None], keep=ends)
     scores = model.backend.asarray(outputs[len(model.layers) - 1])
     second, first = np.argsort(z[0], kind="stable")[-2:].tolist()
+    margins = margin_gradients(model, image, first, second)
     return Explanation(
         image,
         z[0],
@@ -106,7 +108,8 @@ def explain(
         second,
         saliency(model, image, first),
         smooth_grad(model, image, first, seed=seed, samples=samples, noise=noise),
-        margin_gradient(model, image, first, second),
+        margins.sum(axis=-1),
+        (margins * image).sum(axis=-1) / 255,
         None if cam_at is None else grad_cam(model, image, first, cam_at),
         None if cam_at is None else ends[cam_at].name,
         None if cam_at is None else place(model, cam_at),
@@ -131,14 +134,15 @@ def conclusions(found: Explanation, classes: Sequence[str], warning: str | None 
     return [
         f"Predicted: {answer} ({percent(float(found.probabilities[found.first]))}), then {second}"
         f" ({percent(float(found.probabilities[found.second]))}); the logit of {first} leads by {lead:.2f}.",
-        f"The pixel that moves this lead most is in row {row + 1}, column {column + 1}, counted from 1: one"
-        f" grey level more changes it by {steepest:+.4f}.",
+        f"The pixel that moves this lead most is in row {row + 1}, column {column + 1}, counted from 1:"
+        f" {words(found.image.shape)['level_of_all']} changes it by {steepest:+.4f}.",
         "There is no Grad-CAM: this net has no convolution."
         if found.cam is None
         else f"Grad-CAM is of {found.cam_name}, of {' × '.join(map(str, found.cam.shape))} places.",
         "There are no filters to draw: the first weights are not applied to pixels."
         if found.filters is None
-        else f"The filters are those of {found.filters[0]}, counted from 0 as all channels.",
+        else f"The filters are the weights of {found.filters[0]}. The pictures number filters and channels"
+        " from 0.",
     ]
 
 
@@ -172,6 +176,7 @@ def write_explanation(
         "smooth_grad": found.settings,
     }
     written: dict[str, Any] = write_json(folder / "explanation.json", figures)
+    best = (written["first"], written["second"])
     page = [
         f"# Why {about['model']} predicts {written['first']} for {about['image']}",
         *([f"The picture was {about['fitted']}."] if about["fitted"] else []),
@@ -181,7 +186,7 @@ def write_explanation(
             ("class", "logit", "probability"),
             [(c["name"], f"{c['logit']:.3f}", percent(c["probability"])) for c in written["classes"]],
         ),
-        *(block for file in draw for block in described(file, written["first"], written["second"])),
+        *(block for file in draw for block in described(file, *best, found.image.shape)),
         *limits(),
     ]
     write_page(folder / "explanation.md", page)
@@ -192,6 +197,7 @@ def _pictures(found: Explanation, classes: Sequence[str]) -> dict[str, Callable[
     """The file name of each picture, and what draws it into a path."""
     first, second = classes[found.first], classes[found.second]
     caption = f"predicted {first} ({percent(float(found.probabilities[found.first]))})"
+    said = words(found.image.shape)
     on_image = partial(plots.maps, found.image, caption=caption)
     draw: dict[str, Callable[[Path], None]] = {
         "saliency.png": partial(
@@ -203,9 +209,9 @@ def _pictures(found: Explanation, classes: Sequence[str]) -> dict[str, Callable[
             on_image,
             {
                 f"gradient of {first} minus {second}": found.margin,
-                "times the ink": found.margin * found.image.mean(axis=-1) / 255,
+                f"times the {said['there']}": found.margin_times_image,
             },
-            title=f"Purple: more ink here favours {first}; orange with dots: {second}",
+            title=f"Purple: {said['more']} here favours {first}; orange with dots: {second}",
             signed=True,
         ),
     }

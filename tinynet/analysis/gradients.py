@@ -124,12 +124,18 @@ def smooth_grad(
 
 
 def margin_gradient(model: Sequential, image: Array, first: int, second: int) -> Array:
-    """∂(z_first − z_second)/∂x, summed over channels: (H, W), signed, per grey level.
+    """∂(z_first − z_second)/∂x, summed over channels: (H, W), signed, per level.
 
-    Above 0 where more ink favours the first class over the second, below 0 where the second.
+    Above 0 where more ink, or in colour more light, favours the first class over the second, below 0 where
+    the second.
     """
+    return margin_gradients(model, image, first, second).sum(axis=-1)
+
+
+def margin_gradients(model: Sequential, image: Array, first: int, second: int) -> Array:
+    """The same of each channel, (H, W, C)."""
     weights = one_hot(model, first) - one_hot(model, second)
-    return probe(model, image[None], weights).input_gradient[0].sum(axis=-1)
+    return probe(model, image[None], weights).input_gradient[0]
 
 
 def one_hot(model: Sequential, k: int) -> Array:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from tinynet.types import Shape
+
 SIMONYAN = (
     "Simonyan, Vedaldi, Zisserman: Deep inside convolutional networks: visualising image classification"
     " models and saliency maps, 2013, arXiv:1312.6034"
@@ -39,21 +41,21 @@ MEANINGS = {
         "The image, and two maps of its pixels: the gradient and SmoothGrad. Bright pixels are those whose"
         " change changes the score of {first} most.",
         "The score (logit) of {first} is a function of all pixels. The map shows the size of its gradient:"
-        " how much the score changes with one grey level more in a pixel. SmoothGrad is the mean of the"
+        " how much the score changes with {level}. SmoothGrad is the mean of the"
         " gradients of noisy copies of the image, so it has less speckle.",
-        "A bright pixel need not be part of what is drawn, and the map does not say whether more ink raises"
+        "A bright pixel need not be part of what is drawn, and the map does not say whether {more} raises"
         " the score or lowers it. A gradient tells of small changes only: a dark pixel may matter if it"
         " changes a lot. A smoother map is not a truer one.",
         (SIMONYAN, SMILKOV),
     ),
     "top-two.png": Meaning(
         "The top two: what separates {first} from {second}",
-        "The image, and two signed maps of its pixels. Purple: more ink there favours {first}. Orange with"
+        "The image, and two signed maps of its pixels. Purple: {more} there favours {first}. Orange with"
         " dots: it favours {second}.",
         "The left map is the gradient of the lead, the score of {first} minus that of {second}. The right"
-        " map multiplies it by the ink that is there. If the net were linear, the right map would be each"
-        " pixel's share of the lead, but for constants.",
-        "The net is not linear, so these shares do not add up to the lead. To know whether a stroke"
+        " map multiplies it by the {there} in the image{each}. If the net were linear, the right map would be"
+        " each pixel's share of the lead, but for constants.",
+        "The net is not linear, so these shares do not add up to the lead. To know whether {part}"
         " decides, erase it and let the net predict again. The maps say nothing of the other classes.",
         (SIMONYAN,),
     ),
@@ -70,8 +72,8 @@ MEANINGS = {
     "filters.png": Meaning(
         "Filters: the weights that see the pixels",
         "The weights of the first layer as small pictures: purple is positive, orange with dots negative.",
-        "A unit of the first layer responds most where ink lies under its purple weights, and none under"
-        " its orange ones.",
+        "A unit of the first layer responds most where {under_purple} under its purple weights, and"
+        " {under_orange} under its orange ones.{mean}",
         "These are the weights of one layer, the same for every image. They do not say what the net as a"
         " whole looks for, nor whether later layers use a filter at all. In a small net many look like"
         " noise, and the net may still be right.",
@@ -88,7 +90,31 @@ MEANINGS = {
         (ZEILER,),
     ),
 }
-"""By the file name of the picture. {first} and {second} stand for the two most probable classes."""
+"""By the file name of the picture. {first} and {second} stand for the two most probable classes, the other
+names for those of `words`."""
+
+GREY = {
+    "level": "one grey level more in a pixel",
+    "level_of_all": "one grey level more",
+    "more": "more ink",
+    "there": "ink",
+    "each": "",
+    "part": "a stroke",
+    "under_purple": "ink lies",
+    "under_orange": "none",
+    "mean": "",
+}
+COLOURED = {
+    "level": "one level more in a channel of a pixel, in that with the largest gradient",
+    "level_of_all": "one level more in each of its channels",
+    "more": "a brighter pixel",
+    "there": "values",
+    "each": ", channel by channel",
+    "part": "a part of the picture",
+    "under_purple": "the image is bright",
+    "under_orange": "dark",
+    "mean": " Each picture is the mean over the layer's input channels.",
+}
 
 SANITY = (
     "A map can look convincing and say little of the net. Adebayo and others compared maps of trained nets"
@@ -103,13 +129,18 @@ LIMITS = (
 )
 
 
-def described(file: str, first: str, second: str) -> list[str]:
+def words(shape: Shape) -> dict[str, str]:
+    """What a change of an image of `shape` (H, W, C) is called: of ink, or of light in colours."""
+    return COLOURED if shape[-1] == 3 else GREY
+
+
+def described(file: str, first: str, second: str, shape: Shape) -> list[str]:
     """The blocks of a page for the picture `file`: heading, picture with its description, and what it means.
 
-    first, second: the names of the two most probable classes
+    first, second: the names of the two most probable classes   shape: the image's, (H, W, C)
     """
     heading, shown, means, does_not_mean = (
-        text.format(first=first, second=second) for text in MEANINGS[file][:4]
+        text.format(first=first, second=second, **words(shape)) for text in MEANINGS[file][:4]
     )
     alt = re.sub(r"[][\\\s]+", " ", shown)  # what would end it, if it stands in the name of a class
     return [

@@ -35,7 +35,7 @@ from tinynet.cli.out import Out
     type=options.Finite(min=0),
     default=0.15,
     show_default=True,
-    help="SmoothGrad's noise, as a share of the image's range of grey levels.",
+    help="SmoothGrad's noise, as a share of the image's range of values.",
 )
 @click.option(
     "--seed",

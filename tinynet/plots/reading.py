@@ -24,16 +24,22 @@ def readings(rows: Sequence[tuple[str, Reading, str]], path: str | Path) -> None
 
     rows: the name of each picture, how it was read, and the answer, in words
 
-    Digits are drawn as ink on paper, in grey; pictures that were only scaled as they are. Raises ConfigError
+    Digits are drawn as ink on paper, in grey; pictures that were only scaled as they are, without the steps
+    between. Raises ConfigError
     and OSError as `learning_curve` does.
     """
-    with figure_at(path, 10.5, 2.1 * len(rows) + 0.8) as figure:
-        title = "From each picture to what the net sees, and its answer; ink is drawn dark, whatever it was"
+    has_ink = any(reading.ink is not None for _, reading, _ in rows)
+    columns = range(len(STEPS)) if has_ink else (0, len(STEPS) - 1)
+    with figure_at(path, 2.1 * (len(columns) + 1), 2.1 * len(rows) + 0.8) as figure:
+        title = "From each picture to what the net sees, and its answer"
+        title += "; ink is drawn dark, whatever it was" if has_ink else ""
         figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
-        panels = figure.subplots(len(rows), len(STEPS) + 1, squeeze=False)
+        panels = figure.subplots(len(rows), len(columns) + 1, squeeze=False)
         for line, (name, reading, answer) in zip(panels, rows, strict=True):
             *pictures, said = line
-            for axes, title, values in zip(pictures, STEPS, _steps(reading), strict=True):
+            steps = _steps(reading)
+            for axes, column in zip(pictures, columns, strict=True):
+                values = steps[column]
                 if values is None:
                     axes.set_axis_off()
                     continue
@@ -41,7 +47,7 @@ def readings(rows: Sequence[tuple[str, Reading, str]], path: str | Path) -> None
                 axes.grid(False)
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set(visible=True, color="#999999")
-                axes.set_title(title, loc="center", size=8, weight="normal", pad=3)
+                axes.set_title(STEPS[column], loc="center", size=8, weight="normal", pad=3)
             said.set_axis_off()
             said.text(0, 0.5, f"{name}\n\n{answer}", va="center", size=9, wrap=True)
 
