@@ -188,6 +188,7 @@ def test_listeners_hear_it(backend: str) -> None:
         ({"low": 0.0}, r"find_rate cannot use this low\n.*above 0"),
         ({"high": math.inf}, "find_rate cannot use this high"),
         ({"steps": 19}, r"cannot use this steps\n  expected: a whole number of at least 20"),
+        ({"steps": 10**20}, "at most 100000"),
     ],
 )
 def test_ranges_without_rates_are_refused(asked: dict[str, Any], says: str) -> None:

@@ -30,8 +30,8 @@ from tinynet.optim import Adam, Optimizer
 from tinynet.training import Callback, StepEnd, Trainer
 from tinynet.types import Array
 
-LEAST_STEPS = 20
-"""With fewer losses there is no curve."""
+LEAST_STEPS, MOST_STEPS = 20, 100_000
+"""With fewer losses there is no curve; with more, each rate hardly differs from the one before."""
 LEAST_DONE = 10
 """Nor with fewer before an explosion."""
 SPAN, EARLY, HALF = 1 / 10, 1 / 5, 1 / 20
@@ -187,7 +187,8 @@ class RateSweep(Callback):
                 expected="the lower end first, such as 1e-6 and 10",
                 received=f"{low:g} and {high:g}",
             )
-        self.rates = np.geomspace(low, high, whole(steps, "find_rate", "steps", least=LEAST_STEPS))
+        count = whole(steps, "find_rate", "steps", least=LEAST_STEPS, most=MOST_STEPS)
+        self.rates = np.geomspace(low, high, count)
         self.losses: list[float] = []
         self.started = self.exploded = False
         self._smoothed, self._lowest = Smoother(len(self.rates)), math.inf

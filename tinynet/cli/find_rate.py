@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--steps",
-    type=click.IntRange(min=20),
+    type=click.IntRange(20, 100_000),
     default=100,
     show_default=True,
     help="Batches to learn. More of them show more of a noisy loss, and suggest smaller rates.",
