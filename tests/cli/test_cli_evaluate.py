@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from commands import Command, Trained
 
+import tinynet as tn
 from tinynet import checkpoint
 from tinynet.data import load, write_idx
 from tinynet.runs.predictions import predict
@@ -49,6 +50,14 @@ def test_out_has_what_the_screen_says(tinynet: Command, trained: Trained, tmp_pa
     assert re.search(r"Most confused: \d taken for \d \(\d+ times?\)", said)
     assert "--out FOLDER" not in said
     assert f"({100 * first['confidence']:.1f} %)" in said
+
+
+def test_a_net_that_answers_several_questions(tinynet: Command, tmp_path: Path) -> None:
+    model = tn.Sequential([tn.Rescale(), tn.Flatten(), tn.Dense(10)], (28, 28, 1), backend="numpy")
+    tn.save_model(tmp_path / "tags.safetensors", model, tn.BinaryCrossEntropy())
+    said = tinynet("evaluate", tmp_path / "tags.safetensors", "--dataset", "sample", code=1)
+    assert "answers several questions by yes or no" in said
+    assert "received: 10 outputs of BinaryCrossEntropy" in said
 
 
 def test_an_out_that_is_a_file(tinynet: Command, trained: Trained, tmp_path: Path) -> None:

@@ -71,13 +71,21 @@ def command(
     from tinynet.cli.progress import say_other_data
     from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
-    from tinynet.losses import check_label_range
+    from tinynet.errors import ConfigError
+    from tinynet.losses import BinaryCrossEntropy, check_label_range
     from tinynet.runs import provenance
     from tinynet.runs.leakage import find_leakage, sentences
     from tinynet.runs.predictions import class_names, predict, write_predictions
 
     loaded = checkpoint.load_model(run, backend=backend)
     model, loss, about = loaded
+    if isinstance(loss, BinaryCrossEntropy) and model.output_shape != (1,):
+        raise ConfigError(
+            f"{run} answers several questions by yes or no, and a data set has one class for each image",
+            expected="a net with an output for each class, or with a single one",
+            received=f"{counted(model.output_shape[-1], 'output')} of BinaryCrossEntropy",
+            fix="measure it in Python: model.evaluate(x, y), with y (N, K)",
+        )
     sources, settings = Sources(dataset, data_dir), provenance.settings_of(run, about)
     data = (sources.to_test if split == "test" else sources.to_measure)(settings, loaded)
     images, labels = (part := getattr(data, split)).images, part.labels
