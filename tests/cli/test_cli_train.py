@@ -408,7 +408,7 @@ def test_ctrl_c_while_the_report_is_written(
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
 def test_an_interrupted_run_goes_on_to_the_same_weights(train: Command, tiny: Path, tmp_path: Path) -> None:
-    options = ["--epochs", "1500", "--dataset", "sample", "--backend", "numpy"]
+    options = ["--epochs", "700", "--dataset", "sample", "--backend", "numpy"]
     command = [sys.executable, "-c", "from tinynet.cli import main; main()", "train", str(tiny), *options]
     folder = tmp_path / "cut"
     started = subprocess.Popen([*command, "--out", str(folder)], stdout=subprocess.PIPE, text=True)
@@ -423,7 +423,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(train: Command, tiny: Pa
     assert done["event"] == "end"
     assert done["stopped"] == "interrupted"
     train("--resume", folder)
-    train("--epochs", 1500, "--out", tmp_path / "whole")
+    train("--epochs", 700, "--out", tmp_path / "whole")
     assert weights(folder) == weights(tmp_path / "whole")
 
 
