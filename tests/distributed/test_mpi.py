@@ -364,8 +364,10 @@ def process_of(rank: int, folder: Path) -> int:
 
 
 def until_saved(folder: Path) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not (folder / "last.safetensors").exists():
+    """Until an epoch is logged and there is a checkpoint."""
+    deadline, log = time.monotonic() + TIMEOUT, folder / "log.jsonl"
+    saved = folder / "last.safetensors"
+    while not (saved.exists() and log.exists() and '"event": "epoch"' in log.read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
