@@ -248,7 +248,7 @@ def softmax_cross_entropy_weighted(ops: Backend, draw: Draw) -> list[Any]:
 def soft_cross_entropy(ops: Backend, draw: Draw) -> list[Any]:
     N, K = draw.g.N * draw.g.H * draw.g.W, draw.g.F
     logits, targets, weights = 8 * draw(N, K), draw.shares(N, K), draw.weights(N)
-    plain = copies(list(ops.soft_cross_entropy(logits, targets, 0.0)))
+    plain = [result.copy() for result in ops.soft_cross_entropy(logits, targets, 0.0)]
     return [*plain, *ops.soft_cross_entropy(logits, targets, 0.1, weights)]
 
 

@@ -88,6 +88,8 @@ class Step:
             loss, sums = self.recorded_gradients(*batch, step=now.step, shard=shard)
         gradients = self.model.store.learning_gradients
         loss, sums = self.group.all_reduce(shard, gradients, loss, sums)  # one process: what it is given
+        if self.group.size > 1 and np.ndim(sums):
+            sums = self.model.backend.asarray(sums)  # they were added up on the host
         loss = self.model.backend.add(loss, self.model.regularize())
         check(loss)
         self.optimizer.move(now.update, now.rate)
