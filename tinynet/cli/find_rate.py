@@ -46,16 +46,7 @@ if TYPE_CHECKING:
     options.class_weight,
     options.mixup,
     options.cutmix,
-    options.dataset,
-    options.data_dir,
-    options.size,
-    options.test_share,
-    options.skip_broken,
-    options.seed,
-    options.backend,
-    options.convolution,
-    options.precision,
-    options.layers,
+    options.sources_and_backend,
     options.threads,
 )
 @options.dtype

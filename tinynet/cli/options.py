@@ -219,3 +219,9 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
         return command
 
     return decorate
+
+
+sources_and_backend = together(
+    dataset, data_dir, size, test_share, skip_broken, seed, backend, convolution, precision, layers
+)
+"""Of the commands that train a net: what it learns from, and what computes it."""

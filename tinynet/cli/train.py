@@ -80,19 +80,7 @@ class Asked:
     type=options.Finite(min=0),
     help="Training images held out for validation, the last ones: a share if below 1, else a count.",
 )
-@options.together(
-    options.dataset,
-    options.data_dir,
-    options.size,
-    options.test_share,
-    options.skip_broken,
-    options.seed,
-    options.backend,
-    options.convolution,
-    options.precision,
-    options.layers,
-    options.thread_count,
-)
+@options.together(options.sources_and_backend, options.thread_count)
 @options.dtype
 @click.option("--out", type=Out(), help="The run's folder.  [default: runs/NAME-1, -2, …]")
 @click.option(

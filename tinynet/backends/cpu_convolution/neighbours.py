@@ -17,7 +17,7 @@ MIN_UNDER_WAY = 8
 TILE_START = 140
 """Multiply-adds of vectors in the time that a tile of `Direct.forward` takes besides, for a window's row."""
 TILE_VECTORS = 2
-"""Vectors of a tile's row."""
+"""Vectors that fill a tile's row: each value of the other factor is then used twice."""
 MAX_VECTORS = 4
 """Vectors of the neighbours' filters together."""
 
