@@ -154,7 +154,7 @@ def measure_roofs(count: int, seconds: float) -> Roofs:
 
 
 def peak(count: int, seconds: float, rounds: int = 1_000_000) -> float:
-    lanes = (0,) * (brgemm.vector_bits() // 8 // NUMBER)
+    lanes = brgemm.lanes_for(NUMBER)
     calls = [partial(multiply_adds, lanes, rounds, np.float32(0.5))] * count
     return 2.0 * count * CHAINS * len(lanes) * rounds / shortest(calls, seconds)
 

@@ -28,7 +28,8 @@ Packing costs a pass over B. It pays for convolutions, which read their kernel f
 tile goes on from the sums it has left in C.
 
 The tile's shape is part of a *type*: a tuple of three tuples, whose lengths are P, V and the lanes W of a
-vector. So Numba compiles a tile when a layer first needs it, and keeps it on disk with the rest.
+vector. So Numba compiles a tile when a layer first needs it, and keeps it on disk with the rest. They are
+tuples of None: what has no value needs no code that takes it from Python.
 """
 
 from __future__ import annotations
@@ -222,7 +223,7 @@ def vector_bits():
 
 def lanes_for(itemsize):
     """The lanes of a vector, as kernels take them: a tuple that long."""
-    return (0,) * (vector_bits() // 8 // itemsize)
+    return (None,) * (vector_bits() // 8 // itemsize)
 
 
 @cache
@@ -242,7 +243,7 @@ def tile_for(rows, columns, itemsize):
     widths = (1,) if columns <= len(lanes) else (2, 3)
     shapes = [(vectors, p) for vectors in widths for p in heights_for(vectors) if p <= rows]
     vectors, height = min(shapes, key=cycles)
-    return (0,) * height, (0,) * vectors, lanes
+    return (None,) * height, (None,) * vectors, lanes
 
 
 def heights_for(vectors):

@@ -6,9 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import numba
+from numba import types
 
 from tinynet.kernels.cpu import cache_folder
-from tinynet.kernels.cpu.numba_private import HAS_CACHE
+from tinynet.kernels.cpu.numba_private import HAS_CACHE, compiler
 
 FUSE = {"contract"}
 REORDER = {"contract", "reassoc", "nsz"}
@@ -44,3 +45,20 @@ def compiled(function, *, reorder=False, fuse=True, from_python=True):
             with suppress(RuntimeError):  # it finds no folder to write to
                 kernel.enable_caching()
     return kernel
+
+
+def compile_into(library, kernel, arguments):
+    """Compile the kernel, which returns nothing, for arguments of these types, as a part of `library`.
+
+    It is optimised here and again with what calls it there, and becomes machine code once. As a library of
+    its own, linked to the one that calls it, it would become machine code twice.
+    """
+    target, flags = kernel.targetdescr, compiler.Flags()
+    target.options.parse_as_flags(flags, kernel.targetoptions)
+    flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    contexts = target.typing_context, target.target_context
+    found = compiler.compile_internal(
+        *contexts, library, kernel.py_func, arguments, types.none, flags, locals={}
+    )
+    library._optimize_final_module()
+    return found

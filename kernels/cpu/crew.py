@@ -28,7 +28,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from tinynet.kernels.cpu.compiling import compiled
+from tinynet.kernels.cpu.compiling import compile_into, compiled
 from tinynet.kernels.cpu.numba_private import cgutils
 
 LINE = 8
@@ -151,16 +151,14 @@ def write_job(context, kernel, slot, job, arguments):
 
     `slot`: an empty tuple for a kernel that does not ask for its slot.
     """
-    inner = kernel.get_call_type(context, (types.intp, types.intp, *slot, *arguments.types), {})
+    taken = (types.intp, types.intp, *[types.intp] * slot.count, *arguments.types)
 
     def generate(context, builder, signature, values):
         space = (JOB_SIZE - ARGUMENTS) * 8
         needed = context.get_abi_sizeof(values[3].type)
         if needed > space:
             raise ValueError(f"the arguments take {needed} bytes; a job has room for {space}")
-        compiled = kernel.dispatcher.overloads[inner.args]
-        context.active_code_library.add_linking_library(compiled.library)
-
+        compiled = compile_into(context.active_code_library, kernel.dispatcher, taken)
         task = ir.Function(builder.module, TASK, builder.module.get_unique_name("task"))
         task.linkage = "internal"
         inside = ir.IRBuilder(task.append_basic_block())
@@ -168,7 +166,7 @@ def write_job(context, kernel, slot, job, arguments):
         held = inside.load(inside.bitcast(packed, values[3].type.as_pointer()))
         everything = [start, stop, *[number] * slot.count, *cgutils.unpack_tuple(inside, held)]
         callee = context.declare_function(inside.module, compiled.fndesc)
-        context.call_conv.call_function(inside, callee, inner.return_type, inner.args, everything)
+        context.call_conv.call_function(inside, callee, types.none, taken, everything)
         inside.ret_void()
 
         data = context.make_array(signature.args[2])(context, builder, values[2]).data

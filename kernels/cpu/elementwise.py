@@ -34,7 +34,8 @@ def scale_in_place(start, stop, x, factor):
 @jit
 def add_up(start, stop, parts, total):
     """total = Σ over the rows of parts (K, n), in order, in their dtype."""
-    total[start:stop] = parts[0, start:stop]
+    for i in range(start, stop):
+        total[i] = parts[0, i]
     for k in range(1, len(parts)):
         for i in range(start, stop):
             total[i] += parts[k, i]

@@ -20,7 +20,8 @@ def spread(start, stop, W, b, stride, V, biases):
         V[i] = 0
         for p in range(V.shape[3] // F):
             if i == 0:
-                biases[p * F : (p + 1) * F] = b
+                for f in range(F):
+                    biases[p * F + f] = b[f]
             for j in range(KW):
                 for c in range(C):
                     for f in range(F):

@@ -12,7 +12,7 @@ NEEDED = "numba>=0.61,<0.69"
 """The releases that the kernels were tested with, as in pyproject.toml."""
 
 try:
-    from numba.core import cgutils
+    from numba.core import cgutils, compiler
     from numba.core.registry import CPUDispatcher
 except ImportError as error:
     raise ImportError(
@@ -36,5 +36,6 @@ __all__ = [
     "IndexDataCacheFile",
     "_CacheLocator",
     "cgutils",
+    "compiler",
     "rtsys",
 ]

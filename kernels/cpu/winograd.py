@@ -290,7 +290,8 @@ def forward(start, stop, slot, V, M, padded, out, x, corner, U, width, bias, flo
             for i in range(OH):
                 source, target = out[i], y[begin + n, i]
                 if len(bias) == 0:
-                    target[:] = source[:line]
+                    for j in range(line):
+                        target[j] = source[j]
                 else:
                     for j in range(0, line, F):
                         for f in range(F):

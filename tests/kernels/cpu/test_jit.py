@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from numba.core.codegen import JITCPUCodegen
 
 from tinynet.backends.numba_ import NumbaBackend
 from tinynet.kernels.cpu import cache, cache_folder
+from tinynet.kernels.cpu import jit as jit_module
 from tinynet.kernels.cpu.jit import jit
 
 compiled = pytest.mark.skipif(
@@ -317,3 +319,24 @@ def test_a_kernel_announces_that_it_is_compiled_and_only_then(monkeypatch: pytes
     ops.announce_compiling(None)
     kernel(np.float32(4.0))
     assert calls == ["compiling"]
+
+
+def test_no_kernel_copies_by_slices() -> None:
+    """Numba would compile a formatter of error messages for it: see `jit`."""
+    folder = Path(jit_module.__file__).parent
+    functions = [
+        node
+        for file in folder.glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and any("jit" in ast.unparse(d) for d in node.decorator_list)
+    ]
+    copies = [
+        ast.unparse(node)
+        for function in functions
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign)
+        if any(isinstance(part, ast.Slice) for target in node.targets for part in ast.walk(target))
+        if not isinstance(node.value, ast.Constant) and ast.unparse(node.value) != "zero"
+    ]
+    assert len(functions) > 40
+    assert copies == []

@@ -34,7 +34,7 @@ class Scatter:
         lanes = brgemm.lanes_for(itemsize)
         vectors = min(2, -(-KW * C // len(lanes)))
         height = next(p for p in brgemm.heights_for(vectors) if self.x[0] % p == 0)
-        return (0,) * height, (0,) * vectors, lanes
+        return (None,) * height, (None,) * vectors, lanes
 
     def is_faster(self, itemsize: int) -> bool:
         """Than `Direct`, by the vector instructions that each needs."""
