@@ -82,9 +82,14 @@ INSIDE = ("blob:", "data:", "file:")
 
 
 def _blob(browser: Browser, selector: str) -> bytes:
-    """What the page would save: some drivers tell of no downloads."""
+    """What the page would save: some drivers tell of no downloads.
+
+    None takes place: a browser's own bar of downloads would move the page under the next click.
+    """
     browser.run(
-        "(globalThis.made ??= URL.createObjectURL, globalThis.blob = null,"
+        "(globalThis.made ?? document.addEventListener('click',"
+        " (event) => event.target.download && event.preventDefault()),"
+        " globalThis.made ??= URL.createObjectURL, globalThis.blob = null,"
         " URL.createObjectURL = (blob) => (globalThis.blob = blob, globalThis.made.call(URL, blob)), 1)"
     )
     browser.click(selector)
