@@ -56,6 +56,7 @@ MAY_IMPORT = {
     "codes": f"{GROUND} backends gradcheck kernels layers losses optim schedules",
     "data": f"{GROUND} backends distributed io rng",
     "step": f"{GROUND} averaging backends distributed layers losses model optim",
+    "stretch": "types",
     "history": f"{GROUND} io",
     "training": f"{GROUND} advice averaging data diagnosis distributed history interrupt losses model optim"
     " out_of_memory sample_weights schedules step",
