@@ -56,10 +56,10 @@ MAY_IMPORT = {
     "codes": f"{GROUND} backends gradcheck kernels layers losses optim schedules",
     "data": f"{GROUND} backends distributed io rng",
     "step": f"{GROUND} averaging backends distributed layers losses model optim",
-    "stretch": "types",
+    "stretch": f"{GROUND} backends data distributed step",
     "history": f"{GROUND} io",
     "training": f"{GROUND} advice averaging data diagnosis distributed history interrupt losses model optim"
-    " out_of_memory sample_weights schedules step",
+    " out_of_memory sample_weights schedules step stretch",
     "fitting": f"{GROUND} data history layers losses model optim sample_weights training",
     "rates": f"{GROUND} data fitting losses model optim training",
     "sklearn": f"{GROUND} extras layers losses model optim sample_weights training",
@@ -78,8 +78,8 @@ MAY_IMPORT = {
     "learn": f"{GROUND} analysis backends callbacks data experiments geometry gradcheck initializers io"
     " layers losses metrics model optim plots rng runs schedules threads training",
     "tinynet": "callbacks checkpoint data layers losses model optim rates schedules training version",
-    "benchmark": f"{GROUND} data extras io layers losses machine model optim runs schedules threads tinynet"
-    " training",
+    "benchmark": f"{GROUND} data distributed extras io layers losses machine model optim runs schedules"
+    " threads tinynet training",
     "cli": f"{GROUND} analysis backends benchmark blocks checkpoint codes data distributed experiments export"
     " extras foreign gradcheck history io kernels layers learn losses machine metrics model optim page plots"
     " rates rng runs schedules serve summary threads training version",

@@ -32,7 +32,7 @@ def test_a_linear_step_by_hand(backend: str) -> None:
     x, targets = (model.backend.asarray(np.array([[number]])) for number in (3.0, 5.0))
     looked_at: list[float] = []
     loss, correct = step_of(model, MeanSquaredError(), Measure())(
-        x, targets, FIRST, check=lambda value: looked_at.append(float(value))
+        (x, targets), FIRST, check=lambda value: looked_at.append(float(value))
     )
     assert float(loss) == looked_at[0] == 4 + 0.5 * 2**2
     assert correct == 0
@@ -45,7 +45,7 @@ def test_loss_and_correct_answers_are_of_the_weights_before_the_update(backend: 
     x, labels = blobs(20)
     logits, before = model.predict(x).astype(float), weights(model)
     step = step_of(model, SoftmaxCrossEntropy(), Accuracy())
-    loss, correct = step(model.backend.asarray(x), model.backend.asarray(labels), FIRST)
+    loss, correct = step((model.backend.asarray(x), model.backend.asarray(labels)), FIRST)
     right = np.exp(logits)[np.arange(20), labels] / np.exp(logits).sum(axis=1)
     np.testing.assert_allclose(float(loss), -np.log(right).mean(), rtol=1e-5)
     assert int(correct) == (logits.argmax(axis=1) == labels).sum()
@@ -62,5 +62,5 @@ def test_a_check_that_raises_leaves_the_weights_alone(backend: str) -> None:
 
     step = step_of(model, SoftmaxCrossEntropy(), Accuracy())
     with np.testing.assert_raises(ArithmeticError):
-        step(x, labels, FIRST, check=refuse)
+        step((x, labels), FIRST, check=refuse)
     np.testing.assert_array_equal(weights(model), before)

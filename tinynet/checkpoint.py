@@ -196,7 +196,11 @@ def _model_of_run(folder: Path) -> Path:
 def save_training(
     path: Path, trainer: Trainer, callbacks: Sequence[Callback], about: Mapping[str, Any]
 ) -> None:
-    """Write all that `load_training` needs to go on as if nothing had happened."""
+    """Write all that `load_training` needs to go on as if nothing had happened.
+
+    Raises ConfigError for a training that was cut off within a step.
+    """
+    trainer.check_whole()
     model, optimizer = trainer.model, trainer.optimizer
     header = _model_header(model, trainer.loss, about) | {
         "optimizer": {"steps": optimizer.steps},

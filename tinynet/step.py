@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinynet.averaging import Average
-from tinynet.backends.base import Backend
 from tinynet.backends.recording import Recorder, may_record
 from tinynet.distributed.group import WHOLE, Group, Shard
 from tinynet.layers.stack import walk
@@ -31,10 +30,6 @@ class StepNumbers(NamedTuple):
     gain: Any
     """The share of the new weights in their moving average."""
 
-    def on(self, backend: Backend) -> Array:
-        """The numbers as one float64 array (4,) on the device of `backend`."""
-        return backend.asarray(np.array(self, np.float64))
-
 
 def no_check(loss: Any) -> None:
     """Accept any loss."""
@@ -43,8 +38,8 @@ def no_check(loss: Any) -> None:
 class Step:
     """One training step.
 
-    Where the backend gains by it, the step (or its gradients) is recorded once and replayed without Python.
-    `measure` says what is added up besides the loss.
+    Where the backend gains by it, its gradients are recorded once and replayed without Python; or the whole
+    step, which `stretch.Recorded` does. `measure` says what is added up besides the loss.
     """
 
     def __init__(
@@ -59,29 +54,35 @@ class Step:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.average, self.group, self.measure = average, group, measure
         ops, chain = model.backend, (model, *walk(model.layers), loss)
-        self.is_recorded = group.size == 1 and may_record("step", ops, *chain, optimizer)
-        is_same = not self.is_recorded and may_record("gradients", ops, *chain)
+        self.may_record = group.size == 1 and may_record("step", ops, *chain, optimizer)
+        """Whether all of it may be recorded, with numbers that lie on the device."""
+        self.is_under_way = False
+        """Whether weights are being moved. Who asked for the step says when all of it is done."""
+        is_same = not self.may_record and may_record("gradients", ops, *chain)
         may_vary = group.size == 1 and may_record("whole gradients", ops, *chain)
-        self._varies = may_vary and not (is_same or self.is_recorded)
+        self._varies = may_vary and not (is_same or self.may_record)
         compute = self._gradients_at if self._varies else self.gradients
         self.recorded_gradients = Recorder(ops, compute, is_same or self._varies)
-        self.recorded_step = Recorder(ops, self._from_array, self.is_recorded)
 
     def __call__(
         self,
-        x: Array,
-        targets: Array,
+        batch: tuple[Array, ...],
         now: StepNumbers,
         shard: Shard = WHOLE,
         check: Callable[[Any], None] = no_check,
-        weights: Array | None = None,
     ) -> tuple[Any, Any]:
-        """Learn from inputs x (N, …), their targets and weights (N,), if any; return the loss and the sums of
+        """Learn from inputs (N, …), their targets and perhaps weights (N,); return the loss and the sums of
         what is measured.
 
         Both are computed with the weights before the update. `check` may look at the loss and raise.
         """
-        batch = (x, *_known(targets, weights))
+        loss, sums = self.compute(batch, now, shard)
+        check(loss)
+        self.update(now)
+        return loss, sums
+
+    def compute(self, batch: tuple[Array, ...], now: StepNumbers, shard: Shard = WHOLE) -> tuple[Any, Any]:
+        """Write every parameter's gradient; return the loss and the sums of what is measured."""
         if self._varies:
             loss, sums = self.recorded_gradients(self._on_device(now.step), *batch, shard=shard)
         else:
@@ -90,11 +91,13 @@ class Step:
         loss, sums = self.group.all_reduce(shard, gradients, loss, sums)  # one process: what it is given
         if self.group.size > 1 and np.ndim(sums):
             sums = self.model.backend.asarray(sums)  # they were added up on the host
-        loss = self.model.backend.add(loss, self.model.regularize())
-        check(loss)
+        return self.model.backend.add(loss, self.model.regularize()), sums
+
+    def update(self, now: StepNumbers) -> None:
+        """Move the weights along the gradients, and their average."""
+        self.is_under_way = True
         self.optimizer.move(now.update, now.rate)
         self.average.move(now.gain)
-        return loss, sums
 
     def gradients(self, x: Array, *known: Array, step: Any, shard: Shard) -> tuple[Any, Any]:
         """Write every parameter's gradient, by the targets and the weights that are known of the inputs;
@@ -111,28 +114,8 @@ class Step:
     def release_memory(self) -> None:
         """Let go of the memory that steps are computed in; what is needed of it is allocated anew."""
         self.recorded_gradients.forget()
-        self.recorded_step.forget()
         self.model.release_memory()
 
     def _on_device(self, number: int) -> Array:
         """The number where a recording reads it, float64 (1,)."""
         return self.model.backend.asarray(np.array([number], np.float64))
-
-    def recorded(
-        self, x: Array, targets: Array, now: StepNumbers, weights: Array | None = None
-    ) -> tuple[Any, Any]:
-        """The same step, repeated as it was recorded for this batch shape; nobody can look at the loss."""
-        numbers = now.on(self.model.backend)
-        learned: tuple[Any, Any] = self.recorded_step(numbers, x, *_known(targets, weights))
-        return learned
-
-    def _from_array(
-        self, numbers: Array, x: Array, targets: Array, weights: Array | None = None
-    ) -> tuple[Any, Any]:
-        now = StepNumbers(*(numbers[i, ...] for i in range(len(StepNumbers._fields))))
-        return self(x, targets, now, weights=weights)
-
-
-def _known(targets: Array, weights: Array | None) -> tuple[Array, ...]:
-    """What is known of a batch: its targets, and the weights of its samples if they have any."""
-    return (targets,) if weights is None else (targets, weights)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from traceback import clear_frames
 from typing import Any, NoReturn
 
@@ -19,7 +18,7 @@ from tinynet.checks import as_array, whole
 from tinynet.data.augmentation import Augmentation
 from tinynet.data.batches import Batches
 from tinynet.diagnosis import first_non_finite
-from tinynet.distributed.group import ALONE, Group, Shard
+from tinynet.distributed.group import ALONE, Group
 from tinynet.errors import ConfigError, DataError, DTypeError, NonFiniteError, ShapeError
 from tinynet.history import History
 from tinynet.interrupt import Interrupt, Interrupted
@@ -30,6 +29,7 @@ from tinynet.printable import counted
 from tinynet.sample_weights import checked_weights
 from tinynet.schedules import Constant, Cosine, Schedule
 from tinynet.step import Step, StepNumbers
+from tinynet.stretch import Stretch, Totals, learner_for
 from tinynet.types import Array
 
 Samples = tuple[Array, Array]
@@ -62,13 +62,12 @@ class TrainingState:
     stopped: str | None = None
     """Why training ended before its last epoch, if it did."""
 
-    def count(self, loss: Any, sums: Any, samples: int) -> None:
-        """Take in a step: the mean loss of its samples, and the sums of what is measured."""
-        self.step += 1
-        self.batch += 1
+    def count(self, steps: int, samples: int, totals: Totals) -> None:
+        """Take in so many steps, of so many samples in all, with which the totals of the epoch are these."""
+        self.step += steps
+        self.batch += steps
         self.seen += samples
-        self.loss_sum = self.loss_sum + loss * samples
-        self.measured = self.measured + sums
+        self.loss_sum, self.measured = totals
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a checkpoint: sums on a device are read back."""
@@ -77,8 +76,8 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class StepEnd:
-    """A batch was learned. `loss` includes the L2 penalty; it may still be on the device, and the next step
-    may overwrite it there."""
+    """A batch was learned, the last one of a stretch. `loss` includes the L2 penalty; it may still be on the
+    device, and the next step may overwrite it there."""
 
     epoch: int
     step: int
@@ -96,13 +95,23 @@ class EpochEnd:
 
 
 class Callback:
-    """Override what you want to hear."""
+    """Override what you want to hear.
+
+    A callback that overrides `on_step` is told of every step, unless it overrides `steps_to_look`, too.
+    """
 
     def on_start(self, trainer: Trainer) -> None:
         """Training begins, or goes on after a resume."""
 
     def on_step(self, trainer: Trainer, event: StepEnd) -> None:
         """A batch was learned."""
+
+    def steps_to_look(self, trainer: Trainer) -> float:
+        """In how many steps it has to be told of one: 1 is the next. It may be told of earlier ones, too.
+
+        On a GPU, steps that nobody has to be told of are done in one stretch, many by one launch.
+        """
+        return math.inf
 
     def on_epoch(self, trainer: Trainer, event: EpochEnd) -> None:
         """An epoch was completed."""
@@ -183,12 +192,14 @@ class Trainer:
         self.group = group
         self.state = TrainingState()
         self.interrupt = Interrupt()
-        self._is_over = self._has_stepped = False
+        self._is_over = False
         train = self._checked_samples(train, "train")
         if validation is not None:
             validation = self._checked_samples(validation, "validation")
         weights = self._checked_weights(sample_weight, len(train[0]))
-        if augmentation is not None and augmentation.mixes:
+        if augmentation is None:
+            train = model.as_input(train[0]), train[1]
+        elif augmentation.mixes:
             train = self._mixable(train)
         self.measure = self.loss.measure(train[1], model.output_shape)
         self.state.measured = self.measure.zero(model.backend)
@@ -198,6 +209,7 @@ class Trainer:
             part.user = self._token
         self.average = Average() if ema_decay is None else ExponentialMovingAverage(model, ema_decay)
         self.step = Step(model, self.loss, self.optimizer, self.average, group, self.measure)
+        self.learner = learner_for(self.step)
         self.train = Batches(
             *train, batch_size, model.backend, augmentation, group, weights, model.output_shape[-1]
         )
@@ -218,19 +230,23 @@ class Trainer:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Trainer cannot be copied; copy its model, and make a Trainer of the copy")
 
-    def events(self) -> Iterator[StepEnd | EpochEnd]:
-        """Train, saying so after every batch and every epoch. Ends early once `stop` was called.
+    def events(self, steps_to_look: Callable[[], float] = lambda: 1) -> Iterator[StepEnd | EpochEnd]:
+        """Train, saying so after every stretch of steps and every epoch. Ends early once `stop` was called.
 
-        Goes on where an interruption has left it. Raises ConfigError where the training is over already, and
-        OutOfMemoryError, with a batch size that fits, where a step needs more memory than there is.
+        `steps_to_look` is asked before each stretch in how many steps the caller wants to look: a stretch has
+        no more, and by default a single step.
+
+        Goes on where an interruption has left it. Raises ConfigError where the training is over already, or
+        was cut off within a step; and OutOfMemoryError, with a batch size that fits, where a step needs more
+        memory than there is.
         """
         self._begin()
         try:
-            yield from self._epochs()
+            yield from self._epochs(steps_to_look)
         except MemoryError as error:
             size, step = self.train.batch_size, self.state.step
             clear_frames(error.__traceback__)  # what had been computed so far lies in their variables
-            self.step.release_memory()
+            self.learner.release_memory()
             raise out_of_memory.shortage(self.model, size, step, error) from error
         if self.state.stopped != "interrupted":
             self._is_over = True
@@ -238,6 +254,7 @@ class Trainer:
                 self.average.use()
 
     def _begin(self) -> None:
+        self.check_whole()
         state = self.state
         if state.stopped == "interrupted":
             state.stopped = None
@@ -251,14 +268,23 @@ class Trainer:
             )
         self.model.loss = self.loss
 
-    def _epochs(self) -> Iterator[StepEnd | EpochEnd]:
+    def check_whole(self) -> None:
+        """Raise ConfigError where the training was cut off within a step, as by a second Ctrl-C: some of its
+        weights may be those of that step, and others not, so that nothing can be made of it."""
+        if self.step.is_under_way:
+            raise ConfigError(
+                "this training was cut off in the middle of a step",
+                expected="weights that are those of a whole number of steps",
+                fix="a new Trainer, and load_training with the last checkpoint; or tinynet train --resume",
+            )
+
+    def _epochs(self, steps_to_look: Callable[[], float]) -> Iterator[StepEnd | EpochEnd]:
         state = self.state
         while not self._is_stopped() and state.epoch < self.epochs:
             began = time.perf_counter()
-            for x, *known in self.train.epoch(self.model.seed, state.epoch, state.batch):
-                rate, shard = self.learning_rate(state.batch), self.train.shard(state.batch)
-                loss, sums = self._learn(self.model.as_input(x), *known, rate=rate, shard=shard)
-                state.count(loss, sums, shard.batch)
+            self.train.shuffle(self.model.seed, state.epoch)
+            while state.batch < len(self.train):
+                loss, rate = self._learn(self._stretch(steps_to_look()))
                 now = time.perf_counter()
                 state.seconds, began = state.seconds + now - began, now
                 yield StepEnd(state.epoch, state.step, loss, rate)
@@ -271,15 +297,16 @@ class Trainer:
         """Train to the end, the Trainer's callbacks and `callbacks` listening; return the history, one record
         an epoch.
 
-        Ctrl-C (SIGINT) or SIGTERM stops after the step under way, so callbacks can still save. Then `run`
-        raises Interrupted, a KeyboardInterrupt; called again, it goes on. A second signal stops at once.
+        Ctrl-C (SIGINT) or SIGTERM stops after the stretch under way, so callbacks can still save. Then `run`
+        raises Interrupted, a KeyboardInterrupt; called again, it goes on. A second signal stops at once. If
+        that is within a step, this Trainer is lost: a new one goes on from the last checkpoint.
         """
         callbacks = [*self.callbacks, *checked_callbacks(callbacks)]
         self._begin()
         with self.interrupt.heard():
             for callback in callbacks:
                 callback.on_start(self)
-            for event in self.events():
+            for event in self.events(lambda: steps_to_look(self, callbacks)):
                 for callback in callbacks:
                     if isinstance(event, StepEnd):
                         callback.on_step(self, event)
@@ -319,31 +346,33 @@ class Trainer:
         """Inside the block the model has the averaged weights, if there is an average."""
         return self.average.in_use() if self.state.step else nullcontext()
 
-    def _learn(
-        self, x: Array, targets: Array, weights: Array | None = None, *, rate: float, shard: Shard
-    ) -> tuple[Any, Any]:
-        """One step; return the loss and the sums of what is measured, before the update."""
+    def _stretch(self, steps_to_look: float) -> int:
+        """How many steps to do next in one go: until somebody looks, or batches have another size."""
+        state, every = self.state, self.model.backend.loss_check_every
+        limits = (every - state.step % every, self.learner.most(self.train), self.train.alike(state.batch))
+        return int(max(1, min(steps_to_look, *limits)))
+
+    def _learn(self, steps: int) -> tuple[Any, float]:
+        """A stretch of steps; return the loss of the last, before its update, and its learning rate."""
         for part in (self.loss, self.optimizer):
             if part.user is not self._token:
                 self._refuse_shared(part)
-        step, update = self.state.step, self.optimizer.steps + 1
-        now = StepNumbers(step, update, rate, self.average.gain(step))
+        state = self.state
+        stretch = Stretch(self.train, state.batch, [self._numbers(ahead) for ahead in range(steps)])
+        check = self._check_loss if self._is_check_due() else None
         with self.model.lock:
             self.model.unpack()
-            with self._first_together(lambda: self.step(x, targets, now, shard, weights=weights)):
-                if self.step.is_recorded and not self._is_check_due():
-                    learned = self.step.recorded(x, targets, now, weights)
-                else:
-                    learned = self.step(x, targets, now, shard, partial(self._check_loss, x), weights)
-        self.optimizer.steps = update
-        return learned
+            loss, totals = self.learner(stretch, Totals(state.loss_sum, state.measured), check)
+        self.optimizer.steps += steps
+        state.count(steps, steps * stretch.shard.batch, totals)
+        self.step.is_under_way = False
+        return loss, stretch.numbers[-1].rate
 
-    def _first_together(self, step: Callable[[], Any]) -> AbstractContextManager[None]:
-        """For the first step of a Trainer: what compiles kernels on all cores, where that is possible."""
-        if self._has_stepped or self.group.size > 1:
-            return nullcontext()
-        self._has_stepped = True
-        return self.model.backend.compiling_together(step)
+    def _numbers(self, ahead: int) -> StepNumbers:
+        """Those of the step after so many others."""
+        state = self.state
+        step, update = state.step + ahead, self.optimizer.steps + 1 + ahead
+        return StepNumbers(step, update, self.learning_rate(state.batch + ahead), self.average.gain(step))
 
     def _refuse_shared(self, part: Loss | Optimizer) -> NoReturn:
         kind = type(part).__name__
@@ -354,10 +383,10 @@ class Trainer:
             fix=f"make another {kind}, or a copy: dataclasses.replace(…)",
         )
 
-    def _check_loss(self, x: Array, loss: Any) -> None:
-        """Stop at a loss that is NaN or infinite before it reaches the weights, if it is time to look."""
-        if self._is_check_due() and not math.isfinite(loss):
-            self._raise_non_finite(loss, x)
+    def _check_loss(self, loss: Any) -> None:
+        """Stop at a loss that is NaN or infinite before it reaches the weights."""
+        if not math.isfinite(loss):
+            self._raise_non_finite(loss, self.train.batch(self.state.batch)[0])
 
     def _is_check_due(self) -> bool:
         """Whether the loss of the next step is looked at."""
@@ -455,6 +484,22 @@ class Trainer:
 def _plain(sums: Any) -> Any:
     """Sums as numbers in lists, wherever they are."""
     return sums.tolist() if hasattr(sums, "tolist") else sums
+
+
+def steps_to_look(trainer: Trainer, callbacks: Sequence[Callback]) -> float:
+    """In how many steps one of the callbacks has to be told of a step."""
+    return min((_steps_to_look(trainer, each) for each in callbacks), default=math.inf)
+
+
+def _steps_to_look(trainer: Trainer, callback: Callback) -> float:
+    """What a class says holds for its own `on_step`; that of a subclass is told of every step."""
+    said, told = (_definer(type(callback), name) for name in ("steps_to_look", "on_step"))
+    return callback.steps_to_look(trainer) if issubclass(said, told) else 1
+
+
+def _definer(kind: type, name: str) -> type:
+    """The class, of `kind` and those it inherits from, that a method comes from."""
+    return next(each for each in kind.__mro__ if name in vars(each))
 
 
 def checked_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:

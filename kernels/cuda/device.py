@@ -43,6 +43,16 @@ class _OfThread(threading.local):
     cublas: cublas.Cublas | None = None
 
 
+class Recording:
+    """Calls that were made, to be made again. They hold the arrays, so these stay where they are."""
+
+    def __init__(self, calls: list[Call], repeat: Call) -> None:
+        self.calls, self._repeat = calls, repeat
+
+    def __call__(self) -> None:
+        self._repeat()
+
+
 class Device(ABC):
     """Memory of its own, and the kernels of this folder to compute with."""
 
@@ -126,20 +136,22 @@ class Device(ABC):
             complete = mine.is_complete
         finally:
             mine.noted, mine.is_complete = outer
-        return self._repeat(noted) if complete else run
+        return Recording(noted, self._repeat(noted)) if complete else run
+
+    def join(self, recordings: Sequence[Call]) -> Call:
+        """What `record` returned, one after another, as one: where all are recordings, one recording."""
+        if all(isinstance(each, Recording) for each in recordings):
+            calls = [call for each in recordings if isinstance(each, Recording) for call in each.calls]
+            return Recording(calls, self._repeat(calls))
+        return partial(_make, recordings)
 
     def break_recording(self) -> None:
         """Say that something was computed outside the door: the recording under way is incomplete."""
         self._mine.is_complete = False
 
     def _repeat(self, calls: list[Call]) -> Call:
-        """What makes these calls again. They hold the arrays, so these stay where they are."""
-
-        def repeat() -> None:
-            for call in calls:
-                call()
-
-        return repeat
+        """What makes these calls again."""
+        return partial(_make, calls)
 
     # --- what a device does -------------------------------------------------------------------------------
 
@@ -235,6 +247,11 @@ class Device(ABC):
             raise self.failure(f"{parameter.name} of kernel {name}: {value} does not fit {dtype}") from None
 
 
+def _make(calls: Sequence[Call]) -> None:
+    for call in calls:
+        call()
+
+
 class CudaDevice(Device):
     """The present NVIDIA GPU, through CuPy.
 
@@ -306,10 +323,7 @@ class CudaDevice(Device):
             self._say_uncaptured(error)
             return one_by_one
 
-        def launch() -> None:
-            graph.launch()
-
-        launch.calls = calls  # type: ignore[attr-defined]  # the arrays and handles they hold must outlive the graph
+        launch: Call = graph.launch
         return launch
 
     def _captured(self, run: Call) -> Any:

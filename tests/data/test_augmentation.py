@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
 from typing import Any
 
 import numba
@@ -336,10 +335,11 @@ def test_the_distorted_pixels_reach_the_optimiser(
     ]
     assert not any(overlap(x, samples()[0]).any() for epoch in copies for x, _ in epoch)
 
-    def ready(seed: int, epoch: int, start: int) -> Iterator[tuple[Array, Array]]:
-        return ((ops.asarray(x), ops.asarray(y)) for x, y in copies[epoch][start:])
+    def ready(number: int) -> tuple[Array, Array]:
+        x, y = copies[handed_in.state.epoch][number]
+        return ops.asarray(x), ops.asarray(y)
 
-    monkeypatch.setattr(handed_in.train, "epoch", ready)
+    monkeypatch.setattr(handed_in.train, "batch", ready)
     for run in (augmented, plain, handed_in):
         run.run()
     assert weights(handed_in).tobytes() == weights(augmented).tobytes()

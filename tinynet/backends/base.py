@@ -13,7 +13,7 @@ Three rules hold for every backend.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -137,6 +137,15 @@ class Backend(ABC):
         run()
         return run
 
+    def join(self, recordings: Sequence[Callable[[], object]]) -> Callable[[], object]:
+        """What `record` returned, one after another, as one: on a GPU by a single launch."""
+
+        def run() -> None:
+            for repeat in recordings:
+                repeat()
+
+        return run
+
     # --- arrays ---------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -191,6 +200,28 @@ class Backend(ABC):
     @abstractmethod
     def take(self, array: Array, index: Array) -> Array:
         """Rows `index` (N,) of `array` (M, …): (N, …)."""
+
+    # --- what a stretch of steps reads and adds up: see `tinynet.stretch` -----------------------------------
+
+    @abstractmethod
+    def permutation(self, key: Key, count: int) -> Array:
+        """The numbers 0 … count-1 in random order, int64 (count,): see `tinynet.rng.permutation`."""
+
+    @abstractmethod
+    def next_row(self, plan: Array, now: Array) -> None:
+        """now (K,) = the row of plan (R, K) whose number is plan[0, 0]; that then grows by 1. Float64."""
+
+    @abstractmethod
+    def take_part(self, array: Array, order: Array, first: int | Array, count: int) -> Array:
+        """Rows order[first], …, order[first + count - 1] of `array` (M, …): (count, …); order int64 (M,)."""
+
+    @abstractmethod
+    def rows_from(self, array: Array, first: int | Array, count: int) -> Array:
+        """Rows first, …, first + count - 1 of `array` (M, …): (count, …)."""
+
+    @abstractmethod
+    def add_to_totals(self, totals: Array, loss: Array, right: Array, samples: int) -> None:
+        """totals (2,) += loss · samples, right; float64, the rest numbers on the device, right an int64."""
 
     @abstractmethod
     def rescale(self, x: Array, scale: float, offset: float, dtype: str) -> Array:

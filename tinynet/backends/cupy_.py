@@ -15,7 +15,7 @@ Not yet run on a GPU. Its tests run this class on NumPy's arrays, with these ker
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -96,6 +96,9 @@ class CupyBackend(CompiledBackend):
     def record(self, run: Callable[[], object]) -> Callable[[], object]:
         return self.device.record(run)
 
+    def join(self, recordings: Sequence[Callable[[], object]]) -> Callable[[], object]:
+        return self.device.join(recordings)
+
     # --- arrays ---------------------------------------------------------------------------------------
 
     def asarray(self, array: Array) -> Array:
@@ -120,6 +123,33 @@ class CupyBackend(CompiledBackend):
         y = self.memory.own(role, (len(index), *array.shape[1:]), array.dtype)
         self.device.launch("take", y.size, array, index, y, math.prod(array.shape[1:]))
         return y
+
+    # --- what a stretch of steps reads and adds up ---------------------------------------------------------
+
+    def permutation(self, key: Key, count: int) -> Array:
+        order: Array = self.xp.argsort(self.random_bits(key, count), kind="stable")
+        return order.astype(np.int64)
+
+    def next_row(self, plan: Array, now: Array) -> None:
+        self.device.launch("next_row", 1, plan, now, len(now))
+
+    def take_part(self, array: Array, order: Array, first: int | Array, count: int) -> Array:
+        return self._gathered("take_part", array, (order,), first, count)
+
+    def rows_from(self, array: Array, first: int | Array, count: int) -> Array:
+        return self._gathered("rows_from", array, (), first, count)
+
+    def _gathered(
+        self, kernel: str, array: Array, order: tuple[Array, ...], first: int | Array, count: int
+    ) -> Array:
+        role = f"{kernel} {self.device.address(array)}"
+        y = self.memory.own(role, (count, *array.shape[1:]), array.dtype)
+        place = self._on_device("first", first)
+        self.device.launch(kernel, y.size, array, *order, place, y, math.prod(array.shape[1:]))
+        return y
+
+    def add_to_totals(self, totals: Array, loss: Array, right: Array, samples: int) -> None:
+        self.device.launch("add_to_totals", 1, totals, loss, right, samples)
 
     def rescale(self, x: Array, scale: float, offset: float, dtype: str) -> Array:
         if x.dtype not in C_NAMES:

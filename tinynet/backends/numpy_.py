@@ -16,7 +16,7 @@ from tinynet import threads
 from tinynet.backends.base import Backend, Status
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.geometry import Window
-from tinynet.rng import Key, drop_threshold, philox_bits
+from tinynet.rng import Key, drop_threshold, permutation, philox_bits
 from tinynet.types import Array, Shape
 
 
@@ -53,6 +53,25 @@ class NumpyBackend(Backend):
 
     def take(self, array: Array, index: Array) -> Array:
         return array.take(index, axis=0)
+
+    # --- what a stretch of steps reads and adds up -------------------------------------------------------
+
+    def permutation(self, key: Key, count: int) -> Array:
+        return self.asarray(permutation(key, count))
+
+    def next_row(self, plan: Array, now: Array) -> None:
+        now[...] = plan[int(plan[0, 0])]
+        plan[0, 0] += 1
+
+    def take_part(self, array: Array, order: Array, first: int | Array, count: int) -> Array:
+        return self.take(array, order[int(first) : int(first) + count])
+
+    def rows_from(self, array: Array, first: int | Array, count: int) -> Array:
+        return array[int(first) : int(first) + count]
+
+    def add_to_totals(self, totals: Array, loss: Array, right: Array, samples: int) -> None:
+        totals[0] += loss * samples
+        totals[1] += right
 
     def rescale(self, x: Array, scale: float, offset: float, dtype: str) -> Array:
         return x.astype(dtype) * scale + offset

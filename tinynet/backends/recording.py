@@ -7,7 +7,7 @@ copied into the first one's arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any
 
@@ -81,6 +81,37 @@ def operations_for(thing: object, backend: Backend, workspace: Workspace, owner:
     return backend.bound_to(workspace, owner) if phases_of(type(thing)) else backend
 
 
+class Recordings:
+    """Recordings by what they were made for, the oldest forgotten where there are too many.
+
+    Settings, such as a slope, are part of a recording: when one of any layer, loss or optimiser changes, all
+    are forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, Any] = {}
+        self._changes = changes()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def forget(self) -> None:
+        """Record anew from now on."""
+        self._kept.clear()
+
+    def find(self, key: Hashable) -> Any:
+        """The recording for that, or None."""
+        if self._changes != changes():
+            self.forget()
+            self._changes = changes()
+        return self._kept.get(key)
+
+    def keep(self, key: Hashable, recording: Any) -> None:
+        if len(self._kept) == MAX_RECORDINGS:
+            del self._kept[next(iter(self._kept))]
+        self._kept[key] = recording
+
+
 class Recorder:
     """compute(*batch, **context) for arrays of a batch on the device, recorded where `records`.
 
@@ -90,8 +121,7 @@ class Recorder:
 
     def __init__(self, backend: Backend, compute: Callable[..., Any], records: bool) -> None:
         self._backend, self._compute, self.records = backend, compute, records
-        self._recordings: dict[Any, _Recording] = {}
-        self._changes = changes()
+        self._recordings = Recordings()
 
     def __len__(self) -> int:
         """Recordings kept."""
@@ -99,26 +129,27 @@ class Recorder:
 
     def forget(self) -> None:
         """Record anew from now on."""
-        self._recordings.clear()
+        self._recordings.forget()
 
     def __call__(self, *batch: Array, **context: Any) -> Any:
         if not self.records:
             return self._compute(*batch, **context)
-        if self._changes != changes():  # numbers such as a slope are part of a recording
-            self.forget()
-            self._changes = changes()
-        key = tuple([(array.shape, array.dtype) for array in batch])
-        recording = self._recordings.get(key)
+        key = shapes_of(batch)
+        recording = self._recordings.find(key)
         if recording is not None:
             return recording(*batch)
         compute = partial(self._compute, *batch, **context)
         with self._backend.compiling_together(compute):
             if sum(array.nbytes for array in batch) > self._backend.max_recorded_bytes:
                 return compute()
-            if len(self._recordings) == MAX_RECORDINGS:
-                del self._recordings[next(iter(self._recordings))]
-            recording = self._recordings[key] = _Recording(self._backend, self._compute, batch, context)
+            recording = _Recording(self._backend, self._compute, batch, context)
+            self._recordings.keep(key, recording)
         return recording.results
+
+
+def shapes_of(batch: Sequence[Array]) -> Hashable:
+    """What tells a batch from those that another recording is for."""
+    return tuple([(array.shape, array.dtype) for array in batch])
 
 
 class _Recording:

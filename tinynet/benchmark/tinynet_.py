@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from tinynet.benchmark.net import ADAM, Net
 from tinynet.data.batches import Batches
+from tinynet.distributed.group import ALONE, Shard
 from tinynet.extras import DISTRIBUTION
 from tinynet.losses import LOSSES
 from tinynet.model import Sequential
@@ -33,7 +35,7 @@ class Peer:
                 built.params[name][...] = self.model.backend.asarray(values)
         self.loss = LOSSES[net.loss]()
         self.batches = HandedIn(self.model)
-        trainer = Trainer(self.model, self.batches.batch, loss=self.loss, optimizer=_adam(ADAM["rate"]))
+        trainer = Trainer(self.model, self.batches.handed_in, loss=self.loss, optimizer=_adam(ADAM["rate"]))
         trainer.train = self.batches
         self.events = trainer.events()
 
@@ -41,7 +43,7 @@ class Peer:
         return self.model.backend.asarray(images), self.model.backend.asarray(labels)
 
     def step(self, x: Array, labels: Array) -> Any:
-        self.batches.batch = x, labels
+        self.batches.handed_in = x, labels
         event = next(self.events)
         assert isinstance(event, StepEnd), "an epoch of batches handed in has no end"
         return event.loss
@@ -75,12 +77,22 @@ class HandedIn(Batches):
     """One epoch without end, of the batches handed in."""
 
     def __init__(self, model: Sequential) -> None:
-        self.batch = np.zeros((1, *model.input_shape), np.uint8), np.zeros(1, np.int64)
-        super().__init__(*self.batch, 1, model.backend)
+        self.handed_in = np.zeros((1, *model.input_shape), np.uint8), np.zeros(1, np.int64)
+        super().__init__(*self.handed_in, 1, model.backend)
 
-    def epoch(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
-        while True:
-            yield self.batch
+    gathers = False
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def shuffle(self, seed: int, epoch: int) -> None:
+        """The order is that in which they are handed in."""
+
+    def shard(self, number: int) -> Shard:
+        return ALONE.shard(len(self.handed_in[0]))
+
+    def batch(self, number: int) -> tuple[Array, Array]:
+        return self.handed_in
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,9 @@ class LastCheckpoint(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         self._saved_at = time.monotonic()
+
+    def steps_to_look(self, trainer: Trainer) -> float:
+        return math.inf if self.seconds else 1
 
     def on_step(self, trainer: Trainer, event: StepEnd) -> None:
         if time.monotonic() - self._saved_at >= self.seconds:

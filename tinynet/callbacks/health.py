@@ -64,6 +64,10 @@ class HealthLog(Callback):
         write_atomic(self.path, as_lines(kept if state.step else self._measure(trainer)).encode())
         self._keep_before_last_step(trainer)
 
+    def steps_to_look(self, trainer: Trainer) -> float:
+        before_last = len(trainer.train) - 1 - trainer.state.batch
+        return before_last if before_last > 0 else math.inf
+
     def on_step(self, trainer: Trainer, event: StepEnd) -> None:
         self._keep_before_last_step(trainer)
 

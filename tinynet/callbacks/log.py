@@ -48,6 +48,9 @@ class JsonLog(Callback):
         kept.append({"event": "start", "step": state.step, **self.start})
         write_atomic(self.path, as_lines(kept).encode())
 
+    def steps_to_look(self, trainer: Trainer) -> float:
+        return self.every_steps - trainer.state.step % self.every_steps
+
     def on_step(self, trainer: Trainer, event: StepEnd) -> None:
         if event.step % self.every_steps == 0:
             line = {

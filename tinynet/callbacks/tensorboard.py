@@ -38,6 +38,9 @@ class TensorBoardLog(Callback):
         redone = state.step if is_epoch_due else state.step + 1
         self._write(redone, session_log=SessionLog(status=SessionLog.START))
 
+    def steps_to_look(self, trainer: Trainer) -> float:
+        return self.every_steps - trainer.state.step % self.every_steps
+
     def on_step(self, trainer: Trainer, event: StepEnd) -> None:
         if event.step % self.every_steps == 0:
             figures = {"loss": float(event.loss), "learning_rate": event.learning_rate}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -126,6 +127,9 @@ class TrainingProgress(Callback):
             self.bar.console.print(COMPILING)
             self.compiling = self.bar.add_task("compiling", total=None, note="kernels", visible=False)
         self.bar.update(self.compiling, completed=done, total=needed or None, visible=needed > 0)
+
+    def steps_to_look(self, trainer: Trainer) -> float:
+        return math.inf
 
     def on_step(self, trainer: Trainer, event: StepEnd) -> None:
         now = time.monotonic()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -11,14 +11,57 @@ from tinynet.backends.base import Backend
 from tinynet.backends.workspace import Workspace
 from tinynet.checks import whole
 from tinynet.data import mixing
-from tinynet.data.augmentation import Augmentation
+from tinynet.data.augmentation import Augmentation, Distortions
 from tinynet.distributed.group import ALONE, Group, Shard
 from tinynet.errors import DataError, NonFiniteError, ShapeError
-from tinynet.rng import Key, Stream, permutation
+from tinynet.rng import LOW_32, Key, Stream
 from tinynet.types import Array
 
 Batch: TypeAlias = tuple[Array, ...]
 """Inputs, targets and, if there are any, weights of some samples."""
+
+
+class Order:
+    """Samples in an order drawn for each epoch, each distorted as drawn for it.
+
+    All that is drawn lies on the device, epoch after epoch in the same place: a recording may read it there.
+    """
+
+    def __init__(self, arrays: Sequence[Array], augmentation: Augmentation | None, backend: Backend) -> None:
+        self._arrays, self._backend = arrays, backend
+        self._augmentation = augmentation if augmentation is not None and augmentation.distorts else None
+        self.order = backend.asarray(np.zeros(len(arrays[0]), np.int64))
+        """int64 (M,), as last shuffled."""
+        self._drawn: Distortions | None = None
+        self._distortions = Key(0, Stream.AUGMENTATION)
+
+    def shuffle(self, order: Key, distortions: Key) -> None:
+        """Draw another order, and other distortions, by these keys."""
+        self.order[...] = self._backend.permutation(order, len(self.order))
+        self._distortions = distortions
+        if self._augmentation is None:
+            return
+        height, width = self._arrays[0].shape[1:3]
+        drawn = self._augmentation.draw(distortions, len(self.order), (height, width)).on(self._backend)
+        if self._drawn is None:
+            self._drawn = drawn
+        for mine, new in zip(self._drawn, drawn, strict=True):
+            mine[...] = new
+
+    def gather(self, first: Any, batch: Any, count: int, before: int = 0) -> Batch:
+        """The `count` samples from place `first` of the order on.
+
+        first, batch   numbers, or 0-d float64 arrays on the device. `batch`, counted over all epochs, names
+                       the distortions that are drawn for a batch as a whole
+        before         samples of that batch in front of these
+        """
+        ops = self._backend
+        x, *known = (ops.take_part(array, self.order, first, count) for array in self._arrays)
+        if self._augmentation is None or self._drawn is None:
+            return x, *known
+        own = Distortions(*(ops.rows_from(array, first, count) for array in self._drawn))
+        bend = self._distortions._replace(layer=1, step=batch)
+        return self._augmentation.apply(x, own, bend, ops, before), *known
 
 
 class Batches:
@@ -51,7 +94,6 @@ class Batches:
         batch_size = whole(batch_size, "training", "batch_size", least=1)
         self.augmentation, self.group, self.classes = augmentation, group, classes
         self.backend = backend.bound_to(Workspace(), "batches")
-        self._for_partners = backend.bound_to(Workspace(), "partners")
         self.batch_size = batch_size
         self.samples = len(inputs)
         self._shard = group.shard(batch_size)
@@ -61,6 +103,10 @@ class Batches:
         self.arrays = [self.inputs, self.targets]
         if weights is not None:
             self.arrays.append(backend.asarray(weights))
+        self._own = Order(self.arrays, augmentation, self.backend)
+        self._partners: Order | None = None
+        self._mixtures: mixing.Mixtures | None = None
+        self._batches_before = 0
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -70,66 +116,77 @@ class Batches:
         """What this process gets of batch `number` (from 0) of an epoch."""
         return self._last_shard if number == len(self) - 1 else self._shard
 
+    def alike(self, number: int) -> int:
+        """How many batches, from that number on, have the size of that one."""
+        rest = len(self) - number
+        return rest if self._last_shard == self._shard else max(1, rest - 1)
+
+    def shuffle(self, seed: int, epoch: int) -> None:
+        """Put the samples into the order of epoch number `epoch` (from 0), and draw its distortions."""
+        order, distortions = (Key(seed, each, step=epoch) for each in (Stream.ORDER, Stream.AUGMENTATION))
+        self._own.shuffle(order, distortions)
+        self._batches_before = epoch * len(self)
+        if self.augmentation is None or not self.augmentation.mixes:
+            return
+        key = Key(seed, Stream.MIXING, step=epoch)
+        if self._partners is None:
+            ops = self.backend.bound_to(Workspace(), "partners")
+            self._partners = Order(self.arrays, self.augmentation, ops)
+        self._partners.shuffle(key._replace(layer=2), key)
+        chosen, (height, width) = self.augmentation, self.inputs.shape[1:3]
+        drawn = mixing.draw(chosen.mixup, chosen.cutmix, key._replace(layer=3), self.samples, (height, width))
+        self._mixtures = drawn.on(self.backend)
+
+    def place(self, number: int) -> tuple[int, int]:
+        """Of batch `number` of the epoch: where in the order it begins, and its number over all epochs."""
+        first = number * self.batch_size + self.shard(number).first
+        return first, (self._batches_before + number) & LOW_32
+
+    def batch(self, number: int) -> Batch:
+        """Batch `number` (from 0) of the epoch that was shuffled last."""
+        shard = self.shard(number)
+        (first, named), count = self.place(number), shard.stop - shard.first
+        own = self._own.gather(first, named, count, shard.first)
+        if self._partners is None or self._mixtures is None:
+            return own
+        partners = self._partners.gather(first, named, count, shard.first)
+        return self._mixed(own, partners, self._mixtures.rows(first, first + count))
+
+    @property
+    def order(self) -> Array:
+        """int64 (M,), on the device: the samples as they follow each other in the epoch shuffled last."""
+        return self._own.order
+
+    @property
+    def gathers(self) -> bool:
+        """Whether `gather` makes batches: not where images are mixed, which is array arithmetic."""
+        return self.augmentation is None or not self.augmentation.mixes
+
+    def gather(self, first: Array, batch: Array, size: int) -> Batch:
+        """A batch of `size` samples by numbers that `place` gives, as 0-d float64 arrays on the device.
+
+        It is made of the same operations for every batch of a size, and of nothing else.
+        """
+        return self._own.gather(first, batch, size)
+
     def epoch(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of epoch number `epoch` (from 0) in its shuffled order, from batch `start` on."""
-        own = self._shuffled(
-            Key(seed, Stream.ORDER, step=epoch),
-            Key(seed, Stream.AUGMENTATION, step=epoch),
-            start,
-            self.backend,
-        )
-        if self.augmentation is None or not self.augmentation.mixes:
-            return own
-        key = Key(seed, Stream.MIXING, step=epoch)
-        partners = self._shuffled(key._replace(layer=2), key, start, self._for_partners)
-        return self._mixed(own, partners, self.augmentation, key._replace(layer=3), start)
+        self.shuffle(seed, epoch)
+        return map(self.batch, range(start, len(self)))
 
     def in_order(self) -> Iterator[Batch]:
         """All batches in stored order; of several processes, each has some of the samples."""
         mine = self.backend.asarray(np.arange(self.group.rank, self.samples, self.group.size))
-        firsts = range(0, len(mine), self.batch_size)
-        return self._gather((mine[first : first + self.batch_size] for first in firsts), self.backend)
+        for first in range(0, len(mine), self.batch_size):
+            yield tuple(
+                self.backend.take(array, mine[first : first + self.batch_size]) for array in self.arrays
+            )
 
-    def _place(self, number: int) -> slice:
-        """Where in an epoch's order that shard of a batch stands."""
-        shard, begin = self.shard(number), number * self.batch_size
-        return slice(begin + shard.first, begin + shard.stop)
-
-    def _shuffled(self, order: Key, distortions: Key, start: int, backend: Backend) -> Iterator[Batch]:
-        """The batches from `start` on in the order of that key, distorted by the other."""
-        places = backend.asarray(permutation(order, self.samples))
-        indices = (places[self._place(number)] for number in range(start, len(self)))
-        batches = self._gather(indices, backend)
-        if self.augmentation is None or not self.augmentation.distorts:
-            return batches
-        return self._distorted(batches, self.augmentation, distortions, start, backend)
-
-    def _gather(self, indices: Iterable[Array], backend: Backend) -> Iterator[Batch]:
-        for index in indices:
-            yield tuple(backend.take(array, index) for array in self.arrays)
-
-    def _distorted(
-        self, batches: Iterator[Batch], augmentation: Augmentation, key: Key, start: int, backend: Backend
-    ) -> Iterator[Batch]:
-        drawn = augmentation.draw(key, self.samples, self._size).on(backend)
-        for number, (x, *known) in enumerate(batches, start):
-            place = self._place(number)
-            bend = key._replace(layer=1, step=key.step * len(self) + number)
-            own, before = drawn.rows(place.start, place.stop), place.start - number * self.batch_size
-            yield augmentation.apply(x, own, bend, backend, before), *known
-
-    def _mixed(
-        self, batches: Iterator[Batch], partners: Iterator[Batch], chosen: Augmentation, key: Key, start: int
-    ) -> Iterator[Batch]:
-        drawn = mixing.draw(chosen.mixup, chosen.cutmix, key, self.samples, self._size).on(self.backend)
-        xp = self.backend.xp
-        for number, (one, other) in enumerate(zip(batches, partners, strict=True), start):
-            place = self._place(number)
-            here = drawn.rows(place.start, place.stop)
-            (x, t, *v), (y, u, *w) = one, other
-            weights = (v[0], w[0]) if v else None
-            targets = mixing.mix_targets(self._soft(t), self._soft(u), here.share, weights, xp)
-            yield mixing.mix(x, y, here, xp), *targets
+    def _mixed(self, one: Batch, other: Batch, drawn: mixing.Mixtures) -> Batch:
+        (x, t, *v), (y, u, *w), xp = one, other, self.backend.xp
+        weights = (v[0], w[0]) if v else None
+        targets = mixing.mix_targets(self._soft(t), self._soft(u), drawn.share, weights, xp)
+        return mixing.mix(x, y, drawn, xp), *targets
 
     def _soft(self, targets: Array) -> Array:
         """Class numbers (N,) as rows (N, K) of a 1 and zeros; soft targets as they are."""
@@ -137,12 +194,6 @@ class Batches:
             return targets
         rows: Array = (targets[:, None] == self.backend.xp.arange(self.classes)).astype("float64")
         return rows
-
-    @property
-    def _size(self) -> tuple[int, int]:
-        """Height and width of the images."""
-        height, width = self.inputs.shape[1:3]
-        return height, width
 
 
 def check_samples(inputs: Array, targets: Array) -> None:

@@ -47,7 +47,7 @@ def rehearse(plan: Recipe, dataset: Dataset, backend: Backend) -> float:
     """Go through each size of batch once, so that all kernels are compiled and loaded; the seconds taken."""
     began = time.perf_counter()
     trainer = _trainer(plan, _head(dataset.train, plan.training.batch_size), 0, backend, epochs=1)
-    for _ in trainer.events():
+    for _ in trainer.events(lambda: math.inf):
         pass
     _accuracy(trainer.model, _head(dataset.test, EVALUATION_BATCH))
     return time.perf_counter() - began
@@ -58,7 +58,7 @@ def heats(plan: Recipe, dataset: Dataset, seeds: Iterable[int], backend: Backend
     for seed in seeds:
         trainer = _trainer(plan, dataset.train, seed, backend)
         began = time.perf_counter()
-        for _ in trainer.events():
+        for _ in trainer.events(lambda: math.inf):
             pass
         trained = time.perf_counter()
         accuracy = _accuracy(trainer.model, dataset.test)
