@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,8 @@ class HostDevice(Device):
         self.launched: list[str] = []
         self.allocated = 0
         """Arrays asked for."""
+        self.graphs: list[int] = []
+        """The kernels and products of each graph launched."""
 
     @property
     def capability(self) -> int:
@@ -169,6 +171,15 @@ class HostDevice(Device):
                 guard.armed = before
 
         return super().record(guarded)
+
+    def _repeat(self, calls: list[Callable[[], object]]) -> Callable[[], object]:
+        repeat = super()._repeat(calls)
+
+        def launch() -> None:
+            self.graphs.append(len(calls))
+            repeat()
+
+        return launch
 
     def address(self, array: Any) -> int:
         return int(array.ctypes.data)

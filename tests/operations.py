@@ -43,6 +43,10 @@ class Draw:
         drawn[:, 0] += drawn.sum(axis=1) == 0
         return self.place(drawn / drawn.sum(axis=1, keepdims=True))
 
+    def number(self, value: float) -> np.ndarray:
+        """A number as an array of no axes."""
+        return self.place(np.array([value]))[0, ...]
+
     def images(self) -> np.ndarray:
         return self(self.g.N, self.g.H, self.g.W, self.g.C)
 
@@ -177,6 +181,37 @@ def dropout(ops: Backend, draw: Draw) -> list[Any]:
 
 def random_bits(ops: Backend, draw: Draw) -> list[Any]:
     return [ops.random_bits(KEY, draw.images().size)]
+
+
+def permutation(ops: Backend, draw: Draw) -> list[Any]:
+    return [ops.permutation(KEY, draw.images().size)]
+
+
+def next_row(ops: Backend, draw: Draw) -> list[Any]:
+    plan, now = draw.place(draw.random.random((4, 6))), draw.place(np.zeros(6))
+    plan[0, 0] = 2.0
+    found = []
+    for _ in range(2):
+        ops.next_row(plan, now)
+        found.append(now.copy())
+    return [*found, plan]
+
+
+def rows_of_a_part(ops: Backend, draw: Draw) -> list[Any]:
+    x = draw(draw.g.N + 3, draw.g.C)
+    order = ops.permutation(KEY, len(x))
+    arrays = (x, as_pixels(x), draw.place(np.arange(len(x))))
+    found = []
+    for first in (1, draw.number(float(len(x) // 2))):
+        for array in arrays:
+            found += [ops.take_part(array, order, first, 2).copy(), ops.rows_from(array, first, 2).copy()]
+    return found
+
+
+def add_to_totals(ops: Backend, draw: Draw) -> list[Any]:
+    totals = draw.place(np.array([0.1, 3.0]))
+    ops.add_to_totals(totals, draw.number(0.7), draw.number(5), 7)
+    return [totals]
 
 
 def as_pixels(x: Any) -> Any:
@@ -321,6 +356,10 @@ CASES: dict[str, Callable[[Backend, Draw], list[Any]]] = {
     "running_average": running_average,
     "dropout": dropout,
     "random_bits": random_bits,
+    "permutation": permutation,
+    "next_row": next_row,
+    "rows_of_a_part": rows_of_a_part,
+    "add_to_totals": add_to_totals,
     "rescale": rescale,
     "rescale_backward": rescale_backward,
     "count_correct": count_correct,

@@ -326,11 +326,15 @@ class Sequential:
 
         Bytes in another order than the machine's, as IDX files may have them, are turned round.
         """
-        if x.dtype.kind == "f":
-            return x.astype(self.dtype, copy=False)
-        if x.dtype.kind in "iub":
-            return x.astype(x.dtype.newbyteorder("="), copy=False)
-        raise DTypeError("a model takes real numbers", expected="float or integer samples", received=x.dtype)
+        return x.astype(self.input_dtype(x.dtype), copy=False)
+
+    def input_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """The dtype that `as_input` gives to samples of that dtype."""
+        if dtype.kind == "f":
+            return np.dtype(self.dtype)
+        if dtype.kind in "iub":
+            return dtype.newbyteorder("=")
+        raise DTypeError("a model takes real numbers", expected="float or integer samples", received=dtype)
 
     def summary(self, batch_size: int = 64) -> Summary:
         """A row for every layer; algorithms as for batches of that size. It prints as a table."""

@@ -170,15 +170,15 @@ class RecordedSteps:
     def _put(self, stretch: Stretch, totals: Totals) -> None:
         """Bring to the device what a stretch reads there."""
         rows = np.ones((1 + len(stretch.numbers), len(Row._fields)))
-        for row, now in enumerate(stretch.numbers, start=1):
-            rows[row] = (*now, *stretch.batches.place(stretch.first + row - 1))
+        rows[1:, : len(StepNumbers._fields)] = stretch.numbers
+        rows[1:, len(StepNumbers._fields) :] = stretch.batches.places(stretch.first, len(stretch.numbers))
         self.plan[: len(rows)] = self.ops.asarray(rows)
-        if totals is not self._added:
+        if totals.loss is not self._added.loss:
             self.totals[...] = self.ops.asarray(np.array([float(each) for each in totals]))
 
     def _gathers(self, batches: Batches) -> bool:
-        x = batches.inputs[:0]
-        return batches.gathers and self.step.model.as_input(x).dtype == x.dtype
+        dtype = batches.inputs.dtype
+        return batches.gathers and self.step.model.input_dtype(dtype) == dtype
 
     def _taken(self, batch: Batch) -> Batch:
         x, *known = batch

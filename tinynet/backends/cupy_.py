@@ -142,6 +142,7 @@ class CupyBackend(CompiledBackend):
     def _gathered(
         self, kernel: str, array: Array, order: tuple[Array, ...], first: int | Array, count: int
     ) -> Array:
+        array = self._contiguous(array)
         role = f"{kernel} {self.device.address(array)}"
         y = self.memory.own(role, (count, *array.shape[1:]), array.dtype)
         place = self._on_device("first", first)
