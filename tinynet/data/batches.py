@@ -138,8 +138,8 @@ class Batches:
         self._mixtures = drawn.on(self.backend)
 
     def places(self, number: int, count: int = 1) -> Array:
-        """Of `count` batches of the epoch, from `number` on: where in the order each begins, and its number over
-        all epochs; int64 (count, 2), on the host."""
+        """Of `count` batches of the epoch, from `number` on: where in the order each begins, and its number
+        over all epochs; int64 (count, 2), on the host."""
         numbers = np.arange(number, number + count)
         firsts = numbers * self.batch_size + self.shard(number).first
         return np.stack([firsts, (self._batches_before + numbers) & LOW_32], axis=1)
