@@ -1,34 +1,37 @@
-"""Python's own time for a step of training on the GPU backend, measured without a GPU.
+"""Python's own time for a training step on the GPU backend, measured without a GPU.
 
     python bench/host_time.py [recipe …]
 
-Everything runs as on a GPU, but for the device: its kernels do nothing, and a graph of them is one call of
-an empty function. What is left is what Python does between them. A real driver adds its own time for each
-launch and each copy; how many there are is printed, too.
+All is as on a GPU, but the device computes nothing: its kernels leave memory as it is, and a graph of them is
+a call of an empty function. What is left is what Python does for a step. A driver's time for each launch and
+each copy comes on top of that; how many there are is printed, too.
 """
 
 from __future__ import annotations
 
 import ctypes
-import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import click
 import numpy as np
 
 from tinynet.backends.cupy_ import CupyBackend
 from tinynet.backends.workspace import aligned_empty
+from tinynet.callbacks.log import JsonLog
 from tinynet.kernels.cuda.device import Device
 from tinynet.kernels.cuda.source import Kernel
 from tinynet.runs import recipe
-from tinynet.training import Trainer
+from tinynet.training import Callback, EpochEnd, StepEnd, Trainer
 
-RECIPES = ("linear", "mlp", "lenet", "kaggle-cnn")
+BATCH = 8
 STEPS = 937
-"""Of an epoch: those of MNIST in batches of 64."""
-EPOCHS = 3
-"""Measured, after one in which everything is recorded; the quickest counts."""
+"""Of an epoch: as many as MNIST has full batches of 64."""
+EPOCHS = 5
+"""Measured, after one in which all is recorded."""
 
 
 class IdleDevice(Device):
@@ -71,38 +74,90 @@ class IdleDevice(Device):
         return True
 
     def _start(self, kernel: Kernel, types: tuple[str, ...], blocks: int, values: Sequence[Any]) -> None:
-        self.launches += 1
+        self._launch()
 
     def _library(self) -> ctypes.CDLL:
-        raise NotImplementedError("no product is computed")
+        raise NotImplementedError("it computes no products")
 
     def _stream(self) -> int:
         return 0
 
 
-def trainer(name: str, steps: int = STEPS, epochs: int = 1 + EPOCHS) -> tuple[Trainer, IdleDevice]:
-    """Of a recipe's net, on batches of 8 images that are all alike, and the device that it trains on."""
+class PerStep(NamedTuple):
+    """Of a steady epoch, for each of its steps."""
+
+    microseconds: float
+    """Python's processor time."""
+    launches: float
+    copies: float
+    """From the host to the device."""
+
+
+class Clock(Callback):
+    """Measures epochs; put first in the list, it leaves out what others do at an epoch's end."""
+
+    def __init__(self, device: IdleDevice, each_step: bool) -> None:
+        self.device, self.each_step = device, each_step
+        self.epochs: list[PerStep] = []
+
+    def steps_to_look(self, trainer: Trainer) -> float:
+        return 1 if self.each_step else float("inf")
+
+    def on_step(self, trainer: Trainer, event: StepEnd) -> None:
+        if trainer.state.batch == len(trainer.train):
+            spent = 1e6 * (time.process_time() - self._began)
+            figures = (spent, self.device.launches, self.device.copies)
+            self.epochs.append(PerStep(*(figure / len(trainer.train) for figure in figures)))
+
+    def on_epoch(self, trainer: Trainer, event: EpochEnd) -> None:
+        self._begin()
+
+    def on_start(self, trainer: Trainer) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self.device.launches = self.device.copies = 0
+        self._began = time.process_time()
+
+
+def measure(
+    name: str,
+    folder: Path,
+    *,
+    each_step: bool = False,
+    steps: int = STEPS,
+    epochs: int = EPOCHS,
+    others: Sequence[Callback] = (),
+) -> PerStep:
+    """Train a recipe's net with a log in `folder`, its steps in stretches or `each_step` by itself; `others`
+    listen, too.
+
+    Returns the least of each figure over the epochs after the first.
+    """
     device = IdleDevice()
     model = recipe.load(name).build_model(backend=CupyBackend(device=device))
-    data = np.zeros((8 * steps, *model.input_shape), np.uint8), np.zeros(8 * steps, np.int64)
-    return Trainer(model, data, epochs=epochs, batch_size=8), device
+    count = BATCH * steps
+    data = np.zeros((count, *model.input_shape), np.uint8), np.zeros(count, np.int64)
+    clock = Clock(device, each_step)
+    trainer = Trainer(model, data, epochs=1 + epochs, batch_size=BATCH)
+    trainer.run([clock, JsonLog(folder / f"{name}.jsonl"), *others])
+    return PerStep(*map(min, zip(*clock.epochs[1:], strict=True)))
 
 
-def measure(name: str) -> None:
-    """Print a line for a recipe's net."""
-    run, device = trainer(name)
-    taken, counts = [], (0, 0)
-    began = time.process_time()
-    for _ in run.events(lambda: float("inf")):
-        if run.state.batch == 0:  # an epoch has ended
-            taken.append(1e6 * (time.process_time() - began) / STEPS)
-            counts, device.launches, device.copies = (device.launches, device.copies), 0, 0
-            began = time.process_time()
-    launches, copies = (count / STEPS for count in counts)
-    said = f"first epoch {taken[0]:.1f}, then {min(taken[1:]):.2f} µs a step"
-    print(f"{name}: {said}; {launches:.2f} launches and {copies:.2f} copies to the device a step")
+@click.command()
+@click.argument("recipes", nargs=-1)
+def main(recipes: tuple[str, ...]) -> None:
+    """Measure these recipes.  [default: linear, mlp, lenet and kaggle-cnn]"""
+    print(f"Python's time for a step, epochs of {STEPS} steps, with a log:")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in recipes or ("linear", "mlp", "lenet", "kaggle-cnn"):
+            for how, each_step in (("in stretches", False), ("one by one", True)):
+                found = measure(name, Path(folder), each_step=each_step, steps=STEPS, epochs=EPOCHS)
+                print(
+                    f"{name:<12}{how:<14}{found.microseconds:6.2f} µs"
+                    f"{found.launches:8.2f} launches{found.copies:8.3f} copies to the device"
+                )
 
 
 if __name__ == "__main__":
-    for each in sys.argv[1:] or RECIPES:
-        measure(each)
+    main()
