@@ -67,7 +67,7 @@ class IdleDevice(Device):
     def _launch(self) -> None:
         self.launches += 1
 
-    def _repeat(self, calls: list[Callable[[], object]]) -> Callable[[], object]:
+    def repeated(self, calls: list[Callable[[], object]]) -> Callable[[], object]:
         return self._launch
 
     def _is_here(self, array: Any) -> bool:

@@ -172,8 +172,8 @@ class HostDevice(Device):
 
         return super().record(guarded)
 
-    def _repeat(self, calls: list[Callable[[], object]]) -> Callable[[], object]:
-        repeat = super()._repeat(calls)
+    def repeated(self, calls: list[Callable[[], object]]) -> Callable[[], object]:
+        repeat = super().repeated(calls)
 
         def launch() -> None:
             self.graphs.append(len(calls))

@@ -261,8 +261,8 @@ class Failing(HostDevice):
 
     left = math.inf
 
-    def _repeat(self, calls: list[Callable[[], object]]) -> Callable[[], object]:
-        repeat = super()._repeat(calls)
+    def repeated(self, calls: list[Callable[[], object]]) -> Callable[[], object]:
+        repeat = super().repeated(calls)
 
         def launch() -> None:
             self.left -= 1

@@ -136,20 +136,20 @@ class Device(ABC):
             complete = mine.is_complete
         finally:
             mine.noted, mine.is_complete = outer
-        return Recording(noted, self._repeat(noted)) if complete else run
+        return Recording(noted, self.repeated(noted)) if complete else run
 
     def join(self, recordings: Sequence[Call]) -> Call:
         """What `record` returned, one after another, as one: where all are recordings, one recording."""
         if all(isinstance(each, Recording) for each in recordings):
             calls = [call for each in recordings if isinstance(each, Recording) for call in each.calls]
-            return Recording(calls, self._repeat(calls))
+            return Recording(calls, self.repeated(calls))
         return partial(_make, recordings)
 
     def break_recording(self) -> None:
         """Say that something was computed outside the door: the recording under way is incomplete."""
         self._mine.is_complete = False
 
-    def _repeat(self, calls: list[Call]) -> Call:
+    def repeated(self, calls: list[Call]) -> Call:
         """What makes these calls again."""
         return partial(_make, calls)
 
@@ -313,9 +313,9 @@ class CudaDevice(Device):
     def _stream(self) -> int:
         return int(self.xp.cuda.get_current_stream().ptr)
 
-    def _repeat(self, calls: list[Call]) -> Call:
+    def repeated(self, calls: list[Call]) -> Call:
         """The calls as a graph, which runs on the stream that is present then; else one by one."""
-        one_by_one = super()._repeat(calls)
+        one_by_one = super().repeated(calls)
         cuda = self.xp.cuda
         try:
             graph = self._captured(one_by_one)
