@@ -21,7 +21,7 @@ from tinynet import backends
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.errors import BackendError, ConfigError
 from tinynet.kernels.cuda import cublas
-from tinynet.kernels.cuda.device import MAX_COUNT, OPTIONS, THREADS, CudaDevice, Device
+from tinynet.kernels.cuda.device import MAX_COUNT, OPTIONS, THREADS, CudaDevice, Device, Recording
 from tinynet.kernels.cuda.source import kernels
 from tinynet.rng import Key, philox_bits
 
@@ -361,6 +361,7 @@ class Cupy:
         self.compiled: list[tuple[str, ...]] = []
         self.streams = [0]
         self.capability = "90"
+        self.graphs_launched = 0
         self.failing: dict[str, BaseException] = {}
         """What is raised, by where: at the begin of a capture, at a launch within one, at its end."""
         outer = self
@@ -383,7 +384,7 @@ class Cupy:
             def end_capture(self) -> Any:
                 calls, outer.capture = outer.capture, None
                 outer.fail_at("end")
-                return SimpleNamespace(launch=lambda: [call() for call in calls or []])
+                return SimpleNamespace(launch=lambda: outer.launch(calls or []))
 
         self.cuda = SimpleNamespace(
             Stream=Stream,
@@ -411,6 +412,11 @@ class Cupy:
             return
         self.fail_at("launch")
         self.capture.append(call)
+
+    def launch(self, calls: list[Callable[[], object]]) -> None:
+        self.graphs_launched += 1
+        for call in calls:
+            call()
 
     def fail_at(self, place: str) -> None:
         if place in self.failing:
@@ -519,6 +525,39 @@ def test_a_recording_is_captured_as_a_graph(cupy: Cupy) -> None:
     repeat()
     np.testing.assert_allclose(z, X @ X.T)
     assert cupy.streams == [0]
+
+
+def test_recordings_are_joined_to_one_graph(cupy: Cupy) -> None:
+    device = CudaDevice()
+    x, y, z = (device.from_host(a) for a in (X - 6, np.array(X), np.zeros((3, 3), np.float32)))
+    halves = [
+        device.record(lambda: relu(device, x, y)),
+        device.record(lambda: device.product(y, y, z, transpose_b=True)),
+    ]
+    graphs = cupy.graphs_launched
+    both = device.join([*halves, *halves])
+    x[...], z[...] = X, 0
+    both()
+    np.testing.assert_allclose(z, X @ X.T)
+    assert cupy.graphs_launched == graphs + 1
+    assert isinstance(both, Recording)
+    assert len(both.calls) == 4
+
+
+def test_what_is_no_recording_is_called_where_it_stands(cupy: Cupy) -> None:
+    device = CudaDevice()
+    x, y = device.from_host(X - 6), device.empty(12, np.float32)
+    made: list[float] = []
+
+    def outside() -> None:
+        device.break_recording()
+        made.append(float(y[7]))
+
+    steps = [device.record(lambda: relu(device, x, y)), device.record(outside)]
+    made.clear()
+    x[...] = X
+    device.join([*steps, *steps])()
+    assert made == [7, 7]
 
 
 @pytest.mark.parametrize(
