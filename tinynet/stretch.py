@@ -169,9 +169,11 @@ class RecordedSteps:
 
     def _put(self, stretch: Stretch, totals: Totals) -> None:
         """Bring to the device what a stretch reads there."""
-        rows = np.ones((1 + len(stretch.numbers), len(Row._fields)))
+        (first, batch), ahead = stretch.batches.place(stretch.first), np.arange(len(stretch.numbers))
+        rows = np.ones((1 + len(ahead), len(Row._fields)))
         rows[1:, : len(StepNumbers._fields)] = stretch.numbers
-        rows[1:, len(StepNumbers._fields) :] = stretch.batches.places(stretch.first, len(stretch.numbers))
+        rows[1:, -2] = first + ahead * stretch.batches.batch_size
+        rows[1:, -1] = batch + ahead
         self.plan[: len(rows)] = self.ops.asarray(rows)
         if totals.loss is not self._added.loss:
             self.totals[...] = self.ops.asarray(np.array([float(each) for each in totals]))

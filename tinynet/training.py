@@ -284,7 +284,7 @@ class Trainer:
             began = time.perf_counter()
             self.train.shuffle(self.model.seed, state.epoch)
             while state.batch < len(self.train):
-                loss, rate = self._learn(self._stretch(steps_to_look()))
+                loss, rate = self._learn(self._stretch(steps_to_look))
                 now = time.perf_counter()
                 state.seconds, began = state.seconds + now - began, now
                 yield StepEnd(state.epoch, state.step, loss, rate)
@@ -346,11 +346,14 @@ class Trainer:
         """Inside the block the model has the averaged weights, if there is an average."""
         return self.average.in_use() if self.state.step else nullcontext()
 
-    def _stretch(self, steps_to_look: float) -> int:
+    def _stretch(self, steps_to_look: Callable[[], float]) -> int:
         """How many steps to do next in one go: until somebody looks, or batches have another size."""
+        most = self.learner.most(self.train)
+        if most == 1:
+            return 1
         state, every = self.state, self.model.backend.loss_check_every
-        limits = (every - state.step % every, self.learner.most(self.train), self.train.alike(state.batch))
-        return int(max(1, min(steps_to_look, *limits)))
+        limits = (every - state.step % every, self.train.alike(state.batch), steps_to_look())
+        return int(max(1, min(most, *limits)))
 
     def _learn(self, steps: int) -> tuple[Any, float]:
         """A stretch of steps; return the loss of the last, before its update, and its learning rate."""

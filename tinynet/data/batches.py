@@ -137,17 +137,15 @@ class Batches:
         drawn = mixing.draw(chosen.mixup, chosen.cutmix, key._replace(layer=3), self.samples, (height, width))
         self._mixtures = drawn.on(self.backend)
 
-    def places(self, number: int, count: int = 1) -> Array:
-        """Of `count` batches of the epoch, from `number` on: where in the order each begins, and its number
-        over all epochs; int64 (count, 2), on the host."""
-        numbers = np.arange(number, number + count)
-        firsts = numbers * self.batch_size + self.shard(number).first
-        return np.stack([firsts, (self._batches_before + numbers) & LOW_32], axis=1)
+    def place(self, number: int) -> tuple[int, int]:
+        """Of batch `number` of the epoch: where in the order it begins, and its number over all epochs."""
+        first = number * self.batch_size + self.shard(number).first
+        return first, (self._batches_before + number) & LOW_32
 
     def batch(self, number: int) -> Batch:
         """Batch `number` (from 0) of the epoch that was shuffled last."""
         shard = self.shard(number)
-        (first, named), count = self.places(number)[0].tolist(), shard.stop - shard.first
+        (first, named), count = self.place(number), shard.stop - shard.first
         own = self._own.gather(first, named, count, shard.first)
         if self._partners is None or self._mixtures is None:
             return own
@@ -165,7 +163,7 @@ class Batches:
         return self.augmentation is None or not self.augmentation.mixes
 
     def gather(self, first: Array, batch: Array, size: int) -> Batch:
-        """A batch of `size` samples by numbers that `places` gives, as 0-d float64 arrays on the device.
+        """A batch of `size` samples by numbers that `place` gives, as 0-d float64 arrays on the device.
 
         It is made of the same operations for every batch of a size, and of nothing else.
         """
