@@ -187,31 +187,23 @@ def permutation(ops: Backend, draw: Draw) -> list[Any]:
     return [ops.permutation(KEY, draw.images().size)]
 
 
-def next_row(ops: Backend, draw: Draw) -> list[Any]:
-    plan, now = draw.place(draw.random.random((4, 6))), draw.place(np.zeros(6))
-    plan[0, 0] = 2.0
+def steps_of_a_plan(ops: Backend, draw: Draw) -> list[Any]:
+    """Two steps each on samples of several kinds, with weights and without."""
+    M = draw.g.N + 5
+    order, totals = ops.permutation(KEY, M), draw.place(np.array([0.1, 3.0]))
+    x = draw(M, draw.g.H, draw.g.C)
+    labels, soft = draw.place(draw.random.integers(0, 9, M)), draw.shares(M, draw.g.F)
     found = []
-    for _ in range(2):
-        ops.next_row(plan, now)
-        found.append(now.copy())
-    return [*found, plan]
-
-
-def rows_of_a_part(ops: Backend, draw: Draw) -> list[Any]:
-    x = draw(draw.g.N + 3, draw.g.C)
-    order = ops.permutation(KEY, len(x))
-    arrays = (x, as_pixels(x), draw.place(np.arange(len(x))))
-    found = []
-    for first in (1, draw.number(float(len(x) // 2))):
-        for array in arrays:
-            found += [ops.take_part(array, order, first, 2).copy(), ops.rows_from(array, first, 2).copy()]
-    return found
-
-
-def add_to_totals(ops: Backend, draw: Draw) -> list[Any]:
-    totals = draw.place(np.array([0.1, 3.0]))
-    ops.add_to_totals(totals, draw.number(0.7), draw.number(5), 7)
-    return [totals]
+    for samples in ((x, labels), (as_pixels(x), soft, draw.weights(M)), (x[:, 0, 0], soft)):
+        plan, now = draw.place(draw.random.random((4, 6))), draw.place(np.zeros(6))
+        plan[:, 4], plan[0, 0] = 2.0, 1.0
+        plan[2, 4] = M - 3.0
+        for _ in range(2):
+            found += [part.copy() for part in ops.begin_step(plan, now, 4, order, samples, 3)]
+            found += [now.copy(), ops.rows_from(x, now[4, ...], 3).copy()]
+            ops.end_step(plan, totals, draw.number(0.7), draw.number(5), 7)
+        found.append(plan)
+    return [*found, totals]
 
 
 def as_pixels(x: Any) -> Any:
@@ -357,9 +349,7 @@ CASES: dict[str, Callable[[Backend, Draw], list[Any]]] = {
     "dropout": dropout,
     "random_bits": random_bits,
     "permutation": permutation,
-    "next_row": next_row,
-    "rows_of_a_part": rows_of_a_part,
-    "add_to_totals": add_to_totals,
+    "steps_of_a_plan": steps_of_a_plan,
     "rescale": rescale,
     "rescale_backward": rescale_backward,
     "count_correct": count_correct,

@@ -315,11 +315,11 @@ def test_an_interruption_before_the_weights_move_loses_nothing() -> None:
     class Once(HostBackend):
         is_planted = True
 
-        def next_row(self, plan: Any, now: Any) -> None:
-            super().next_row(plan, now)
+        def begin_step(self, *arguments: Any) -> Any:
             if Once.is_planted:
                 Once.is_planted = False
                 raise KeyboardInterrupt
+            return super().begin_step(*arguments)
 
     run, whole = trainer(Once()), trainer()
     with pytest.raises(KeyboardInterrupt):

@@ -113,6 +113,9 @@ class Row(NamedTuple):
     """The number of its batch, counted over all epochs; names its distortions."""
 
 
+PLACE = (Row._fields.index("first"), Row._fields.index("batch"))
+
+
 class RecordedSteps:
     """Steps as a backend records them, several by one launch.
 
@@ -120,8 +123,8 @@ class RecordedSteps:
     operations on the device. Where the batches cannot be gathered so (`Batches.gathers`), each is handed in,
     and a stretch has one step.
 
-    plan     float64 (1 + MOST_STEPS, 6). plan[0, 0] is the number of the row of the step that is next; the
-             rows from there on are a `Row` each. A step that is done has raised it by 1.
+    plan     float64 (1 + MOST_STEPS, 6). plan[0, 0] is the number of the row of the next step; the rows from
+             there on are a `Row` each. A step that is done has raised it by 1.
     totals   float64 (2,), to which each step adds: loss · size, with its penalty, and how many it had right;
              both before the update.
 
@@ -143,7 +146,11 @@ class RecordedSteps:
     def __call__(self, stretch: Stretch, totals: Totals, check: Check | None) -> tuple[Any, Totals]:
         self._put(stretch, totals)
         batches, size, rest = stretch.batches, stretch.shard.batch, len(stretch.numbers)
-        handed_in = () if self._gathers(batches) else self._taken(batches.batch(stretch.first))
+        handed_in: Batch = ()
+        if not self._gathers(batches):
+            x, *known = batches.batch(stretch.first)
+            handed_in = (self.step.model.as_input(x), *known)
+            self.now[...] = self.plan[1]
         key = (batches, size, shapes_of(handed_in))
         recorded = self.recordings.find(key)
         if recorded is None:
@@ -181,10 +188,6 @@ class RecordedSteps:
     def _gathers(self, batches: Batches) -> bool:
         dtype = batches.inputs.dtype
         return batches.gathers and self.step.model.input_dtype(dtype) == dtype
-
-    def _taken(self, batch: Batch) -> Batch:
-        x, *known = batch
-        return (self.step.model.as_input(x), *known)
 
     def release_memory(self) -> None:
         self.recordings.forget()
@@ -231,15 +234,14 @@ class RecordedStep:
         return self._joined[length]
 
     def _first_half(self) -> None:
-        learner, now = self._learner, self._now
-        learner.ops.next_row(learner.plan, learner.now)
-        batch = self._own or self._batches.gather(now.first, now.batch, self._size)
+        learner = self._learner
+        batch = self._own or self._batches.next_batch(learner.plan, learner.now, PLACE, self._size)
         self.loss, self._right = learner.step.compute(batch, self._numbers)
 
     def _second_half(self) -> None:
         learner = self._learner
         learner.step.update(self._numbers)
-        learner.ops.add_to_totals(learner.totals, self.loss, self._right, self._size)
+        learner.ops.end_step(learner.plan, learner.totals, self.loss, self._right, self._size)
 
     @property
     def _numbers(self) -> StepNumbers:

@@ -32,6 +32,7 @@ BOUND = {
     "Real": ("float", "double"),
     "Value": ("bool", "unsigned char", "long long", "float", "double"),
     "Pixel": ("unsigned char", "float", "double"),
+    "Target": ("long long", "float", "double"),
 }
 """What each name of a template stands for in turn, where all that may be launched is to be compiled."""
 C_NAMES = {dtype: name for name, dtype in TYPES.items()}

@@ -208,20 +208,24 @@ class Backend(ABC):
         """The numbers 0 … count-1 in random order, int64 (count,): see `tinynet.rng.permutation`."""
 
     @abstractmethod
-    def next_row(self, plan: Array, now: Array) -> None:
-        """now (K,) = the row of plan (R, K) whose number is plan[0, 0]; that then grows by 1. Float64."""
+    def begin_step(
+        self, plan: Array, now: Array, at_first: int, order: Array, samples: Sequence[Array], count: int
+    ) -> tuple[Array, ...]:
+        """now (K,) = row number plan[0, 0] of plan (R, K), both float64. Returns, of each array of `samples`
+        (M, …), the rows order[first], …, order[first + count - 1]: (count, …).
+
+        first     now[at_first]
+        order     int64 (M,)
+        samples   inputs, targets and, if there are any, weights (M,), float64
+        """
 
     @abstractmethod
-    def take_part(self, array: Array, order: Array, first: int | Array, count: int) -> Array:
-        """Rows order[first], …, order[first + count - 1] of `array` (M, …): (count, …); order int64 (M,)."""
+    def rows_from(self, array: Array, first: Array, count: int) -> Array:
+        """Rows first, …, first + count - 1 of `array` (M, …): (count, …); first: 0-d float64."""
 
     @abstractmethod
-    def rows_from(self, array: Array, first: int | Array, count: int) -> Array:
-        """Rows first, …, first + count - 1 of `array` (M, …): (count, …)."""
-
-    @abstractmethod
-    def add_to_totals(self, totals: Array, loss: Array, right: Array, samples: int) -> None:
-        """totals (2,) += loss · samples, right; float64, the rest numbers on the device, right an int64."""
+    def end_step(self, plan: Array, totals: Array, loss: Array, right: Array, samples: int) -> None:
+        """totals (2,) += loss · samples, right; plan[0, 0] += 1. float64; right, 0-d like the loss, int64."""
 
     @abstractmethod
     def rescale(self, x: Array, scale: float, offset: float, dtype: str) -> Array:

@@ -130,27 +130,36 @@ class CupyBackend(CompiledBackend):
         order: Array = self.xp.argsort(self.random_bits(key, count), kind="stable")
         return order.astype(np.int64)
 
-    def next_row(self, plan: Array, now: Array) -> None:
-        self.device.launch("next_row", 1, plan, now, len(now))
+    def begin_step(
+        self, plan: Array, now: Array, at_first: int, order: Array, samples: Sequence[Array], count: int
+    ) -> tuple[Array, ...]:
+        x, targets, *weights = map(self._contiguous, samples)
+        taken = [
+            self.memory.own(f"sample {i}", (count, *array.shape[1:]), array.dtype)
+            for i, array in enumerate(samples)
+        ]
+        y, own_targets, *own_weights = taken
+        none = self.memory.own("no weights", (1,), F64)
+        length, wide = (math.prod(array.shape[1:]) for array in (x, targets))
+        self.device.launch(
+            "begin_step",
+            max(len(now), count * max(length, wide)),
+            *(plan, now, len(now), at_first, order),
+            *(x, targets, *(weights or [none])),
+            *(y, own_targets, *(own_weights or [none])),
+            *(count, length, wide, bool(weights)),
+        )
+        return tuple(taken)
 
-    def take_part(self, array: Array, order: Array, first: int | Array, count: int) -> Array:
-        return self._gathered("take_part", array, (order,), first, count)
-
-    def rows_from(self, array: Array, first: int | Array, count: int) -> Array:
-        return self._gathered("rows_from", array, (), first, count)
-
-    def _gathered(
-        self, kernel: str, array: Array, order: tuple[Array, ...], first: int | Array, count: int
-    ) -> Array:
+    def rows_from(self, array: Array, first: Array, count: int) -> Array:
         array = self._contiguous(array)
-        role = f"{kernel} {self.device.address(array)}"
+        role = f"rows from {self.device.address(array)}"
         y = self.memory.own(role, (count, *array.shape[1:]), array.dtype)
-        place = self._on_device("first", first)
-        self.device.launch(kernel, y.size, array, *order, place, y, math.prod(array.shape[1:]))
+        self.device.launch("rows_from", y.size, array, first, y, math.prod(array.shape[1:]))
         return y
 
-    def add_to_totals(self, totals: Array, loss: Array, right: Array, samples: int) -> None:
-        self.device.launch("add_to_totals", 1, totals, loss, right, samples)
+    def end_step(self, plan: Array, totals: Array, loss: Array, right: Array, samples: int) -> None:
+        self.device.launch("end_step", 1, plan, totals, loss, right, samples)
 
     def rescale(self, x: Array, scale: float, offset: float, dtype: str) -> Array:
         if x.dtype not in C_NAMES:

@@ -59,19 +59,20 @@ class NumpyBackend(Backend):
     def permutation(self, key: Key, count: int) -> Array:
         return self.asarray(permutation(key, count))
 
-    def next_row(self, plan: Array, now: Array) -> None:
+    def begin_step(
+        self, plan: Array, now: Array, at_first: int, order: Array, samples: Sequence[Array], count: int
+    ) -> tuple[Array, ...]:
         now[...] = plan[int(plan[0, 0])]
-        plan[0, 0] += 1
+        index = self.rows_from(order, now[at_first], count)
+        return tuple(self.take(array, index) for array in samples)
 
-    def take_part(self, array: Array, order: Array, first: int | Array, count: int) -> Array:
-        return self.take(array, order[int(first) : int(first) + count])
-
-    def rows_from(self, array: Array, first: int | Array, count: int) -> Array:
+    def rows_from(self, array: Array, first: Array, count: int) -> Array:
         return array[int(first) : int(first) + count]
 
-    def add_to_totals(self, totals: Array, loss: Array, right: Array, samples: int) -> None:
+    def end_step(self, plan: Array, totals: Array, loss: Array, right: Array, samples: int) -> None:
         totals[0] += loss * samples
         totals[1] += right
+        plan[0, 0] += 1
 
     def rescale(self, x: Array, scale: float, offset: float, dtype: str) -> Array:
         return x.astype(dtype) * scale + offset

@@ -48,20 +48,31 @@ class Order:
         for mine, new in zip(self._drawn, drawn, strict=True):
             mine[...] = new
 
-    def gather(self, first: Any, batch: Any, count: int, before: int = 0) -> Batch:
-        """The `count` samples from place `first` of the order on.
+    def batch(self, first: int, batch: int, count: int, before: int) -> Batch:
+        """The `count` samples from place `first` of the order on; `before` more of their batch lie in front.
 
-        first, batch   numbers, or 0-d float64 arrays on the device. `batch`, counted over all epochs, names
-                       the distortions that are drawn for a batch as a whole
-        before         samples of that batch in front of these
+        `batch`, counted over all epochs, names what is drawn for a batch as a whole.
         """
-        ops = self._backend
-        x, *known = (ops.take_part(array, self.order, first, count) for array in self._arrays)
-        if self._augmentation is None or self._drawn is None:
-            return x, *known
-        own = Distortions(*(ops.rows_from(array, first, count) for array in self._drawn))
-        bend = self._distortions._replace(layer=1, step=batch)
-        return self._augmentation.apply(x, own, bend, ops, before), *known
+        index = self.order[first : first + count]
+        taken = tuple(self._backend.take(array, index) for array in self._arrays)
+        if self._drawn is None:
+            return taken
+        return self._distorted(taken, self._drawn.rows(first, first + count), batch, before)
+
+    def next_batch(self, plan: Array, now: Array, at: tuple[int, int], count: int) -> Batch:
+        """The same, whole, where `first` and `batch` are the numbers at two places of the plan's present row:
+        see `Backend.begin_step`."""
+        first, batch = at
+        taken = self._backend.begin_step(plan, now, first, self.order, self._arrays, count)
+        if self._drawn is None:
+            return taken
+        rows = (self._backend.rows_from(array, now[first, ...], count) for array in self._drawn)
+        return self._distorted(taken, Distortions(*rows), now[batch, ...], 0)
+
+    def _distorted(self, taken: Batch, drawn: Distortions, batch: Any, before: int) -> Batch:
+        (x, *known), key = taken, self._distortions._replace(layer=1, step=batch)
+        assert self._augmentation is not None
+        return self._augmentation.apply(x, drawn, key, self._backend, before), *known
 
 
 class Batches:
@@ -146,10 +157,10 @@ class Batches:
         """Batch `number` (from 0) of the epoch that was shuffled last."""
         shard = self.shard(number)
         (first, named), count = self.place(number), shard.stop - shard.first
-        own = self._own.gather(first, named, count, shard.first)
+        own = self._own.batch(first, named, count, shard.first)
         if self._partners is None or self._mixtures is None:
             return own
-        partners = self._partners.gather(first, named, count, shard.first)
+        partners = self._partners.batch(first, named, count, shard.first)
         return self._mixed(own, partners, self._mixtures.rows(first, first + count))
 
     @property
@@ -159,15 +170,16 @@ class Batches:
 
     @property
     def gathers(self) -> bool:
-        """Whether `gather` makes batches: not where images are mixed, which is array arithmetic."""
+        """Whether `next_batch` makes batches: not where images are mixed, which is array arithmetic."""
         return self.augmentation is None or not self.augmentation.mixes
 
-    def gather(self, first: Array, batch: Array, size: int) -> Batch:
-        """A batch of `size` samples by numbers that `place` gives, as 0-d float64 arrays on the device.
+    def next_batch(self, plan: Array, now: Array, at: tuple[int, int], size: int) -> Batch:
+        """The batch of `size` samples that the plan's present row names, which comes to `now`.
 
-        It is made of the same operations for every batch of a size, and of nothing else.
+        `at`: where in a row the numbers stand that `place` gives. It is made of the same operations for every
+        batch of a size, and of nothing else.
         """
-        return self._own.gather(first, batch, size)
+        return self._own.next_batch(plan, now, at, size)
 
     def epoch(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of epoch number `epoch` (from 0) in its shuffled order, from batch `start` on."""
