@@ -1,9 +1,10 @@
 """The GPU backend: CUDA kernels of our own and cuBLAS, on CuPy's arrays, which stay on the device.
 
 Every operation of a training step goes through one door (`kernels.cuda.device`) and writes into buffers that
-are there already. So a whole step can be recorded as a CUDA graph and repeated by one launch: nets of this
-size take less time to compute than to launch kernel by kernel. What changes with each step (its number, the
-learning rate) is then read from the device: where a number is asked for, a 0-d float64 array will do.
+are there already. So whole steps can be recorded as a CUDA graph and repeated by one launch: nets of this
+size take less time to compute than to launch kernel by kernel. What changes with each step (its batch, its
+number, the learning rate) is then read from the device: where a number is asked for, a 0-d float64 array will
+do. `tinynet.stretch` says how many steps follow each other so.
 
 Threads gather and nothing is added atomically: the same seed gives the same bits.
 

@@ -544,6 +544,21 @@ def test_recordings_are_joined_to_one_graph(cupy: Cupy) -> None:
     assert len(both.calls) == 4
 
 
+def test_joined_recordings_that_cannot_be_captured_are_launched_one_by_one(cupy: Cupy) -> None:
+    device = CudaDevice()
+    x, y = device.from_host(X - 6), device.empty(12, np.float32)
+    step = device.record(lambda: relu(device, x, y))
+    cupy.failing = {"end": CUDARuntimeError("cudaErrorMemoryAllocation")}
+    with pytest.warns(UserWarning, match="cannot be captured as a CUDA graph") as said:
+        repeats = [device.join([step] * times) for times in (2, 7)]
+    assert len(said) == 1
+    x[...] = X
+    for repeat in repeats:
+        y[...] = 0
+        repeat()
+        np.testing.assert_array_equal(y, X.ravel())
+
+
 def test_what_is_no_recording_is_called_where_it_stands(cupy: Cupy) -> None:
     device = CudaDevice()
     x, y = device.from_host(X - 6), device.empty(12, np.float32)
