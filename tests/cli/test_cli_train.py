@@ -29,6 +29,7 @@ from tinynet.distributed.group import Group
 from tinynet.io import tables
 from tinynet.runs.settings import read_settings
 from tinynet.schedules import Cosine
+from tinynet.step import Step, StepNumbers
 
 LEFT = {
     "best.safetensors",
@@ -406,6 +407,23 @@ def test_ctrl_c_while_the_report_is_written(
     assert (tmp_path / "run" / "report.json").exists()
 
 
+def test_a_second_ctrl_c_leaves_the_last_checkpoint(
+    train: Command, tmp_path: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(step: Step, now: StepNumbers) -> None:
+        if now.step == 11:  # in the second epoch of 8 steps
+            raise KeyboardInterrupt
+        move(step, now)
+
+    move = Step.update
+    with monkeypatch.context() as patch:
+        patch.setattr(Step, "update", cut_off)
+        said = train(code=130)
+    assert f"The last checkpoint is kept. Continue with: tinynet train --resume {tmp_path / 'run'}" in said
+    train("--resume", tmp_path / "run")
+    assert weights(tmp_path / "run") == weights(trained.folder)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
 def test_an_interrupted_run_goes_on_to_the_same_weights(train: Command, tiny: Path, tmp_path: Path) -> None:
     options = ["--epochs", "700", "--dataset", "sample", "--backend", "numpy"]
@@ -413,7 +431,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(train: Command, tiny: Pa
     folder = tmp_path / "cut"
     started = subprocess.Popen([*command, "--out", str(folder)], stdout=subprocess.PIPE, text=True)
     patience = time.monotonic() + 30
-    while not (folder / "last.safetensors").exists() and time.monotonic() < patience:
+    while not (folder / "log.jsonl").exists() and time.monotonic() < patience:  # signals are heard by then
         time.sleep(0.02)
     started.send_signal(signal.SIGINT)
     said, _ = started.communicate(timeout=30)

@@ -194,8 +194,11 @@ def _train(run: Run, save_every: float, tensorboard: bool, inspect: bool) -> boo
     try:
         complete = run.train([progress], save_every=save_every, tensorboard=tensorboard, inspect=inspect)
     except OutOfMemoryError:
-        _say_kept(run)
+        _say_kept(run, "With more memory")
         raise
+    except KeyboardInterrupt:
+        _say_kept(run, "Continue with")
+        return False
     finally:
         progress.close()
     if not complete:
@@ -328,11 +331,11 @@ def _how_to_resume(run: Run) -> str:
     return shlex.join([*run.group.launcher, "tinynet", "train", *several, *own, "--resume", str(run.folder)])
 
 
-def _say_kept(run: Run) -> None:
+def _say_kept(run: Run, why: str) -> None:
     from tinynet.cli.screen import console
 
     if (run.folder / "last.safetensors").exists():
-        console.print(f"The last checkpoint is kept. With more memory: {_how_to_resume(run)}", soft_wrap=True)
+        console.print(f"The last checkpoint is kept. {why}: {_how_to_resume(run)}", soft_wrap=True)
 
 
 def _say_result(run: Run, report: Report) -> None:
