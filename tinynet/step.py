@@ -39,7 +39,7 @@ class Step:
     """One training step.
 
     Where the backend gains by it, its gradients are recorded once and replayed without Python; or the whole
-    step, which `stretch.Recorded` does. `measure` says what is added up besides the loss.
+    step, which `stretch.RecordedSteps` does. `measure` says what is added up besides the loss.
     """
 
     def __init__(

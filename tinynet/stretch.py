@@ -221,12 +221,12 @@ class RecordedStep:
 
     def run(self, times: int) -> None:
         """Do the next steps of the plan."""
-        if times:
+        several, rest = divmod(times, GRAPH_STEPS)
+        launches = [self._together(length) for length in several * [GRAPH_STEPS] + rest * [1]]
+        if launches:
             self._learner.step.is_under_way = True
-        for length in (GRAPH_STEPS, 1):
-            for _ in range(times // length):
-                self._together(length)()
-            times %= length
+        for launch in launches:
+            launch()
 
     def _together(self, length: int) -> Callable[[], object]:
         if length not in self._joined:

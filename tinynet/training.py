@@ -104,7 +104,7 @@ class Callback:
         """Training begins, or goes on after a resume."""
 
     def on_step(self, trainer: Trainer, event: StepEnd) -> None:
-        """A batch was learned."""
+        """A batch was learned, the last of a stretch."""
 
     def steps_to_look(self, trainer: Trainer) -> float:
         """In how many steps it has to be told of one: 1 is the next. It may be told of earlier ones, too.
