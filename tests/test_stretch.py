@@ -99,6 +99,7 @@ SETTINGS: dict[str, Callable[[], dict[str, Any]]] = {
     },
     "weights of classes": lambda: {"sample_weight": class_weights("balanced", LABELS, 5)},
     "distorted": lambda: {"augmentation": Augmentation(rotation=20, elastic=1, contrast=0.3, erase=0.2)},
+    "distorted, batches of one size": lambda: {"augmentation": Augmentation(erase=0.5), "batch_size": 5},
     "mixed": lambda: {"augmentation": Augmentation(shift=0.1, mixup=0.4)},
     "values of another type": lambda: {"dtype": np.float64},
     "batches of one size": lambda: {"batch_size": 5},
@@ -108,7 +109,10 @@ SETTINGS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
-def test_stretches_are_the_same_steps(settings: Callable[[], dict[str, Any]], tmp_path: Path) -> None:
+def test_stretches_are_the_same_steps(
+    settings: Callable[[], dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tinynet.data.batches.DRAWN_TOGETHER", 8)
     stretched, single = trainer(**settings()), trainer(one_by_one(), **settings())
     assert told(stretched, tmp_path / "stretched") == told(single, tmp_path / "single")
     assert isinstance(stretched.learner, RecordedSteps)

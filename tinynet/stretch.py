@@ -147,7 +147,9 @@ class RecordedSteps:
         self._put(stretch, totals)
         batches, size, rest = stretch.batches, stretch.shard.batch, len(stretch.numbers)
         handed_in: Batch = ()
-        if not self._gathers(batches):
+        if self._gathers(batches):
+            batches.prepare(stretch.first, rest)
+        else:
             x, *known = batches.batch(stretch.first)
             handed_in = (self.step.model.as_input(x), *known)
             self.now[...] = self.plan[1]

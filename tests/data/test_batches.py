@@ -33,6 +33,21 @@ def test_the_parts_of_each_batch_are_that_batch(augmentation: Augmentation | Non
         assert all(len(shard[1]) < len(y) for shard in shards)
 
 
+@pytest.mark.parametrize("augmentation", [STRONG, MIXED])
+def test_distortions_are_the_same_however_many_are_drawn_together(
+    augmentation: Augmentation, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for together in (4096, 1, 2 * BATCH + 1):
+        monkeypatch.setattr("tinynet.data.batches.DRAWN_TOGETHER", together)
+        made = Batches(IMAGES, LABELS, BATCH, tn.backends.get(backend), augmentation, classes=10)
+        to_host = made.backend.to_host
+        for epoch, start in ((1, 0), (2, 1), (2, 0)):
+            found.append([to_host(x).tobytes() for x, _ in made.epoch(3, epoch, start)])
+    assert found[:3] == found[3:6] == found[6:]
+    assert found[2][1:] == found[1]
+
+
 def test_in_order_each_process_has_samples_of_its_own() -> None:
     def targets(group: Group) -> list[int]:
         made = Batches(IMAGES, np.arange(40), 5, tn.backends.get("numpy"), group=group)

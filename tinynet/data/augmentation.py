@@ -136,9 +136,9 @@ class Augmentation(Checked):
                 fix="convert them: to uint8 if they hold 0 … 255, else to float32",
             )
 
-    def draw(self, key: Key, count: int, size: tuple[int, int]) -> Distortions:
-        """What is done to `count` images of `size` (H, W); on the host."""
-        u = uniform(key, (count, 10)).T
+    def draw(self, key: Key, count: int, size: tuple[int, int], first: int = 0) -> Distortions:
+        """What is done to `count` images of `size` (H, W), from number `first` on; on the host."""
+        u = uniform(key._replace(first=10 * first), (count, 10)).T
         either = 2 * u - 1
         return Distortions(
             affine(
