@@ -147,9 +147,7 @@ class RecordedSteps:
         self._put(stretch, totals)
         batches, size, rest = stretch.batches, stretch.shard.batch, len(stretch.numbers)
         handed_in: Batch = ()
-        if self._gathers(batches):
-            batches.prepare(stretch.first, rest)
-        else:
+        if not self._gathers(batches):
             x, *known = batches.batch(stretch.first)
             handed_in = (self.step.model.as_input(x), *known)
             self.now[...] = self.plan[1]
@@ -178,6 +176,7 @@ class RecordedSteps:
 
     def _put(self, stretch: Stretch, totals: Totals) -> None:
         """Bring to the device what a stretch reads there."""
+        stretch.batches.prepare(stretch.first, len(stretch.numbers))
         (first, batch), ahead = stretch.batches.place(stretch.first), np.arange(len(stretch.numbers))
         rows = np.ones((1 + len(ahead), len(Row._fields)))
         rows[1:, : len(StepNumbers._fields)] = stretch.numbers
