@@ -18,5 +18,5 @@ def test_panels_of_the_transpose(dtype: str, lanes: int, vectors: int, N: int, M
     expected = np.zeros((-(-N // width) * width, M), dtype)
     expected[:N] = b
     panels = np.full((len(expected) // width, M, width), np.nan, dtype)
-    transpose.pack_transposed(0, len(panels), b, panels, (0,) * lanes)
+    transpose.pack_transposed(0, len(panels), b, panels, (None,) * lanes)
     assert np.array_equal(panels, expected.reshape(len(panels), width, M).transpose(0, 2, 1))

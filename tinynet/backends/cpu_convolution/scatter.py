@@ -28,7 +28,7 @@ class Scatter:
         self.x, self.W, self.window, self.memory = x, W, window, memory
         self.output = window.output(x[1:])
 
-    def tile(self, itemsize: int) -> tuple[tuple[int, ...], ...]:
+    def tile(self, itemsize: int) -> tuple[tuple[None, ...], ...]:
         """For a window's row, and as many images as divide the batch: see `brgemm.tile_for`."""
         _, KW, C, _ = self.W
         lanes = brgemm.lanes_for(itemsize)
