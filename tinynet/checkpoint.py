@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -123,8 +123,10 @@ def save_model(
 
     Where none is given it is `model.loss`, the one that it was last trained with; for a model that never was
     trained, SoftmaxCrossEntropy. `about` is kept as it is (classes, data set, …: plain values). Raises
-    CheckpointError where the disk is full or the folder cannot be written; an older file then stays.
+    CheckpointError where the disk is full or the folder cannot be written, and ConfigError for a model too
+    large to be read again; an older file then stays.
     """
+    _check_sizes(model.layers)
     loss = loss or model.loss or SoftmaxCrossEntropy()
     _write(Path(path), _model_header(model, loss, about or {}), _model_tensors(model))
 
@@ -157,15 +159,7 @@ def load_model(path: str | Path, *, backend: str | Backend | None = None) -> Loa
 def _declared_tensors(layers: Sequence[Layer], header: Header, ops: Backend) -> dict[str, Shape]:
     """The shape of each tensor that the layers will ask for, by its name in a file. None is allocated."""
     build_layers(layers, header.model.input_shape, header.dtype, lambda layer: ops)
-    shapes = [layer.output_shape for layer in walk(layers)]
-    values, axes = sum(map(math.prod, shapes)), max(map(len, shapes))
-    if len(shapes) > MAX_LAYERS or axes > MAX_RANK or values > MAX_VALUES:
-        raise ConfigError(
-            "its layers give too much",
-            expected=f"at most {MAX_LAYERS:,} layers, and of them {MAX_VALUES:,} values a sample in all,"
-            f" of at most {MAX_RANK} axes",
-            received=f"{len(shapes):,} layers, {values:,} values, {axes} axes",
-        )
+    _check_sizes(layers)
     declared = {
         f"{kind}/{layer.name}.{spec.name}": spec.shape
         for layer in layers
@@ -175,6 +169,19 @@ def _declared_tensors(layers: Sequence[Layer], header: Header, ops: Backend) -> 
     for layer in layers:
         layer.release()
     return declared
+
+
+def _check_sizes(layers: Iterable[Layer]) -> None:
+    """ConfigError where a file of these layers, which are built, would not be read."""
+    shapes = [layer.output_shape for layer in walk(layers)]
+    values, axes = sum(map(math.prod, shapes)), max(map(len, shapes))
+    if len(shapes) > MAX_LAYERS or axes > MAX_RANK or values > MAX_VALUES:
+        raise ConfigError(
+            "its layers give too much",
+            expected=f"at most {MAX_LAYERS:,} layers, and of them {MAX_VALUES:,} values a sample in all,"
+            f" of at most {MAX_RANK} axes",
+            received=f"{len(shapes):,} layers, {values:,} values, {axes} axes",
+        )
 
 
 def _model_of_run(folder: Path) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import Command, Trained
+from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from tinynet import checkpoint
@@ -33,6 +34,18 @@ def test_a_state_dict_needs_a_recipe(tinynet: Command, tiny: Path, tmp_path: Pat
     assert "10 names" in tinynet("import", file, "--recipe", tiny, "-o", out, "--classes", "a,b", code=1)
     assert "has other modules" in tinynet("import", file, "--recipe", "cnn", "-o", tmp_path / "no", code=1)
     assert not (tmp_path / "no").exists()
+
+
+def test_a_net_that_no_command_would_open_is_not_written(tinynet: Command, tmp_path: Path) -> None:
+    node = helper.make_node("Conv", ["x", "W"], ["y"], pads=[2**30] * 4)
+    W = numpy_helper.from_array(np.ones((1, 1, 3, 3), np.float32), "W")
+    sizes = {"x": ["n", 1, 4, 4], "y": ["n", 1, "h", "w"]}
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in sizes.items())
+    graph = helper.make_graph([node], "net", [x], [y], [W])
+    (tmp_path / "net.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+    said = tinynet("import", tmp_path / "net.onnx", "-o", tmp_path / "net.safetensors", code=1)
+    assert "its layers give too much" in said
+    assert not (tmp_path / "net.safetensors").exists()
 
 
 @pytest.mark.parametrize("name", ["net.pt", "net.h5", "net"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -170,6 +172,18 @@ def test_what_fails_because_of_ctrl_c_is_no_failure(
     result = CliRunner().invoke(main, ["doctor"])
     assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def swallows(**options: Any) -> None:
+        ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(signal.SIGINT))()
+        for _ in range(400):
+            time.sleep(0.05)
+
+    monkeypatch.setattr(doctor.command, "callback", swallows)
+    began, hook = time.monotonic(), sys.unraisablehook
+    result = CliRunner().invoke(main, ["doctor"])
+    assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")
+    assert time.monotonic() - began < 15
+    assert sys.unraisablehook is hook
 
     def fails(**options: Any) -> None:
         raise RuntimeError("of its own")

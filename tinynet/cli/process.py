@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import shlex
 import signal
 import sys
@@ -9,9 +10,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 INTERRUPTED = 130
 """The exit code of a program ended by Ctrl-C, by the shell's convention."""
+AGAIN = 0.05
+"""Seconds after which a Ctrl-C that a library has swallowed is repeated: by then it has left Python."""
 
 
 def command_line(launcher: Sequence[str] = ()) -> str:
@@ -23,7 +27,8 @@ def command_line(launcher: Sequence[str] = ()) -> str:
 def ctrl_c_is_ctrl_c() -> Iterator[None]:
     """Inside the block whatever fails after Ctrl-C is a KeyboardInterrupt.
 
-    Where it hits a library at work, such as a compiler, that may raise an error of its own later.
+    Where it hits a library at work, such as a compiler, that may raise an error of its own later; or the
+    library calls Python and swallows what that raises, and then Ctrl-C comes again.
     """
     usual = signal.default_int_handler
     if (
@@ -39,6 +44,13 @@ def ctrl_c_is_ctrl_c() -> Iterator[None]:
         is_heard = True
         usual(number, frame)
 
+    def again(lost: Any) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            report(lost)
+            return
+        threading.Timer(AGAIN, _thread.interrupt_main).start()
+
+    report, sys.unraisablehook = sys.unraisablehook, again
     signal.signal(signal.SIGINT, note)
     try:
         yield
@@ -47,4 +59,5 @@ def ctrl_c_is_ctrl_c() -> Iterator[None]:
             raise KeyboardInterrupt from error
         raise
     finally:
+        sys.unraisablehook = report
         signal.signal(signal.SIGINT, usual)

@@ -113,7 +113,8 @@ def fork(calls: Sequence[Callable[[], object]], number: int, count: int, telling
 
 def _disappear_into_grandchild() -> None:
     """So that nobody has to wait for the helper's end."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; ours says when
+    for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
     if os.fork():
         os._exit(0)
