@@ -156,6 +156,11 @@ class HostDevice(Device):
         array.view(np.uint8)[...] = 0xFF  # NaN, or a number that nobody would take for a result
         return array.view(DeviceArray)
 
+    def zeros(self, size: int, dtype: Any) -> Any:
+        array = self.empty(size, dtype)
+        array.view(np.ndarray).fill(0)
+        return array
+
     def from_host(self, array: Any) -> Any:
         return np.ascontiguousarray(array).view(DeviceArray)
 

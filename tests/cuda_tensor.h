@@ -13,6 +13,8 @@ static To same_bits(From from) {
 static float __uint_as_float(unsigned bits) { return same_bits<float>(bits); }
 static unsigned __float_as_uint(float x) { return same_bits<unsigned>(x); }
 
+static int forgotten(int x) { return x; }
+
 // --- asynchronous copies ---
 
 template <int BYTES>

@@ -3,9 +3,9 @@
 // Each thread is a fiber: it has a stack of its own and runs until it waits. A barrier or a shuffle lets it go
 // on when all have come; where some cannot come, the launch fails and says so. What a GPU leaves open is chosen
 // by `schedule`, and a kernel must be right under every choice.
-//     bit 0    threads run from the last to the first, or from the first to the last
+//     bit 0    blocks, and threads of a block, run from the last to the first, or from the first to the last
 //     bit 1    an asynchronous copy is done when it is waited for, or at once
-// Shared memory holds NaN when a block begins.
+//     bit 1    shared memory holds NaN when a block begins, or 0
 #include <math.h>
 #include <setjmp.h>
 #include <string.h>
@@ -48,7 +48,7 @@ struct Copy {
 struct Thread {
     unsigned number = 0, exchanges = 0;
     Wait waits = NOTHING;
-    bool has_begun = false;
+    bool has_begun = false, has_fenced = false;
     jmp_buf place;
     ucontext_t start;
     std::unique_ptr<char[]> stack{new char[STACK]};
@@ -118,7 +118,7 @@ T *shared() {
         declared_in = block_number, place = reinterpret_cast<T *>(shared_memory + shared_used);
         shared_used += (COUNT * sizeof(T) + 15) / 16 * 16;
         if (shared_used > SHARED_MEMORY) fail("a block declares more than 48 KiB of shared memory");
-        memset(place, 0xFF, COUNT * sizeof(T));
+        memset(place, choices & 2 ? 0 : 0xFF, COUNT * sizeof(T));
     }
     return place;
 }
@@ -126,7 +126,7 @@ T *shared() {
 static void run_block(unsigned size) {
     shared_used = 0, block_number++;
     for (unsigned i = 0; i < size; i++) {
-        threads[i].number = i, threads[i].waits = NOTHING;
+        threads[i].number = i, threads[i].waits = NOTHING, threads[i].has_fenced = false;
         threads[i].open.clear(), threads[i].groups.clear();
     }
     while (count(ENDED, 0, size) < size) {
@@ -143,7 +143,7 @@ static void run_block(unsigned size) {
     }
 }
 
-// kernel(*arguments[0], *arguments[1], …) for every thread of every block, from the last block to the first.
+// kernel(*arguments[0], *arguments[1], …) for every thread of every block.
 // Returns what is wrong with the kernel, or null.
 template <typename... Types, std::size_t... I>
 const char *run(void (*function)(Types...), unsigned blocks, unsigned size, void **arguments,
@@ -151,7 +151,7 @@ const char *run(void (*function)(Types...), unsigned blocks, unsigned size, void
     auto call = [&] { function(*static_cast<Types *>(arguments[I])...); };
     kernel = [](void *data) { (*static_cast<decltype(call) *>(data))(); };
     kernel_data = &call, blockDim.x = size, problem = nullptr;
-    for (blockIdx.x = blocks; !problem && blockIdx.x-- > 0;) run_block(size);
+    for (unsigned i = 0; !problem && i < blocks; i++) blockIdx.x = choices & 1 ? i : blocks - 1 - i, run_block(size);
     if (problem)
         for (Thread &thread : threads) thread.has_begun = false;  // what it was at is given up
     return problem;
@@ -185,6 +185,18 @@ T shuffle(unsigned mask, T value, unsigned from) {
 extern "C" void schedule(unsigned choices) { emulated::choices = choices; }
 
 static void __syncthreads() { emulated::wait_for(emulated::BARRIER); }
+// Blocks run one after the other here, so what a fence is for cannot go wrong. But a block that tells others of
+// its work, by counting, must have had all its threads fence before.
+static void __threadfence() { emulated::present->has_fenced = true; }
+static unsigned atomicInc(unsigned *counter, unsigned most) {
+    for (unsigned i = 0; i < blockDim.x; i++) {
+        if (!emulated::threads[i].has_fenced) emulated::fail("a block counts before all its threads have fenced");
+        emulated::threads[i].has_fenced = false;
+    }
+    const unsigned before = *counter;
+    *counter = before >= most ? 0 : before + 1;
+    return before;
+}
 static void __syncwarp() { emulated::wait_for(emulated::WARP); }
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int from) {

@@ -68,7 +68,7 @@ def test_what_is_shown_stands_in_that_file_at_that_line(name: str) -> None:
         (
             "Conv2D",
             "cuda",
-            ["conv2d(int size", "tensor_conv2d_dK(int size", "struct TensorTile : Tile<", "mma.sync"],
+            ["conv2d(int size", "tensor_conv2d_backward(int size", "struct TensorTile : Tile<", "mma.sync"],
         ),
         (
             "Conv2D",

@@ -57,7 +57,10 @@ BACKENDS: dict[str, tuple[type, tuple[str, ...]]] = {
             "tinynet.kernels.cpu.",
         ),
     ),
-    "cuda": (CupyBackend, ("tinynet.backends.cupy_", "tinynet.backends.compiled")),
+    "cuda": (
+        CupyBackend,
+        ("tinynet.backends.cupy_", "tinynet.backends.cuda_products", "tinynet.backends.compiled"),
+    ),
 }
 """Each backend's class, and the modules into which its operations are followed, by how their names begin."""
 NOT_FOLLOWED = {

@@ -19,8 +19,8 @@
 __device__ inline int thread_index() { return blockIdx.x * blockDim.x + threadIdx.x; }
 
 // The larger and the smaller of two whole numbers.
-__device__ inline int larger(int a, int b) { return a > b ? a : b; }
-__device__ inline int smaller(int a, int b) { return a < b ? a : b; }
+__device__ constexpr int larger(int a, int b) { return a > b ? a : b; }
+__device__ constexpr int smaller(int a, int b) { return a < b ? a : b; }
 
 // The first and, one further, the last window that holds pixel number `at` of a padded line: window o covers
 // [o · stride, o · stride + extent), and there are `windows` of them.

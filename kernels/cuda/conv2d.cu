@@ -2,9 +2,11 @@
 //
 //     x, dx          (N, H, W, C)
 //     y, dy          (N, OH, OW, F)
-//     K, dK          (KH, KW, C, F): the weights        b   (F)
+//     K, dK          (KH, KW, C, F): the weights        b, db   (F)
 //     down, across   the stride
 //     top, left      the padding: window (oh, ow) begins at pixel (oh · down - top, ow · across - left)
+//
+// A dense layer is the same on images of one pixel, which is the window, too: x (N, 1, 1, C), K (1, 1, C, F).
 //
 // The story of its versions:
 //
@@ -16,59 +18,58 @@
 //     et al., "cuDNN: efficient primitives for deep learning", 2014.)
 //  3. Where tensor cores are faster they multiply the same pieces, each float32 in two halves:
 //     tensor_conv2d.cu.
+//  4. What is done with a result anyway is done before it is written: the bias and the activation behind (y), the
+//     backward of activation and dropout before (dx), Σ dy as the gradient of the weight of an input that is
+//     always 1 (db). dK and dx both read dy, and neither needs the other: one launch has blocks for both.
 //
 // dx is the convolution of dy by K with its channels swapped, windows read backwards. dK is a product over all
 // pixels of y. A sum that is long, and of a product with few tiles, is cut into parts of `length` for as many
-// blocks; add_parts adds them up in order. The shape alone decides how it is cut, so the same input gives the same
-// bits, whatever the GPU does first.
+// blocks; the last block adds them up (shares.cuh). The shape alone decides how it is cut and what is added to
+// what, so the same input gives the same bits, whatever the GPU does first.
+//
+//     sums       (parts, values of the result): of the parts, if there are several
+//     counters   (tiles, parts + MORE_COUNTERS): see last_block.cuh
+//     alpha      of the activation; keep, scale, before: see neighbours.cuh
 #include "common.cuh"
 #include "instructions.cuh"
 #include "tiles.cuh"
+#include "last_block.cuh"
+#include "shares.cuh"
+#include "neighbours.cuh"
 #include "windows.cuh"
 
-// y = b + Σ x · K over the window, at least `floor` (0: with a ReLU); in parts: y (·, N, OH, OW, F) = Σ x · K
+// y = b + Σ x · K over the window, and the activation of that
 template <typename Real>
 __global__ void __launch_bounds__(THREADS, 2)
-    conv2d(int size, const Real *x, const Real *K, const Real *b, Real *y, int length, int N, int F, int H, int W,
-           int C, int OH, int OW, int KH, int KW, int down, int across, int top, int left, Real floor) {
+    conv2d(int size, const Real *x, const Real *K, const Real *b, Real *y, Real *sums, unsigned *counters,
+           int length, Real alpha, int N, int F, int H, int W, int C, int OH, int OW, int KH, int KW, int down,
+           int across, int top, int left) {
+    using Product = PlainTile<Real, true, false>;
+    __shared__ Vector<Real> memory[Product::VECTORS];
+    __shared__ Corner corners[Product::ROWS];
     const Sizes sizes = {H, W, C, OH, OW, F, KH, KW, down, across, top, left};
-    forward(PlainTile<Real, true>(), x, K, b, y, length, N, sizes, floor);
+    forward(Product(), (Real *)memory, corners, x, K, b, y, sums, counters, length, alpha, N, sizes);
 }
 
-// K (KH · KW, C, F) with its channels swapped: (KH · KW, F, C), a filter for each channel of x
-template <typename Real>
-__global__ void swap_channels(int size, const Real *K, Real *swapped, int C, int F) {
-    int i = thread_index();
-    if (i >= size) return;
-    int c = i % C, f = i / C % F, tap = i / C / F;
-    swapped[i] = K[(tap * C + c) * F + f];
-}
-
-// dx = Σ dy · K over the windows that the pixel lies in; in parts: dx (·, N, H, W, C)
+// dK = Σ x · dy over all windows, db = Σ dy, by the first `dK_blocks`; by the others
+// dx = Σ dy · K over the windows that the pixel lies in
 template <typename Real>
 __global__ void __launch_bounds__(THREADS, 2)
-    conv2d_dx(int size, const Real *dy, const Real *swapped, Real *dx, int length, int N, int F, int H, int W, int C,
-              int OH, int OW, int KH, int KW, int down, int across, int top, int left) {
+    conv2d_backward(int size, const Real *dy, const Real *x, const Real *K, Real *dK, Real *db, Real *dK_sums,
+                    unsigned *dK_counters, int dK_length, int dK_blocks, Real *dx, Real *dx_sums,
+                    unsigned *dx_counters, int dx_length, const bool *keep, Real scale, const Real *before,
+                    Real alpha, int N, int F, int H, int W, int C, int OH, int OW, int KH, int KW, int down,
+                    int across, int top, int left) {
+    using Weights = PlainTile<Real, false, false>;
+    using Images = PlainTile<Real, true, true>;
+    __shared__ Vector<Real> memory[larger(Weights::VECTORS, Images::VECTORS)];
+    __shared__ Corner corners[Images::ROWS];
     const Sizes sizes = {H, W, C, OH, OW, F, KH, KW, down, across, top, left};
-    backward(PlainTile<Real, true>(), dy, swapped, dx, length, N, sizes);
-}
-
-// dK = Σ x · dy over all windows; in parts: dK (·, KH, KW, C, F)
-template <typename Real>
-__global__ void __launch_bounds__(THREADS, 2)
-    conv2d_dK(int size, const Real *x, const Real *dy, Real *dK, int length, int N, int F, int H, int W, int C,
-              int OH, int OW, int KH, int KW, int down, int across, int top, int left) {
-    const Sizes sizes = {H, W, C, OH, OW, F, KH, KW, down, across, top, left};
-    gradient_of_weights(PlainTile<Real, false>(), x, dy, dK, length, N, sizes);
-}
-
-// y (size,) = Σ over the parts (count, size), in order
-template <typename Real>
-__global__ void add_parts(int size, const Real *parts, Real *y, int count) {
-    int i = thread_index();
-    if (i >= size) return;
-    double sum = 0;
-    UNROLLED
-    for (int part = 0; part < count; part++) sum += parts[part * size + i];
-    y[i] = sum;
+    const int block = blockIdx.x;
+    if (block < dK_blocks)
+        gradient_of_weights(Weights(), (Real *)memory, block, x, dy, dK, db, dK_sums, dK_counters, dK_length, N,
+                            sizes);
+    else
+        gradient_of_images(Images(), (Real *)memory, corners, block - dK_blocks, dy, K, dx, dx_sums, dx_counters,
+                           dx_length, Before<Real>{keep, scale, before, alpha}, N, sizes);
 }

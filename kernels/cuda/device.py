@@ -169,6 +169,10 @@ class Device(ABC):
         """An uninitialised flat array (size,), on a 64-byte boundary."""
 
     @abstractmethod
+    def zeros(self, size: int, dtype: Any) -> Any:
+        """The same of zeros, which a recording under way does not make zero again."""
+
+    @abstractmethod
     def from_host(self, array: Any) -> Any:
         """`array` on this device, C-contiguous: itself where it is that already."""
 
@@ -277,6 +281,9 @@ class CudaDevice(Device):
 
     def empty(self, size: int, dtype: Any) -> Any:
         return self.xp.empty(size, dtype)  # on a boundary of 512 bytes
+
+    def zeros(self, size: int, dtype: Any) -> Any:
+        return self.xp.zeros(size, dtype)
 
     def from_host(self, array: Any) -> Any:
         return self.xp.ascontiguousarray(self.xp.asarray(array))

@@ -43,6 +43,12 @@ __device__ inline void wait_for_copies() {
     SM_80(asm volatile("cp.async.wait_group %0;" ::"n"(OPEN) : "memory"));
 }
 
+// x, but the compiler does not know: what follows from it is computed anew rather than kept in registers.
+__device__ inline int forgotten(int x) {
+    asm volatile("" : "+r"(x));
+    return x;
+}
+
 // D (16, 8) += A (16, 8) · B (8, 8) by a whole warp. Lane l = 4 g + t holds
 //     d[r] = D[g + 8 · (r / 2), 2 t + r % 2]
 //     a[r] = A[g + 8 · (r % 2), t + 4 · (r / 2)]

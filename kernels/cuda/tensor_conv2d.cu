@@ -4,31 +4,41 @@
 #include "instructions.cuh"
 #include "tiles.cuh"
 #include "tensor_tile.cuh"
+#include "last_block.cuh"
+#include "shares.cuh"
+#include "neighbours.cuh"
 #include "windows.cuh"
 
-// y = b + Σ x · K over the window, at least `floor` (0: with a ReLU); in parts: y (·, N, OH, OW, F) = Σ x · K
+// y = b + Σ x · K over the window, and the activation of that
 __global__ void __launch_bounds__(THREADS, 2)
-    tensor_conv2d(int size, const float *x, const float *K, const float *b, float *y, int length, int N, int F,
-                  int H, int W, int C, int OH, int OW, int KH, int KW, int down, int across, int top, int left,
-                  float floor, bool is_exact) {
+    tensor_conv2d(int size, const float *x, const float *K, const float *b, float *y, float *sums,
+                  unsigned *counters, int length, float alpha, int N, int F, int H, int W, int C, int OH, int OW,
+                  int KH, int KW, int down, int across, int top, int left, bool is_exact) {
+    using Product = TensorTile<true, false>;
+    __shared__ Vector<float> memory[Product::VECTORS];
+    __shared__ Corner corners[Product::ROWS];
     const Sizes sizes = {H, W, C, OH, OW, F, KH, KW, down, across, top, left};
-    forward(TensorTile<true>(is_exact), x, K, b, y, length, N, sizes, floor);
+    forward(Product(is_exact), (float *)memory, corners, x, K, b, y, sums, counters, length, alpha, N, sizes);
 }
 
-// dx = Σ dy · K over the windows that the pixel lies in; in parts: dx (·, N, H, W, C)
+// dK = Σ x · dy over all windows, db = Σ dy, by the first `dK_blocks`; by the others
+// dx = Σ dy · K over the windows that the pixel lies in
 __global__ void __launch_bounds__(THREADS, 2)
-    tensor_conv2d_dx(int size, const float *dy, const float *swapped, float *dx, int length, int N, int F, int H,
-                     int W, int C, int OH, int OW, int KH, int KW, int down, int across, int top, int left,
-                     bool is_exact) {
+    tensor_conv2d_backward(int size, const float *dy, const float *x, const float *K, float *dK, float *db,
+                           float *dK_sums, unsigned *dK_counters, int dK_length, int dK_blocks, float *dx,
+                           float *dx_sums, unsigned *dx_counters, int dx_length, const bool *keep, float scale,
+                           const float *before, float alpha, int N, int F, int H, int W, int C, int OH, int OW,
+                           int KH, int KW, int down, int across, int top, int left, bool is_exact) {
+    using Weights = TensorTile<false, false>;
+    using Images = TensorTile<true, true>;
+    __shared__ Vector<float> memory[larger(Weights::VECTORS, Images::VECTORS)];
+    __shared__ Corner corners[Images::ROWS];
     const Sizes sizes = {H, W, C, OH, OW, F, KH, KW, down, across, top, left};
-    backward(TensorTile<true>(is_exact), dy, swapped, dx, length, N, sizes);
-}
-
-// dK = Σ x · dy over all windows; in parts: dK (·, KH, KW, C, F)
-__global__ void __launch_bounds__(THREADS, 2)
-    tensor_conv2d_dK(int size, const float *x, const float *dy, float *dK, int length, int N, int F, int H, int W,
-                     int C, int OH, int OW, int KH, int KW, int down, int across, int top, int left,
-                     bool is_exact) {
-    const Sizes sizes = {H, W, C, OH, OW, F, KH, KW, down, across, top, left};
-    gradient_of_weights(TensorTile<false>(is_exact), x, dy, dK, length, N, sizes);
+    const int block = blockIdx.x;
+    if (block < dK_blocks)
+        gradient_of_weights(Weights(is_exact), (float *)memory, block, x, dy, dK, db, dK_sums, dK_counters,
+                            dK_length, N, sizes);
+    else
+        gradient_of_images(Images(is_exact), (float *)memory, corners, block - dK_blocks, dy, K, dx, dx_sums,
+                           dx_counters, dx_length, Before<float>{keep, scale, before, alpha}, N, sizes);
 }

@@ -20,9 +20,9 @@ __device__ inline Halves halves(float x) {
 // A tensor core cuts off where float32 rounds: so it adds up 8 products only, and their sums are added outside.
 // (Ootomo and Yokota, "Recovering single precision accuracy from tensor cores while surpassing the FP32
 // theoretical peak performance", 2022.)
-template <bool ALONG_DEPTH>
-struct TensorTile : Tile<float, ALONG_DEPTH> {
-    using Base = Tile<float, ALONG_DEPTH>;
+template <bool FIRST_ALONG, bool SECOND_ALONG>
+struct TensorTile : Tile<float, FIRST_ALONG, SECOND_ALONG> {
+    using Base = Tile<float, FIRST_ALONG, SECOND_ALONG>;
     static constexpr int LONGEST = 1024, DOWN = 2, ACROSS = 4;  // fragments of a warp
     bool is_exact;  // else each factor is its big half
     float sums[DOWN][ACROSS][4] = {};

@@ -1,8 +1,8 @@
 // A block's share of a product (M, K) · (K, N): a tile of ROWS x COLUMNS results, which its threads keep in
 // registers and multiply up from pieces of both factors in shared memory, DEPTH of K at a time.
 //
-//     piece of the first factor     (ROWS, DEPTH) row by row where RUNS_ALONG_DEPTH, else (DEPTH, ROWS)
-//     piece of the second factor    (DEPTH, COLUMNS)
+//     piece of the first factor     (ROWS, DEPTH) if it lies along its depth, else (DEPTH, ROWS)
+//     piece of the second factor    (COLUMNS, DEPTH) if it lies along its depth, else (DEPTH, COLUMNS)
 //
 // Lines are longer than what they hold, so that threads that read at once read from different banks.
 
@@ -18,68 +18,63 @@ struct alignas(16) Vector {
     Real at[16 / sizeof(Real)];
 };
 
-template <typename Number, bool ALONG_DEPTH>
+template <typename Number, bool IS_FIRST_ALONG_DEPTH, bool IS_SECOND_ALONG_DEPTH>
 struct Tile {
     using Real = Number;
-    static constexpr bool RUNS_ALONG_DEPTH = ALONG_DEPTH;
+    static constexpr bool FIRST_ALONG = IS_FIRST_ALONG_DEPTH, SECOND_ALONG = IS_SECOND_ALONG_DEPTH;
     static constexpr int WIDTH = 16 / sizeof(Real);  // values of a Vector
     static constexpr int ROWS = 32 * WIDTH, COLUMNS = 64, DEPTH = 4 * WIDTH;
-    static constexpr int FIRST_LINE = ALONG_DEPTH ? DEPTH + WIDTH : ROWS + 2 * WIDTH;
-    static constexpr int SECOND_LINE = COLUMNS + 2 * WIDTH;
-    static constexpr int FIRST_SIZE = (ALONG_DEPTH ? ROWS : DEPTH) * FIRST_LINE;
-    static constexpr int STAGE_SIZE = FIRST_SIZE + DEPTH * SECOND_LINE;
+    static constexpr int FIRST_LINE = FIRST_ALONG ? DEPTH + WIDTH : ROWS + 2 * WIDTH;
+    static constexpr int SECOND_LINE = SECOND_ALONG ? DEPTH + WIDTH : COLUMNS + 2 * WIDTH;
+    static constexpr int FIRST_SIZE = (FIRST_ALONG ? ROWS : DEPTH) * FIRST_LINE;
+    static constexpr int STAGE_SIZE = FIRST_SIZE + (SECOND_ALONG ? COLUMNS : DEPTH) * SECOND_LINE;
+    static constexpr int VECTORS = STAGES * STAGE_SIZE / WIDTH;  // of shared memory
 
     // Where a value lies in its piece.
     __device__ static int first(int row, int k) {
-        return ALONG_DEPTH ? row * FIRST_LINE + k : k * FIRST_LINE + row;
+        return FIRST_ALONG ? row * FIRST_LINE + k : k * FIRST_LINE + row;
     }
-    __device__ static int second(int k, int column) { return k * SECOND_LINE + column; }
+    __device__ static int second(int k, int column) {
+        return SECOND_ALONG ? column * SECOND_LINE + k : k * SECOND_LINE + column;
+    }
 };
 
 // A tile also says how many products are added up one after the other, LONGEST: with them grows the error.
 
 // Multiplied by each thread for itself: it has every 16th row and every 16th column, or vectors of them.
-template <typename Real, bool ALONG_DEPTH>
-struct PlainTile : Tile<Real, ALONG_DEPTH> {
-    using Base = Tile<Real, ALONG_DEPTH>;
+template <typename Real, bool FIRST_ALONG, bool SECOND_ALONG>
+struct PlainTile : Tile<Real, FIRST_ALONG, SECOND_ALONG> {
+    using Base = Tile<Real, FIRST_ALONG, SECOND_ALONG>;
     static constexpr int LONGEST = 512, WIDTH = Base::WIDTH;
     static constexpr int MY_ROWS = Base::ROWS / 16, MY_COLUMNS = Base::COLUMNS / 16;
     Real sums[MY_ROWS][MY_COLUMNS] = {};
 
+    template <bool ALONG>
     __device__ static int spread(int i, int thread) {
-        return i / WIDTH * 16 * WIDTH + thread * WIDTH + i % WIDTH;
+        return ALONG ? thread + 16 * i : i / WIDTH * 16 * WIDTH + thread * WIDTH + i % WIDTH;
     }
-    __device__ static int row(int i) {
-        int thread = threadIdx.x / 16;
-        return ALONG_DEPTH ? thread + 16 * i : spread(i, thread);
+    __device__ static int row(int i) { return spread<FIRST_ALONG>(i, threadIdx.x / 16); }
+    __device__ static int column(int j) { return spread<SECOND_ALONG>(j, threadIdx.x % 16); }
+
+    // What this thread needs of a piece for WIDTH products; place(i, k) is where its i-th line has number k.
+    template <bool ALONG, int COUNT, typename Place>
+    __device__ static void read(Real (&values)[WIDTH][COUNT], const Real *piece, Place place) {
+#pragma unroll
+        for (int i = 0; i < COUNT; i += ALONG ? 1 : WIDTH)
+#pragma unroll
+            for (int k = 0; k < (ALONG ? 1 : WIDTH); k++) {
+                const Vector<Real> found = *(const Vector<Real> *)(piece + place(i, k));
+#pragma unroll
+                for (int w = 0; w < WIDTH; w++) (ALONG ? values[w][i] : values[k][i + w]) = found.at[w];
+            }
     }
-    __device__ static int column(int j) { return spread(j, threadIdx.x % 16); }
-    __device__ static Vector<Real> load(const Real *from) { return *(const Vector<Real> *)from; }
 
     __device__ void multiply(const Real *A, const Real *B) {
-#pragma unroll
+#pragma unroll 1  // as in TensorTile
         for (int k = 0; k < Base::DEPTH; k += WIDTH) {
             Real a[WIDTH][MY_ROWS], b[WIDTH][MY_COLUMNS];
-#pragma unroll
-            for (int i = 0; i < MY_ROWS; i += ALONG_DEPTH ? 1 : WIDTH)
-#pragma unroll
-                for (int n = 0; n < (ALONG_DEPTH ? 1 : WIDTH); n++) {
-                    Vector<Real> read = load(A + Base::first(row(i), k + n));
-#pragma unroll
-                    for (int w = 0; w < WIDTH; w++)
-                        if (ALONG_DEPTH)
-                            a[w][i] = read.at[w];
-                        else
-                            a[n][i + w] = read.at[w];
-                }
-#pragma unroll
-            for (int n = 0; n < WIDTH; n++)
-#pragma unroll
-                for (int j = 0; j < MY_COLUMNS; j += WIDTH) {
-                    Vector<Real> read = load(B + Base::second(k + n, column(j)));
-#pragma unroll
-                    for (int w = 0; w < WIDTH; w++) b[n][j + w] = read.at[w];
-                }
+            read<FIRST_ALONG>(a, A, [&](int i, int n) { return Base::first(row(i), k + n); });
+            read<SECOND_ALONG>(b, B, [&](int j, int n) { return Base::second(k + n, column(j)); });
 #pragma unroll
             for (int n = 0; n < WIDTH; n++)
 #pragma unroll

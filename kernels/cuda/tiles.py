@@ -1,7 +1,8 @@
-"""How a product is cut into tiles, one for each block of threads: what `tiles.cuh` is launched with."""
+"""How a product is cut into tiles, one for each block of threads: what `shares.cuh` is launched with."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,20 +16,36 @@ DEEP = 256
 """A product that is deeper is cut, if its tiles are few, into parts of more than half of that."""
 ENOUGH_BLOCKS = 264
 """Two for each of an H100's 132 processors, which it runs at once."""
+MORE_COUNTERS = 3
+"""Of a tile, besides one for each part: `shares.cuh`."""
 
 
-def count(rows: int, columns: int, dtype: Any) -> int:
-    """Tiles of a product (rows, columns)."""
-    return -(-rows // ROWS[np.dtype(dtype)]) * -(-columns // COLUMNS)
+@dataclass(frozen=True)
+class Cut:
+    """A product in so many tiles, each in so many parts of depth `length`; the last may be less deep."""
+
+    tiles: int
+    parts: int
+    length: int
+
+    @property
+    def blocks(self) -> int:
+        return self.tiles * self.parts
+
+    @property
+    def counters(self) -> int:
+        """By which blocks find out that all parts of a tile are there."""
+        return self.tiles * (self.parts + MORE_COUNTERS)
 
 
-def parts(tiles: int, depth: int) -> tuple[int, int]:
-    """How a product of so many tiles, of factors `depth` deep, is cut so that there are blocks enough.
+def cut(rows: int, columns: int, depth: int, dtype: Any) -> Cut:
+    """The product (rows, depth) · (depth, columns).
 
-    The number of parts, and the depth of each but for the last. The shape alone decides: every GPU adds up in
-    the same order.
+    Where its tiles are few it is cut into parts, so that there are blocks enough. The shape alone decides:
+    every GPU adds up in the same order.
     """
+    tiles = -(-rows // ROWS[np.dtype(dtype)]) * -(-columns // COLUMNS)
     wanted = min(ENOUGH_BLOCKS // max(tiles, 1), -(-depth // DEEP))
     steps = -(-depth // (max(wanted, 1) * STEP))
-    each = max(steps, 1) * STEP
-    return max(-(-depth // each), 1), each
+    length = max(steps, 1) * STEP
+    return Cut(tiles, max(-(-depth // length), 1), length)

@@ -41,43 +41,17 @@ __device__ inline void copy_rows(typename Tile::Real *piece, const typename Tile
     }
 }
 
-// Which tile of a product (rows, columns), and which part of its depth, this block computes.
-template <typename Tile>
-struct Share {
-    int rows, columns, part, first_row, first_column;
-
-    __device__ Share(int rows, int columns) : rows(rows), columns(columns) {
-        const int across = (columns + Tile::COLUMNS - 1) / Tile::COLUMNS;
-        const int down = (rows + Tile::ROWS - 1) / Tile::ROWS;
-        part = blockIdx.x / across / down;
-        first_row = blockIdx.x / across % down * Tile::ROWS;
-        first_column = blockIdx.x % across * Tile::COLUMNS;
-    }
-
-    // Adds a sum, and what came before it, to the product (parts, rows, columns); `finish` makes of all of it
-    // what is written.
-    template <typename Finish>
-    __device__ void add(typename Tile::Real *product, int row, int column, typename Tile::Real sum, bool is_first,
-                        bool is_last, Finish finish) const {
-        row += first_row, column += first_column;
-        if (row >= rows || column >= columns) return;
-        typename Tile::Real *place = product + (part * rows + row) * columns + column;
-        if (!is_first) sum += *place;
-        *place = is_last ? finish(column, sum) : sum;
-    }
-};
-
 // The first pixel of a window, and the number of the first pixel of its image.
 struct Corner {
     int h, w, image;
 };
 
 // Begins to copy of ROWS windows on images (·, H, W, C) what lies at `tap`, the window's pixel and the channel
-// that this thread copies; sets it to the next. IS_GRADIENT: a window goes backwards from its corner, and only
+// that this thread copies. IS_GRADIENT: a window goes backwards from its corner, and only
 // every down-th pixel in every across-th column counts.
 template <typename Tile, int WIDTH, bool IS_GRADIENT>
 __device__ inline void copy_windows(typename Tile::Real *piece, const typename Tile::Real *x,
-                                    const Corner *corners, Counter &tap, int H, int W, int C, const Sizes &s) {
+                                    const Corner *corners, const Counter &tap, int H, int W, int C, const Sizes &s) {
     constexpr int ACROSS = Tile::DEPTH / WIDTH, DOWN = THREADS / ACROSS;
     for (int row = threadIdx.x / ACROSS; row < Tile::ROWS; row += DOWN) {
         const Corner corner = corners[row];
@@ -92,117 +66,157 @@ __device__ inline void copy_windows(typename Tile::Real *piece, const typename T
         copy_async<WIDTH * sizeof(*x)>(piece + Tile::first(row, threadIdx.x % ACROSS * WIDTH),
                                        is_inside ? x + (corner.image + h * W + w) * C + tap.low : x, is_inside);
     }
-    advance(tap, Tile::DEPTH, s.KW, C);
 }
 
-// y (·, N, OH, OW, F) = windows of x (N, H, W, C) · K (KH, KW, C, F)
-// IS_GRADIENT: y (·, N, H, W, C) = windows of x (N, OH, OW, F), backwards, · K (KH, KW, F, C)
-//
-// The sum over KH · KW · C is cut into parts of `length`, if it is longer. finish(channel, sum) makes of a sum what
-// is written.
-template <typename Tile, bool IS_GRADIENT, typename Finish>
-__device__ inline void multiply_windows(const Tile &empty, const typename Tile::Real *x,
-                                        const typename Tile::Real *K, typename Tile::Real *y, int length, int N,
-                                        const Sizes &s, Finish finish) {
-    using Real = typename Tile::Real;
-    __shared__ Vector<Real> memory[STAGES * Tile::STAGE_SIZE / Tile::WIDTH];
-    __shared__ Corner corners[Tile::ROWS];
-    const int H = IS_GRADIENT ? s.OH : s.H, W = IS_GRADIENT ? s.OW : s.W, C = IS_GRADIENT ? s.F : s.C;
-    const int rows = IS_GRADIENT ? s.H : s.OH, columns = IS_GRADIENT ? s.W : s.OW, F = IS_GRADIENT ? s.C : s.F;
-    const Share<Tile> share(N * rows * columns, F);
-    const int begin = share.part * length, end = smaller(begin + length, s.KH * s.KW * C);
+// Begins to copy what the filters of COLUMNS channels of x, from `begin` on, have at `tap`: the window's pixel and
+// the channel of y that this thread copies. K (KH, KW, C, F)
+template <typename Tile, int WIDTH>
+__device__ inline void copy_filters(typename Tile::Real *piece, const typename Tile::Real *K, int begin,
+                                    const Counter &tap, const Sizes &s) {
+    constexpr int ACROSS = Tile::DEPTH / WIDTH, DOWN = THREADS / ACROSS;
+    const int pixel = tap.high * s.KW + tap.middle;
+    for (int column = threadIdx.x / ACROSS; column < Tile::COLUMNS; column += DOWN) {
+        const bool is_inside = tap.high < s.KH && begin + column < s.C;
+        copy_async<WIDTH * sizeof(*K)>(piece + Tile::second(threadIdx.x % ACROSS * WIDTH, column),
+                                       is_inside ? K + (pixel * s.C + begin + column) * s.F + tap.low : K,
+                                       is_inside);
+    }
+}
 
+// The first pixel of each window, of those that a tile's rows are. IS_GRADIENT: as in copy_windows.
+template <typename Tile, bool IS_GRADIENT>
+__device__ inline void find_corners(Corner *corners, int first_row, int N, const Sizes &s) {
+    const int rows = IS_GRADIENT ? s.H : s.OH, columns = IS_GRADIENT ? s.W : s.OW;
     for (int row = threadIdx.x; row < Tile::ROWS; row += THREADS) {
-        const Counter at = counter(share.first_row + row, rows, columns);
+        const Counter at = counter(first_row + row, rows, columns);
         const int far = 1 << 29;  // no window reaches an image from there
         corners[row].h = at.high >= N ? -far : IS_GRADIENT ? at.middle + s.top : at.middle * s.down - s.top;
         corners[row].w = IS_GRADIENT ? at.low + s.left : at.low * s.across - s.left;
-        corners[row].image = at.high * H * W;
+        corners[row].image = at.high * (IS_GRADIENT ? s.OH * s.OW : s.H * s.W);
     }
     __syncthreads();
+}
 
-    const bool x_has_vectors = are_vectors(x, C), K_has_vectors = are_vectors(K, F);
-    const int width = x_has_vectors ? Tile::WIDTH : 1;
-    Counter tap = counter(begin + threadIdx.x % (Tile::DEPTH / width) * width, s.KW, C);
-    multiply_up(
-        empty, (Real *)memory, end - begin,
+// What a thread copies first of a part that begins at `begin`, along the depth.
+template <typename Tile>
+__device__ inline Counter first_tap(int begin, bool has_vectors, int middles, int lows) {
+    const int width = has_vectors ? Tile::WIDTH : 1;
+    return counter(begin + threadIdx.x % (Tile::DEPTH / width) * width, middles, lows);
+}
+
+// y (N, OH, OW, F) = windows of x (N, H, W, C) · K (KH, KW, C, F) + b (F), with the activation behind. The sum over
+// KH · KW · C is cut into parts of `length`, if it is longer.
+template <typename Tile>
+__device__ inline void forward(const Tile &empty, typename Tile::Real *memory, Corner *corners,
+                               const typename Tile::Real *x, const typename Tile::Real *K,
+                               const typename Tile::Real *b, typename Tile::Real *y, typename Tile::Real *sums,
+                               unsigned *counters, int length, typename Tile::Real alpha, int N, const Sizes &s) {
+    using Real = typename Tile::Real;
+    const Share<Tile> share(blockIdx.x, N * s.OH * s.OW, s.F, s.KH * s.KW * s.C, length);
+    find_corners<Tile, false>(corners, share.first_row, N, s);
+    const bool x_has_vectors = are_vectors(x, s.C), K_has_vectors = are_vectors(K, s.F);
+    Counter tap = first_tap<Tile>(share.begin, x_has_vectors, s.KW, s.C);
+    auto finish = [&](int f, Real sum) { return activated(sum + b[f], alpha); };
+    multiply_share(
+        empty, memory, share, share.parts == 1, y, sums, counters,
         [&](Real *piece, int) {
-            x_has_vectors ? copy_windows<Tile, Tile::WIDTH, IS_GRADIENT>(piece, x, corners, tap, H, W, C, s)
-                          : copy_windows<Tile, 1, IS_GRADIENT>(piece, x, corners, tap, H, W, C, s);
+            x_has_vectors ? copy_windows<Tile, Tile::WIDTH, false>(piece, x, corners, tap, s.H, s.W, s.C, s)
+                          : copy_windows<Tile, 1, false>(piece, x, corners, tap, s.H, s.W, s.C, s);
+            advance(tap, Tile::DEPTH, s.KW, s.C);
         },
         [&](Real *piece, int k) {
-            K_has_vectors ? copy_rows<Tile, Tile::WIDTH>(piece, K, begin + k, end, share.first_column, F)
-                          : copy_rows<Tile, 1>(piece, K, begin + k, end, share.first_column, F);
+            k += share.begin;
+            K_has_vectors ? copy_rows<Tile, Tile::WIDTH>(piece, K, k, share.end, share.first_column, s.F)
+                          : copy_rows<Tile, 1>(piece, K, k, share.end, share.first_column, s.F);
         },
-        [&](int row, int column, Real sum, bool is_first, bool is_last) {
-            share.add(y, row, column, sum, is_first, is_last, finish);
-        });
+        finish, [&](int row, int f, Real sum) { y[row * s.F + f] = finish(f, sum); });
 }
 
+// dx (N, H, W, C) = windows of dy (N, OH, OW, F), backwards, · K (KH, KW, C, F) with its channels swapped, carried
+// back through what lies before. The sum over KH · KW · F is cut into parts of `length`, if it is longer.
 template <typename Tile>
-__device__ inline void forward(const Tile &empty, const typename Tile::Real *x, const typename Tile::Real *K,
-                               const typename Tile::Real *b, typename Tile::Real *y, int length, int N,
-                               const Sizes &s, typename Tile::Real floor) {
-    const bool is_whole = length >= s.KH * s.KW * s.C;
-    multiply_windows<Tile, false>(empty, x, K, y, length, N, s, [&](int f, typename Tile::Real sum) {
-        if (!is_whole) return sum;
-        sum += b[f];
-        return sum < floor ? floor : sum;
-    });
+__device__ inline void gradient_of_images(const Tile &empty, typename Tile::Real *memory, Corner *corners,
+                                          int block, const typename Tile::Real *dy, const typename Tile::Real *K,
+                                          typename Tile::Real *dx, typename Tile::Real *sums, unsigned *counters,
+                                          int length, const Before<typename Tile::Real> &before, int N,
+                                          const Sizes &s) {
+    using Real = typename Tile::Real;
+    const Share<Tile> share(block, N * s.H * s.W, s.C, s.KH * s.KW * s.F, length);
+    find_corners<Tile, true>(corners, share.first_row, N, s);
+    const bool are_both_vectors = are_vectors(dy, s.F) && are_vectors(K, s.F);
+    Counter tap = first_tap<Tile>(share.begin, are_both_vectors, s.KW, s.F);
+    multiply_share(
+        empty, memory, share, share.parts == 1, dx, sums, counters,
+        [&](Real *piece, int) {
+            are_both_vectors
+                ? copy_windows<Tile, Tile::WIDTH, true>(piece, dy, corners, tap, s.OH, s.OW, s.F, s)
+                : copy_windows<Tile, 1, true>(piece, dy, corners, tap, s.OH, s.OW, s.F, s);
+        },
+        [&](Real *piece, int) {
+            are_both_vectors ? copy_filters<Tile, Tile::WIDTH>(piece, K, share.first_column, tap, s)
+                             : copy_filters<Tile, 1>(piece, K, share.first_column, tap, s);
+            advance(tap, Tile::DEPTH, s.KW, s.F);
+        },
+        [](int, Real sum) { return sum; },
+        [&](int row, int c, Real sum) { dx[row * s.C + c] = before.back(sum, row * s.C + c); });
+    if (share.parts > 1 || !before.is_there()) return;
+    __syncthreads();  // while sums take all registers there is no room for this; they are in cache
+    share.again().for_each([&](int row, int c) { dx[row * s.C + c] = before.back(dx[row * s.C + c], row * s.C + c); });
 }
 
-template <typename Tile>
-__device__ inline void backward(const Tile &empty, const typename Tile::Real *dy,
-                                const typename Tile::Real *swapped, typename Tile::Real *dx, int length, int N,
-                                const Sizes &s) {
-    multiply_windows<Tile, true>(empty, dy, swapped, dx, length, N, s,
-                                 [](int, typename Tile::Real sum) { return sum; });
-}
+// What b is multiplied by, as if it were the weights of one more input.
+template <typename Real>
+__device__ const Vector<Real> ONE = {{1}};
 
 // Begins to copy what the windows of the pixels `pixel`, … of y have at `tap`, and goes on to the next pixels.
+// Behind the last tap there is ONE.
 template <typename Tile, int WIDTH>
 __device__ inline void copy_taps(typename Tile::Real *piece, const typename Tile::Real *x, Counter &pixel,
                                  const Counter &tap, int left_over, const Sizes &s) {
     constexpr int ACROSS = Tile::ROWS / WIDTH, DOWN = THREADS / ACROSS;
+    const bool is_behind = tap.high == s.KH && tap.middle == 0 && tap.low == 0;
     for (int k = threadIdx.x / ACROSS; k < Tile::DEPTH; k += DOWN) {
         int h = pixel.middle * s.down - s.top + tap.high, w = pixel.low * s.across - s.left + tap.middle;
-        bool is_inside = k < left_over && tap.high < s.KH && 0 <= h && h < s.H && 0 <= w && w < s.W;
-        copy_async<WIDTH * sizeof(*x)>(piece + Tile::first(threadIdx.x % ACROSS * WIDTH, k),
-                                       is_inside ? x + ((pixel.high * s.H + h) * s.W + w) * s.C + tap.low : x,
-                                       is_inside);
+        bool is_inside = tap.high < s.KH && 0 <= h && h < s.H && 0 <= w && w < s.W;
+        const typename Tile::Real *from = x;
+        if (is_inside) from = x + ((pixel.high * s.H + h) * s.W + w) * s.C + tap.low;
+        if (is_behind) from = ONE<typename Tile::Real>.at;
+        copy_async<WIDTH * sizeof(*x)>(piece + Tile::first(threadIdx.x % ACROSS * WIDTH, k), from,
+                                       k < left_over && (is_inside || is_behind));
         advance(pixel, DOWN, s.OH, s.OW);
     }
 }
 
-// dK (·, KH · KW · C, F) = the windows of x, transposed, times dy. The sum over all pixels of y is cut into parts
-// of `length`, if it is longer.
+// dK (KH · KW · C, F) = the windows of x, transposed, · dy, and in one more row db (F) = Σ dy. The sum over all
+// pixels of y is cut into parts of `length`, if it is longer.
 template <typename Tile>
-__device__ inline void gradient_of_weights(const Tile &empty, const typename Tile::Real *x,
-                                           const typename Tile::Real *dy, typename Tile::Real *dK, int length,
-                                           int N, const Sizes &s) {
+__device__ inline void gradient_of_weights(const Tile &empty, typename Tile::Real *memory, int block,
+                                           const typename Tile::Real *x, const typename Tile::Real *dy,
+                                           typename Tile::Real *dK, typename Tile::Real *db,
+                                           typename Tile::Real *sums, unsigned *counters, int length, int N,
+                                           const Sizes &s) {
     using Real = typename Tile::Real;
-    __shared__ Vector<Real> memory[STAGES * Tile::STAGE_SIZE / Tile::WIDTH];
-    const Share<Tile> share(s.KH * s.KW * s.C, s.F);
-    const int begin = share.part * length, end = smaller(begin + length, N * s.OH * s.OW);
-
+    const int taps = s.KH * s.KW * s.C;
+    const Share<Tile> share(block, taps + 1, s.F, N * s.OH * s.OW, length);
+    const bool is_direct = share.parts == 1 && share.first_row + Tile::ROWS <= taps;  // db is elsewhere
     const bool x_has_vectors = are_vectors(x, s.C), dy_has_vectors = are_vectors(dy, s.F);
     const int width = x_has_vectors ? Tile::WIDTH : 1, across = Tile::ROWS / width;
     const Counter tap = counter(share.first_row + threadIdx.x % across * width, s.KW, s.C);
-    Counter pixel = counter(begin + threadIdx.x / across, s.OH, s.OW);
-    multiply_up(
-        empty, (Real *)memory, end - begin,
+    Counter pixel = counter(share.begin + threadIdx.x / across, s.OH, s.OW);
+    multiply_share(
+        empty, memory, share, is_direct, dK, sums, counters,
         [&](Real *piece, int k) {
-            const int left_over = end - begin - k;
+            const int left_over = share.end - share.begin - k;
             x_has_vectors ? copy_taps<Tile, Tile::WIDTH>(piece, x, pixel, tap, left_over, s)
                           : copy_taps<Tile, 1>(piece, x, pixel, tap, left_over, s);
         },
         [&](Real *piece, int k) {
-            dy_has_vectors ? copy_rows<Tile, Tile::WIDTH>(piece, dy, begin + k, end, share.first_column, s.F)
-                           : copy_rows<Tile, 1>(piece, dy, begin + k, end, share.first_column, s.F);
+            k += share.begin;
+            dy_has_vectors ? copy_rows<Tile, Tile::WIDTH>(piece, dy, k, share.end, share.first_column, s.F)
+                           : copy_rows<Tile, 1>(piece, dy, k, share.end, share.first_column, s.F);
         },
-        [&](int row, int column, Real sum, bool is_first, bool is_last) {
-            share.add(dK, row, column, sum, is_first, is_last, [](int, Real sum) { return sum; });
-        });
+        [](int, Real sum) { return sum; },
+        [&](int row, int f, Real sum) { (row < taps ? dK[row * s.F + f] : db[f]) = sum; });
 }
 
 #endif

@@ -103,13 +103,26 @@ class Backend(ABC):
 
     @property
     def is_rectified(self) -> bool:
-        """Whether the input of this ReLU comes rectified already: see `fuse_relu`."""
+        """Whether the input of this ReLU or ELU comes so already: see `fuse_relu` and `fuse_elu`."""
         return False
 
     def fuse_relu(self, before: Backend) -> None:
         """`relu` here gets nothing but what `before` returns, so `before` may apply the ReLU as it writes.
 
         Both are bound to their layers. By default nothing is fused.
+        """
+        return
+
+    def fuse_elu(self, before: Backend, alpha: Callable[[], float]) -> None:
+        """The same for `elu`. `alpha` returns its alpha, which may be set anew at any time."""
+        return
+
+    def fuse_backward_of(self, before: Backend) -> None:
+        """The input of this layer with weights is what `before`, a dropout or an activation, returns, in any
+        shape; or what was made of that by one named here already. So its dx may go back through that, too.
+
+        Both are bound to their layers. It holds for training only, as `fuse_max_pool` does. By default
+        nothing is fused.
         """
         return
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -25,12 +26,17 @@ class Fusion:
 
     floor: float = -math.inf
     """Of layers with weights and `residual`: the least value they write; 0 applies the ReLU that follows."""
-    relu_is_applied: bool = False
-    """`relu`: the layer before has applied it."""
+    is_applied: bool = False
+    """`relu`, `elu`: the layer before has applied it."""
     masks_gradient: bool = False
     """`maxpool` in training: its backward applies the mask of the ReLU before it."""
     gradient_is_masked: bool = False
-    """`relu_backward` in training: the pooling behind has applied the mask."""
+    """`relu_backward` and the like in training: the layer behind has done what they do."""
+    alpha: Callable[[], float] | None = None
+    """Of layers with weights, whose ELU that follows has this alpha: they apply it."""
+    before: list[str] = field(default_factory=list)
+    """Of layers with weights in training: owners of those whose backward their dx goes through, the nearest
+    first."""
 
 
 class CompiledBackend(NumpyBackend):
@@ -53,11 +59,11 @@ class CompiledBackend(NumpyBackend):
 
     @property
     def is_rectified(self) -> bool:
-        return self.fusion.relu_is_applied
+        return self.fusion.is_applied
 
     def fuse_relu(self, before: Backend) -> None:
         assert isinstance(before, CompiledBackend)
-        before.fusion.floor, self.fusion.relu_is_applied = 0.0, True
+        before.fusion.floor, self.fusion.is_applied = 0.0, True
 
     def fuse_max_pool(self, relu: Backend) -> None:
         assert isinstance(relu, CompiledBackend)
@@ -106,7 +112,7 @@ class CompiledBackend(NumpyBackend):
         return self._map("residual", df, ds, scalars=(-math.inf,), role="residual_backward")
 
     def relu(self, x: Array) -> Array:
-        return x if self.fusion.relu_is_applied else self._map("relu", x)
+        return x if self.fusion.is_applied else self._map("relu", x)
 
     def relu_backward(self, dy: Array, y: Array) -> Array:
         is_masked = self.fusion.gradient_is_masked and self.memory.is_training

@@ -22,14 +22,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinynet.backends import cuda_status
-from tinynet.backends.base import PRECISIONS, Status
-from tinynet.backends.compiled import CompiledBackend
+from tinynet.backends.base import PRECISIONS, Backend, Status
+from tinynet.backends.cuda_products import NO_ACTIVATION, TileProducts
 from tinynet.backends.workspace import Memory
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import BackendError
 from tinynet.geometry import Window
-from tinynet.kernels.cuda import tiles
-from tinynet.kernels.cuda.device import THREADS, CudaDevice, Device
+from tinynet.kernels.cuda.device import CudaDevice, Device
 from tinynet.kernels.cuda.source import C_NAMES
 from tinynet.rng import LOW_32, Key, drop_threshold
 from tinynet.types import Array, Shape
@@ -39,9 +38,10 @@ PARTIAL_SUMS = (4096, 64)
 MIN_CHUNK_ROWS = 32
 """Rows that are summed up in one piece, at least: see `_chunk_rows`."""
 F64 = np.dtype(np.float64)
+PIXEL = Window((1, 1))
 
 
-class CupyBackend(CompiledBackend):
+class CupyBackend(TileProducts):
     """CUDA kernels from `kernels.cuda`, cuBLAS for matrix products."""
 
     name = "cupy"
@@ -198,27 +198,45 @@ class CupyBackend(CompiledBackend):
         self.device.launch("warp", x.size, x, *drawn, means, y, H, W, C, is_bent, is_whole)
         return y
 
-    # --- dense ----------------------------------------------------------------------------------------
+    # --- products: dense layers and convolutions ----------------------------------------------------------
+
+    def fuse_elu(self, before: Backend, alpha: Callable[[], float]) -> None:
+        assert isinstance(before, CupyBackend)
+        if before.convolution != "im2col":
+            before.fusion.alpha, self.fusion.is_applied = alpha, True
+
+    def fuse_backward_of(self, before: Backend) -> None:
+        assert isinstance(before, CupyBackend)
+        if self.convolution != "im2col":
+            self.fusion.before.append(before.memory.owner)
+            before.fusion.gradient_is_masked = True
 
     def dense(self, x: Array, W: Array, b: Array) -> Array:
+        x, W = self._contiguous(x), self._contiguous(W)
         y = self.memory.own("dense", (len(x), len(b)), x.dtype)
-        self.device.product(self._contiguous(x), self._contiguous(W), y)
-        self._add_bias(y, b)
+        if self.convolution == "im2col":
+            self.device.product(x, W, y)
+            self._add_bias(y, b)
+        else:
+            geometry = _geometry((1, 1, 1, x.shape[1]), PIXEL)
+            self._multiply(x, W, self._contiguous(b), y, geometry, self._activation())
+            self._gather_before()
         return y
 
     def dense_backward(
         self, dy: Array, x: Array, W: Array, dW: Array, db: Array, need_dx: bool
     ) -> Array | None:
         x, dy, W = map(self._contiguous, (x, dy, W))
+        dx = self.memory.own("dense dx", x.shape, x.dtype) if need_dx else None
+        if self.convolution != "im2col":
+            geometry = _geometry((1, 1, 1, x.shape[1]), PIXEL)
+            self._multiply_back(dy, x, W, dW, db, dx, geometry, self._before())
+            return dx
         self.device.product(x, dy, dW, transpose_a=True)
         self._sum_rows(dy, db)
-        if not need_dx:
-            return None
-        dx = self.memory.own("dense dx", x.shape, x.dtype)
-        self.device.product(dy, W, dx, transpose_b=True)
+        if dx is not None:
+            self.device.product(dy, W, dx, transpose_b=True)
         return dx
-
-    # --- convolution and pooling ------------------------------------------------------------------------
 
     def algorithm_for(self, x: Shape, W: Shape, window: Window) -> str:
         return "im2col" if self.convolution == "im2col" else "direct"
@@ -227,11 +245,10 @@ class CupyBackend(CompiledBackend):
         x, W = self._contiguous(x), self._contiguous(W)
         F = W.shape[3]
         y = self.memory.own("conv2d", (len(x), *window.output(x.shape[1:]), F), x.dtype)
-        if self.algorithm_for(x.shape, W.shape, window) == "direct":
-            factors, depth = (x, W, self._contiguous(b)), W.size // F
-            settings = (len(x), F, *_geometry(x.shape, window), self.fusion.floor)
-            if self._multiply_tiles("conv2d", "tensor_conv2d", factors, y, depth, *settings) > 1:
-                self._add_bias(y, b)
+        if self.convolution != "im2col":
+            geometry = _geometry(x.shape, window)
+            self._multiply(x, W, self._contiguous(b), y, geometry, self._activation())
+            self._gather_before()
             return y, (x, None)
         cols = self._im2col(x, window)
         self.device.product(cols, W.reshape(-1, F), y.reshape(-1, F))
@@ -242,18 +259,12 @@ class CupyBackend(CompiledBackend):
         self, dy: Array, saved: Any, W: Array, dW: Array, db: Array, window: Window, need_dx: bool
     ) -> Array | None:
         (x, cols), dy, W, F = saved, self._contiguous(dy), self._contiguous(W), W.shape[3]
+        dx = self.memory.own("conv2d dx", x.shape, dy.dtype) if need_dx else None
+        if self.convolution != "im2col":
+            self._multiply_back(dy, x, W, dW, db, dx, _geometry(x.shape, window), self._before())
+            return dx
         rows = dy.reshape(-1, F)
         self._sum_rows(rows, db)
-        dx = self.memory.own("conv2d dx", x.shape, dy.dtype) if need_dx else None
-        if self.algorithm_for(x.shape, W.shape, window) == "direct":
-            sizes = (len(x), F, *_geometry(x.shape, window))
-            self._multiply_tiles("conv2d_dK", "tensor_conv2d_dK", (x, dy), dW, len(rows), *sizes)
-            if dx is not None:
-                swapped = self.memory.scratch("conv2d swapped", W.shape, W.dtype)
-                self.device.launch("swap_channels", W.size, W, swapped, *W.shape[2:])
-                depth = W.size // x.shape[3]
-                self._multiply_tiles("conv2d_dx", "tensor_conv2d_dx", (dy, swapped), dx, depth, *sizes)
-            return dx
         cols = self._im2col(x, window) if cols is None else cols
         self.device.product(cols, rows, dW.reshape(-1, F), transpose_a=True)
         if dx is not None:
@@ -262,34 +273,34 @@ class CupyBackend(CompiledBackend):
             self.device.launch("col2im", dx.size, dcols, dx, *_geometry(x.shape, window))
         return dx
 
-    def _multiply_tiles(
-        self,
-        plain: str,
-        by_tensor_cores: str,
-        factors: tuple[Array, ...],
-        result: Array,
-        depth: int,
-        *settings: Any,
-    ) -> int:
-        """Run the faster of two kernels that compute the same product, of factors `depth` deep, by tiles.
+    def _activation(self) -> float:
+        """The alpha of the one that follows: a ReLU's is 0."""
+        if self.fusion.alpha:
+            return self.fusion.alpha()
+        return 0.0 if self.fusion.floor == 0 else NO_ACTIVATION
 
-        Returns of how many parts the result is the sum: a kernel does what else it is to do to a sum of one.
-        """
-        columns = result.shape[-1]
-        count = tiles.count(result.size // columns, columns, result.dtype)
-        parts, length = tiles.parts(count, depth)
-        sums = result
-        if parts > 1:
-            sums = self.memory.scratch("sums of parts", (parts, result.size), result.dtype)
-        threads, arguments = parts * count * THREADS, (*factors, sums, length)
-        is_exact = self.precision != "tf32"
-        if result.dtype == np.float32 and self.device.prefers_tensor_cores(is_exact):
-            self.device.launch(by_tensor_cores, threads, *arguments, *settings, is_exact)
-        else:
-            self.device.launch(plain, threads, *arguments, *settings)
-        if parts > 1:
-            self.device.launch("add_parts", result.size, sums, result, parts)
-        return parts
+    def _gather_before(self) -> None:
+        """Keep for the backward what those before have passed, whose backward dx goes through."""
+        self._pass(**{n: value for owner in self.fusion.before for n, value in self._taken(owner).items()})
+
+    def _before(self) -> dict[str, Any]:
+        workspace = self.memory.workspace if self.memory.is_training else None
+        return workspace.passed.get(self.memory.owner, {}) if workspace else {}
+
+    def _pass(self, **values: Any) -> None:
+        """Leave values of this forward to the layer behind, whose dx may go back through this one, too."""
+        if self.memory.workspace and self.memory.is_training:
+            self.memory.workspace.passed[self.memory.owner] = values
+
+    def _taken(self, owner: str) -> dict[str, Any]:
+        """What another has left in the forward of now."""
+        passed = self.memory.workspace.passed if self.memory.workspace and self.memory.is_training else {}
+        return passed.pop(owner, {})
+
+    @property
+    def _is_masked(self) -> bool:
+        """Whether the layer behind has done the backward of this one, too."""
+        return self.fusion.gradient_is_masked and self.memory.is_training
 
     def _im2col(self, x: Array, window: Window) -> Array:
         """Each window of x (N, H, W, C) as a row: (N·OH·OW, KH·KW·C).
@@ -411,9 +422,28 @@ class CupyBackend(CompiledBackend):
         keep = self.memory.own("dropout keep", x.shape, np.dtype(np.bool_))
         settings = (drop_threshold(rate), 1.0 / (1.0 - rate))
         self.device.launch("dropout", _blocks(key, x.size), x, y, keep, x.size, *self._words(key), *settings)
+        self._pass(keep=keep, scale=settings[1])
         return y, keep
 
+    def dropout_backward(self, dy: Array, saved: Any, rate: float) -> Array:
+        if self._is_masked:
+            return dy
+        return self._map("dropout_backward", dy, saved, scalars=(1.0 / (1.0 - rate),))
+
     # --- activations and losses: see also `CompiledBackend` -------------------------------------------------
+
+    def relu(self, x: Array) -> Array:
+        y = x if self.fusion.is_applied else self._map("relu", x)
+        self._pass(y=y, alpha=0.0)
+        return y
+
+    def elu(self, x: Array, alpha: float) -> Array:
+        y = x if self.fusion.is_applied else self._map("elu", x, scalars=(alpha,))
+        self._pass(y=y, alpha=alpha)
+        return y
+
+    def elu_backward(self, dy: Array, y: Array, alpha: float) -> Array:
+        return dy if self._is_masked else self._map("elu_backward", dy, y, scalars=(alpha,))
 
     def softmax(self, x: Array) -> Array:
         return self._map_rows("softmax", x)

@@ -35,6 +35,8 @@ class Workspace:
         self.phase = "train"
         self.packed: dict[tuple[str, str, Shape], Array] | None = None
         """Packed forms of weights, while these are known not to change; else None."""
+        self.passed: dict[str, dict[str, Any]] = {}
+        """What an owner's forward in training leaves for the backward of another, by name."""
         self._buffers: dict[tuple[str, str, str, np.dtype[np.generic]], Array] = {}
         self._views: dict[tuple[str, str, str, np.dtype[np.generic], Shape], Array] = {}
 
@@ -61,6 +63,7 @@ class Workspace:
         """Let go of all buffers; what is needed of them is allocated anew."""
         self._buffers.clear()
         self._views.clear()
+        self.passed.clear()
 
     @property
     def nbytes(self) -> int:

@@ -72,6 +72,9 @@ class ELU(Activation):
     def backward(self, dy: Array, cache: Array) -> Array | None:
         return self.ops.elu_backward(dy, cache, self.alpha)
 
+    def algorithm(self, images: int) -> str:
+        return "fused" if self.ops.is_rectified else ""
+
 
 @dataclass(eq=False)
 class GELU(Activation):

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from cuda_host import SCHEDULES, KernelFault, build, start
 
+from tinynet.kernels.cuda.source import INCLUDE, read
+
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
 
 
@@ -16,6 +18,11 @@ def run(code: str, *arrays: Any, schedule: int = 0, threads: int = 64, blocks: i
     library = build(code, ("tried",))
     library.schedule(schedule)
     start(library, "tried", blocks, threads, [np.array(array.ctypes.data) for array in arrays])
+
+
+def included(code: str) -> str:
+    """With the files of kernels/cuda that it includes."""
+    return INCLUDE.sub(lambda match: read(match[1]), code)
 
 
 def body(lines: str) -> str:
@@ -50,8 +57,9 @@ def test_threads_of_a_block_see_what_others_wrote_before_a_barrier(schedule: int
 
 @every_schedule
 def test_a_barrier_left_out_shows(schedule: int) -> None:
-    turned = result(TURNED.replace("__syncthreads();", ""), X, 128, blocks=2, schedule=schedule)
-    assert np.isnan(turned).sum() == 64  # half of each block ran before its partners had written
+    turned = result(TURNED.replace("__syncthreads();", ""), X + 1, 128, blocks=2, schedule=schedule)
+    expected = 1 + X.reshape(2, 64)[:, ::-1].ravel()
+    assert (turned != expected).sum() == 64  # half of each block ran before its partners had written
 
 
 @every_schedule
@@ -239,3 +247,31 @@ def test_what_is_not_finite_stays_so(value: float) -> None:
     found = multiplied(A, np.ones((8, 8)), np.zeros((16, 8)))
     np.testing.assert_array_equal(found[3], [value] * 8)
     assert (found[np.arange(16) != 3] == 0).all()
+
+
+# --- the last block ---------------------------------------------------------------------------------------
+
+LAST = """
+#include "last_block.cuh"
+__global__ void tried(const float *x, float *y, unsigned *counter) {
+    y[2 * blockIdx.x] = x[blockIdx.x];
+    y[2 * blockIdx.x + 1] = is_last_block(counter, 3);
+}
+"""
+
+
+@every_schedule
+def test_one_block_is_the_last(schedule: int) -> None:
+    y, counter = np.zeros(6, np.float32), np.zeros(1, np.uint32)
+    for _ in range(2):  # the counter is 0 again
+        run(included(LAST), X, y, counter, blocks=3, schedule=schedule)
+        np.testing.assert_array_equal(y[::2], X[:3])
+        np.testing.assert_array_equal(y[1::2], [schedule % 2 == 0, 0, schedule % 2])
+    assert counter == 0
+
+
+def test_a_block_that_counts_before_it_has_fenced() -> None:
+    with pytest.raises(KernelFault, match="counts before all its threads have fenced"):
+        result("y[i] = atomicInc((unsigned *)y, 1);", X)
+    with pytest.raises(KernelFault, match="counts before all its threads have fenced"):
+        result("__threadfence(); if (i == 63) y[i] = atomicInc((unsigned *)y, 1);", X)

@@ -1,12 +1,13 @@
-"""Convolution by tiles, run on an emulated GPU: right, as exact as BLAS, the same whatever happens first.
+"""Products by tiles, run on an emulated GPU: right, as exact as BLAS, the same whatever happens first.
 
 Mistakes that only a GPU would show are planted in the kernels' text; each of them must be found.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from operations import Geometry, geometries
 
+from tinynet.backends.cuda_products import NO_ACTIVATION
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.geometry import Window
 from tinynet.kernels.cuda import tiles
-from tinynet.kernels.cuda.source import text
+from tinynet.kernels.cuda.source import read, text
 from tinynet.types import Array
 
 PLAIN, TENSOR = 75, 90
@@ -44,8 +46,13 @@ class Problem:
         dy = random.standard_normal((g.N, *g.window.output((g.H, g.W)), g.F)).astype(g.dtype)
         self.arrays = [np.maximum(x, 0) if self.positive else x, W, b, dy]
 
+    @property
+    def is_dense(self) -> bool:
+        g = self.geometry
+        return (g.H, g.W, g.window) == (1, 1, Window((1, 1)))
+
     def solved(self, ops: Any, dtype: str = "") -> list[Array]:
-        """y, dx and dW."""
+        """y, dx, dW and db."""
         place = HostDevice(code=library())
         arrays = []
         for array in self.arrays:
@@ -53,10 +60,15 @@ class Problem:
             memory[:] = array.ravel()
             arrays.append(memory.reshape(array.shape))
         x, W, b, dy = arrays
-        y, saved = ops.conv2d(x, W, b, self.geometry.window)
         dW, db = np.empty_like(W), np.empty_like(b)
-        dx = ops.conv2d_backward(dy, saved, W, dW, db, self.geometry.window, True)
-        return [np.array(result) for result in (y, dx, dW)]
+        if self.is_dense:
+            rows = (x.reshape(len(x), -1), W.reshape(W.shape[2:]), dy.reshape(len(x), -1))
+            y = ops.dense(*rows[:2], b)
+            dx = ops.dense_backward(rows[2], *rows[:2], dW.reshape(W.shape[2:]), db, True)
+        else:
+            y, saved = ops.conv2d(x, W, b, self.geometry.window)
+            dx = ops.conv2d_backward(dy, saved, W, dW, db, self.geometry.window, True)
+        return [np.array(result) for result in (y, dx, dW, db)]
 
 
 def on_gpu(capability: int, code: Any = None, precision: str = "float32") -> HostBackend:
@@ -73,10 +85,22 @@ def error(found: Array, exact: Array) -> float:
     [(1, 1), (1, 255), (1, 257), (3, 10**6), (512, 10**4), (600, 700), (0, 9), (1, 0)],
 )
 def test_parts_of_a_product(tiles_there: int, depth: int) -> None:
-    parts, each = tiles.parts(tiles_there, depth)
-    assert each % tiles.STEP == 0
-    assert (parts - 1) * each < max(depth, 1) <= parts * each
-    assert parts == 1 or (each > tiles.DEEP / 2 and parts * tiles_there <= tiles.ENOUGH_BLOCKS)
+    cut = tiles.cut(128 * tiles_there, tiles.COLUMNS, depth, "float32")
+    assert cut.tiles == tiles_there
+    assert cut.length % tiles.STEP == 0
+    assert (cut.parts - 1) * cut.length < max(depth, 1) <= cut.parts * cut.length
+    assert cut.parts == 1 or (cut.length > tiles.DEEP / 2 and cut.blocks <= tiles.ENOUGH_BLOCKS)
+
+
+def test_no_two_sums_of_parts_are_counted_by_one_counter() -> None:
+    """As `add_parts` of shares.cuh numbers the counters of a tile."""
+    together = int(re.search(r"TOGETHER = (\d+)", read("shares.cuh"))[1])  # type: ignore[index]
+    assert f"MORE_COUNTERS = {tiles.MORE_COUNTERS};" in read("shares.cuh")
+    for parts in range(1, tiles.ENOUGH_BLOCKS + 1):
+        steps = [together**level for level in range(9) if level == 0 or together**level < parts]
+        counters = [first + at for at, step in enumerate(steps) for first in range(0, parts, step * together)]
+        assert len(set(counters)) == len(counters)
+        assert max(counters) < parts + tiles.MORE_COUNTERS
 
 
 @pytest.fixture(autouse=True)
@@ -90,8 +114,9 @@ def shapes(draw: Any) -> Geometry:
     """What `geometries` draws, and sometimes what needs several blocks or many steps."""
     drawn = draw(geometries())
     wide = {"F": draw(st.sampled_from((63, 64, 65, 130)))}
+    dense = {"N": draw(st.sampled_from((1, 7, 130))), "H": 1, "W": 1, "window": Window((1, 1))}
     deep = {"C": draw(st.sampled_from((31, 32, 64)))}
-    return drawn._replace(**draw(st.sampled_from(({}, {}, wide, deep))))
+    return drawn._replace(**draw(st.sampled_from(({}, wide, deep, wide | dense, deep | dense))))
 
 
 @pytest.mark.parametrize("capability", [PLAIN, TENSOR])
@@ -128,11 +153,14 @@ EXACT = {
     "deep": Geometry(N=1, H=8, W=8, C=256, F=64, window=SAME),
     "first layer": Geometry(N=6, H=14, W=14, C=3, F=32, window=Window((5, 5), padding=((2, 2), (2, 2)))),
     "many pixels": Geometry(N=24, H=16, W=16, C=4, F=8, window=SAME),
+    "dense": Geometry(N=130, H=1, W=1, C=784, F=70, window=Window((1, 1))),
+    "last layer": Geometry(N=96, H=1, W=1, C=128, F=10, window=Window((1, 1))),
+    "behind images": Geometry(N=64, H=1, W=1, C=1152, F=64, window=Window((1, 1))),
 }
 
 
 def by_blas(problem: Problem) -> list[Array]:
-    """The same three products in float32, each by one product of matrices."""
+    """The same products in float32, each by one product of matrices."""
     (x, W, b, dy), g = problem.arrays, problem.geometry
     numpy, (KH, KW), (top, left) = NumpyBackend(), g.window.size, g.window.corner
     turned = np.ascontiguousarray(W[::-1, ::-1].swapaxes(2, 3))
@@ -141,7 +169,9 @@ def by_blas(problem: Problem) -> list[Array]:
     dx, _ = numpy.conv2d(dy, turned, np.zeros_like(x[0, 0, 0]), around)
     dW = np.empty_like(W)
     numpy.conv2d_backward(dy, saved, W, dW, np.empty_like(b), g.window, False)
-    return [y, dx, dW]
+    rows = dy.reshape(-1, g.F)
+    db = np.ones((8, len(rows)), np.float32) @ rows
+    return [y, dx, dW, db[0]]
 
 
 @pytest.mark.parametrize(
@@ -157,8 +187,10 @@ def test_float32_is_as_exact_as_by_blas(
     monkeypatch.setattr(tiles, "ENOUGH_BLOCKS", blocks)
     problem = Problem(EXACT[name], positive)
     exact, blas = problem.solved(NumpyBackend(), "float64"), by_blas(problem)
-    for found, other, expected in zip(problem.solved(on_gpu(capability)), blas, exact, strict=True):
-        assert error(found, expected) <= 2 * error(other, expected)
+    results = zip(problem.solved(on_gpu(capability)), blas, exact, (2, 2, 2, 3), strict=True)
+    for found, other, expected, times in results:  # db is no product: a sum, by BLAS in other pieces
+        shape = expected.shape
+        assert error(found.reshape(shape), expected) <= times * error(other.reshape(shape), expected)
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -168,7 +200,7 @@ def test_tf32_rounds_factors_to_11_bits(name: str) -> None:
     exact = problem.solved(NumpyBackend(), "float64")
     found = problem.solved(on_gpu(TENSOR, precision="tf32"))
     unit = 2.0**-11
-    for each, expected in zip(found, exact, strict=True):
+    for each, expected in zip(found[:3], exact, strict=False):
         assert unit / 4 < error(each, expected) < unit
     plain = problem.solved(on_gpu(PLAIN, precision="tf32"))  # no tensor cores: nothing is rounded
     assert all(error(each, expected) < 1e-6 for each, expected in zip(plain, exact, strict=True))
@@ -227,14 +259,16 @@ class Mistake:
 
 LONG = Geometry(N=1, H=3, W=3, C=512, F=8, window=SAME)
 """A sum of 4608 products."""
+WIDE = VECTORS._replace(C=72, F=8, N=1)
+"""Several tiles of channels."""
+MANY_PIXELS = EXACT["many pixels"]
+"""Its dW is a sum of 24 parts, added up in two steps."""
 MISTAKES = {
     "no barrier between the steps": Mistake(
         "__syncthreads();  // all have come to this step: its piece is here, that of the last step is free",
         "",
     ),
-    "no barrier behind the corners": Mistake(
-        "    __syncthreads();\n\n    const bool x_has", "    const bool x_has"
-    ),
+    "no barrier behind the corners": Mistake("    }\n    __syncthreads();\n}", "    }\n}"),
     "waits for one group too few": Mistake("wait_for_copies<STAGES - 2>()", "wait_for_copies<STAGES - 1>()"),
     "copies into the stage in use": Mistake(
         "{\n        typename Tile::Real *stage = memory + step % STAGES",
@@ -279,31 +313,55 @@ MISTAKES = {
         "(size_t)x % sizeof(Vector<Real>) == 0 && ", "", offset=1
     ),
     "pixels between the strides counted": Mistake("h % s.down == 0 && ", ""),
-    "parts of the pixels that overlap": Mistake(
-        "smaller(begin + length, N * s.OH * s.OW)", "N * s.OH * s.OW"
+    "parts of the pixels that overlap": Mistake("end = smaller(begin + length, depth)", "end = depth"),
+    "parts in one place": Mistake("(of_part * rows + row) * columns", "row * columns"),
+    "the filters of other channels": Mistake(
+        "(pixel * s.C + begin + column) * s.F", "(pixel * s.C + column) * s.F", geometry=WIDE
     ),
-    "parts of the windows that overlap": Mistake(
-        "smaller(begin + length, s.KH * s.KW * C)", "s.KH * s.KW * C", geometry=LONG
+    "nothing in the bias' row": Mistake("ONE<typename Tile::Real>.at", "x"),
+    "a block counts before its sums are there": Mistake(
+        "    __threadfence();  // what this thread wrote is there for all, before its block counts as done\n",
+        "",
     ),
-    "parts in one place": Mistake("(part * rows + row) * columns", "row * columns"),
+    "a block counts before all its threads are done": Mistake(
+        "    __syncthreads();\n    if (threadIdx.x == 0) *is_last", "    if (threadIdx.x == 0) *is_last"
+    ),
+    "threads go on before they know whether theirs is last": Mistake(
+        "    __syncthreads();\n    __threadfence();\n    return", "    __threadfence();\n    return"
+    ),
+    "the first block adds up": Mistake("== blocks - 1;", "== 0;"),
+    "sums of sums counted by a counter of sums": Mistake(
+        "step *= TOGETHER, counters++;", "step *= TOGETHER;", geometry=MANY_PIXELS
+    ),
+    "counters of another tile": Mistake(
+        "counters += share.tile * (share.parts + MORE_COUNTERS);", "", geometry=SEVERAL
+    ),
+    "sums of sums from the wrong places": Mistake(
+        "sums[share.place(first, row, column)] = sum;",
+        "sums[share.place(first / TOGETHER, row, column)] = sum;",
+        geometry=MANY_PIXELS,
+    ),
+    "an activation of each part": Mistake(
+        "*there = is_direct && is_last ? finish(column, sum) : sum;",
+        "*there = is_last ? finish(column, sum) : sum;",
+        geometry=LONG,
+    ),
 }
 
 
 def code(right: str = "", wrong: str = "") -> Any:
     """The kernels that a convolution of float32 takes, with a mistake planted."""
-    plain = ("conv2d", "conv2d_dx", "conv2d_dK", "swap_channels", "add_parts")
-    beside = ("add_bias", "column_sums", "add_chunks")
-    by_tensor_cores = ("tensor_conv2d", "tensor_conv2d_dx", "tensor_conv2d_dK")
-    sources = [text(f"{name}.cu") for name in ("elementwise", "normalization", "conv2d", "tensor_conv2d")]
+    sources = [text(f"{name}.cu") for name in ("conv2d", "tensor_conv2d")]
     if right:
         assert max(source.count(right) for source in sources) == 1
         sources = [source.replace(right, wrong) for source in sources]
-    return build("".join(sources), (*(f"{name}<float>" for name in (*plain, *beside)), *by_tensor_cores))
+    names = ("conv2d", "conv2d_backward")
+    return build("".join(sources), (*(f"{name}<float>" for name in names), *(f"tensor_{n}" for n in names)))
 
 
 @cache
 def are_right(library: Any, capability: int, geometry: Geometry, offset: int, blocks: int) -> bool:
-    """Whether the three products are as exact as they should be, whatever happens first."""
+    """Whether the products are as exact as they should be, whatever happens first."""
     problem = Problem(geometry, offset=offset)
     exact = problem.solved(NumpyBackend(), "float64")
     for schedule in SCHEDULES:
@@ -324,3 +382,99 @@ def test_a_planted_mistake_is_found(name: str, monkeypatch: pytest.MonkeyPatch) 
     where = (mistake.capability, mistake.geometry, mistake.offset, mistake.blocks)
     assert are_right(code(), *where)
     assert not are_right(code(mistake.right, mistake.wrong), *where)
+
+
+# --- what a layer does for its neighbours -----------------------------------------------------------------
+
+
+@dataclass
+class Neighbours:
+    """A dense layer with an activation behind it; and before it a dropout and, before that, an activation."""
+
+    alpha: float
+    is_dropped: bool
+    rows: int = 7
+    columns: int = 70
+    depth: int = 5
+
+    def results(self, ops: HostBackend, dtype: str = "float32") -> list[Array]:
+        random = np.random.default_rng(3)
+        N, C, F = self.rows, self.columns, self.depth
+        x, W, b, dy, y = (
+            random.standard_normal(shape).astype(dtype) for shape in ((N, C), (C, F), (F,), (N, F), (N, C))
+        )
+        keep = random.random((N, C)) < 0.7
+        self.arrays = [x, W, b, dy, np.maximum(y, 0) if self.alpha == 0 else y, keep]
+        x, W, b, dy, y, keep = self.arrays
+        forward, dW, db, dx = np.empty_like(dy), np.empty_like(W), np.empty_like(b), np.empty_like(x)
+        geometry = (1, 1, C, 1, 1, 1, 1, 1, 1, 0, 0)
+        ops._multiply(x, W, b, forward, geometry, self.alpha)
+        before = {"y": y, "alpha": self.alpha}
+        if self.is_dropped:
+            before |= {"keep": keep, "scale": 1.25}
+        ops._multiply_back(dy, x, W, dW, db, dx, geometry, before)
+        return [forward, dx]
+
+    def expected(self) -> list[Array]:
+        x, W, b, dy, y, keep = (array.astype(np.float64) for array in self.arrays)
+        z, dx = x @ W + b, dy @ W.T
+        if self.is_dropped:
+            dx *= 1.25 * keep
+        if self.alpha < 0:
+            return [z, dx]
+        below = self.alpha * np.expm1(np.minimum(z, 0))
+        return [np.where(z > 0, z, below), np.where(y > 0, dx, dx * (y + self.alpha) if self.alpha else 0)]
+
+
+NEIGHBOURS = [
+    Neighbours(alpha, is_dropped, *sizes)
+    for alpha in (NO_ACTIVATION, 0.0, 0.7)
+    for is_dropped in (False, True)
+    for sizes in ((7, 70, 5), (5, 9, 600))
+]
+"""Of results in one part, and in several."""
+
+
+@pytest.mark.parametrize("capability", [PLAIN, TENSOR])
+@pytest.mark.parametrize("case", NEIGHBOURS, ids=str)
+def test_what_is_done_for_neighbours(case: Neighbours, capability: int) -> None:
+    for found, expected in zip(case.results(on_gpu(capability)), case.expected(), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", NEIGHBOURS, ids=str)
+def test_what_is_done_for_neighbours_in_float64(case: Neighbours) -> None:
+    for found, expected in zip(case.results(on_gpu(PLAIN), "float64"), case.expected(), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-13)
+
+
+FORGOTTEN = {
+    "no activation": ("return activated(sum + b[f], alpha);", "return sum + b[f];"),
+    "no bias": ("return activated(sum + b[f], alpha);", "return activated(sum, alpha);"),
+    "a ReLU for an ELU": ("return alpha == 0 ? (Real)0 : alpha * expm1(value);", "return 0;"),
+    "nothing before": ("if (share.parts > 1 || !before.is_there()) return;", "return;"),
+    "nothing before, in parts": (
+        "dx[row * s.C + c] = before.back(sum, row * s.C + c); }",
+        "dx[row * s.C + c] = sum; }",
+    ),
+    "no dropout": ("if (scale > 0) d *= keep[i] ? scale : (Real)0;", ""),
+    "values in each other's place": (
+        "before.back(dx[row * s.C + c], row * s.C + c)",
+        "before.back(dx[row * s.C + c], c)",
+    ),
+    "no barrier before values are read again": (
+        "__syncthreads();  // while sums take all",
+        "// while sums take all",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORGOTTEN)
+def test_a_mistake_with_neighbours_is_found(name: str) -> None:
+    mistaken, wrong = code(*FORGOTTEN[name]), 0
+    for case in NEIGHBOURS:
+        for schedule in SCHEDULES:
+            mistaken.schedule(schedule)
+            results = case.results(on_gpu(PLAIN, mistaken))
+            wrong += not all(map(partial(np.allclose, atol=1e-4), results, case.expected()))
+    assert wrong

@@ -1,0 +1,22 @@
+// How a kernel goes on with what all its blocks have made: the block that comes last does it.
+//
+// Blocks run in any order, and none may wait for another. But each can tell, when it is done, whether the others
+// are. So a sum over the whole array needs no second kernel. Which block is last is left to chance; what it adds
+// up, and in which order, is not, so the bits are the same. (NVIDIA's example threadFenceReduction.)
+
+#ifndef LAST_BLOCK_CUH
+#define LAST_BLOCK_CUH
+
+// Whether this block is the last of `blocks` that ask, each once; it then sees what the others wrote before they
+// asked. All threads of a block ask together. The counter is 0 before the first asks and behind the last.
+__device__ inline bool is_last_block(unsigned *counter, int blocks) {
+    __shared__ bool is_last[1];
+    __threadfence();  // what this thread wrote is there for all, before its block counts as done
+    __syncthreads();
+    if (threadIdx.x == 0) *is_last = atomicInc(counter, blocks - 1) == blocks - 1;
+    __syncthreads();
+    __threadfence();
+    return *is_last;
+}
+
+#endif

@@ -1,0 +1,78 @@
+"""Products by tiles on the GPU: how the kernels of conv2d.cu are launched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tinynet.backends.compiled import CompiledBackend
+from tinynet.kernels.cuda import tiles
+from tinynet.kernels.cuda.device import THREADS, Device
+from tinynet.types import Array
+
+NO_ACTIVATION = -1.0
+"""Its `alpha`. 0 is that of a ReLU; else it is an ELU's."""
+
+
+class TileProducts(CompiledBackend):
+    """A backend's products of windows on images and weights.
+
+    Shapes as in conv2d.cu: x, dx (N, H, W, C), y, dy (N, OH, OW, F), K, dK (KH, KW, C, F), b, db (F,). An
+    axis of size 1 may be left out. `geometry` is (H, W, C, OH, OW, KH, KW, down, across, top, left).
+    """
+
+    device: Device
+
+    def _multiply(
+        self, x: Array, K: Array, b: Array, y: Array, geometry: tuple[int, ...], alpha: float
+    ) -> None:
+        """y = windows of x · K + b, then the activation of this alpha."""
+        F = len(b)
+        cut = tiles.cut(y.size // F, F, K.size // F, y.dtype)
+        arguments = (x, K, b, y, *self._parts("y", cut, y), alpha, len(x), F, *geometry)
+        self._by_tiles("conv2d", "tensor_conv2d", cut.blocks, arguments)
+
+    def _multiply_back(
+        self,
+        dy: Array,
+        x: Array,
+        K: Array,
+        dK: Array,
+        db: Array,
+        dx: Array | None,
+        geometry: tuple[int, ...],
+        before: dict[str, Any],
+    ) -> None:
+        """dK, db and, unless it is None, dx; that goes back through what is `before`: neighbours.cuh."""
+        C, F = geometry[2], len(db)
+        of_dK = tiles.cut(K.size // F + 1, F, dy.size // F, dy.dtype)
+        of_dx = tiles.cut(0 if dx is None else x.size // C, C, K.size // C, dy.dtype)
+        sums = self.memory.scratch("dK and db", (K.size // F + 1, F), dy.dtype)
+        nothing = self.memory.own("no mask", (1,), np.dtype(np.bool_))
+        gate = {"keep": nothing, "scale": 0.0, "y": x, "alpha": NO_ACTIVATION} | before
+        there = x if dx is None else dx
+        arguments = (
+            *(dy, x, K, dK, db, *self._parts("dK", of_dK, sums), of_dK.blocks),
+            *(there, *self._parts("dx", of_dx, there), *(gate[n] for n in ("keep", "scale", "y", "alpha"))),
+            *(len(x), F, *geometry),
+        )
+        blocks = of_dK.blocks + of_dx.blocks
+        self._by_tiles("conv2d_backward", "tensor_conv2d_backward", blocks, arguments)
+
+    def _parts(self, role: str, cut: tiles.Cut, result: Array) -> tuple[Array, Array, int]:
+        """Memory for the parts of a result, and for the counters of its tiles; the length of a part."""
+        sums = result
+        if cut.parts > 1:
+            sums = self.memory.scratch(f"parts of {role}", (cut.parts, result.size), result.dtype)
+        zeros = replace(self.memory, allocate=self.device.zeros)
+        return sums, zeros.own(f"counters of {role}", (cut.counters,), np.dtype(np.uint32)), cut.length
+
+    def _by_tiles(self, plain: str, by_tensor_cores: str, blocks: int, arguments: tuple[Any, ...]) -> None:
+        """Run the faster of two kernels that compute the same."""
+        is_exact = self.precision != "tf32"
+        if arguments[0].dtype == np.float32 and self.device.prefers_tensor_cores(is_exact):
+            self.device.launch(by_tensor_cores, blocks * THREADS, *arguments, is_exact)
+        else:
+            self.device.launch(plain, blocks * THREADS, *arguments)
