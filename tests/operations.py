@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tinynet.backends.base import Backend
+from tinynet.backends.base import Backend, Running
 from tinynet.data.augmentation import Augmentation, gaussian
 from tinynet.geometry import Window
 from tinynet.rng import Key
@@ -160,10 +160,11 @@ def batchnorm(ops: Backend, draw: Draw) -> list[Any]:
     x, dy = draw.images().reshape(-1, draw.g.C) * 3 + 2, draw.images().reshape(-1, draw.g.C)
     gamma, beta, mean, variance = (draw(draw.g.C) for _ in range(4))
     evaluated = ops.batchnorm_inference(x, gamma, beta, mean, variance**2, 1e-3)
-    y, mean, variance, saved = ops.batchnorm(x, gamma, beta, 1e-3)
+    running = Running(draw(draw.g.C), draw(draw.g.C), 0.9, 1.25)
+    y, mean, variance, saved = ops.batchnorm(x, gamma, beta, 1e-3, running=running)
     dgamma, dbeta = np.empty_like(gamma), np.empty_like(beta)
     dx = ops.batchnorm_backward(dy, saved, gamma, dgamma, dbeta)
-    return [evaluated, y, mean, variance, dx, dgamma, dbeta]
+    return [evaluated, y, mean, variance, *running[:2], dx, dgamma, dbeta]
 
 
 def running_average(ops: Backend, draw: Draw) -> list[Any]:

@@ -76,8 +76,8 @@ def test_what_is_shown_stands_in_that_file_at_that_line(name: str) -> None:
             ["// Multiplies a tile, `empty` as yet", "struct Counter {\n    int high, middle, low;\n};\n"],
         ),
         ("GELU", "cuda", ["Real gelu_t(", "Real normal_below("]),
-        ("Adam", "cuda", ["// m ← m + (1-β₁)(g - m)", "void adam_numbers("]),
-        ("BatchNorm", "cuda", ["void chunk_statistics(", "void normalize_backward("]),
+        ("Adam", "cuda", ["// m ← m + (1-β₁)(g - m)", "void adam("]),
+        ("BatchNorm", "cuda", ["void batch_statistics(", "struct Moments {", "void normalize_backward("]),
     ],
 )
 def test_what_an_operation_calls_is_shown_too(name: str, backend: str, expected: list[str]) -> None:

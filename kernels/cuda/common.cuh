@@ -12,6 +12,8 @@
 #ifndef COMMON_CUH
 #define COMMON_CUH
 
+constexpr int THREADS = 256;  // of a block: kernels/cuda/device.py
+
 // Before a loop that adds up: 16 values are read at a time, and still added in order.
 #define UNROLLED _Pragma("unroll 16")
 

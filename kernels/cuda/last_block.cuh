@@ -19,4 +19,25 @@ __device__ inline bool is_last_block(unsigned *counter, int blocks) {
     return *is_last;
 }
 
+// Σ of `mine` over the threads of a block, in the same order each time. All threads come, and all get it.
+__device__ inline double sum_of_block(double mine) {
+    __shared__ double sums[THREADS];
+    __syncthreads();  // the sum before has been read
+    sums[threadIdx.x] = mine;
+    for (int half = THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+    }
+    __syncthreads();
+    return sums[0];
+}
+
+// Σ of x (N,) by a block, likewise.
+__device__ inline double sum_by_block(const double *x, int N) {
+    double sum = 0;
+    UNROLLED
+    for (int n = threadIdx.x; n < N; n += THREADS) sum += x[n];
+    return sum_of_block(sum);
+}
+
 #endif

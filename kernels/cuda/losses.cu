@@ -1,6 +1,26 @@
-// The losses with their gradients, and how many rows are right. One thread a row; what it adds up is added
-// over the rows by `add_up` (elementwise.cu) and `count`.
+// The losses with their gradients, and how many rows are right. One thread a row; the last block adds up what they
+// have found (last_block.cuh).
+//
+//     weights    (N,): each row's loss and gradient is multiplied by its own, if `is_weighted`
+//     losses     (N,): of each row
+//     loss       their sum / N, one number
+//     counter    see last_block.cuh
 #include "common.cuh"
+#include "last_block.cuh"
+
+// What the kernels here do at their end: weigh each row, of K classes, and add up.
+template <typename Real>
+__device__ void conclude(int size, const double *weights, bool is_weighted, Real *gradient, double *losses,
+                         double *loss, unsigned *counter, int K) {
+    int n = thread_index();
+    if (n < size && is_weighted) {
+        losses[n] *= weights[n];
+        for (int k = 0; k < K; k++) gradient[n * K + k] *= weights[n];
+    }
+    if (!is_last_block(counter, (size + THREADS - 1) / THREADS)) return;
+    double sum = sum_by_block(losses, size);
+    if (threadIdx.x == 0) *loss = sum / size;
+}
 
 // With p = softmax(z), K classes, N rows, smoothing ε and q = (1 - ε) · [k = label] + ε / K:
 //
@@ -8,13 +28,7 @@
 //
 // logits z (N, K), labels (N,). NaN where a label is outside 0 … K-1.
 template <typename Real>
-__global__ void softmax_cross_entropy(int size, const Real *logits, const long long *labels, Real *gradient,
-                                      double *losses, int K, double smoothing) {
-    int n = thread_index();
-    if (n >= size) return;
-    const Real *z = logits + n * K;
-    Real *g = gradient + n * K;
-    long long label = labels[n];
+__device__ double loss_of_row(int size, const Real *z, long long label, Real *g, int K, double smoothing) {
     Real top = z[0];
     for (int k = 1; k < K; k++) top = z[k] > top ? z[k] : top;
     double sum = 0, mean = 0;
@@ -24,22 +38,24 @@ __global__ void softmax_cross_entropy(int size, const Real *logits, const long l
         mean += shifted / K;
     }
     double picked = 0 <= label && label < K ? (double)z[label] - top : nan("");
-    losses[n] = log(sum) - (1 - smoothing) * picked - (smoothing > 0 ? smoothing * mean : 0);  // 0 · -∞ is 0
     for (int k = 0; k < K; k++) {
         double q = (k == label ? 1 - smoothing : 0) + smoothing / K;
         g[k] = (g[k] / sum - q) / size;
     }
+    return log(sum) - (1 - smoothing) * picked - (smoothing > 0 ? smoothing * mean : 0);  // 0 · -∞ is 0
+}
+template <typename Real>
+__global__ void softmax_cross_entropy(int size, const Real *logits, const long long *labels,
+                                      const double *weights, bool is_weighted, Real *gradient, double *losses,
+                                      double *loss, unsigned *counter, int K, double smoothing) {
+    int n = thread_index();
+    if (n < size) losses[n] = loss_of_row(size, logits + n * K, labels[n], gradient + n * K, K, smoothing);
+    conclude(size, weights, is_weighted, gradient, losses, loss, counter, K);
 }
 
 // The same of targets t (N, K), in each row a probability for every class: q = (1 - ε) t + ε / K
 template <typename Real>
-__global__ void soft_cross_entropy(int size, const Real *logits, const double *targets, Real *gradient,
-                                   double *losses, int K, double smoothing) {
-    int n = thread_index();
-    if (n >= size) return;
-    const Real *z = logits + n * K;
-    const double *t = targets + n * K;
-    Real *g = gradient + n * K;
+__device__ double soft_loss_of_row(int size, const Real *z, const double *t, Real *g, int K, double smoothing) {
     Real top = z[0];
     for (int k = 1; k < K; k++) top = z[k] > top ? z[k] : top;
     double sum = 0, loss = 0;
@@ -49,40 +65,43 @@ __global__ void soft_cross_entropy(int size, const Real *logits, const double *t
         double q = (1 - smoothing) * t[k] + smoothing / K;
         loss -= q == 0 ? 0 : q * shifted;  // as above
     }
-    losses[n] = log(sum) + loss;
     for (int k = 0; k < K; k++) g[k] = (g[k] / sum - (1 - smoothing) * t[k] - smoothing / K) / size;
+    return log(sum) + loss;
+}
+template <typename Real>
+__global__ void soft_cross_entropy(int size, const Real *logits, const double *targets, const double *weights,
+                                   bool is_weighted, Real *gradient, double *losses, double *loss,
+                                   unsigned *counter, int K, double smoothing) {
+    int n = thread_index();
+    if (n < size)
+        losses[n] = soft_loss_of_row(size, logits + n * K, targets + n * K, gradient + n * K, K, smoothing);
+    conclude(size, weights, is_weighted, gradient, losses, loss, counter, K);
 }
 
 // The same of scores s (N, K) that are divided by their sum, none taken to be less than `floor`:
 //
 //     losses = log(Σ s / s_label)        gradient = ( 1 / Σ s - [k = label] / s ) / N, 0 where s was raised
 template <typename Real>
-__global__ void cross_entropy(int size, const Real *scores, const long long *labels, Real *gradient,
-                              double *losses, int K, Real floor) {
-    int n = thread_index();
-    if (n >= size) return;
-    const Real *s = scores + n * K;
-    long long label = labels[n];
+__device__ double loss_of_scores(int size, const Real *s, long long label, Real *g, int K, Real floor) {
     double sum = 0, picked = nan("");
     for (int k = 0; k < K; k++) {
         Real score = s[k] < floor ? floor : s[k];
         sum += score;
         if (k == label) picked = score;
     }
-    losses[n] = log(sum / picked);
     for (int k = 0; k < K; k++) {
         double slope = 1 / sum - (k == label ? 1 / picked : 0);
-        gradient[n * K + k] = s[k] < floor ? 0 : slope / size;
+        g[k] = s[k] < floor ? 0 : slope / size;
     }
+    return log(sum / picked);
 }
-
-// each row of gradient (N, K), and its loss (N,), times its weight (N,), in place
 template <typename Real>
-__global__ void weigh(int size, const double *weights, Real *gradient, double *losses, int K) {
+__global__ void cross_entropy(int size, const Real *scores, const long long *labels, const double *weights,
+                              bool is_weighted, Real *gradient, double *losses, double *loss, unsigned *counter,
+                              int K, Real floor) {
     int n = thread_index();
-    if (n >= size) return;
-    losses[n] *= weights[n];
-    for (int k = 0; k < K; k++) gradient[n * K + k] *= weights[n];
+    if (n < size) losses[n] = loss_of_scores(size, scores + n * K, labels[n], gradient + n * K, K, floor);
+    conclude(size, weights, is_weighted, gradient, losses, loss, counter, K);
 }
 
 // where the largest in a row (K,) is, the first of equals; the first NaN counts as the largest
@@ -96,12 +115,17 @@ __device__ int place_of_largest(const Real *row, int K) {
     return best;
 }
 
-// right (N,): whether the largest of a row of outputs (N, K) is the label's
+// count = how many rows of outputs (N, K) are largest at their label (N,); counts (blocks,): of each block
 template <typename Real>
-__global__ void is_right(int size, const Real *outputs, const long long *labels, bool *right, int K) {
-    int n = thread_index();
-    if (n >= size) return;
-    right[n] = place_of_largest(outputs + n * K, K) == labels[n];
+__global__ void count_correct(int size, const Real *outputs, const long long *labels, double *counts,
+                              long long *count, unsigned *counter, int K) {
+    int n = thread_index(), blocks = (size + THREADS - 1) / THREADS;
+    bool is_right = n < size && place_of_largest(outputs + n * K, K) == labels[n];
+    double of_block = sum_of_block(is_right);
+    if (threadIdx.x == 0) counts[blockIdx.x] = of_block;
+    if (!is_last_block(counter, blocks)) return;
+    double of_all = sum_by_block(counts, blocks);
+    if (threadIdx.x == 0) *count = of_all;
 }
 
 // places (N,) of the largest in each row of x (N, K)
@@ -110,13 +134,4 @@ __global__ void argmax(int size, const Real *x, long long *places, int K) {
     int n = thread_index();
     if (n >= size) return;
     places[n] = place_of_largest(x + n * K, K);
-}
-
-// result = how many of flags (N,) are true        one thread
-__global__ void count(int size, const bool *flags, int N, long long *result) {
-    if (thread_index() >= size) return;
-    long long sum = 0;
-    UNROLLED
-    for (int n = 0; n < N; n++) sum += flags[n];
-    *result = sum;
 }

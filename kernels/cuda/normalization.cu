@@ -1,10 +1,9 @@
-// Batch normalisation of x (M, C), and sums over rows.
-//
-// Rows are summed in chunks of a fixed number of rows, one thread a chunk and channel; then one thread a channel
-// goes over the chunks, in order. Sums are double for both types. The variance is taken about the chunk's own
-// mean, so nothing cancels. (Chan, Golub, LeVeque: "Updating formulae and a pairwise algorithm for computing
-// sample variances", 1979.)
+// Batch normalisation of x (M, C), and sums over rows. Sums are double for both types.
 #include "common.cuh"
+#include "last_block.cuh"
+#include "columns.cuh"
+
+// --- sums over rows, in chunks of a fixed number of rows: one thread a chunk and channel, then one a channel ---
 
 // sums (chunks, C): Σ over the chunk's rows of x (M, C)
 template <typename Real>
@@ -29,39 +28,17 @@ __global__ void add_chunks(int size, const double *chunks, Real *sums, int K) {
     sums[c] = sum;
 }
 
-// Of each chunk: the mean, and the sum of squared distances to it.
-template <typename Real>
-__global__ void chunk_statistics(int size, const Real *x, double *means, double *squares, int M, int C, int rows) {
-    int i = thread_index();
-    if (i >= size) return;
-    int c = i % C, first = i / C * rows, end = smaller(M, first + rows);
-    double sum = 0, square = 0;
-    UNROLLED
-    for (int m = first; m < end; m++) sum += x[m * C + c];
-    double mean = sum / (end - first);
-    UNROLLED
-    for (int m = first; m < end; m++) square += (x[m * C + c] - mean) * (x[m * C + c] - mean);
-    means[i] = mean;
-    squares[i] = square;
-}
+// --- batch normalisation ---
 
-// mean (C,) and biased variance (C,) of all M rows, out of those of K chunks
+// The statistics of x (M, C), whose rows are summed in chunks of `rows`: see columns.cuh.
+//
+//     means, squares    (chunks, C): of each chunk the mean and Σ (x - mean)²
+//     mean, variance    (C,): of all M rows; the variance is biased
 template <typename Real>
-__global__ void add_statistics(int size, const double *means, const double *squares, Real *mean, Real *variance,
-                               int M, int K, int rows) {
-    int c = thread_index();
-    if (c >= size) return;
-    double sum = 0, square = 0;
-    UNROLLED
-    for (int k = 0; k < K; k++) sum += means[k * size + c] * smaller(rows, M - k * rows);
-    double middle = sum / M;
-    UNROLLED
-    for (int k = 0; k < K; k++) {
-        double distance = means[k * size + c] - middle;
-        square += squares[k * size + c] + distance * distance * smaller(rows, M - k * rows);
-    }
-    mean[c] = middle;
-    variance[c] = square / M;
+__global__ void batch_statistics(int size, const Real *x, double *means, double *squares, Real *mean,
+                                 Real *variance, unsigned *counters, int M, int C, int rows) {
+    const Chunk chunk(M, C, rows);
+    statistics(chunk, means, squares, mean, variance, counters, [&](int m) { return x[m * C + chunk.channel]; });
 }
 
 // y = γ (x - μ) / √(σ² + ε) + β, at least `floor` (0: with a ReLU, -infinity: without)
@@ -69,47 +46,52 @@ __global__ void add_statistics(int size, const double *means, const double *squa
 //     x, y             (M, C)
 //     mean, variance   μ and σ² (C,)
 //     gamma, beta      γ and β (C,)
+//
+// In training, too: running averages (C,) of μ and σ² ← keep · running + (1 - keep) · batch, of σ² · unbias;
+// keep is 1 where there is nothing to keep.
 template <typename Real>
 __global__ void normalize(int size, const Real *x, Real *y, const Real *mean, const Real *variance,
-                          const Real *gamma, const Real *beta, int C, Real epsilon, Real floor) {
+                          const Real *gamma, const Real *beta, Real *running_mean, Real *running_variance, int C,
+                          Real epsilon, Real floor, Real keep, Real unbias) {
     int i = thread_index();
     if (i >= size) return;
     int c = i % C;
+    if (i < C && keep < 1) {
+        running_mean[c] = keep * running_mean[c] + (1 - keep) * mean[c];
+        running_variance[c] = keep * running_variance[c] + (1 - keep) * unbias * variance[c];
+    }
     Real value = gamma[c] * ((x[i] - mean[c]) / sqrt(variance[c] + epsilon)) + beta[c];
     y[i] = value < floor ? floor : value;
 }
 
-// Of each chunk: Σ dy and Σ dy · (x - μ).
+// ∂L/∂β = Σ dy and ∂L/∂γ = Σ dy x̂, with x̂ = (x - μ) / √(σ² + ε)
+//
+//     sums, products    (chunks, C): of each chunk Σ dy and Σ dy · (x - μ)
 template <typename Real>
-__global__ void chunk_gradients(int size, const Real *dy, const Real *x, const Real *mean, double *sums,
-                                double *products, int M, int C, int rows) {
-    int i = thread_index();
-    if (i >= size) return;
-    int c = i % C, first = i / C * rows, end = smaller(M, first + rows);
-    double sum = 0, product = 0;
-    UNROLLED
-    for (int m = first; m < end; m++) {
-        sum += dy[m * C + c];
-        product += dy[m * C + c] * (x[m * C + c] - mean[c]);
+__global__ void batch_gradients(int size, const Real *dy, const Real *x, const Real *mean, const Real *variance,
+                                double *sums, double *products, Real *dgamma, Real *dbeta, unsigned *counters,
+                                int M, int C, int rows, Real epsilon) {
+    const Chunk chunk(M, C, rows);
+    const int c = chunk.channel;
+    Sums mine = {0, 0};
+    if (c < C)
+        UNROLLED
+        for (int m = chunk.first + chunk.lane; m < chunk.end; m += LANES) {
+            mine.sum += dy[m * C + c];
+            mine.product += dy[m * C + c] * (x[m * C + c] - mean[c]);
+        }
+    mine = over_lanes(mine);
+    if (chunk.writes()) sums[chunk.number * C + c] = mine.sum, products[chunk.number * C + c] = mine.product;
+    if (!is_last_block(counters + chunk.group, chunk.chunks)) return;
+    mine = {0, 0};
+    if (c < C)
+        for (int k = chunk.lane; k < chunk.chunks; k += LANES)
+            mine = together(mine, Sums{sums[k * C + c], products[k * C + c]});
+    mine = over_lanes(mine);
+    if (chunk.writes()) {
+        dbeta[c] = mine.sum;
+        dgamma[c] = mine.product / sqrt((double)(variance[c] + epsilon));
     }
-    sums[i] = sum;
-    products[i] = product;
-}
-
-// ∂L/∂β = Σ dy and ∂L/∂γ = Σ dy x̂, with x̂ = (x - μ) / √(σ² + ε), out of the sums of K chunks
-template <typename Real>
-__global__ void add_gradients(int size, const double *sums, const double *products, const Real *variance,
-                              Real *dgamma, Real *dbeta, int K, Real epsilon) {
-    int c = thread_index();
-    if (c >= size) return;
-    double sum = 0, product = 0;
-    UNROLLED
-    for (int k = 0; k < K; k++) {
-        sum += sums[k * size + c];
-        product += products[k * size + c];
-    }
-    dbeta[c] = sum;
-    dgamma[c] = product / sqrt((double)(variance[c] + epsilon));
 }
 
 // dx = γ / √(σ² + ε) · ( dy - Σ dy / M - x̂ · Σ dy x̂ / M )

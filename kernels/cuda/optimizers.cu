@@ -20,34 +20,33 @@ __global__ void sgd(int size, Real *values, const Real *grads, Real *velocity, c
     values[i] = values[i] * shrink - alpha * (nesterov ? g + momentum * v : v);
 }
 
-// What all values share in step t, by one thread: numbers (4,) = α, 1 / (1 - β₁ᵗ), 1 / (1 - β₂ᵗ), 1 - α · decay
-template <typename Real>
-__global__ void adam_numbers(int size, const double *step, const double *rate, Real *numbers, double beta1,
-                             double beta2, double decay) {
-    if (thread_index() >= size) return;
-    numbers[0] = *rate;
-    numbers[1] = 1 / (1 - pow(beta1, *step));
-    numbers[2] = 1 / (1 - pow(beta2, *step));
-    numbers[3] = 1 - *rate * decay;
-}
-
 // m ← m + (1-β₁)(g - m),   v ← v + (1-β₂)(g² - v),   θ ← θ - α m̂ / (√v̂ + ε)
 //
 //     values, grads, m, v   θ, g, m and v (P,)
-//     numbers               (4,): see `adam_numbers`
-//     gain1, gain2          1 - β₁ and 1 - β₂
-//     decayed               as in `sgd`
+//     step, rate            t, from 1, and α, on the device: with m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ)
+//     decay, decayed        as in `sgd`
+//
+// What all values share is computed once a block, so each thread has several values: `size` threads in all, P = count.
 template <typename Real>
-__global__ void adam(int size, Real *values, const Real *grads, Real *m, Real *v, const Real *numbers, Real gain1,
-                     Real gain2, Real epsilon, int decayed) {
-    int i = thread_index();
-    if (i >= size) return;
-    Real rate = numbers[0], unbias1 = numbers[1], unbias2 = numbers[2], shrink = i < decayed ? numbers[3] : 1;
-    Real g = grads[i];
-    Real mean = m[i] + gain1 * (g - m[i]), square = v[i] + gain2 * (g * g - v[i]);
-    m[i] = mean;
-    v[i] = square;
-    values[i] = values[i] * shrink - rate * (unbias1 * mean / (sqrt(unbias2 * square) + epsilon));
+__global__ void adam(int size, Real *values, const Real *grads, Real *m, Real *v, int count, const double *step,
+                     const double *rate, double beta1, double beta2, Real epsilon, double decay, int decayed) {
+    __shared__ Real numbers[4];
+    if (threadIdx.x == 0) {
+        numbers[0] = *rate;
+        numbers[1] = 1 / (1 - pow(beta1, *step));
+        numbers[2] = 1 / (1 - pow(beta2, *step));
+        numbers[3] = 1 - *rate * decay;
+    }
+    __syncthreads();
+    const Real alpha = numbers[0], unbias1 = numbers[1], unbias2 = numbers[2], shrunk = numbers[3];
+    const Real gain1 = 1 - beta1, gain2 = 1 - beta2;
+    for (int i = thread_index(); i < count; i += size) {
+        Real g = grads[i], shrink = i < decayed ? shrunk : 1;
+        Real mean = m[i] + gain1 * (g - m[i]), square = v[i] + gain2 * (g * g - v[i]);
+        m[i] = mean;
+        v[i] = square;
+        values[i] = values[i] * shrink - alpha * (unbias1 * mean / (sqrt(unbias2 * square) + epsilon));
+    }
 }
 
 // average += gain · (values - average)

@@ -10,14 +10,14 @@
 // A window is clipped to the image; padding is never read. A backward has one thread a pixel, which gathers
 // from the windows it lies in.
 #include "common.cuh"
+#include "last_block.cuh"
+#include "columns.cuh"
 
 // y = the largest of a window, the first of several; a NaN is larger than all. positive: no pixel wins (-1)
 // where y is not above 0: x comes from a ReLU, whose gradient is 0 there.
 template <typename Real>
-__global__ void maxpool(int size, const Real *x, Real *y, int *winner, int H, int W, int C, int OH, int OW,
-                        int KH, int KW, int down, int across, int top, int left, bool positive) {
-    int i = thread_index();
-    if (i >= size) return;
+__device__ Real largest(int i, const Real *x, Real *y, int *winner, int H, int W, int C, int OH, int OW, int KH,
+                        int KW, int down, int across, int top, int left, bool positive) {
     int c = i % C, ow = i / C % OW, oh = i / C / OW % OH, n = i / C / OW / OH;
     int h = oh * down - top, w = ow * across - left;
     int place = -1;
@@ -30,6 +30,27 @@ __global__ void maxpool(int size, const Real *x, Real *y, int *winner, int H, in
         }
     y[i] = best;
     winner[i] = positive && !(best > 0) ? -1 : place;
+    return best;
+}
+template <typename Real>
+__global__ void maxpool(int size, const Real *x, Real *y, int *winner, int H, int W, int C, int OH, int OW,
+                        int KH, int KW, int down, int across, int top, int left, bool positive) {
+    int i = thread_index();
+    if (i < size) largest(i, x, y, winner, H, W, C, OH, OW, KH, KW, down, across, top, left, positive);
+}
+
+// The same, with the statistics of y (M, C), M = N · OH · OW, for a batch normalisation that follows: it need not
+// read y for them. The other arrays: see `batch_statistics` (normalization.cu).
+template <typename Real>
+__global__ void maxpool_statistics(int size, const Real *x, Real *y, int *winner, double *means, double *squares,
+                                   Real *mean, Real *variance, unsigned *counters, int M, int rows, int H, int W,
+                                   int C, int OH, int OW, int KH, int KW, int down, int across, int top, int left,
+                                   bool positive) {
+    const Chunk chunk(M, C, rows);
+    statistics(chunk, means, squares, mean, variance, counters, [&](int m) {
+        return largest(m * C + chunk.channel, x, y, winner, H, W, C, OH, OW, KH, KW, down, across, top, left,
+                       positive);
+    });
 }
 
 // dx = Σ dy of the windows that the pixel won

@@ -9,7 +9,6 @@
 #ifndef TILES_CUH
 #define TILES_CUH
 
-constexpr int THREADS = 256;  // of a block: kernels/cuda/device.py
 constexpr int STAGES = 3;     // pieces of each factor that are in shared memory at once
 
 // What is read or copied at once.

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,15 @@ class Status:
     works: bool
     detail: str
     fix: str = ""
+
+
+class Running(NamedTuple):
+    """Averages (C,) over batches: running = keep · running + (1 - keep) · batch, of the variance · unbias."""
+
+    mean: Array
+    variance: Array
+    keep: float
+    unbias: float
 
 
 class Backend(ABC):
@@ -123,6 +132,12 @@ class Backend(ABC):
 
         Both are bound to their layers. It holds for training only, as `fuse_max_pool` does. By default
         nothing is fused.
+        """
+        return
+
+    def fuse_statistics(self, before: Backend) -> None:
+        """The input of this BatchNorm is exactly what `before`, a max pooling, returns: in training that may
+        find its statistics. Both are bound to their layers. By default nothing is fused.
         """
         return
 
@@ -340,11 +355,17 @@ class Backend(ABC):
 
     @abstractmethod
     def batchnorm(
-        self, x: Array, gamma: Array, beta: Array, epsilon: float, shard: Shard = WHOLE
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        epsilon: float,
+        shard: Shard = WHOLE,
+        running: Running | None = None,
     ) -> tuple[Array, Array, Array, Any]:
         """Normalise x (M, C), this `shard` of a batch, by the whole batch's mean and biased variance.
 
-        Returns (y (M, C), mean (C,), variance (C,), saved).
+        Returns (y (M, C), mean (C,), variance (C,), saved); these two go into the `running` averages, too.
         """
 
     @abstractmethod

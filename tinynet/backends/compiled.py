@@ -34,6 +34,10 @@ class Fusion:
     """`relu_backward` and the like in training: the layer behind has done what they do."""
     alpha: Callable[[], float] | None = None
     """Of layers with weights, whose ELU that follows has this alpha: they apply it."""
+    finds_statistics: bool = False
+    """`maxpool` in training: a BatchNorm follows, and need not look for the statistics of its input."""
+    pool: str = ""
+    """The owner of that `maxpool`, for the BatchNorm."""
     before: list[str] = field(default_factory=list)
     """Of layers with weights in training: owners of those whose backward their dx goes through, the nearest
     first."""

@@ -66,8 +66,12 @@ class TileProducts(CompiledBackend):
         sums = result
         if cut.parts > 1:
             sums = self.memory.scratch(f"parts of {role}", (cut.parts, result.size), result.dtype)
+        return sums, self._counters(role, cut.counters), cut.length
+
+    def _counters(self, role: str, count: int) -> Array:
+        """By which blocks find out who is last (last_block.cuh): 0 before each launch and behind it."""
         zeros = replace(self.memory, allocate=self.device.zeros)
-        return sums, zeros.own(f"counters of {role}", (cut.counters,), np.dtype(np.uint32)), cut.length
+        return zeros.own(f"counters of {role}", (count,), np.dtype(np.uint32))
 
     def _by_tiles(self, plain: str, by_tensor_cores: str, blocks: int, arguments: tuple[Any, ...]) -> None:
         """Run the faster of two kernels that compute the same."""

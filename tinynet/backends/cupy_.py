@@ -22,13 +22,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinynet.backends import cuda_status
-from tinynet.backends.base import PRECISIONS, Backend, Status
+from tinynet.backends.base import PRECISIONS, Backend, Running, Status
 from tinynet.backends.cuda_products import NO_ACTIVATION, TileProducts
 from tinynet.backends.workspace import Memory
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import BackendError
 from tinynet.geometry import Window
-from tinynet.kernels.cuda.device import CudaDevice, Device
+from tinynet.kernels.cuda.device import THREADS, CudaDevice, Device
 from tinynet.kernels.cuda.source import C_NAMES
 from tinynet.rng import LOW_32, Key, drop_threshold
 from tinynet.types import Array, Shape
@@ -37,6 +37,10 @@ PARTIAL_SUMS = (4096, 64)
 """A sum over a flat buffer is made of so many partial sums, and these of so many."""
 MIN_CHUNK_ROWS = 32
 """Rows that are summed up in one piece, at least: see `_chunk_rows`."""
+CHANNELS = 32
+"""Channels of a block that sums over rows: columns.cuh."""
+MOST_BLOCKS = 1056
+"""Of a kernel whose threads have several values each: eight for each of an H100's 132 processors."""
 F64 = np.dtype(np.float64)
 PIXEL = Window((1, 1))
 
@@ -337,12 +341,23 @@ class CupyBackend(TileProducts):
         self.device.launch("depthwise_dx", dx.size, dy, W, dx, *geometry)
         return dx
 
+    def fuse_statistics(self, before: Backend) -> None:
+        assert isinstance(before, CupyBackend)
+        before.fusion.finds_statistics, self.fusion.pool = True, before.memory.owner
+
     def maxpool(self, x: Array, window: Window) -> tuple[Array, Any]:
         x = self._contiguous(x)
         y = self.memory.own("maxpool", (len(x), *window.output(x.shape[1:]), x.shape[3]), x.dtype)
         winner = self.memory.own("maxpool winner", y.shape, np.dtype(np.int32))
         positive = self.fusion.masks_gradient and self.memory.is_training
-        self.device.launch("maxpool", y.size, x, y, winner, *_geometry(x.shape, window), positive)
+        settings = (*_geometry(x.shape, window), positive)
+        if self.fusion.finds_statistics and self.memory.is_training:
+            size, partial, found, (M, _, rows) = self._of_columns(y.reshape(-1, y.shape[3]))
+            results = (y, winner, *partial, *found)
+            self.device.launch("maxpool_statistics", size, x, *results, M, rows, *settings)
+            self._pass(statistics=found[:2])
+        else:
+            self.device.launch("maxpool", y.size, x, y, winner, *settings)
         return y, (winner, x.shape)
 
     def maxpool_backward(self, dy: Array, saved: Any, window: Window) -> Array:
@@ -365,35 +380,48 @@ class CupyBackend(TileProducts):
     # --- normalisation and regularisation ---------------------------------------------------------------
 
     def batchnorm(
-        self, x: Array, gamma: Array, beta: Array, epsilon: float, shard: Shard = WHOLE
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        epsilon: float,
+        shard: Shard = WHOLE,
+        running: Running | None = None,
     ) -> tuple[Array, Array, Array, Any]:
         if shard.group.size > 1:
             self.device.break_recording()
-            y, *rest = super().batchnorm(x, gamma, beta, epsilon, shard)
+            y, *rest = super().batchnorm(x, gamma, beta, epsilon, shard, running)
             return self._rectified(y), *rest
         x = self._contiguous(x)
-        (M, C), rows = x.shape, _chunk_rows(len(x))
-        means, squares = self._chunk_sums(x, 2)
-        self.device.launch("chunk_statistics", means.size, x, means, squares, M, C, rows)
-        mean, variance = (
-            self.memory.own(f"batchnorm {role}", (C,), x.dtype) for role in ("mean", "variance")
-        )
-        self.device.launch("add_statistics", C, means, squares, mean, variance, M, len(means), rows)
-        y = self._normalized("batchnorm", x, mean, variance, gamma, beta, epsilon)
+        found = self._taken(self.fusion.pool).get("statistics")
+        if found is None:
+            size, partial, (*found, counters), sizes = self._of_columns(x)
+            self.device.launch("batch_statistics", size, x, *partial, *found, counters, *sizes)
+        mean, variance = found
+        y = self._normalized("batchnorm", x, mean, variance, gamma, beta, epsilon, running)
         return y, mean, variance, (x, mean, variance, epsilon)
 
     def batchnorm_inference(
         self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float
     ) -> Array:
-        return self._normalized("batchnorm inference", x, mean, variance, gamma, beta, epsilon)
+        return self._normalized("batchnorm inference", x, mean, variance, gamma, beta, epsilon, None)
 
-    def _normalized(self, role: str, x: Array, *arguments: Any) -> Array:
+    def _normalized(
+        self,
+        role: str,
+        x: Array,
+        mean: Array,
+        variance: Array,
+        gamma: Array,
+        beta: Array,
+        epsilon: float,
+        running: Running | None,
+    ) -> Array:
         y = self.memory.own(role, x.shape, x.dtype)
-        *channels, epsilon = arguments
-        settings = (x.shape[1], epsilon, self.fusion.floor)
-        self.device.launch(
-            "normalize", x.size, self._contiguous(x), y, *map(self._contiguous, channels), *settings
-        )
+        channels = [self._contiguous(each) for each in (mean, variance, gamma, beta)]
+        *averages, keep, unbias = running or (*channels[:2], 1.0, 1.0)
+        settings = (x.shape[1], epsilon, self.fusion.floor, keep, unbias)
+        self.device.launch("normalize", x.size, self._contiguous(x), y, *channels, *averages, *settings)
         return y
 
     def batchnorm_backward(
@@ -404,14 +432,23 @@ class CupyBackend(TileProducts):
             return super().batchnorm_backward(dy, saved, gamma, dgamma, dbeta, shard)
         x, mean, variance, epsilon = saved
         dy, gamma = self._contiguous(dy), self._contiguous(gamma)
-        (M, C), rows = x.shape, _chunk_rows(len(x))
-        sums, products = self._chunk_sums(x, 2)
-        self.device.launch("chunk_gradients", sums.size, dy, x, mean, sums, products, M, C, rows)
-        self.device.launch("add_gradients", C, sums, products, variance, dgamma, dbeta, len(sums), epsilon)
+        size, sums, (*_, counters), sizes = self._of_columns(x)
+        given, into = (dy, x, mean, variance), (dgamma, dbeta)
+        self.device.launch("batch_gradients", size, *given, *sums, *into, counters, *sizes, epsilon)
         dx = self.memory.own("batchnorm dx", x.shape, x.dtype)
         channels = (mean, variance, gamma, dgamma, dbeta)
-        self.device.launch("normalize_backward", x.size, dy, x, dx, *channels, M, C, epsilon)
+        self.device.launch("normalize_backward", x.size, dy, x, dx, *channels, *x.shape, epsilon)
         return dx
+
+    def _of_columns(self, x: Array) -> tuple[int, list[Array], tuple[Array, Array, Array], tuple[int, ...]]:
+        """What a kernel of columns.cuh takes for x (M, C): threads, sums of each chunk, (mean, variance,
+        counters), and (M, C, rows of a chunk)."""
+        (M, C), rows = x.shape, _chunk_rows(len(x))
+        groups = -(-C // CHANNELS)
+        mean, variance = (self.memory.own(f"column {role}", (C,), x.dtype) for role in ("mean", "variance"))
+        counters = self._counters("columns", groups)
+        sums = self._chunk_sums(x, 2)
+        return len(sums[0]) * groups * THREADS, sums, (mean, variance, counters), (M, C, rows)
 
     def running_average(self, running: Array, batch: Array, keep: float, scale: float) -> None:
         self.device.launch("running_average", running.size, running, batch, keep, scale)
@@ -458,19 +495,18 @@ class CupyBackend(TileProducts):
         targets = self._contiguous(targets, np.int64 if targets.ndim == 1 else F64)
         N, K = outputs.shape
         gradient = self.memory.own("loss gradient", (N, K), outputs.dtype)
-        losses = self.memory.own("losses", (N,), F64)
-        self.device.launch(kernel, N, outputs, targets, gradient, losses, K, setting)
-        if weights is not None:
-            self.device.launch("weigh", N, self._contiguous(weights, F64), gradient, losses, K)
-        return self._total("loss", losses, 1.0 / N), gradient
+        losses, loss = self.memory.own("losses", (N,), F64), self.memory.own("loss", (), F64)
+        weighted = (losses, False) if weights is None else (self._contiguous(weights, F64), True)
+        found = (gradient, losses, loss, self._counters("loss", 1))
+        self.device.launch(kernel, N, outputs, targets, *weighted, *found, K, setting)
+        return loss, gradient
 
     def count_correct(self, outputs: Array, labels: Array) -> Array:
         N, K = outputs.shape
-        right = self.memory.own("right", (N,), np.dtype(np.bool_))
-        pair = (self._contiguous(outputs), self._contiguous(labels, np.int64))
-        self.device.launch("is_right", N, *pair, right, K)
+        counts = self.memory.scratch("counts", (-(-N // THREADS),), F64)
         result = self.memory.own("correct", (), np.dtype(np.int64))
-        self.device.launch("count", 1, right, N, result)
+        pair = (self._contiguous(outputs), self._contiguous(labels, np.int64))
+        self.device.launch("count_correct", N, *pair, counts, result, self._counters("correct", 1), K)
         return result
 
     def argmax(self, x: Array) -> Array:
@@ -527,11 +563,10 @@ class CupyBackend(TileProducts):
         weight_decay: float,
         decayed: int,
     ) -> None:
-        numbers = self.memory.own("adam numbers", (4,), values.dtype)
-        moment = (self._on_device("step", step), self._on_device("rate", rate))
-        self.device.launch("adam_numbers", 1, *moment, numbers, beta1, beta2, weight_decay)
-        settings = (1.0 - beta1, 1.0 - beta2, epsilon, decayed)
-        self.device.launch("adam", values.size, values, grads, m, v, numbers, *settings)
+        threads = min(-(-values.size // THREADS), MOST_BLOCKS) * THREADS
+        numbers = (self._on_device("step", step), self._on_device("rate", rate), beta1, beta2)
+        settings = (values.size, *numbers, epsilon, weight_decay, decayed)
+        self.device.launch("adam", threads, values, grads, m, v, *settings)
 
     def moving_average(self, average: Array, values: Array, gain: float) -> None:
         there = self._on_device("gain", gain)

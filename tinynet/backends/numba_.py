@@ -22,7 +22,7 @@ import numba
 import numpy as np
 
 from tinynet import threads
-from tinynet.backends.base import CONVOLUTIONS, Backend, Status
+from tinynet.backends.base import CONVOLUTIONS, Backend, Running, Status
 from tinynet.backends.compiled import CompiledBackend
 from tinynet.backends.cpu_convolution.base import MIN_MULTIPLY_ADDS_PER_PART, Convolution, packed
 from tinynet.backends.cpu_convolution.im2col import Im2col
@@ -321,7 +321,13 @@ class NumbaBackend(CompiledBackend):
     # --- normalisation and regularisation ---------------------------------------------------------------
 
     def batchnorm(
-        self, x: Array, gamma: Array, beta: Array, epsilon: float, shard: Shard = WHOLE
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        epsilon: float,
+        shard: Shard = WHOLE,
+        running: Running | None = None,
     ) -> tuple[Array, Array, Array, Any]:
         x = _contiguous(x)
         C, double, wide = x.shape[1], np.dtype(np.float64), _side_by_side(x)
@@ -336,6 +342,7 @@ class NumbaBackend(CompiledBackend):
         scaled = (center, spread, gamma, epsilon, mean, variance, inverse_std, scale)
         threads.over(normalization.training_scale, C, *scaled, least=MIN_ELEMENTS_PER_PART)
         y = self._normalized("batchnorm", x, mean, scale, beta)
+        self._average(running, mean, variance)
         return y, mean, variance, (x, mean, inverse_std)
 
     def running_average(self, running: Array, batch: Array, keep: float, scale: float) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import threads
-from tinynet.backends.base import Backend, Status
+from tinynet.backends.base import Backend, Running, Status
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.geometry import Window
 from tinynet.rng import Key, drop_threshold, permutation, philox_bits
@@ -243,7 +243,13 @@ class NumpyBackend(Backend):
     # --- normalisation and regularisation ---------------------------------------------------------------
 
     def batchnorm(
-        self, x: Array, gamma: Array, beta: Array, epsilon: float, shard: Shard = WHOLE
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        epsilon: float,
+        shard: Shard = WHOLE,
+        running: Running | None = None,
     ) -> tuple[Array, Array, Array, Any]:
         number = x.dtype
         mean = shard.mean(column_sums(x) / len(x))
@@ -252,7 +258,14 @@ class NumpyBackend(Backend):
         inverse_std = (1.0 / self.xp.sqrt(variance + epsilon)).astype(number)
         normalised = centred * inverse_std
         y = gamma * normalised + beta
-        return y, mean.astype(number), variance.astype(number), (normalised, inverse_std)
+        mean, variance = mean.astype(number), variance.astype(number)
+        self._average(running, mean, variance)
+        return y, mean, variance, (normalised, inverse_std)
+
+    def _average(self, running: Running | None, mean: Array, variance: Array) -> None:
+        if running:
+            self.running_average(running.mean, mean, running.keep, 1.0)
+            self.running_average(running.variance, variance, running.keep, running.unbias)
 
     def batchnorm_inference(
         self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float

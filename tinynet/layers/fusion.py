@@ -34,6 +34,8 @@ def fuse(layers: Sequence[Layer]) -> None:
             layer.ops.fuse_elu(before.ops, partial(getattr, layer, "alpha"))
         if type(layer) is MaxPool2D and type(before) is ReLU:
             layer.ops.fuse_max_pool(before.ops)
+        if type(layer) is BatchNorm and type(before) is MaxPool2D:
+            layer.ops.fuse_statistics(before.ops)
     for position, layer in enumerate(layers):
         if type(layer) in PRODUCTS:
             for before in _dropout_and_activation(layers[:position]):

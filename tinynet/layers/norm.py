@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tinynet.backends.base import Running
 from tinynet.backends.numpy_ import column_sums
 from tinynet.checks import real
 from tinynet.layers.base import Layer
@@ -58,11 +59,11 @@ class BatchNorm(Layer):
                 rows, p.gamma, p.beta, running.mean, running.variance, self.epsilon
             )
             return y.reshape(x.shape), (False, rows)
-        y, mean, variance, saved = self.ops.batchnorm(rows, p.gamma, p.beta, self.epsilon, self.shard)
         m = len(rows) * self.shard.batch // (self.shard.stop - self.shard.first)
+        averages = None
         if m > 1:  # one value has no variance, and its mean says nothing of the others
-            self.ops.running_average(running.mean, mean, self.momentum, 1.0)
-            self.ops.running_average(running.variance, variance, self.momentum, m / (m - 1))
+            averages = Running(running.mean, running.variance, self.momentum, m / (m - 1))
+        y, _, _, saved = self.ops.batchnorm(rows, p.gamma, p.beta, self.epsilon, self.shard, averages)
         return y.reshape(x.shape), (True, saved)
 
     def backward(self, dy: Array, cache: Any) -> Array | None:

@@ -1,0 +1,163 @@
+"""What layers do for their neighbours on the GPU: fewer kernels, and the same numbers as the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_host import HostBackend, HostDevice
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinynet as tn
+from tinynet import layers as L
+from tinynet.backends.base import Backend
+from tinynet.backends.numpy_ import NumpyBackend
+from tinynet.layers.base import Layer
+from tinynet.runs import recipe
+from tinynet.step import StepNumbers
+from tinynet.types import Array
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.standard_normal((5, 9, 8, 3))
+LABELS = RANDOM.integers(0, 4, 5)
+
+
+class CountingDevice(HostDevice):
+    """Notes what it is asked to do, and does nothing."""
+
+    def _start(self, kernel: Any, *_: Any) -> None:
+        self.launched.append(kernel.name)
+
+    def _multiply(self, *_: Any) -> None:
+        self.launched.append("a product by cuBLAS")
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"), [("mlp", 8, 8), ("lenet", 16, 16), ("cnn", 36, 36), ("kaggle-cnn", 39, 40)]
+)
+@pytest.mark.parametrize("capability", [75, 90])
+def test_kernels_of_a_step(name: str, least: int, most: int, capability: int) -> None:
+    """Of a recorded step of training, on its recipe's batches."""
+    ops = HostBackend(device=CountingDevice(capability=capability))
+    chosen = recipe.load(name)
+    size = chosen.training.batch_size
+    images, labels = np.zeros((size, 28, 28, 1), np.uint8), np.zeros(size, np.int64)
+    run = tn.Trainer(chosen.build_model(backend=ops), (images, labels), batch_size=size, epochs=1)
+    assert run.step.is_recorded
+    for _ in range(2):  # recorded, and repeated
+        ops.device.launched.clear()
+        run.step.recorded(images, labels, StepNumbers(0, 1, 0.1, 0.0))
+        assert least <= len(ops.device.launched) <= most
+
+
+def learned(make: Callable[[], list[Layer]], ops: Backend, train: bool = True) -> list[Array]:
+    """A net's outputs, and the gradients of its parameters and its input."""
+    model = tn.Sequential(make(), IMAGES.shape[1:], backend=ops, dtype="float64", seed=1)
+    y, tape = model.forward(ops.asarray(IMAGES), train=train, step=3)
+    dx = model.backward(ops.asarray(np.cos(np.array(y))), tape, input_gradient=True)
+    return [np.array(each) for each in (y, dx, model.store.grads.flat, model.store.state.flat)]
+
+
+def assert_same(make: Callable[[], list[Layer]], train: bool = True) -> None:
+    for mine, theirs in zip(
+        learned(make, HostBackend(), train), learned(make, NumpyBackend(), train), strict=True
+    ):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-11 * max(1.0, abs(theirs).max(initial=0)))
+
+
+PARTS: dict[str, Callable[[], Layer]] = {
+    "conv": lambda: L.Conv2D(3, 2, padding="same"),
+    "dense": lambda: L.Dense(4),
+    "relu": L.ReLU,
+    "elu": lambda: L.ELU(0.7),
+    "gelu": L.GELU,
+    "dropout": lambda: L.Dropout(0.4),
+    "no dropout": lambda: L.Dropout(0.0),
+    "pool": lambda: L.MaxPool2D(2, stride=1, padding="same"),
+    "norm": L.BatchNorm,
+    "residual": lambda: L.Residual([L.Conv2D(3, 1), L.ReLU(), L.Dropout(0.2), L.Conv2D(3, 1)]),
+}
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    names=st.lists(st.sampled_from(sorted(PARTS.keys() - {"dense"})), max_size=7),
+    behind=st.lists(st.sampled_from(("dense", "relu", "elu", "dropout", "norm", "gelu")), max_size=5),
+    train=st.booleans(),
+)
+def test_neighbours_of_any_kind(names: list[str], behind: list[str], train: bool) -> None:
+    def make() -> list[Layer]:
+        layers = [PARTS["conv"](), *(PARTS[name]() for name in names)]
+        return [*layers, L.Flatten(), *(PARTS[name]() for name in behind), L.Dense(4)]
+
+    assert_same(make, train)
+
+
+def launched(layers: list[Layer], setting: str = "auto") -> list[str]:
+    """The kernels of a forward and a backward in training."""
+    ops = HostBackend(setting)
+    learned(lambda: layers, ops)
+    assert isinstance(ops.device, HostDevice)
+    return [name for name in ops.device.launched if name != "put"]  # the step's number
+
+
+def dropped() -> list[Layer]:
+    return [L.Flatten(), L.Dense(6), L.ELU(), L.Dropout(0.5), L.Dense(4)]
+
+
+def test_an_activation_and_a_dropout_between_products() -> None:
+    backward = ["conv2d_backward"] * 2
+    assert launched(dropped()) == ["conv2d", "dropout", "conv2d", *backward]
+    assert launched([L.Conv2D(3, 3), L.ReLU(), L.Flatten(), L.Dense(4)]) == ["conv2d", "conv2d", *backward]
+
+
+def test_the_lesson_fuses_less() -> None:
+    """By im2col and cuBLAS only the bias and the ReLU are applied together."""
+    assert {"elu", "elu_backward", "dropout_backward", "add_bias"} <= set(launched(dropped(), "im2col"))
+
+
+def test_a_setting_of_a_neighbour_may_change() -> None:
+    def changed(ops: Backend, alpha: float, rate: float) -> list[Array]:
+        layers = dropped()
+        model = tn.Sequential(layers, IMAGES.shape[1:], backend=ops, dtype="float64", seed=1)
+        results = []
+        for _ in range(2):
+            y, tape = model.forward(ops.asarray(IMAGES), train=True)
+            dx = model.backward(ops.asarray(np.cos(np.array(y))), tape, input_gradient=True)
+            results += [np.array(y), np.array(dx)]
+            layers[2].alpha, layers[3].rate = alpha, rate  # type: ignore[attr-defined]
+        return results
+
+    for alpha, rate in ((0.3, 0.0), (2.0, 0.8)):
+        for mine, theirs in zip(
+            changed(HostBackend(), alpha, rate), changed(NumpyBackend(), alpha, rate), strict=True
+        ):
+            np.testing.assert_allclose(mine, theirs, atol=1e-12)
+
+
+def test_nothing_is_kept_when_memory_is_released() -> None:
+    ops = HostBackend()
+    model = tn.Sequential(dropped(), IMAGES.shape[1:], backend=ops)
+    model.forward(ops.asarray(IMAGES.astype(np.float32)), train=True)
+    assert model.workspace.passed
+    model.release_memory()
+    assert not model.workspace.passed
+
+
+@pytest.mark.parametrize("kind", [L.ReLU, L.ELU, L.Dropout, L.Dense, L.Conv2D, L.MaxPool2D, L.BatchNorm])
+def test_a_subclass_is_left_alone(kind: type[Layer]) -> None:
+    """It may compute otherwise."""
+    other = type("Other", (kind,), {})
+
+    def made() -> list[Layer]:
+        images = [L.Conv2D(3, 2), L.ReLU(), L.MaxPool2D(), L.BatchNorm(), L.Conv2D(3, 2)]
+        return [*images, L.ELU(), L.Dropout(0.3), L.Flatten(), L.Dense(3), L.ReLU(), L.Dense(2)]
+
+    others = made()
+    for layer in others:
+        if type(layer) is kind:
+            layer.__class__ = other
+    assert len(launched(others)) > len(launched(made()))
