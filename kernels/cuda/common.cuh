@@ -2,7 +2,8 @@
 //
 // One thread computes one element of the result, and gathers all that it is made of. In some kernels a whole
 // block computes a piece of the result: its threads share memory and wait for each other. In any case no two
-// threads write to one place of the result, nothing is added atomically, and the same input gives the same bits.
+// threads write to one place of the result at a time, nothing is added atomically but the number of blocks that are
+// done (last_block.cuh), and the same input gives the same bits.
 // A CPU can run all of it, thread by thread (tests/cuda_threads.h).
 //
 // The first parameter of a kernel is how many threads have work; a launch may start a few more, to fill the

@@ -25,7 +25,7 @@ class TileProducts(CompiledBackend):
 
     device: Device
 
-    def _multiply(
+    def multiply_tiles(
         self, x: Array, K: Array, b: Array, y: Array, geometry: tuple[int, ...], alpha: float
     ) -> None:
         """y = windows of x · K + b, then the activation of this alpha."""
@@ -34,7 +34,7 @@ class TileProducts(CompiledBackend):
         arguments = (x, K, b, y, *self._parts("y", cut, y), alpha, len(x), F, *geometry)
         self._by_tiles("conv2d", "tensor_conv2d", cut.blocks, arguments)
 
-    def _multiply_back(
+    def multiply_tiles_back(
         self,
         dy: Array,
         x: Array,

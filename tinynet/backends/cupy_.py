@@ -223,7 +223,7 @@ class CupyBackend(TileProducts):
             self._add_bias(y, b)
         else:
             geometry = _geometry((1, 1, 1, x.shape[1]), PIXEL)
-            self._multiply(x, W, self._contiguous(b), y, geometry, self._activation())
+            self.multiply_tiles(x, W, self._contiguous(b), y, geometry, self._activation())
             self._gather_before()
         return y
 
@@ -234,7 +234,7 @@ class CupyBackend(TileProducts):
         dx = self.memory.own("dense dx", x.shape, x.dtype) if need_dx else None
         if self.convolution != "im2col":
             geometry = _geometry((1, 1, 1, x.shape[1]), PIXEL)
-            self._multiply_back(dy, x, W, dW, db, dx, geometry, self._before())
+            self.multiply_tiles_back(dy, x, W, dW, db, dx, geometry, self._before())
             return dx
         self.device.product(x, dy, dW, transpose_a=True)
         self._sum_rows(dy, db)
@@ -251,7 +251,7 @@ class CupyBackend(TileProducts):
         y = self.memory.own("conv2d", (len(x), *window.output(x.shape[1:]), F), x.dtype)
         if self.convolution != "im2col":
             geometry = _geometry(x.shape, window)
-            self._multiply(x, W, self._contiguous(b), y, geometry, self._activation())
+            self.multiply_tiles(x, W, self._contiguous(b), y, geometry, self._activation())
             self._gather_before()
             return y, (x, None)
         cols = self._im2col(x, window)
@@ -265,7 +265,7 @@ class CupyBackend(TileProducts):
         (x, cols), dy, W, F = saved, self._contiguous(dy), self._contiguous(W), W.shape[3]
         dx = self.memory.own("conv2d dx", x.shape, dy.dtype) if need_dx else None
         if self.convolution != "im2col":
-            self._multiply_back(dy, x, W, dW, db, dx, _geometry(x.shape, window), self._before())
+            self.multiply_tiles_back(dy, x, W, dW, db, dx, _geometry(x.shape, window), self._before())
             return dx
         rows = dy.reshape(-1, F)
         self._sum_rows(rows, db)

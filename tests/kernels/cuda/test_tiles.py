@@ -408,11 +408,11 @@ class Neighbours:
         x, W, b, dy, y, keep = self.arrays
         forward, dW, db, dx = np.empty_like(dy), np.empty_like(W), np.empty_like(b), np.empty_like(x)
         geometry = (1, 1, C, 1, 1, 1, 1, 1, 1, 0, 0)
-        ops._multiply(x, W, b, forward, geometry, self.alpha)
+        ops.multiply_tiles(x, W, b, forward, geometry, self.alpha)
         before = {"y": y, "alpha": self.alpha}
         if self.is_dropped:
             before |= {"keep": keep, "scale": 1.25}
-        ops._multiply_back(dy, x, W, dW, db, dx, geometry, before)
+        ops.multiply_tiles_back(dy, x, W, dW, db, dx, geometry, before)
         return [forward, dx]
 
     def expected(self) -> list[Array]:
