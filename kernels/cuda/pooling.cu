@@ -2,7 +2,7 @@
 //
 //     x, dx          (N, H, W, C)
 //     y, dy          (N, OH, OW, C)
-//     winner         like y: the number u · KW + v of the window's pixel that is largest
+//     winner         like y: the number u · KW + v of the window's pixel that is largest, in a byte if it fits
 //     KH, KW         pixels of a window
 //     down, across   the stride
 //     top, left      the padding: window (oh, ow) begins at pixel (oh · down - top, ow · across - left)
@@ -15,8 +15,8 @@
 
 // y = the largest of a window, the first of several; a NaN is larger than all. positive: no pixel wins (-1)
 // where y is not above 0: x comes from a ReLU, whose gradient is 0 there.
-template <typename Real>
-__device__ Real largest(int i, const Real *x, Real *y, int *winner, int H, int W, int C, int OH, int OW, int KH,
+template <typename Real, typename Place>
+__device__ Real largest(int i, const Real *x, Real *y, Place *winner, int H, int W, int C, int OH, int OW, int KH,
                         int KW, int down, int across, int top, int left, bool positive) {
     int c = i % C, ow = i / C % OW, oh = i / C / OW % OH, n = i / C / OW / OH;
     int h = oh * down - top, w = ow * across - left;
@@ -32,8 +32,8 @@ __device__ Real largest(int i, const Real *x, Real *y, int *winner, int H, int W
     winner[i] = positive && !(best > 0) ? -1 : place;
     return best;
 }
-template <typename Real>
-__global__ void maxpool(int size, const Real *x, Real *y, int *winner, int H, int W, int C, int OH, int OW,
+template <typename Real, typename Place>
+__global__ void maxpool(int size, const Real *x, Real *y, Place *winner, int H, int W, int C, int OH, int OW,
                         int KH, int KW, int down, int across, int top, int left, bool positive) {
     int i = thread_index();
     if (i < size) largest(i, x, y, winner, H, W, C, OH, OW, KH, KW, down, across, top, left, positive);
@@ -41,8 +41,8 @@ __global__ void maxpool(int size, const Real *x, Real *y, int *winner, int H, in
 
 // The same, with the statistics of y (M, C), M = N · OH · OW, for a batch normalisation that follows: it need not
 // read y for them. The other arrays: see `batch_statistics` (normalization.cu).
-template <typename Real>
-__global__ void maxpool_statistics(int size, const Real *x, Real *y, int *winner, double *means, double *squares,
+template <typename Real, typename Place>
+__global__ void maxpool_statistics(int size, const Real *x, Real *y, Place *winner, double *means, double *squares,
                                    Real *mean, Real *variance, unsigned *counters, int M, int rows, int H, int W,
                                    int C, int OH, int OW, int KH, int KW, int down, int across, int top, int left,
                                    bool positive) {
@@ -54,8 +54,8 @@ __global__ void maxpool_statistics(int size, const Real *x, Real *y, int *winner
 }
 
 // dx = Σ dy of the windows that the pixel won
-template <typename Real>
-__global__ void maxpool_backward(int size, const Real *dy, const int *winner, Real *dx, int H, int W, int C,
+template <typename Real, typename Place>
+__global__ void maxpool_backward(int size, const Real *dy, const Place *winner, Real *dx, int H, int W, int C,
                                  int OH, int OW, int KH, int KW, int down, int across, int top, int left) {
     int i = thread_index();
     if (i >= size) return;

@@ -33,6 +33,7 @@ BOUND = {
     "Value": ("bool", "unsigned char", "long long", "float", "double"),
     "Pixel": ("unsigned char", "float", "double"),
     "Target": ("long long", "float", "double"),
+    "Place": ("signed char", "int"),
 }
 """What each name of a template stands for in turn, where all that may be launched is to be compiled."""
 C_NAMES = {dtype: name for name, dtype in TYPES.items()}

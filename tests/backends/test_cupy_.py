@@ -21,6 +21,7 @@ from tinynet.backends.compiled import CompiledBackend
 from tinynet.backends.cupy_ import CupyBackend
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.backends.workspace import Workspace
+from tinynet.geometry import Window
 from tinynet.gradcheck import cases
 from tinynet.kernels.cuda.source import kernels
 from tinynet.layers.base import Layer
@@ -115,6 +116,18 @@ def test_rows_of_two_arrays_are_there_at_once() -> None:
     arrays = [np.random.default_rng(i).standard_normal((9, 4)) for i in range(2)]
     taken = [ops.take(array, np.arange(5)) for array in arrays]
     np.testing.assert_array_equal(taken, [array[:5] for array in arrays])
+
+
+@pytest.mark.parametrize(("size", "places"), [((16, 8), np.int8), ((3, 43), np.int32), ((12, 12), np.int32)])
+def test_the_largest_of_a_window_of_any_size(size: tuple[int, int], places: Any) -> None:
+    """128 pixels are numbered in a byte, and the last of them may be the largest."""
+    x = np.arange(2 * 16 * 44 * 3, dtype=np.float32).reshape(2, 16, 44, 3)
+    y, saved = HostBackend().maxpool(x, Window(size))
+    assert saved[0].dtype == places
+    dx = HostBackend().maxpool_backward(np.ones_like(y), saved, Window(size))
+    expected, saved = NumpyBackend().maxpool(x, Window(size))
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(dx, NumpyBackend().maxpool_backward(np.ones_like(y), saved, Window(size)))
 
 
 def test_sums_of_two_numbers() -> None:

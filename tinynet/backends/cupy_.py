@@ -37,6 +37,8 @@ PARTIAL_SUMS = (4096, 64)
 """A sum over a flat buffer is made of so many partial sums, and these of so many."""
 MIN_CHUNK_ROWS = 32
 """Rows that are summed up in one piece, at least: see `_chunk_rows`."""
+MOST_IN_A_BYTE = 128
+"""Pixels of a window that are numbered by a signed byte."""
 CHANNELS = 32
 """Channels of a block that sums over rows: columns.cuh."""
 MOST_BLOCKS = 1056
@@ -348,7 +350,8 @@ class CupyBackend(TileProducts):
     def maxpool(self, x: Array, window: Window) -> tuple[Array, Any]:
         x = self._contiguous(x)
         y = self.memory.own("maxpool", (len(x), *window.output(x.shape[1:]), x.shape[3]), x.dtype)
-        winner = self.memory.own("maxpool winner", y.shape, np.dtype(np.int32))
+        places = np.dtype(np.int8 if math.prod(window.size) <= MOST_IN_A_BYTE else np.int32)
+        winner = self.memory.own("maxpool winner", y.shape, places)
         positive = self.fusion.masks_gradient and self.memory.is_training
         settings = (*_geometry(x.shape, window), positive)
         if self.fusion.finds_statistics and self.memory.is_training:

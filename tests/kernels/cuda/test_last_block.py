@@ -171,8 +171,9 @@ def code(right: str = "", wrong: str = "") -> Any:
     if right:
         assert max(source.count(right) for source in sources) == 1
         sources = [source.replace(right, wrong) for source in sources]
-    names = [k.name for k in kernels().values() if k.file in FILES and k.types == ("Real",)]
-    return build("".join(sources), tuple(f"{name}<float>" for name in names))
+    types = {("Real",): ("float",), ("Real", "Place"): ("float", "signed char")}
+    wanted = (kernel for kernel in kernels().values() if kernel.file in FILES)
+    return build("".join(sources), tuple(kernel.instance(types[kernel.types]) for kernel in wanted))
 
 
 @pytest.mark.parametrize("name", MISTAKES)

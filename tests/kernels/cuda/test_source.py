@@ -64,7 +64,7 @@ def test_what_does_not_compile_is_told_by_file_and_line() -> None:
     lines = text("pooling.cu").splitlines()
     broken = source.read("pooling.cu").splitlines().index("    dx[i] = sum;")
     code = text("pooling.cu").replace("    dx[i] = sum;", "    dx[i] = sums;", 1)
-    status, log, _ = compile_for(75, code, ["maxpool_backward<float>"])
+    status, log, _ = compile_for(75, code, ["maxpool_backward<float, signed char>"])
     assert status != 0
     assert f"pooling.cu({broken + 1}): error" in log
     assert len(lines) > broken
