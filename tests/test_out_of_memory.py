@@ -115,15 +115,15 @@ def test_the_batch_that_is_named_fits_in_the_same_process(room: int, phase: str)
     ops = SmallGpu(device=SmallDevice(1 << 30))
     ops.recorded_phases = ops.recorded_phases if phase == "recorded" else ()
     model = tn.Sequential([tn.Rescale(), *stack, tn.Dense(10)], (14, 14, 1), backend=ops)
-    data = np.zeros((100, 14, 14, 1), np.uint8), np.arange(100) % 10
+    data = np.zeros((200, 14, 14, 1), np.uint8), np.arange(200) % 10
 
     def run(batch: int) -> None:
         Trainer(model, data, epochs=2, batch_size=batch).run()
 
     run(1)  # so that what does not depend on the batch is there
     ops.device.free = room * out_of_memory.of_a_sample(model)
-    with pytest.raises(OutOfMemoryError, match="with 100 samples in a batch") as caught:
-        run(100)
+    with pytest.raises(OutOfMemoryError, match="with 200 samples in a batch") as caught:
+        run(200)
     named = int(re.search(r"--batch (\d+)", str(caught.value))[1])  # type: ignore[index]
     assert named == 1 << (room.bit_length() - 1)
     run(named)

@@ -180,7 +180,8 @@ class Sequential:
                 received=x.device,
                 fix="model.backend.asarray(numpy array) puts it where the model is",
             )
-        self.workspace.phase = phase = "train" if train else "evaluate"
+        phase = "train" if train else "evaluate"
+        self.workspace.begin(phase)
         caches = []
         for position, layer in enumerate(self.layers):
             key = Key(self.seed, Stream.DROPOUT, position, step, shard.first * self._widths[position])

@@ -2,22 +2,39 @@
 // have found (last_block.cuh).
 //
 //     weights    (N,): each row's loss and gradient is multiplied by its own, if `is_weighted`
-//     losses     (N,): of each row
-//     loss       their sum / N, one number
+//     losses     (N,): of each row                     loss    their sum / N, one number
+//     counts     (blocks,): right rows of each block   count   how many rows are largest at their label
 //     counter    see last_block.cuh
 #include "common.cuh"
 #include "last_block.cuh"
 
-// What the kernels here do at their end: weigh each row, of K classes, and add up.
+// where the largest in a row (K,) is, the first of equals; the first NaN counts as the largest
 template <typename Real>
-__device__ void conclude(int size, const double *weights, bool is_weighted, Real *gradient, double *losses,
-                         double *loss, unsigned *counter, int K) {
-    int n = thread_index();
+__device__ int place_of_largest(const Real *row, int K) {
+    int best = 0;
+    for (int k = 1; k < K; k++) {
+        bool is_first_nan = row[k] != row[k] && row[best] == row[best];
+        if (row[k] > row[best] || is_first_nan) best = k;
+    }
+    return best;
+}
+
+// What the kernels here do at their end: count this thread's row if it `is_right`; weigh each row, of K classes; add
+// up. No losses: they only count.
+template <typename Real>
+__device__ void conclude(int size, bool is_right, double *counts, long long *count, const double *weights,
+                         bool is_weighted, Real *gradient, double *losses, double *loss, unsigned *counter, int K) {
+    int n = thread_index(), blocks = (size + THREADS - 1) / THREADS;
     if (n < size && is_weighted) {
         losses[n] *= weights[n];
         for (int k = 0; k < K; k++) gradient[n * K + k] *= weights[n];
     }
-    if (!is_last_block(counter, (size + THREADS - 1) / THREADS)) return;
+    double right = sum_of_block(is_right);
+    if (threadIdx.x == 0) counts[blockIdx.x] = right;
+    if (!is_last_block(counter, blocks)) return;
+    right = sum_by_block(counts, blocks);
+    if (threadIdx.x == 0) *count = right;
+    if (!losses) return;
     double sum = sum_by_block(losses, size);
     if (threadIdx.x == 0) *loss = sum / size;
 }
@@ -45,15 +62,16 @@ __device__ double loss_of_row(int size, const Real *z, long long label, Real *g,
     return log(sum) - (1 - smoothing) * picked - (smoothing > 0 ? smoothing * mean : 0);  // 0 · -∞ is 0
 }
 template <typename Real>
-__global__ void softmax_cross_entropy(int size, const Real *logits, const long long *labels,
-                                      const double *weights, bool is_weighted, Real *gradient, double *losses,
-                                      double *loss, unsigned *counter, int K, double smoothing) {
+__global__ void softmax_cross_entropy(int size, const Real *logits, const long long *labels, double *counts,
+                                      long long *count, const double *weights, bool is_weighted, Real *gradient,
+                                      double *losses, double *loss, unsigned *counter, int K, double smoothing) {
     int n = thread_index();
     if (n < size) losses[n] = loss_of_row(size, logits + n * K, labels[n], gradient + n * K, K, smoothing);
-    conclude(size, weights, is_weighted, gradient, losses, loss, counter, K);
+    bool is_right = n < size && place_of_largest(logits + n * K, K) == labels[n];
+    conclude(size, is_right, counts, count, weights, is_weighted, gradient, losses, loss, counter, K);
 }
 
-// The same of targets t (N, K), in each row a probability for every class: q = (1 - ε) t + ε / K
+// The same of targets t (N, K), in each row a probability for every class: q = (1 - ε) t + ε / K. Nothing is counted.
 template <typename Real>
 __device__ double soft_loss_of_row(int size, const Real *z, const double *t, Real *g, int K, double smoothing) {
     Real top = z[0];
@@ -69,13 +87,13 @@ __device__ double soft_loss_of_row(int size, const Real *z, const double *t, Rea
     return log(sum) + loss;
 }
 template <typename Real>
-__global__ void soft_cross_entropy(int size, const Real *logits, const double *targets, const double *weights,
-                                   bool is_weighted, Real *gradient, double *losses, double *loss,
-                                   unsigned *counter, int K, double smoothing) {
+__global__ void soft_cross_entropy(int size, const Real *logits, const double *targets, double *counts,
+                                   long long *count, const double *weights, bool is_weighted, Real *gradient,
+                                   double *losses, double *loss, unsigned *counter, int K, double smoothing) {
     int n = thread_index();
     if (n < size)
         losses[n] = soft_loss_of_row(size, logits + n * K, targets + n * K, gradient + n * K, K, smoothing);
-    conclude(size, weights, is_weighted, gradient, losses, loss, counter, K);
+    conclude(size, false, counts, count, weights, is_weighted, gradient, losses, loss, counter, K);
 }
 
 // The same of scores s (N, K) that are divided by their sum, none taken to be less than `floor`:
@@ -96,36 +114,22 @@ __device__ double loss_of_scores(int size, const Real *s, long long label, Real 
     return log(sum / picked);
 }
 template <typename Real>
-__global__ void cross_entropy(int size, const Real *scores, const long long *labels, const double *weights,
-                              bool is_weighted, Real *gradient, double *losses, double *loss, unsigned *counter,
-                              int K, Real floor) {
+__global__ void cross_entropy(int size, const Real *scores, const long long *labels, double *counts,
+                              long long *count, const double *weights, bool is_weighted, Real *gradient,
+                              double *losses, double *loss, unsigned *counter, int K, Real floor) {
     int n = thread_index();
     if (n < size) losses[n] = loss_of_scores(size, scores + n * K, labels[n], gradient + n * K, K, floor);
-    conclude(size, weights, is_weighted, gradient, losses, loss, counter, K);
+    bool is_right = n < size && place_of_largest(scores + n * K, K) == labels[n];
+    conclude(size, is_right, counts, count, weights, is_weighted, gradient, losses, loss, counter, K);
 }
 
-// where the largest in a row (K,) is, the first of equals; the first NaN counts as the largest
-template <typename Real>
-__device__ int place_of_largest(const Real *row, int K) {
-    int best = 0;
-    for (int k = 1; k < K; k++) {
-        bool is_first_nan = row[k] != row[k] && row[best] == row[best];
-        if (row[k] > row[best] || is_first_nan) best = k;
-    }
-    return best;
-}
-
-// count = how many rows of outputs (N, K) are largest at their label (N,); counts (blocks,): of each block
+// How many rows of outputs (N, K) are largest at their label (N,), of their own
 template <typename Real>
 __global__ void count_correct(int size, const Real *outputs, const long long *labels, double *counts,
                               long long *count, unsigned *counter, int K) {
-    int n = thread_index(), blocks = (size + THREADS - 1) / THREADS;
+    int n = thread_index();
     bool is_right = n < size && place_of_largest(outputs + n * K, K) == labels[n];
-    double of_block = sum_of_block(is_right);
-    if (threadIdx.x == 0) counts[blockIdx.x] = of_block;
-    if (!is_last_block(counter, blocks)) return;
-    double of_all = sum_by_block(counts, blocks);
-    if (threadIdx.x == 0) *count = of_all;
+    conclude<Real>(size, is_right, counts, count, nullptr, false, nullptr, nullptr, nullptr, counter, K);
 }
 
 // places (N,) of the largest in each row of x (N, K)

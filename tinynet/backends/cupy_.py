@@ -1,4 +1,4 @@
-"""The GPU backend: CUDA kernels of our own and cuBLAS, on CuPy's arrays, which stay on the device.
+"""The GPU backend: CUDA kernels of our own, on CuPy's arrays, which stay on the device.
 
 Every operation of a training step goes through one door (`kernels.cuda.device`) and writes into buffers that
 are there already. So whole steps can be recorded as a CUDA graph and repeated by one launch: nets of this
@@ -7,6 +7,10 @@ number, the learning rate) is then read from the device: where a number is asked
 do. `tinynet.stretch` says how many steps follow each other so.
 
 Threads gather and nothing is added atomically: the same seed gives the same bits.
+
+An operation does for its neighbours what it has in its registers anyway (`layers.fusion` says who they are): each
+kernel less saves its launch and a pass over memory. No array is left out for that but those that nobody can see:
+what an operation returns is all there. What one leaves for another lies in the workspace (`_pass`, `_taken`).
 
 One layer may use each operation once a step: its buffers are named by operation.
 
@@ -48,7 +52,7 @@ PIXEL = Window((1, 1))
 
 
 class CupyBackend(TileProducts):
-    """CUDA kernels from `kernels.cuda`, cuBLAS for matrix products."""
+    """CUDA kernels from `kernels.cuda`; with convolution "im2col" all products by cuBLAS."""
 
     name = "cupy"
     recorded_phases: tuple[str, ...] = ("evaluate", "gradients", "step")
@@ -494,23 +498,32 @@ class CupyBackend(TileProducts):
     def _loss(
         self, kernel: str, outputs: Array, targets: Array, setting: float, weights: Array | None
     ) -> tuple[Array, Array]:
-        outputs = self._contiguous(outputs)
-        targets = self._contiguous(targets, np.int64 if targets.ndim == 1 else F64)
-        N, K = outputs.shape
-        gradient = self.memory.own("loss gradient", (N, K), outputs.dtype)
+        rows = self._contiguous(outputs)
+        known = self._contiguous(targets, np.int64 if targets.ndim == 1 else F64)
+        N, K = rows.shape
+        gradient = self.memory.own("loss gradient", (N, K), rows.dtype)
         losses, loss = self.memory.own("losses", (N,), F64), self.memory.own("loss", (), F64)
         weighted = (losses, False) if weights is None else (self._contiguous(weights, F64), True)
-        found = (gradient, losses, loss, self._counters("loss", 1))
-        self.device.launch(kernel, N, outputs, targets, *weighted, *found, K, setting)
+        counts, count, counter = self._counting(N)
+        found = (*weighted, gradient, losses, loss, counter)
+        self.device.launch(kernel, N, rows, known, counts, count, *found, K, setting)
+        self._pass(outputs=outputs, labels=targets)
         return loss, gradient
 
     def count_correct(self, outputs: Array, labels: Array) -> Array:
         N, K = outputs.shape
-        counts = self.memory.scratch("counts", (-(-N // THREADS),), F64)
-        result = self.memory.own("correct", (), np.dtype(np.int64))
+        counts, count, counter = self._counting(N)
+        passed = self._taken(self.memory.owner)
+        if passed.get("outputs") is outputs and passed.get("labels") is labels:
+            return count  # the loss has counted them
         pair = (self._contiguous(outputs), self._contiguous(labels, np.int64))
-        self.device.launch("count_correct", N, *pair, counts, result, self._counters("correct", 1), K)
-        return result
+        self.device.launch("count_correct", N, *pair, counts, count, counter, K)
+        return count
+
+    def _counting(self, N: int) -> tuple[Array, Array, Array]:
+        """For kernels that count right rows of N: counts, count and counter of losses.cu."""
+        counts = self.memory.scratch("counts", (-(-N // THREADS),), F64)
+        return counts, self.memory.own("correct", (), np.dtype(np.int64)), self._counters("losses", 1)
 
     def argmax(self, x: Array) -> Array:
         N, K = x.shape

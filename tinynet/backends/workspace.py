@@ -36,9 +36,15 @@ class Workspace:
         self.packed: dict[tuple[str, str, Shape], Array] | None = None
         """Packed forms of weights, while these are known not to change; else None."""
         self.passed: dict[str, dict[str, Any]] = {}
-        """What an owner's forward in training leaves for the backward of another, by name."""
+        """What an owner leaves for another in a training step, by name: see `begin`."""
         self._buffers: dict[tuple[str, str, str, np.dtype[np.generic]], Array] = {}
         self._views: dict[tuple[str, str, str, np.dtype[np.generic], Shape], Array] = {}
+
+    def begin(self, phase: str) -> None:
+        """A forward begins in this phase: nothing is left of the step before."""
+        self.phase = phase
+        if phase == "train":
+            self.passed.clear()
 
     def array(
         self,
