@@ -8,9 +8,9 @@ do. `tinynet.stretch` says how many steps follow each other so.
 
 Threads gather and nothing is added atomically: the same seed gives the same bits.
 
-An operation does for its neighbours what it has the values for anyway: `layers.fusion` says who they are. Each
-kernel less saves its launch and a pass over memory. What an operation returns is all there, whoever looks; what
-it leaves for a neighbour lies in the workspace (`_pass`, `_taken`).
+An operation does for its neighbours what it has the values for anyway: `layers.fusion` says who they are.
+Each kernel less saves its launch and a pass over memory. What an operation returns is all there, whoever
+looks; what it leaves for a neighbour lies in the workspace (`_pass`, `_taken`).
 
 One layer may use each operation once a step: its buffers are named by operation.
 
