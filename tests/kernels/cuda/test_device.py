@@ -398,6 +398,9 @@ class Cupy:
     def empty(self, size: int, dtype: Any) -> Array:
         return np.empty(size, dtype).view(Array)
 
+    def zeros(self, size: int, dtype: Any) -> Array:
+        return np.zeros(size, dtype).view(Array)
+
     def asarray(self, array: Any) -> Array:
         return np.asarray(array).view(Array)
 
@@ -507,6 +510,21 @@ def test_a_file_that_does_not_compile_is_told_with_its_line(cupy: Cupy) -> None:
     cupy.compiled.append(())
     with pytest.raises(BackendError, match=r"activations.cu does not compile:\nactivations.cu\(7\): error"):
         relu(device, device.from_host(X), device.empty(12, np.float32))
+
+
+def test_counters_are_0_before_a_recording_and_not_made_so_by_it(cupy: Cupy) -> None:
+    device, made = CudaDevice(), []
+
+    def run() -> None:
+        made.append(device.zeros(3, np.uint32))
+        relu(device, device.from_host(X), device.empty(12, np.float32))
+
+    repeat = device.record(run)
+    np.testing.assert_array_equal(made[0], [0, 0, 0])
+    made[0][...] = 7
+    repeat()
+    np.testing.assert_array_equal(made[0], [7, 7, 7])
+    assert len(made) == 1
 
 
 def test_a_recording_is_captured_as_a_graph(cupy: Cupy) -> None:

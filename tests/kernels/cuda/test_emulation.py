@@ -252,6 +252,7 @@ def test_what_is_not_finite_stays_so(value: float) -> None:
 # --- the last block ---------------------------------------------------------------------------------------
 
 LAST = """
+#include "common.cuh"
 #include "last_block.cuh"
 __global__ void tried(const float *x, float *y, unsigned *counter) {
     y[2 * blockIdx.x] = x[blockIdx.x];
