@@ -59,7 +59,12 @@ BACKENDS: dict[str, tuple[type, tuple[str, ...]]] = {
     ),
     "cuda": (
         CupyBackend,
-        ("tinynet.backends.cupy_", "tinynet.backends.cuda_products", "tinynet.backends.compiled"),
+        (
+            "tinynet.backends.cupy_",
+            "tinynet.backends.cuda_products",
+            "tinynet.backends.cuda_neighbours",
+            "tinynet.backends.compiled",
+        ),
     ),
 }
 """Each backend's class, and the modules into which its operations are followed, by how their names begin."""

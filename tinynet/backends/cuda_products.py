@@ -7,16 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.backends.compiled import CompiledBackend
+from tinynet.backends.cuda_neighbours import NO_ACTIVATION, Neighbours
 from tinynet.kernels.cuda import tiles
 from tinynet.kernels.cuda.device import THREADS, Device
 from tinynet.types import Array
 
-NO_ACTIVATION = -1.0
-"""Its `alpha`. 0 is that of a ReLU; else it is an ELU's."""
 
-
-class TileProducts(CompiledBackend):
+class TileProducts(Neighbours):
     """A backend's products of windows on images and weights.
 
     Shapes as in conv2d.cu: x, dx (N, H, W, C), y, dy (N, OH, OW, F), K, dK (KH, KW, C, F), b, db (F,). An

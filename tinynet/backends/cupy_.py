@@ -8,9 +8,7 @@ do. `tinynet.stretch` says how many steps follow each other so.
 
 Threads gather and nothing is added atomically: the same seed gives the same bits.
 
-An operation does for its neighbours what it has the values for anyway: `layers.fusion` says who they are.
-Each kernel less saves its launch and a pass over memory. What an operation returns is all there, whoever
-looks; what it leaves for a neighbour lies in the workspace (`_pass`, `_taken`).
+An operation does for its neighbours what it has the values for anyway: `backends.cuda_neighbours`.
 
 One layer may use each operation once a step: its buffers are named by operation.
 
@@ -26,8 +24,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinynet.backends import cuda_status
-from tinynet.backends.base import PRECISIONS, Backend, Running, Status
-from tinynet.backends.cuda_products import NO_ACTIVATION, TileProducts
+from tinynet.backends.base import PRECISIONS, Running, Status
+from tinynet.backends.cuda_products import TileProducts
 from tinynet.backends.workspace import Memory
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import BackendError
@@ -210,17 +208,6 @@ class CupyBackend(TileProducts):
 
     # --- products: dense layers and convolutions ----------------------------------------------------------
 
-    def fuse_elu(self, before: Backend, alpha: Callable[[], float]) -> None:
-        assert isinstance(before, CupyBackend)
-        if before.convolution != "im2col":
-            before.fusion.alpha, self.fusion.is_applied = alpha, True
-
-    def fuse_backward_of(self, before: Backend) -> None:
-        assert isinstance(before, CupyBackend)
-        if self.convolution != "im2col":
-            self.fusion.before.append(before.memory.owner)
-            before.fusion.gradient_is_masked = True
-
     def dense(self, x: Array, W: Array, b: Array) -> Array:
         x, W = self._contiguous(x), self._contiguous(W)
         y = self.memory.own("dense", (len(x), len(b)), x.dtype)
@@ -283,35 +270,6 @@ class CupyBackend(TileProducts):
             self.device.launch("col2im", dx.size, dcols, dx, *_geometry(x.shape, window))
         return dx
 
-    def _activation(self) -> float:
-        """The alpha of the one that follows: a ReLU's is 0."""
-        if self.fusion.alpha:
-            return self.fusion.alpha()
-        return 0.0 if self.fusion.floor == 0 else NO_ACTIVATION
-
-    def _gather_before(self) -> None:
-        """Keep for the backward what those before have passed, whose backward dx goes through."""
-        self._pass(**{n: value for owner in self.fusion.before for n, value in self._taken(owner).items()})
-
-    def _before(self) -> dict[str, Any]:
-        workspace = self.memory.workspace if self.memory.is_training else None
-        return workspace.passed.get(self.memory.owner, {}) if workspace else {}
-
-    def _pass(self, **values: Any) -> None:
-        """Leave values of this forward to the layer behind, whose dx may go back through this one, too."""
-        if self.memory.workspace and self.memory.is_training:
-            self.memory.workspace.passed[self.memory.owner] = values
-
-    def _taken(self, owner: str) -> dict[str, Any]:
-        """What another has left in the forward of now."""
-        passed = self.memory.workspace.passed if self.memory.workspace and self.memory.is_training else {}
-        return passed.pop(owner, {})
-
-    @property
-    def _is_masked(self) -> bool:
-        """Whether the layer behind has done the backward of this one, too."""
-        return self.fusion.gradient_is_masked and self.memory.is_training
-
     def _im2col(self, x: Array, window: Window) -> Array:
         """Each window of x (N, H, W, C) as a row: (N·OH·OW, KH·KW·C).
 
@@ -346,10 +304,6 @@ class CupyBackend(TileProducts):
         dx = self.memory.own("depthwise dx", x.shape, x.dtype)
         self.device.launch("depthwise_dx", dx.size, dy, W, dx, *geometry)
         return dx
-
-    def fuse_statistics(self, before: Backend) -> None:
-        assert isinstance(before, CupyBackend)
-        before.fusion.finds_statistics, self.fusion.pool = True, before.memory.owner
 
     def maxpool(self, x: Array, window: Window) -> tuple[Array, Any]:
         x = self._contiguous(x)
@@ -469,25 +423,7 @@ class CupyBackend(TileProducts):
         self._pass(keep=keep, scale=settings[1])
         return y, keep
 
-    def dropout_backward(self, dy: Array, saved: Any, rate: float) -> Array:
-        if self._is_masked:
-            return dy
-        return self._map("dropout_backward", dy, saved, scalars=(1.0 / (1.0 - rate),))
-
     # --- activations and losses: see also `CompiledBackend` -------------------------------------------------
-
-    def relu(self, x: Array) -> Array:
-        y = x if self.fusion.is_applied else self._map("relu", x)
-        self._pass(y=y, alpha=0.0)
-        return y
-
-    def elu(self, x: Array, alpha: float) -> Array:
-        y = x if self.fusion.is_applied else self._map("elu", x, scalars=(alpha,))
-        self._pass(y=y, alpha=alpha)
-        return y
-
-    def elu_backward(self, dy: Array, y: Array, alpha: float) -> Array:
-        return dy if self._is_masked else self._map("elu_backward", dy, y, scalars=(alpha,))
 
     def softmax(self, x: Array) -> Array:
         return self._map_rows("softmax", x)

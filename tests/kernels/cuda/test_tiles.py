@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from operations import Geometry, geometries
 
-from tinynet.backends.cuda_products import NO_ACTIVATION
+from tinynet.backends.cuda_neighbours import NO_ACTIVATION
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.geometry import Window
 from tinynet.kernels.cuda import tiles
