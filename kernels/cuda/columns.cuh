@@ -72,14 +72,21 @@ __device__ inline void statistics(const Chunk &chunk, double *means, double *squ
     mine = over_lanes(mine);
     if (chunk.writes()) means[chunk.number * C + c] = mine.mean, squares[chunk.number * C + c] = mine.squares;
     if (!is_last_block(counters + chunk.group, chunk.chunks)) return;
-    mine = {0, 0, 0};
+
+    Sums all = {0, 0};  // first Σ value, then, about their mean, Σ of squared distances: without a division each
+    auto count = [&](int k) { return (double)smaller(chunk.rows, chunk.M - k * chunk.rows); };
     if (c < C)
+        UNROLLED
+        for (int k = chunk.lane; k < chunk.chunks; k += LANES) all.sum += count(k) * means[k * C + c];
+    const double middle = over_lanes(all).sum / chunk.M;
+    if (c < C)
+        UNROLLED
         for (int k = chunk.lane; k < chunk.chunks; k += LANES) {
-            const double count = smaller(chunk.rows, chunk.M - k * chunk.rows);
-            mine = together(mine, Moments{count, means[k * C + c], squares[k * C + c]});
+            const double distance = means[k * C + c] - middle;
+            all.product += squares[k * C + c] + distance * distance * count(k);
         }
-    mine = over_lanes(mine);
-    if (chunk.writes()) mean[c] = mine.mean, variance[c] = mine.squares / chunk.M;
+    all = over_lanes(all);
+    if (chunk.writes()) mean[c] = middle, variance[c] = all.product / chunk.M;
 }
 
 #endif

@@ -43,6 +43,8 @@ MOST_IN_A_BYTE = 128
 """Pixels of a window that are numbered by a signed byte."""
 CHANNELS = 32
 """Channels of a block that sums over rows: columns.cuh."""
+COLUMN_BLOCKS = 528
+"""So many have enough to do: four for each of an H100's 132 processors."""
 MOST_BLOCKS = 1056
 """Of a kernel whose threads have several values each: eight for each of an H100's 132 processors."""
 F64 = np.dtype(np.float64)
@@ -403,13 +405,15 @@ class CupyBackend(TileProducts):
 
     def _of_columns(self, x: Array) -> tuple[int, list[Array], tuple[Array, Array, Array], tuple[int, ...]]:
         """What a kernel of columns.cuh takes for x (M, C): threads, sums of each chunk, (mean, variance,
-        counters), and (M, C, rows of a chunk)."""
-        (M, C), rows = x.shape, _chunk_rows(len(x))
+        counters), and (M, C, rows of a chunk). The shape alone decides what is summed with what."""
+        M, C = x.shape
         groups = -(-C // CHANNELS)
+        rows = max(MIN_CHUNK_ROWS, -(-M * groups // COLUMN_BLOCKS))
+        chunks = -(-M // rows)
         mean, variance = (self.memory.own(f"column {role}", (C,), x.dtype) for role in ("mean", "variance"))
-        counters = self._counters("columns", groups)
-        sums = self._chunk_sums(x, 2)
-        return len(sums[0]) * groups * THREADS, sums, (mean, variance, counters), (M, C, rows)
+        sums = [self.memory.scratch(f"column sums {i}", (chunks, C), F64) for i in range(2)]
+        found = (mean, variance, self._counters("columns", groups))
+        return chunks * groups * THREADS, sums, found, (M, C, rows)
 
     def running_average(self, running: Array, batch: Array, keep: float, scale: float) -> None:
         self.device.launch("running_average", running.size, running, batch, keep, scale)
@@ -547,14 +551,10 @@ class CupyBackend(TileProducts):
 
     def _sum_rows(self, x: Array, sums: Array) -> None:
         """sums (C,) = Σ over the rows of x (M, C)."""
-        (chunks,) = self._chunk_sums(x, 1)
-        self.device.launch("column_sums", chunks.size, x, chunks, *x.shape, _chunk_rows(len(x)))
+        rows = _chunk_rows(len(x))
+        chunks = self.memory.scratch("chunk sums", (-(-len(x) // rows), x.shape[1]), F64)
+        self.device.launch("column_sums", chunks.size, x, chunks, *x.shape, rows)
         self.device.launch("add_chunks", len(sums), chunks, sums, len(chunks))
-
-    def _chunk_sums(self, x: Array, results: int) -> list[Array]:
-        """Space for `results` sums over each chunk of rows of x (M, C): float64 (chunks, C) each."""
-        shape = (-(-len(x) // _chunk_rows(len(x))), x.shape[1])
-        return [self.memory.scratch(f"chunk sums {i}", shape, F64) for i in range(results)]
 
     def _squares(self, x: Array) -> Array:
         """Partial sums of x², x of any shape."""
