@@ -1,4 +1,8 @@
-"""PyTorch on a GPU: eager; compiled, with CUDA graphs of its own; or each step one CUDA graph. In float32."""
+"""PyTorch on a GPU: eager; compiled, with CUDA graphs of its own; or each step one CUDA graph. In float32.
+
+Its convolutions take the fastest of cuDNN's algorithms for each shape, found in the rehearsals; in the mode
+"graph-plain" those that cuDNN expects to be fast.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +19,14 @@ REHEARSALS = 3
 """Steps before a capture, in which libraries choose their algorithms."""
 torch.set_default_device("cuda")
 torch.backends.cudnn.allow_tf32 = False
-torch.backends.cudnn.benchmark = True  # its fastest algorithm for each shape, found in the rehearsals
 
 
 class Peer(torch_.Peer):
     def __init__(self, net: Net, mode: str) -> None:
         super().__init__(net, "eager")
         self.graphs: dict[Any, Any] = {}
-        self.captures = mode == "graph"
+        self.captures = mode in ("graph", "graph-plain")
+        torch.backends.cudnn.benchmark = mode != "graph-plain"
         if self.captures:
             rate = torch.tensor(ADAM["rate"])
             self.optimizer.param_groups[0].update(capturable=True, lr=rate)

@@ -1,0 +1,232 @@
+"""Is the backend right on this device? Each check says what it found; none ends the others."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from compare import LOSS_TOLERANCES, OUTPUT_TOLERANCE, first_losses
+from gpu_kernels import nodes
+from gpu_launches import make_trainer, of_a_step
+from gpu_report import GpuCheck
+from pairs import disagreement
+
+from tinynet import out_of_memory
+from tinynet.backends.base import Backend
+from tinynet.benchmark.harness import Conditions, Contender, ContenderError, Process
+from tinynet.checkpoint import weights_sha256
+from tinynet.errors import OutOfMemoryError
+from tinynet.gradcheck import cases
+
+HERE = Path(__file__).parent
+REPLAYS = (100, 1000)
+"""Steps after which recorded training is compared with the same step by step."""
+SANITIZED = (("memcheck", "mlp", 16), ("memcheck", "kaggle-cnn", 4), ("racecheck", "kaggle-cnn", 2))
+"""Tools of compute-sanitizer, and the step that each is to watch: a net and a batch."""
+ROOM = 1 << 30
+"""Bytes left free where memory is to run out."""
+Make = Callable[[], Backend]
+
+
+def every(
+    make: Make, nets: dict[str, int], ours: Contender, conditions: Conditions, until: float, with_tests: bool
+) -> Iterator[GpuCheck]:
+    """All checks, the quick ones first. `nets`: with a batch for each; `until` by time.monotonic."""
+    ops = make()
+    on_gpu = ops.name == "cupy"
+    yield guarded("gradients, float64", lambda: gradients(ops))
+    for net in nets:
+        yield guarded(f"{net} beside numpy", lambda net=net: beside_the_reference(ours, net, conditions))
+    yield guarded("smallest subnormal", lambda: subnormal(ops))
+    yield guarded("-3.2 as uint8", lambda: negative_as_uint8(ops))
+    for net, batch in nets.items():
+        yield guarded(f"{net} recorded", lambda net=net, batch=batch: recorded(make, net, batch, REPLAYS))
+        yield guarded(f"{net} memory", lambda net=net, batch=batch: memory(make(), net, batch))
+        if hasattr(ops, "device"):
+            yield guarded(f"{net} launches", lambda net=net, batch=batch: launches(make(), net, batch))
+    if on_gpu:
+        yield guarded("out of memory", lambda: runs_out(make()))
+        for tool, net, batch in SANITIZED:
+            yield guarded(f"{tool} {net}", lambda what=(tool, net, batch): sanitized(*what, until))
+    if with_tests:
+        yield guarded("tests", lambda: tests(ops.name, until - time.monotonic()))
+
+
+def guarded(what: str, check: Callable[[], tuple[bool, str]]) -> GpuCheck:
+    """The check; where it raises an error (of a kernel, a library, the driver), that it does not hold."""
+    try:
+        return GpuCheck(what, *check())
+    except Exception as error:
+        return GpuCheck(what, False, f"{type(error).__name__}: {error}")
+
+
+# --- the same numbers as elsewhere ------------------------------------------------------------------------
+
+
+def gradients(ops: Backend) -> tuple[bool, str]:
+    """Of every layer and loss, against central differences in float64."""
+    errors, wrong = [0.0], []
+    for name in cases.NAMES:
+        try:
+            found = list(cases.run(name, ops))
+        except Exception as error:  # the others are checked all the same
+            wrong.append(f"{name}: {type(error).__name__}: {error}")
+            continue
+        errors += [check.error for check in found]
+        wrong += [str(check) for check in found if not check.passed]
+    summed_up = f"{len(errors) - 1}, worst error {max(errors):.1e}"
+    return not wrong, "; ".join([summed_up, *wrong[:5]])
+
+
+def beside_the_reference(ours: Contender, net: str, conditions: Conditions) -> tuple[bool, str]:
+    """The first losses in training, and the outputs before it, of ours and of the numpy backend."""
+    answers = []
+    for contender in (ours._replace(mode="numpy"), ours):
+        try:
+            with Process(contender, net, 32, conditions) as process:
+                answers.append((process.ask("outputs"), first_losses(process)))
+        except ContenderError as error:
+            return False, str(error)
+    (outputs, losses), (our_outputs, our_losses) = answers
+    problem = disagreement(outputs, our_outputs, [OUTPUT_TOLERANCE] * len(outputs))
+    problem = problem or disagreement(losses, our_losses, LOSS_TOLERANCES)
+    apart = max(abs(a - b) for a, b in zip(outputs, our_outputs, strict=True))
+    return not problem, problem or f"outputs differ by {apart:.1e} at most"
+
+
+def subnormal(ops: Backend) -> tuple[bool, str]:
+    """Whether the smallest of all float32 comes through a CUDA kernel: a compiler might make it 0."""
+    smallest = np.full(1, np.finfo(np.float32).smallest_subnormal, np.float32)
+    through = float(ops.to_host(ops.rescale(ops.asarray(smallest), 1.0, 0.0, "float32"))[0])
+    is_right = through == float(smallest[0]) or not hasattr(ops, "device")
+    return is_right, f"{float(smallest[0]):.3g} comes through `rescale` as {through:.3g}"
+
+
+def negative_as_uint8(ops: Backend) -> tuple[bool, str]:
+    """What a cast makes of it, which no standard says: 253 on a processor, 0 on a GPU; but no error."""
+    cast = ops.asarray(np.array([-3.2], np.float32)).astype(np.uint8)
+    return True, f"a cast makes {int(ops.to_host(cast)[0])} of it"
+
+
+# --- recordings -------------------------------------------------------------------------------------------
+
+
+def recorded(make: Make, net: str, batch: int, replays: tuple[int, ...]) -> tuple[bool, str]:
+    """Trained step by step, by recordings, and so once more: the same weights, bit for bit.
+
+    The last batch of an epoch is smaller, so recordings of two shapes take turns; a third is made in between.
+    """
+    found = [hashes(make(), net, batch, replays, by) for by in ("step", "recording", "recording")]
+    same = found[0] == found[1] == found[2]
+    return (
+        same,
+        f"after {' and '.join(map(str, replays))} steps {'the same' if same else 'other'} weights: "
+        + (", ".join(each[-1][:8] for each in found)),
+    )
+
+
+def hashes(ops: Backend, net: str, batch: int, replays: tuple[int, ...], by: str) -> list[str]:
+    """Of the weights after so many steps."""
+    if by == "step":
+        ops.recorded_phases = ()  # type: ignore[misc]
+    trainer = make_trainer(net, batch, ops, epochs=10**6, left_over=batch // 2)
+    found, steps = [], trainer.events()
+    while len(found) < len(replays):
+        next(steps)
+        if trainer.state.step == replays[0] // 2:
+            trainer.model.predict(trainer.train.inputs[: batch // 4])
+        if trainer.state.step == replays[len(found)]:
+            found.append(weights_sha256(trainer.model))
+    return found
+
+
+def launches(ops: Any, net: str, batch: int) -> tuple[bool, str]:
+    """What a recorded step launches; on a GPU, the nodes of its graph."""
+    found = of_a_step(net, batch, ops)
+    count = f"; {nodes(found, ops)} nodes of a graph" if ops.name == "cupy" and _is_cuda(ops) else ""
+    return bool(found), f"{len(found)} launches a step of {batch}{count}"
+
+
+def _is_cuda(ops: Any) -> bool:
+    return hasattr(ops.xp, "cuda")
+
+
+# --- memory -----------------------------------------------------------------------------------------------
+
+
+def memory(ops: Backend, net: str, batch: int) -> tuple[bool, str]:
+    """What a step takes, beside what `out_of_memory` says that it takes at most."""
+    trainer = make_trainer(net, batch, ops)
+    trainer.run()
+    most = batch * out_of_memory.of_a_sample(trainer.model)
+    taken = trainer.model.workspace.nbytes
+    said = f"{taken / 1e6:.1f} MB for a batch of {batch}, {most / 1e6:.1f} MB foreseen"
+    if _is_cuda(ops):
+        said += f"; {ops.xp.get_default_memory_pool().total_bytes() / 1e6:.0f} MB in CuPy's pool"
+    return taken <= 1.2 * most, said
+
+
+def runs_out(ops: Any, net: str = "kaggle-cnn", batch: int = 1 << 15) -> tuple[bool, str]:
+    """With most memory in other hands: the batch that the error advises fits, in the same process."""
+    pool = ops.xp.get_default_memory_pool()
+    pool.free_all_blocks()
+    ballast = ops.xp.empty(max(ops.free_bytes() - ROOM, 1), "uint8")
+    try:
+        make_trainer(net, batch, ops, steps=1).run()
+        return False, f"a batch of {batch} fits into {ROOM >> 20} MiB"
+    except OutOfMemoryError as error:
+        advised = re.search(r"--batch (\d+)", str(error))
+        if not advised:
+            return False, f"no batch is advised: {error}"
+        make_trainer(net, int(advised[1]), ops, steps=1).run()
+        return True, f"the advised batch of {advised[1]} fits"
+    finally:
+        del ballast
+        pool.free_all_blocks()
+
+
+# --- other programs ---------------------------------------------------------------------------------------
+
+
+def sanitized(tool: str, net: str, batch: int, until: float) -> tuple[bool, str]:
+    """Two steps, watched by NVIDIA's compute-sanitizer."""
+    program = shutil.which("compute-sanitizer")
+    if not program:
+        return False, "compute-sanitizer is not installed: it comes with the CUDA toolkit"
+    command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, str(HERE / "gpu.py")]
+    done = _run([*command, "step", net, str(batch)], until - time.monotonic())
+    if done is None:
+        return False, "no time was left"
+    last = (done.stdout + done.stderr).strip().splitlines()[-1:]
+    return done.returncode == 0, last[0] if last else f"exit code {done.returncode}"
+
+
+def tests(backend: str, seconds: float) -> tuple[bool, str]:
+    """All that are run for each backend, but for those that kill processes over and over."""
+    options = ["-q", "-k", f"{backend} and not kill", "--ignore", "tests/bench"]
+    command = [sys.executable, "-m", "pytest", *options, "--continue-on-collection-errors", "tests"]
+    done = _run(command, seconds, TINYNET_TEST_BACKENDS=backend)
+    if done is None:
+        return False, f"not done after {max(seconds, 0):.0f} s"
+    lines = (done.stdout or done.stderr).strip().splitlines() or ["no answer"]
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    return done.returncode == 0, "; ".join([lines[-1], *failed[:5]])
+
+
+def _run(command: list[str], seconds: float, **environment: str) -> subprocess.CompletedProcess[str] | None:
+    """The program when it has ended; None where it would have taken longer."""
+    settings: dict[str, Any] = {"capture_output": True, "text": True, "cwd": HERE.parent}
+    try:
+        return subprocess.run(
+            command, **settings, env=os.environ | environment, timeout=max(seconds, 0.1), check=False
+        )
+    except subprocess.TimeoutExpired:
+        return None

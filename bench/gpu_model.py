@@ -1,0 +1,185 @@
+"""How long a training step should take on an H100: arithmetic over the kernels that it launches.
+
+    python bench/gpu.py model          # bench/results/gpu-model.md; needs no GPU
+
+A kernel takes the time in which a small one begins and ends in a graph, and then the longest of three:
+
+    moving       its bytes (each array once), at the rate of the second-level cache or of the memory
+    computing    the products that its busiest processor adds up, at the rate of the unit that does so
+    waiting      what one thread reads one after the other, 16 values at a time
+
+A step takes what its kernels take, one after the other. What the model leaves out: the integer arithmetic of
+a gather, caches that keep what the kernel before has written, kernels that overlap.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from gpu_launches import PRODUCT, Launch
+
+from tinynet.kernels.cuda import tiles
+
+AT_ONCE = 16
+"""Values that a thread reads before it waits: UNROLLED in common.cuh."""
+STEP_DEPTH = tiles.STEP
+"""Products that a tile adds up between two barriers."""
+SMALL_TILE = 32
+"""Rows and columns of a tile of cuBLAS where the product is small."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rates:
+    """What the model takes a GPU to do. Figures of an H100 (SXM): none is measured by us."""
+
+    begin: float = 1.9e-6
+    """Seconds from one small kernel of a graph to the next."""
+    memory: float = 2.8e12
+    """Bytes a second, of the 3.35e12 that its memory is sold with."""
+    cache: float = 5.5e12
+    """Bytes a second from the second-level cache."""
+    cache_size: float = 25e6
+    """Bytes: the half of the cache that is near to a processor."""
+    latency: float = 0.3e-6
+    """Seconds from asking for a value to having it."""
+    processors: int = 132
+    clock: float = 1.755e9
+    plain: float = 48e12
+    """FLOP/s of a large product in float32 (66.9e12 on paper)."""
+    tile_cycles: float = 8 * 320 / 4 / 0.8
+    """Of a processor, for STEP_DEPTH products of each of 128 x 64 by tensor cores, each factor in two halves:
+    8 warps of 320 instructions, 4 issued in a cycle, 8 cycles of 10 in use."""
+
+    def moving(self, launch: Launch) -> float:
+        moved = launch.work.moved
+        return moved / (self.cache if moved <= self.cache_size else self.memory)
+
+    def computing(self, launch: Launch) -> float:
+        if not launch.depth:
+            return 0.0
+        if launch.kernel == PRODUCT:
+            return self._by_cublas(launch)
+        steps = math.ceil(launch.part / STEP_DEPTH) * math.ceil(launch.blocks / self.processors)
+        if launch.kernel.startswith("tensor_"):
+            return steps * self.tile_cycles / self.clock
+        return steps * STEP_DEPTH * 2 * 128 * 64 / (self.plain / self.processors)
+
+    def _by_cublas(self, launch: Launch) -> float:
+        """Taken to be cut as well as ours are: tiles of a size for few results, the depth in parts."""
+        rows, columns = launch.arguments["c"].shape
+        blocks = math.ceil(rows / SMALL_TILE) * math.ceil(columns / SMALL_TILE)
+        parts, length = tiles.parts(blocks, launch.depth)
+        waves = math.ceil(blocks * parts / self.processors)
+        return waves * 2 * SMALL_TILE**2 * min(length, launch.depth) / (self.plain / self.processors)
+
+    def waiting(self, launch: Launch) -> float:
+        """Of kernels that gather; those that work by tiles copy ahead."""
+        if launch.depth:
+            return 0.0
+        values = sum(array.size for array in launch.arrays) if launch.kernel != "take" else launch.threads
+        return math.ceil(values / launch.threads / AT_ONCE) * self.latency
+
+    def predict(self, launch: Launch) -> Prediction:
+        return Prediction(
+            launch, self.begin, self.moving(launch), self.computing(launch), self.waiting(launch)
+        )
+
+
+class Prediction(NamedTuple):
+    """Seconds of a launch."""
+
+    launch: Launch
+    begin: float
+    moving: float
+    computing: float
+    waiting: float
+
+    @property
+    def seconds(self) -> float:
+        return self.begin + max(self.moving, self.computing, self.waiting)
+
+    @property
+    def bound(self) -> str:
+        """What most of its time goes into."""
+        parts = {name: getattr(self, name) for name in ("begin", "moving", "computing", "waiting")}
+        return max(parts, key=lambda name: parts[name])
+
+
+H100 = Rates()
+
+
+def predict(launches: Iterable[Launch], rates: Rates = H100) -> list[Prediction]:
+    return [rates.predict(launch) for launch in launches]
+
+
+def total(found: Sequence[Prediction]) -> float:
+    """Seconds of a step."""
+    return sum(each.seconds for each in found)
+
+
+# --- to read ----------------------------------------------------------------------------------------------
+
+
+def as_markdown(steps: dict[tuple[str, int], list[Prediction]], rates: Rates, date: str) -> Iterator[str]:
+    """`steps`: of a net and a batch."""
+    yield from ("# What a step should take on an H100", "")
+    yield f"`python bench/gpu.py model`, {date}, without a GPU: nothing here is measured. The kernels are"
+    yield "those that a recorded step launches; their times are arithmetic (`bench/gpu_model.py`):"
+    yield ""
+    yield "    a launch = begin + the longest of moving, computing and waiting"
+    yield from (f"    {line}" for line in _formulas())
+    yield ""
+    yield "`python bench/gpu.py timings` on a card sets what it measures beside it. The model leaves out the"
+    yield "integer arithmetic of a gather, kernels that overlap, caches that keep what the kernel before has"
+    yield "written."
+    yield from ("", "| rate | |", "|---|---:|")
+    yield from (f"| {name} | {value:.4g} |" for name, value in dataclasses.asdict(rates).items())
+    yield from ("", "## Steps", "")
+    yield "Of the time of a step in microseconds: what begins its kernels, and what they then mostly do."
+    yield from (
+        "",
+        "| step | kernels | GFLOP | MB | µs | begin | moving | computing | waiting |",
+        "|---|" + "---:|" * 8,
+    )
+    for (net, batch), found in steps.items():
+        yield f"| {net} {batch} | {' | '.join(_sums(found))} |"
+    for (net, batch), found in steps.items():
+        yield from ("", f"## {net}, batch {batch}", "")
+        yield from by_kernel(found)
+
+
+def _formulas() -> Iterator[str]:
+    yield "moving    = bytes / cache, or / memory where they are more than cache_size"
+    yield f"computing = ⌈blocks / processors⌉ · ⌈depth of a block / {STEP_DEPTH}⌉ · tile_cycles / clock"
+    yield "            (cuBLAS: the operations of the busiest processor / (plain / processors))"
+    yield f"waiting   = ⌈values / threads / {AT_ONCE}⌉ · latency"
+
+
+def _sums(found: Sequence[Prediction]) -> Iterator[str]:
+    yield str(len(found))
+    yield f"{sum(each.launch.work.flops for each in found) / 1e9:.3g}"
+    yield f"{sum(each.launch.work.moved for each in found) / 1e6:.3g}"
+    yield f"**{1e6 * total(found):.0f}**"
+    yield f"{1e6 * sum(each.begin for each in found):.0f}"
+    for part in ("moving", "computing", "waiting"):
+        longest = (each for each in found if getattr(each, part) == each.seconds - each.begin)
+        yield f"{1e6 * sum(getattr(each, part) for each in longest):.0f}"
+
+
+def by_kernel(found: Sequence[Prediction]) -> Iterator[str]:
+    """A row for each kernel, all its launches in a step together; the longest first."""
+    of: dict[str, list[Prediction]] = {}
+    for each in found:
+        of.setdefault(each.launch.kernel, []).append(each)
+    yield "| kernel | launches | µs | GFLOP | MB | most into |"
+    yield "|---|---:|---:|---:|---:|---|"
+    for kernel, own in sorted(of.items(), key=lambda item: -total(item[1])):
+        work = [each.launch.work for each in own]
+        flops, moved = sum(each.flops for each in work), sum(each.moved for each in work)
+        longest = max(own, key=lambda each: each.seconds)
+        computed = f"{flops / 1e9:.3g}" if flops else ""
+        cells = (len(own), f"{1e6 * total(own):.1f}", computed, f"{moved / 1e6:.3g}", longest.bound)
+        yield f"| {kernel} | {' | '.join(map(str, cells))} |"
