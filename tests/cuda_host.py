@@ -31,7 +31,9 @@ COMPILER = ("g++", "-std=c++17", "-O1", "-U_FORTIFY_SOURCE", "-shared", "-fPIC")
 HEADERS = ("cuda_threads.h", "cuda_tensor.h", "cuda_blas.h")
 SHARED = re.compile(r"__shared__ ([\w<>]+) (\w+)\[([^;\]]+)\];")
 SCHEDULES = range(4)
-"""All that `schedule` of cuda_threads.h takes."""
+"""What `schedule` of cuda_threads.h takes, for blocks that know nothing of each other."""
+TOGETHER = (0, 1, 4, 5, 8, 12, 16)
+"""The same for blocks that are there at once, and copy nothing."""
 
 
 class KernelFault(AssertionError):
@@ -49,8 +51,8 @@ def build(code: str, instances: tuple[str, ...]) -> ctypes.PyDLL:
         pytest.skip(f"{COMPILER[0]} is not installed: the CUDA kernels cannot be run on this machine")
     headers = [Path(__file__).with_name(header).read_text() for header in HEADERS]
     launchers = [
-        f'extern "C" const char *{symbol(instance)}(unsigned blocks, unsigned threads, void **arguments) '
-        f"{{ return emulated::run({instance}, blocks, threads, arguments); }}"
+        f'extern "C" const char *{symbol(instance)}(unsigned blocks, unsigned threads, bool together, '
+        f"void **arguments) {{ return emulated::run({instance}, blocks, threads, together, arguments); }}"
         for instance in instances
     ]
     emulated = SHARED.sub(r"\1 *\2 = emulated::shared<\1, \3, __LINE__>();", code)
@@ -74,11 +76,20 @@ def library() -> ctypes.PyDLL:
 
 
 def start(
-    code: ctypes.PyDLL, instance: str, blocks: int, threads: int, arguments: Sequence[np.ndarray]
+    code: ctypes.PyDLL,
+    instance: str,
+    blocks: int,
+    threads: int,
+    arguments: Sequence[np.ndarray],
+    together: bool = False,
 ) -> None:
-    """Launch a kernel with what lies in the memory of `arguments`; KernelFault for what it does wrong."""
+    """Launch a kernel with what lies in the memory of `arguments`; KernelFault for what it does wrong.
+
+    `together`: all blocks are there at once, and may wait for each other.
+    """
     pointers = (ctypes.c_void_p * len(arguments))(*(array.ctypes.data for array in arguments))
-    problem = getattr(code, symbol(instance))(ctypes.c_uint(blocks), ctypes.c_uint(threads), pointers)
+    sizes = (ctypes.c_uint(blocks), ctypes.c_uint(threads), ctypes.c_bool(together))
+    problem = getattr(code, symbol(instance))(*sizes, pointers)
     if problem:
         raise KernelFault(f"{instance}: {problem.decode()}")
 
@@ -145,6 +156,8 @@ class HostDevice(Device):
         """Arrays asked for."""
         self.graphs: list[int] = []
         """The kernels and products of each graph launched."""
+        self.room = 132
+        """Blocks that can be there at once."""
 
     @property
     def capability(self) -> int:
@@ -192,9 +205,15 @@ class HostDevice(Device):
     def _is_here(self, array: Any) -> bool:
         return isinstance(array, DeviceArray) or not self.strict
 
-    def _start(self, kernel: Kernel, types: tuple[str, ...], blocks: int, values: Sequence[Any]) -> None:
+    def most_together(self, name: str, *types: Any) -> int:
+        return self.room
+
+    def _start(
+        self, kernel: Kernel, types: tuple[str, ...], blocks: int, values: Sequence[Any], together: bool
+    ) -> None:
         self.launched.append(kernel.name)
-        start(self.code, kernel.instance(types), blocks, THREADS, [self._argument(value) for value in values])
+        arguments = [self._argument(value) for value in values]
+        start(self.code, kernel.instance(types), blocks, THREADS, arguments, together)
 
     def _argument(self, value: Any) -> np.ndarray:
         """An array whose memory is the argument: a number, or the address of an array."""

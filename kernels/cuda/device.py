@@ -58,6 +58,8 @@ class Device(ABC):
 
     xp: Any
     """The module of its arrays."""
+    threads = THREADS
+    """Of a block."""
 
     def __init__(self, *, tf32: bool = False, failure: type[Exception] = RuntimeError) -> None:
         """`failure` is the error for what is wrong with a launch; `tf32`: see `cublas.TF32`."""
@@ -66,9 +68,13 @@ class Device(ABC):
 
     # --- computing ----------------------------------------------------------------------------------------
 
-    def launch(self, name: str, size: int, *arguments: Any) -> None:
+    def launch(self, name: str, size: int, *arguments: Any, together: bool = False) -> None:
         """Run kernel `name` with `size` threads. `arguments` are all that it takes after its first, the size:
-        arrays of this device, C-contiguous, and numbers."""
+        arrays of this device, C-contiguous, and numbers.
+
+        `together`: all blocks are on the device at once, so they may wait for each other. There is room for
+        `most_together` of them.
+        """
         kernel = kernels()[name]
         takes = kernel.parameters
         if len(arguments) + 1 != len(takes):
@@ -86,7 +92,7 @@ class Device(ABC):
             values.append(argument if parameter.is_array else self._number(name, parameter, argument, bound))
         if size:
             types = tuple(bound[each] for each in kernel.types)
-            self._do(partial(self._start, kernel, types, -(-size // THREADS), values))
+            self._do(partial(self._start, kernel, types, -(-size // THREADS), values, together))
 
     def product(
         self, a: Any, b: Any, c: Any, *, transpose_a: bool = False, transpose_b: bool = False
@@ -189,8 +195,14 @@ class Device(ABC):
         """Whether an array of this kind lies on this device."""
 
     @abstractmethod
-    def _start(self, kernel: Kernel, types: tuple[str, ...], blocks: int, values: Sequence[Any]) -> None:
-        """Run the kernel for these C++ types in so many blocks of THREADS."""
+    def most_together(self, name: str, *types: Any) -> int:
+        """How many blocks of kernel `name`, for values of these types, can be on the device at once."""
+
+    @abstractmethod
+    def _start(
+        self, kernel: Kernel, types: tuple[str, ...], blocks: int, values: Sequence[Any], together: bool
+    ) -> None:
+        """Run the kernel for these C++ types in so many blocks of THREADS; `together`: all at once."""
 
     @abstractmethod
     def _library(self) -> ctypes.CDLL:
@@ -297,11 +309,25 @@ class CudaDevice(Device):
     def _is_here(self, array: Any) -> bool:
         return bool(array.device.id == self._id)
 
-    def _start(self, kernel: Kernel, types: tuple[str, ...], blocks: int, values: Sequence[Any]) -> None:
+    def most_together(self, name: str, *types: Any) -> int:
+        function = self._function(kernels()[name], tuple(C_NAMES[dtype] for dtype in types)).kernel
+        of_each = self.xp.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(function.ptr, THREADS, 0)
+        return int(of_each * self.xp.cuda.Device().attributes["MultiProcessorCount"])
+
+    def _start(
+        self, kernel: Kernel, types: tuple[str, ...], blocks: int, values: Sequence[Any], together: bool
+    ) -> None:
+        function = self._function(kernel, types)
+        if together:
+            function.kernel((blocks,), (THREADS,), tuple(values), enable_cooperative_groups=True)
+        else:
+            function((blocks,), (THREADS,), tuple(values))
+
+    def _function(self, kernel: Kernel, types: tuple[str, ...]) -> Any:
         instance = kernel.instance(types)
         if instance not in self._functions:
             self._compile(kernel, types)
-        self._functions[instance]((blocks,), (THREADS,), tuple(values))
+        return self._functions[instance]
 
     def _compile(self, kernel: Kernel, types: tuple[str, ...]) -> None:
         """Compile all kernels of the file that have the same template names, for these types."""

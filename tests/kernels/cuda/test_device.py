@@ -362,6 +362,8 @@ class Cupy:
         self.streams = [0]
         self.capability = "90"
         self.graphs_launched = 0
+        self.together: list[str] = []
+        """Kernels that were launched with all their blocks at once."""
         self.failing: dict[str, BaseException] = {}
         """What is raised, by where: at the begin of a capture, at a launch within one, at its end."""
         outer = self
@@ -388,11 +390,18 @@ class Cupy:
 
         self.cuda = SimpleNamespace(
             Stream=Stream,
-            Device=lambda: SimpleNamespace(id=0, compute_capability=self.capability),
+            Device=lambda: SimpleNamespace(
+                id=0, compute_capability=self.capability, attributes={"MultiProcessorCount": 132}
+            ),
             get_current_stream=lambda: SimpleNamespace(ptr=self.streams[-1]),
             compiler=SimpleNamespace(CompileException=CompileException),
             runtime=SimpleNamespace(CUDARuntimeError=CUDARuntimeError),
-            driver=SimpleNamespace(CUDADriverError=CUDADriverError),
+            driver=SimpleNamespace(
+                CUDADriverError=CUDADriverError,
+                occupancyMaxActiveBlocksPerMultiprocessor=lambda ptr, threads, shared: {
+                    ("relu<float>", THREADS, 0): 8
+                }[ptr, threads, shared],
+            ),
         )
 
     def empty(self, size: int, dtype: Any) -> Array:
@@ -435,13 +444,21 @@ class Cupy:
         return SimpleNamespace(get_function=self.function)
 
     def function(self, instance: str) -> Callable[..., None]:
-        def launch(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]) -> None:
+        def launch(
+            grid: tuple[int],
+            block: tuple[int],
+            arguments: tuple[Any, ...],
+            enable_cooperative_groups: bool = False,
+        ) -> None:
             assert block == (THREADS,)
             kept = [np.array(a.data.ptr if isinstance(a, Array) else a) for a in arguments]
             pointers = (ctypes.c_void_p * len(kept))(*(array.ctypes.data for array in kept))
             run = getattr(library(), symbol(instance))
-            self.do(lambda: (kept, run(ctypes.c_uint(*grid), ctypes.c_uint(*block), pointers)))
+            sizes = (ctypes.c_uint(*grid), ctypes.c_uint(*block), ctypes.c_bool(enable_cooperative_groups))
+            self.together += [instance] * enable_cooperative_groups
+            self.do(lambda: (kept, run(*sizes, pointers)))
 
+        launch.kernel, launch.ptr = launch, instance  # type: ignore[attr-defined]
         return launch
 
 
@@ -490,6 +507,17 @@ def test_kernels_are_compiled_once_and_only_when_launched(cupy: Cupy) -> None:
     assert "relu<float>" in together
     assert "sigmoid<float>" in together
     assert set(together) == {k.instance(("float",)) for k in kernels().values() if k.file == "activations.cu"}
+
+
+def test_blocks_that_may_wait_for_each_other_are_launched_together(cupy: Cupy) -> None:
+    device = CudaDevice()
+    x, y = device.from_host(X - 6), device.empty(12, np.float32)
+    device.launch("relu", 12, x, y)
+    assert not cupy.together
+    device.launch("relu", 12, x, y, together=True)
+    assert cupy.together == ["relu<float>"]
+    np.testing.assert_array_equal(device.to_host(y), np.maximum(X - 6, 0).ravel())
+    assert device.most_together("relu", x.dtype) == 8 * 132
 
 
 @pytest.mark.parametrize(

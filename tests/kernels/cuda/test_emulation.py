@@ -6,18 +6,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_host import SCHEDULES, KernelFault, build, start
+from cuda_host import SCHEDULES, TOGETHER, KernelFault, build, start
 
 from tinynet.kernels.cuda.source import INCLUDE, read
 
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
 
 
-def run(code: str, *arrays: Any, schedule: int = 0, threads: int = 64, blocks: int = 1) -> None:
+def run(
+    code: str,
+    *arrays: Any,
+    schedule: int = 0,
+    threads: int = 64,
+    blocks: int = 1,
+    together: bool = False,
+) -> None:
     """Launch the kernel `tried` that `code` holds, on these arrays."""
     library = build(code, ("tried",))
     library.schedule(schedule)
-    start(library, "tried", blocks, threads, [np.array(array.ctypes.data) for array in arrays])
+    start(library, "tried", blocks, threads, [np.array(array.ctypes.data) for array in arrays], together)
 
 
 def included(code: str) -> str:
@@ -135,6 +142,53 @@ def test_a_shuffle_to_which_not_all_lanes_come() -> None:
         result("if (i % 32 < 16) y[i] = __shfl_xor_sync(~0u, x[i], 1);", X)
     with pytest.raises(KernelFault, match="less than a warp is not emulated"):
         result("y[i] = __shfl_xor_sync(0xFFFFu, x[i], 1);", X)
+
+
+# --- blocks that are there at once --------------------------------------------------------------------------
+
+PASSED_ON = """
+    __shared__ float mine[64];
+    mine[i] = x[blockIdx.x * 64 + i];
+    __syncthreads();
+    float s = __shfl_xor_sync(~0u, mine[63 - i], 1);
+    y[blockIdx.x * 64 + i] = s;
+    wait_for_all_blocks((volatile unsigned *)(y + 256), 1);
+    float other = y[(blockIdx.x + 1) % 4 * 64 + i];
+    wait_for_all_blocks((volatile unsigned *)(y + 256), 2);
+    y[blockIdx.x * 64 + i] = other + mine[i];
+"""
+
+
+def passed_on(lines: str = PASSED_ON, schedule: int = 0, together: bool = True) -> np.ndarray:
+    x, y = np.arange(256, dtype=np.float32), np.full(260, np.nan, np.float32)
+    y[256:] = 0
+    run(read("grid.cuh") + body(lines), x, y, blocks=4, schedule=schedule, together=together)
+    return y[:256]
+
+
+@pytest.mark.parametrize("schedule", TOGETHER)
+def test_blocks_see_what_others_wrote_before_they_waited_for_each_other(schedule: int) -> None:
+    x = np.arange(256, dtype=np.float32).reshape(4, 64)
+    told = x[:, ::-1].reshape(4, 32, 2)[:, :, ::-1].reshape(4, 64)
+    np.testing.assert_array_equal(passed_on(schedule=schedule), (np.roll(told, -1, axis=0) + x).ravel())
+
+
+def test_blocks_that_do_not_wait_for_each_other_show() -> None:
+    lines = PASSED_ON.replace("wait_for_all_blocks((volatile unsigned *)(y + 256), 1);", "__syncthreads();")
+    lines = lines.replace("(y + 256), 2)", "(y + 256), 1)")
+    assert lines.count("wait_for") == 1
+    expected = passed_on()
+    shows = [not np.array_equal(passed_on(lines, schedule), expected) for schedule in TOGETHER]
+    assert sum(shows) > len(TOGETHER) / 2
+
+
+@pytest.mark.parametrize("schedule", TOGETHER)
+def test_blocks_that_wait_for_one_that_is_not_there(schedule: int) -> None:
+    with pytest.raises(KernelFault, match="threads wait for others that do not come there"):
+        passed_on(schedule=schedule, together=False)
+    with pytest.raises(KernelFault, match="threads wait for others that do not come there"):
+        passed_on("if (blockIdx.x) wait_for_all_blocks((volatile unsigned *)(y + 256), 1);", schedule)
+    assert not np.isnan(passed_on(schedule=schedule)).any()
 
 
 # --- asynchronous copies ----------------------------------------------------------------------------------
