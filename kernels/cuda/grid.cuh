@@ -10,9 +10,11 @@
 //
 // A block tells the others by a number of its own: nothing is added atomically.
 __device__ inline void wait_for_all_blocks(volatile unsigned *arrived, unsigned times) {
-    __threadfence();  // what this thread wrote is there for all, before its block counts as here
     __syncthreads();
-    if (threadIdx.x == 0) arrived[blockIdx.x] = times;
+    if (threadIdx.x == 0) {
+        __threadfence();  // what the block wrote is there for all, before it counts as here
+        arrived[blockIdx.x] = times;
+    }
     for (unsigned block = threadIdx.x; block < gridDim.x; block += blockDim.x)
         while ((int)(arrived[block] - times) < 0) look_again_later();  // also where the count begins anew
     __threadfence();
