@@ -57,9 +57,10 @@ MAY_IMPORT = {
     "data": f"{GROUND} backends distributed io rng",
     "step": f"{GROUND} averaging backends distributed layers losses model optim",
     "stretch": f"{GROUND} backends data distributed step",
+    "persistent": f"{GROUND} averaging backends data layers losses optim step stretch",
     "history": f"{GROUND} io",
     "training": f"{GROUND} advice averaging data diagnosis distributed history interrupt losses model optim"
-    " out_of_memory sample_weights schedules step stretch",
+    " out_of_memory persistent sample_weights schedules step stretch",
     "fitting": f"{GROUND} data history layers losses model optim sample_weights training",
     "rates": f"{GROUND} data fitting losses model optim training",
     "sklearn": f"{GROUND} extras layers losses model optim sample_weights training",

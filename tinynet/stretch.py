@@ -247,8 +247,3 @@ class RecordedStep:
     @property
     def _numbers(self) -> StepNumbers:
         return StepNumbers(*self._now[: len(StepNumbers._fields)])
-
-
-def learner_for(step: Step) -> Learner:
-    """The best way to do stretches of these steps."""
-    return RecordedSteps(step) if step.may_record else SingleSteps(step)

@@ -25,11 +25,12 @@ from tinynet.interrupt import Interrupt, Interrupted
 from tinynet.losses import Loss, SoftmaxCrossEntropy
 from tinynet.model import EVALUATION_BATCH, Sequential
 from tinynet.optim import Adam, Optimizer
+from tinynet.persistent import learner_for
 from tinynet.printable import counted
 from tinynet.sample_weights import checked_weights
 from tinynet.schedules import Constant, Cosine, Schedule
 from tinynet.step import Step, StepNumbers
-from tinynet.stretch import Stretch, Totals, learner_for
+from tinynet.stretch import Stretch, Totals
 from tinynet.types import Array
 
 Samples = tuple[Array, Array]
