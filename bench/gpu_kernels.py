@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from gpu_launches import Launch, make_trainer, watched
+from gpu_launches import PERSISTENT, Launch, make_trainer
 from gpu_model import H100, Rates
 from roofline import Work
 
@@ -17,6 +17,10 @@ from tinynet.backends.base import Backend
 
 REPEATS = 20
 """Launches of a kernel in the graph that is timed."""
+EPOCH = 50
+"""Steps of an epoch of noise."""
+COUNTING = ("end_step", PERSISTENT)
+"""Kernels that go on in a plan, and may not be launched more often than it has rows."""
 
 
 class Stopwatch:
@@ -78,7 +82,8 @@ def time_each(launches: Sequence[Launch], ops: Any, seconds: float, rates: Rates
     """Each kernel on each set of shapes, the costliest first: in a graph of nothing but itself."""
     alike: dict[tuple[str, str], list[Launch]] = {}
     for launch in launches:
-        alike.setdefault((launch.kernel, launch.shapes), []).append(launch)
+        if launch.kernel not in COUNTING:
+            alike.setdefault((launch.kernel, launch.shapes), []).append(launch)
     watch, found = Stopwatch(ops), []
     for own in alike.values():
         again = ops.record(partial(_repeat, own[0].again))
@@ -96,32 +101,29 @@ class StepTimes(NamedTuple):
     """Seconds a step, three ways."""
 
     wall: float
-    device: float | None
-    """Of what a step launches, launched as one recording: no Python between. None without a device."""
+    device: float
+    """From the first that a stretch launches to the end of the last."""
     processor: float
     """Of this thread, to have a step launched."""
 
 
-def time_steps(net: str, batch: int, ops: Any, steps: int, seconds: float) -> StepTimes:
-    """A step that is recorded as its users get it."""
-    watch, trainer = Stopwatch(ops), make_trainer(net, batch, ops, epochs=10**6)
-    events = trainer.events()
-    next(events)
-    device = None
-    if hasattr(ops, "device"):
-        with watched(ops.device) as launches:
-            next(events)
-        device = watch.shortest(ops.record(partial(_all, launches)), seconds)
-    for _ in range(steps):  # those of all kinds have been made by then
+def time_steps(net: str, batch: int, ops: Any, steps: int) -> StepTimes:
+    """Steps as users get them, where nobody looks at each; on the device those of the best stretch."""
+    watch, trainer = Stopwatch(ops), make_trainer(net, batch, ops, epochs=10**6, steps=EPOCH)
+    events, state = trainer.events(lambda: math.inf), trainer.state
+    while state.step < steps:  # stretches of all lengths have been recorded by then
         next(events)
     watch.wait()
-    began, worked = time.perf_counter(), time.thread_time()
-    for _ in range(steps):
-        next(events)
+    on_device, before, began, worked = math.inf, state.step, time.perf_counter(), time.thread_time()
+    while state.step < before + steps:
+        first = state.step
+        taken = watch.seconds(lambda: next(events))
+        if state.step - first > 1:
+            on_device = min(on_device, taken / (state.step - first))
     worked = time.thread_time() - worked
     watch.wait()
-    wall = time.perf_counter() - began
-    return StepTimes(wall / steps, device, worked / steps)
+    done, wall = state.step - before, time.perf_counter() - began
+    return StepTimes(wall / done, min(on_device, wall / done), worked / done)
 
 
 def _all(launches: Sequence[Launch]) -> None:

@@ -1,26 +1,42 @@
 """The kernels and products that a training step launches, and what each has to compute and to move.
 
-They are read off a step that really runs. On a machine without a GPU `Paper` stands in for one: memory, and
-kernels that do nothing.
+They are read off a step that really runs; without a GPU, on a device that computes nothing (`host_time`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from host_time import IdleDevice
 from roofline import Work
 
 from tinynet.backends.base import Backend
 from tinynet.backends.cupy_ import CupyBackend
 from tinynet.benchmark import nets
 from tinynet.kernels.cuda.device import THREADS, Device
-from tinynet.kernels.cuda.source import Kernel, kernels
+from tinynet.kernels.cuda.source import kernels
 from tinynet.training import Trainer
 
 PRODUCT = "product"
+PERSISTENT = "train_perceptron"
+LONG_STRETCH = 49
+"""Steps between two looks at the loss."""
+GATHERED = {"take": ("y",), "rows_from": ("y",), "begin_step": ("y", "own_targets"), "end_step": ("totals",)}
+"""What is written by kernels that read few rows of an array."""
+
+
+class Product(NamedTuple):
+    """A product that is cut into tiles."""
+
+    flops: int
+    blocks: int
+    depth: int
+    """Products that a block adds up in each result."""
 
 
 class Launch(NamedTuple):
@@ -47,36 +63,30 @@ class Launch(NamedTuple):
         return " ".join("×".join(map(str, array.shape)) for array in self.arrays)
 
     @property
-    def depth(self) -> int:
-        """How many products are added up in each result; 0 where none are."""
-        named, a = self.arguments, self.arguments.get("a")
+    def products(self) -> list[Product]:
+        """Those that it computes by tiles, if any."""
+        named = self.arguments
         if self.kernel == PRODUCT:
-            return int(a.shape[0] if named["transpose_a"] else a.shape[1])
+            depth = named["a"].shape[0 if named["transpose_a"] else 1]
+            return [Product(2 * depth * named["c"].size, self.blocks, depth)]
         if not {"KH", "F"} <= named.keys():
-            return 0
+            return []
         window, pixels = named["KH"] * named["KW"], named["N"] * named["OH"] * named["OW"]
-        if self.kernel.endswith("_dK"):
-            return int(pixels)
-        return int(window * (named["F"] if self.kernel.endswith("_dx") else named["C"]))
-
-    @property
-    def part(self) -> int:
-        """How many of these a block adds up one after the other."""
-        return min(self.arguments.get("length", self.depth), self.depth)
+        flops, C, F = 2 * window * pixels * named["C"] * named["F"], named["C"], named["F"]
+        if "dK_length" in named:  # both gradients, the blocks of one before those of the other
+            for_dK = named["dK_blocks"]
+            of_dK = Product(flops, for_dK, min(named["dK_length"], pixels))
+            of_dx = Product(flops, self.blocks - for_dK, min(named["dx_length"], window * F))
+            return [of_dK, of_dx] if self.blocks > for_dK else [of_dK]
+        depth = pixels if self.kernel.endswith("_dK") else window * (F if self.kernel.endswith("_dx") else C)
+        return [Product(flops, self.blocks, min(named["length"], depth))]
 
     @property
     def work(self) -> Work:
-        """Floating-point operations of products, and bytes: each array once, of `take` only what is taken."""
-        named = self.arguments
-        if self.kernel == PRODUCT:
-            flops = 2 * self.depth * named["c"].size
-        elif self.depth:
-            window, pixels = named["KH"] * named["KW"], named["N"] * named["OH"] * named["OW"]
-            flops = 2 * window * pixels * named["C"] * named["F"]
-        else:
-            flops = 0
-        moved = [named["index"], named["y"], named["y"]] if self.kernel == "take" else self.arrays
-        return Work(flops, sum(array.nbytes for array in moved))
+        """Operations of products in floating point, and bytes: each array once, of a gather what it takes."""
+        gathered = [self.arguments[name] for name in GATHERED.get(self.kernel, ())]
+        moved = sum(array.nbytes for array in 2 * gathered or self.arrays)
+        return Work(sum(product.flops for product in self.products), moved)
 
 
 @contextmanager
@@ -85,15 +95,15 @@ def watched(device: Device) -> Iterator[list[Launch]]:
     found: list[Launch] = []
     launch, product = device.launch, device.product
 
-    def note_launch(name: str, size: int, *arguments: Any) -> None:
+    def note_launch(name: str, size: int, *arguments: Any, together: bool = False) -> None:
         names = (parameter.name for parameter in kernels()[name].parameters[1:])
-        again = lambda: launch(name, size, *arguments)  # noqa: E731
+        again = partial(launch, name, size, *arguments, together=together)
         found.append(Launch(name, size, dict(zip(names, arguments, strict=True)), again))
         again()
 
     def note_product(a: Any, b: Any, c: Any, **turned: bool) -> None:
         named = {"a": a, "b": b, "c": c, "transpose_a": False, "transpose_b": False} | turned
-        found.append(Launch(PRODUCT, c.size, named, lambda: product(a, b, c, **turned)))
+        found.append(Launch(PRODUCT, c.size, named, partial(product, a, b, c, **turned)))
         product(a, b, c, **turned)
 
     vars(device).update(launch=note_launch, product=note_product)
@@ -104,13 +114,21 @@ def watched(device: Device) -> Iterator[list[Launch]]:
 
 
 def of_a_step(net: str, batch: int, ops: Backend) -> list[Launch]:
-    """Those of a training step that is recorded, with the gathering of its batch."""
+    """Those of a training step that is recorded; not those that draw the order of an epoch before."""
     trainer = make_trainer(net, batch, ops)
-    events = trainer.events()
-    next(events)  # a Trainer looks at the loss of its first step, which is not recorded then
     with watched(ops.device) as found:  # type: ignore[attr-defined]
-        next(events)
-    return [launch for launch in found if launch.threads]
+        next(trainer.events())
+    begin = next(i for i, launch in enumerate(found) if launch.kernel == "begin_step")
+    return [launch for launch in found[begin:] if launch.threads]
+
+
+def of_a_stretch(net: str, batch: int, ops: Backend) -> tuple[Launch, int] | None:
+    """The one kernel that does a stretch of small nets, and how many steps it does; None for other nets."""
+    trainer = make_trainer(net, batch, ops, steps=LONG_STRETCH + 1)
+    with watched(ops.device) as found:  # type: ignore[attr-defined]
+        next(trainer.events(lambda: math.inf))
+    whole = next((launch for launch in found if launch.kernel == PERSISTENT), None)
+    return whole and (whole, whole.arguments["count"])
 
 
 def make_trainer(
@@ -125,53 +143,9 @@ def make_trainer(
     return Trainer(model, (images, labels), loss=plan.training.loss, epochs=epochs, batch_size=batch)
 
 
-class Paper(Device):
-    """NumPy's memory, full of zeros. Kernels and products do nothing."""
-
-    xp = np
-
-    def __init__(self, capability: int = 90) -> None:
-        super().__init__()
-        self._capability = capability
-
-    @property
-    def capability(self) -> int:
-        return self._capability
-
-    def empty(self, size: int, dtype: Any) -> Any:
-        return np.zeros(size, dtype)
-
-    def from_host(self, array: Any) -> Any:
-        return np.ascontiguousarray(array)
-
-    def to_host(self, array: Any) -> Any:
-        return np.asarray(array)
-
-    def address(self, array: Any) -> int:
-        return int(array.ctypes.data)
-
-    def _is_here(self, array: Any) -> bool:
-        return True
-
-    def _start(self, kernel: Kernel, types: tuple[str, ...], blocks: int, values: Sequence[Any]) -> None:
-        pass
-
-    def _handle(self) -> Any:
-        return None
-
-    def _multiply(self, handle: Any, shape: Any, a: Any, b: Any, c: Any) -> None:
-        pass
-
-    def _library(self) -> Any:
-        raise NotImplementedError("nothing is multiplied")
-
-    def _stream(self) -> int:
-        return 0
-
-
 def on_paper() -> CupyBackend:
     """The GPU backend with nothing behind it, as on an H100."""
-    return CupyBackend(device=Paper())
+    return CupyBackend(device=IdleDevice())
 
 
 def count(launches: Sequence[Launch]) -> dict[str, int]:

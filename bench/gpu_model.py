@@ -19,7 +19,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from gpu_launches import PRODUCT, Launch
+from gpu_launches import GATHERED, PERSISTENT, PRODUCT, Launch
 
 from tinynet.kernels.cuda import tiles
 
@@ -27,8 +27,8 @@ AT_ONCE = 16
 """Values that a thread reads before it waits: UNROLLED in common.cuh."""
 STEP_DEPTH = tiles.STEP
 """Products that a tile adds up between two barriers."""
-SMALL_TILE = 32
-"""Rows and columns of a tile of cuBLAS where the product is small."""
+SMALL_TILE, LEAST_DEPTH = 32, 256
+"""Of cuBLAS: rows and columns of a tile where the product is small; how deep a part is at least."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,37 +52,57 @@ class Rates:
     tile_cycles: float = 8 * 320 / 4 / 0.8
     """Of a processor, for STEP_DEPTH products of each of 128 x 64 by tensor cores, each factor in two halves:
     8 warps of 320 instructions, 4 issued in a cycle, 8 cycles of 10 in use."""
+    instructions: float = 6
+    """For a product of the kernel that stays; 4 warps of 32 issue one in a cycle."""
+    waits: float = 6
+    """In a step of that kernel: for order, pixels and labels; twice for other blocks; for what these say."""
 
     def moving(self, launch: Launch) -> float:
         moved = launch.work.moved
         return moved / (self.cache if moved <= self.cache_size else self.memory)
 
     def computing(self, launch: Launch) -> float:
-        if not launch.depth:
+        products = launch.products
+        if not products:
             return 0.0
         if launch.kernel == PRODUCT:
-            return self._by_cublas(launch)
-        steps = math.ceil(launch.part / STEP_DEPTH) * math.ceil(launch.blocks / self.processors)
+            return self._by_cublas(launch, products[0].depth)
+        blocks = sum(each.blocks for each in products)
+        steps = sum(each.blocks * math.ceil(each.depth / STEP_DEPTH) for each in products)
+        busiest = math.ceil(blocks / self.processors) * steps / blocks
         if launch.kernel.startswith("tensor_"):
-            return steps * self.tile_cycles / self.clock
-        return steps * STEP_DEPTH * 2 * 128 * 64 / (self.plain / self.processors)
+            return busiest * self.tile_cycles / self.clock
+        return busiest * STEP_DEPTH * 2 * 128 * 64 / (self.plain / self.processors)
 
-    def _by_cublas(self, launch: Launch) -> float:
-        """Taken to be cut as well as ours are: tiles of a size for few results, the depth in parts."""
+    def _by_cublas(self, launch: Launch, depth: int) -> float:
+        """Taken to be cut as well as ours are: small tiles for few results, the depth in parts."""
         rows, columns = launch.arguments["c"].shape
         blocks = math.ceil(rows / SMALL_TILE) * math.ceil(columns / SMALL_TILE)
-        parts, length = tiles.parts(blocks, launch.depth)
+        parts = max(1, min(2 * self.processors // blocks, math.ceil(depth / LEAST_DEPTH)))
         waves = math.ceil(blocks * parts / self.processors)
-        return waves * 2 * SMALL_TILE**2 * min(length, launch.depth) / (self.plain / self.processors)
+        return waves * 2 * SMALL_TILE**2 * math.ceil(depth / parts) / (self.plain / self.processors)
 
     def waiting(self, launch: Launch) -> float:
         """Of kernels that gather; those that work by tiles copy ahead."""
-        if launch.depth:
+        if launch.products:
             return 0.0
-        values = sum(array.size for array in launch.arrays) if launch.kernel != "take" else launch.threads
+        is_gather = launch.kernel in GATHERED
+        values = launch.threads if is_gather else sum(array.size for array in launch.arrays)
         return math.ceil(values / launch.threads / AT_ONCE) * self.latency
 
+    def persistent(self, launch: Launch) -> Prediction:
+        """Of steps of a small net in one launch: every unit reads all pixels, and what all units say."""
+        N, I, H, K, count = (launch.arguments[name] for name in ("N", "I", "H", "K", "count"))
+        told = H * (N + K) if launch.arguments["has_hidden"] else N * K
+        products = 2 * N * I + (N * H * K if launch.arguments["has_hidden"] else 0)
+        moved = H * (2 * N * I * launch.arguments["images"].itemsize + 4 * told)
+        computing = products * self.instructions / (32 * 4 * self.clock)
+        begin = self.begin + count * self.waits * self.latency
+        return Prediction(launch, begin, count * moved / self.cache, count * computing, 0.0)
+
     def predict(self, launch: Launch) -> Prediction:
+        if launch.kernel == PERSISTENT:
+            return self.persistent(launch)
         return Prediction(
             launch, self.begin, self.moving(launch), self.computing(launch), self.waiting(launch)
         )
@@ -123,8 +143,13 @@ def total(found: Sequence[Prediction]) -> float:
 # --- to read ----------------------------------------------------------------------------------------------
 
 
-def as_markdown(steps: dict[tuple[str, int], list[Prediction]], rates: Rates, date: str) -> Iterator[str]:
-    """`steps`: of a net and a batch."""
+def as_markdown(
+    steps: dict[tuple[str, int], list[Prediction]],
+    stretches: dict[tuple[str, int], tuple[Prediction, int]],
+    rates: Rates,
+    date: str,
+) -> Iterator[str]:
+    """`steps`: of a net and a batch; `stretches`: the kernel that does so many steps of a small net."""
     yield from ("# What a step should take on an H100", "")
     yield f"`python bench/gpu.py model`, {date}, without a GPU: nothing here is measured. The kernels are"
     yield "those that a recorded step launches; their times are arithmetic (`bench/gpu_model.py`):"
@@ -146,6 +171,18 @@ def as_markdown(steps: dict[tuple[str, int], list[Prediction]], rates: Rates, da
     )
     for (net, batch), found in steps.items():
         yield f"| {net} {batch} | {' | '.join(_sums(found))} |"
+    if stretches:
+        yield from ("", "## Stretches by one kernel", "")
+        yield "Steps of small nets between two looks at the loss, in microseconds, by one launch that stays:"
+        yield ""
+        yield "    a step    = waits · latency + the longer of moving and computing"
+        yield "    moving    = units · (the batch's pixels, twice + what all units say) / cache"
+        yield "    computing = a unit's products · instructions / (128 · clock)"
+        yield from ("", "| step | steps | µs a step | waits | moving | computing |", f"|---|{'---:|' * 5}")
+    for (net, batch), (found, count) in stretches.items():
+        parts = (found.seconds, found.begin, found.moving, found.computing)
+        times, *others = (f"{1e6 * part / count:.1f}" for part in parts)
+        yield f"| {net} {batch} | {count} | **{times}** | {' | '.join(others)} |"
     for (net, batch), found in steps.items():
         yield from ("", f"## {net}, batch {batch}", "")
         yield from by_kernel(found)

@@ -49,7 +49,7 @@ class StepFound(NamedTuple):
     """A step of ours: how many launches it records, the model's seconds for it, and those that it took."""
 
     row: Row
-    launches: int
+    launches: float
     predicted: float | None
     times: StepTimes
 
@@ -166,7 +166,8 @@ def _steps_in_markdown(steps: list[StepFound]) -> Iterator[str]:
         predicted, on_device, *others = (
             f"{1e6 * value:.1f}" if value else "" for value in (each.predicted, device, wall, processor)
         )
-        cells = [each.row.name, str(each.launches or ""), predicted, on_device, ratio, *others]
+        launches = f"{each.launches:.3g}" if each.launches else ""
+        cells = [each.row.name, launches, predicted, on_device, ratio, *others]
         yield f"| {' | '.join(cells)} |"
 
 

@@ -13,8 +13,8 @@ import click
 import race
 from compare import outcome, take_turns
 from gpu_kernels import Roofs, measure_roofs, time_each, time_steps
-from gpu_launches import of_a_step
-from gpu_model import predict, total
+from gpu_launches import of_a_step, of_a_stretch
+from gpu_model import H100, predict, total
 from gpu_report import Measured, Race, Report, StepFound
 from rich.console import Console
 from roofline import make_trainer, seconds_of_steps, tasks
@@ -159,7 +159,7 @@ def parts(
     images: data.Dataset,
     conditions: Conditions,
 ) -> Iterator[tuple[str, Callable[[], None]]]:
-    """What is to be measured, the most telling first: our steps, those of all, the race, epochs, kernels."""
+    """What is to be measured, ours first: steps, their kernels; then steps of all, the race, epochs."""
     ours, *peers = contenders
     steps = [row for row in plan if row.kind == "step"]
 
@@ -168,7 +168,7 @@ def parts(
         report.floors = floors(plan, report.roofs, len(images.train))
 
     def one_step(row: Row) -> None:
-        report.steps.append(step_found(row, ops, conditions.seconds))
+        report.steps.append(step_found(row, ops))
 
     def add(row: Row) -> None:
         report.rows.append(measure(row, report.floors[row.name], ours, peers, conditions))
@@ -183,16 +183,23 @@ def parts(
 
     yield "the roofs", roofs
     yield from ((f"{row.name} three ways", partial(one_step, row)) for row in steps)
+    if hasattr(ops, "device"):
+        yield from ((f"kernels of {row.name}", partial(kernels, row)) for row in steps)
     yield from ((row.name, partial(add, row)) for row in steps)
     if report.about["race"]:
         yield "the race", race_them
-    if hasattr(ops, "device"):
-        yield from ((f"kernels of {row.name}", partial(kernels, row)) for row in steps)
     yield from ((row.name, partial(add, row)) for row in plan if row.kind == "epoch")
 
 
-def step_found(row: Row, ops: Any, seconds: float) -> StepFound:
-    """A step of ours three ways, beside the model's time for an H100."""
-    launches = of_a_step(row.net, row.batch, ops) if hasattr(ops, "device") else []
-    predicted = total(predict(launches)) if launches else None
-    return StepFound(row, len(launches), predicted, time_steps(row.net, row.batch, ops, STEPS, seconds))
+def step_found(row: Row, ops: Any) -> StepFound:
+    """A step of ours three ways, beside the model's time for an H100.
+
+    The time on the device is that of a stretch: by one kernel, where there is one for the net.
+    """
+    launches, predicted = 0.0, None
+    if hasattr(ops, "device"):
+        found = predict(of_a_step(row.net, row.batch, ops))
+        launches, predicted = len(found), total(found)
+        if whole := of_a_stretch(row.net, row.batch, ops):
+            launches, predicted = 1 / whole[1], H100.predict(whole[0]).seconds / whole[1]
+    return StepFound(row, launches, predicted, time_steps(row.net, row.batch, ops, STEPS))

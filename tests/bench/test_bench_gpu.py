@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from cuda_host import HostBackend
 
 from tinynet import backends
 from tinynet.backends.numpy_ import NumpyBackend
@@ -75,7 +76,7 @@ def test_the_timings_on_a_processor(small: None, monkeypatch: pytest.MonkeyPatch
     [peer] = row["peers"]
     assert peer["comparison"]["kept"] == 1
     assert step["times"]["wall"] >= step["times"]["processor"] > 0
-    assert step["times"]["device"] is step["predicted"] is None  # there is no device
+    assert step["predicted"] is None  # nothing is launched
     ours, theirs = (found["race"]["heats"][name] for name in ("tinynet", "torch"))
     assert [heat["accuracy"] for heat in ours] == [heat["accuracy"] for heat in theirs]
     assert all(heat[part] > 0 for heat in ours for part in ("compile", "load", "train", "evaluate"))
@@ -87,7 +88,7 @@ def test_the_checks_on_a_processor(small: None, tmp_path: Path) -> None:
     text = (tmp_path / "gpu-checks.md").read_text("utf-8")
     assert "| gradients, float64 | holds |" in text
     assert "| mlp beside numpy | holds | outputs differ by 0.0e+00 at most |" in text
-    assert "| mlp recorded | holds | after 2 and 6 steps the same weights: " in text
+    assert "| mlp recorded | holds | after 2 and 6 steps the same weights by recordings; " in text
     assert "| -3.2 as uint8 | holds | a cast makes 253 of it |" in text
 
 
@@ -136,7 +137,7 @@ def test_without_a_gpu_it_says_so(command: str, tmp_path: Path) -> None:
 def test_a_row_that_does_not_exist() -> None:
     done = call("timings", "--rows", "resnet-*")
     assert done.exit_code == 2
-    assert "there are: linear-step-64, mlp-step-64" in done.output
+    assert "there are: mlp-step-64, lenet-step-128" in done.output
 
 
 def test_a_peer_that_cannot_be_loaded_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,11 +189,19 @@ class Forgetful(NumpyBackend):
         return lambda: None
 
 
-@pytest.mark.parametrize(("make", "holds"), [(NumpyBackend, True), (Forgetful, False)])
-def test_recorded_training_is_compared_with_the_same_step_by_step(make: Any, holds: bool) -> None:
+@pytest.mark.parametrize(
+    ("make", "holds", "said"),
+    [
+        (NumpyBackend, True, "one operation at a time the same"),
+        (Forgetful, False, "apart after 3 steps"),
+        (HostBackend, True, "apart after 3 steps"),  # by the kernel that stays
+    ],
+)
+def test_recorded_training_is_compared_with_the_same_one_by_one(make: Any, holds: bool, said: str) -> None:
     passed, found = gpu_checks.recorded(make, "linear", 8, (3, 9))
     assert passed == holds
-    assert f"after 3 and 9 steps {'the same' if holds else 'other'} weights" in found
+    assert "after 3 and 9 steps the same weights by recordings" in found
+    assert found.endswith(said)
 
 
 def test_a_check_that_raises_does_not_hold_and_does_not_end_the_rest() -> None:
