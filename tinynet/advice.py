@@ -33,17 +33,22 @@ BELOW_ZERO = (Dense, Conv2D, DepthwiseConv2D, Residual, BatchNorm, LeakyReLU, EL
 
 
 def on_loss(model: Sequential, loss: Loss) -> None:
-    """Warn where a loss takes other outputs than those the model gives."""
+    """Warn where a loss takes other outputs than those the model gives.
+
+    Raises ConfigError for BinaryCrossEntropy after Sigmoid or Softmax: each logit would be above 0, a yes.
+    """
     last = next((layer for layer in reversed(model.layers) if not isinstance(layer, PASSING)), None)
     if type(loss) is SoftmaxCrossEntropy and isinstance(last, Softmax):
         _warn(
             "the loss SoftmaxCrossEntropy applies softmax, and so does the model: it will learn slowly",
             fix="leave Softmax out, or use the loss CrossEntropy",
         )
-    if type(loss) is BinaryCrossEntropy and isinstance(last, Sigmoid):
-        _warn(
-            "the loss BinaryCrossEntropy applies sigmoid, and so does the model: it will learn slowly",
-            fix="leave Sigmoid out",
+    if type(loss) is BinaryCrossEntropy and isinstance(last, Sigmoid | Softmax):
+        raise ConfigError(
+            f"BinaryCrossEntropy applies sigmoid itself, and the model ends in {type(last).__name__}",
+            expected="logits, the outputs of Dense: above 0 for yes",
+            received=f"{last.label}, whose outputs are all above 0",
+            fix=f"leave {type(last).__name__} out: loss.probabilities(outputs) then gives the probabilities",
         )
     if type(loss) is CrossEntropy and isinstance(last, BELOW_ZERO):
         _warn(

@@ -135,7 +135,8 @@ def loss_for(model: Sequential, targets: Array) -> Loss:
     """The loss that goes with these targets (M, …) and the model's last layer.
 
     Class numbers: SoftmaxCrossEntropy; CrossEntropy if the model ends in Softmax or Sigmoid, as the former
-    takes logits; BinaryCrossEntropy for 0 and 1 and a single logit. Values: MeanSquaredError.
+    takes logits; BinaryCrossEntropy for 0 and 1 and a single output, which is then a logit: a Trainer refuses
+    it after Sigmoid. Values: MeanSquaredError.
     """
     if targets.dtype.kind not in "iu":
         return MeanSquaredError()

@@ -11,9 +11,9 @@ from nets import blobs
 from sklearn.metrics import log_loss
 
 from tinynet import backends, checkpoint
-from tinynet.errors import ConfigError, DataError, DTypeError, ShapeError, TinynetWarning
+from tinynet.errors import ConfigError, DataError, DTypeError, ShapeError
 from tinynet.fitting import loss_for
-from tinynet.layers import Dense, Sigmoid, Tanh
+from tinynet.layers import Dense, Dropout, Layer, Sigmoid, Softmax, Tanh
 from tinynet.losses import BinaryCrossEntropy
 from tinynet.model import Sequential
 from tinynet.optim import SGD
@@ -126,10 +126,20 @@ def test_several_questions_have_the_share_of_right_answers(backend: str) -> None
     assert found["accuracy"] == pytest.approx(((model.predict(x) > 0) == (questions > 0.5)).mean())
 
 
-def test_a_sigmoid_before_it_is_pointed_out() -> None:
+@pytest.mark.parametrize("last", [Sigmoid, Softmax])
+def test_probabilities_instead_of_logits_are_refused(last: type[Layer]) -> None:
     x, y = blobs(20)
-    with pytest.warns(TinynetWarning, match="BinaryCrossEntropy applies sigmoid, and so does the model"):
-        Sequential([Dense(1), Sigmoid()], (2,), backend="numpy").fit(x, y % 2, epochs=1)
+    one = Sequential([Dense(1), last(), Dropout(0.1)], (2,), backend="numpy")
+    several = Sequential([Dense(2), last()], (2,), backend="numpy")
+    questions = np.stack([y == 0, y == 1], axis=1)
+    for ask in (
+        lambda: one.fit(x, y % 2, epochs=1),
+        lambda: one.evaluate(x, y % 2),
+        lambda: one.score(x, y % 2),
+        lambda: several.fit(x, questions, loss=BinaryCrossEntropy(), epochs=1),
+    ):
+        with pytest.raises(ConfigError, match=f"model ends in {last.__name__}(.|\n)*fix: leave"):
+            ask()
 
 
 def test_what_has_no_meaning_is_refused() -> None:
