@@ -96,6 +96,46 @@ def test_all_the_way(tinynet: Command, learned: Path, signs: Path, tmp_path: Pat
     np.testing.assert_allclose(found, loss.probabilities(model.predict(image)), atol=1e-5)
 
 
+def test_a_folder_is_measured_in_part_or_whole(
+    tinynet: Command, learned: Path, signs: Path, tmp_path: Path
+) -> None:
+    """What was cut off as a test part is said, and can be had whole; a broken picture can be left out."""
+    unseen, rng = tmp_path / "unseen", np.random.default_rng(2)
+    for n in range(10):
+        draw(unseen / ("disc" if n % 2 else "square") / f"{n}.png", bool(n % 2), rng)
+    said = tinynet("evaluate", learned, "--dataset", unseen, "--out", tmp_path / "out")
+    assert "Measured on its test part alone, 2 of 10 images. For all of them: --split all." in said
+    assert "test part alone, 2 of 10 images" in (tmp_path / "out" / "evaluation.md").read_text()
+    said = tinynet("evaluate", learned, "--dataset", unseen, "--split", "all", "--out", tmp_path / "all")
+    assert f"{learned} on 10 images of unseen" in said
+    assert "alone" not in said
+    rows = list(csv.DictReader((tmp_path / "all" / "evaluation.csv").read_text().splitlines()))
+    assert {row["file"] for row in rows} == {str(path.relative_to(unseen)) for path in unseen.glob("*/*.png")}
+    (unseen / "disc" / "broken.png").write_bytes(b"no picture")
+    asked = ("evaluate", learned, "--dataset", unseen)
+    assert "leave them out with --skip-broken" in tinynet(*asked, code=1)
+    assert "2 of 10 images" in tinynet(*asked, "--skip-broken")
+    tinynet("data", "explore", unseen, "--skip-broken", "--out", tmp_path / "look")
+    (unseen / "disc").rename(unseen / "ring")
+    said = tinynet(*asked, "--skip-broken", code=1)
+    assert "the net does not know a class of" in said
+    assert "net's classes: disc, square" in said
+    assert "the net knows other classes" in tinynet("evaluate", learned, "--dataset", "sample", code=1)
+
+
+def test_a_recipe_of_more_images_takes_all(tinynet: Command, signs: Path, tmp_path: Path) -> None:
+    """The number of images in a recipe, such as kaggle-cnn's, is no bar to data of one's own."""
+    (tmp_path / "small.toml").write_text(
+        RECIPE.replace("validation = 0.2", "samples = 40_000\nvalidation = 10_000")
+    )
+    asked = ("train", tmp_path / "small.toml", "--dataset", signs, "--size", "16", "--epochs", "1")
+    said = tinynet(*asked, "--out", tmp_path / "run")
+    assert "The recipe takes 40,000 training images; all 64 are taken here, 25.0 % of them" in said
+    assert "48 training images" in said
+    assert "54 training images" in tinynet(*asked, "--validation", "10", "--out", tmp_path / "other")
+    assert "hold" in tinynet("audit", tmp_path / "run")
+
+
 def test_mistakes_are_drawn_in_colour(tinynet: Command, signs: Path, tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(RECIPE)
     asked = ("--dataset", signs, "--size", "16", "--epochs", "1", "--lr", "0")

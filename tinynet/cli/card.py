@@ -31,10 +31,20 @@ WORSE = 2_000
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @click.option("--out", type=Out(dir_okay=False, in_folder=True), help="Write the card here (Markdown).")
 @options.together(
-    options.measured_dataset, options.data_dir, options.backend, options.layers, options.threads
+    options.measured_dataset,
+    options.data_dir,
+    options.skip_broken,
+    options.backend,
+    options.layers,
+    options.threads,
 )
 def command(
-    run: Path | None, out: Path | None, dataset: str | None, data_dir: Path | None, backend: str
+    run: Path | None,
+    out: Path | None,
+    dataset: str | None,
+    data_dir: Path | None,
+    skip_broken: bool,
+    backend: str,
 ) -> None:
     """Write the model card of RUN, a run's folder or a safetensors file: Markdown.
 
@@ -65,7 +75,7 @@ def command(
         with redirect_stdout(sys.stderr):  # what is said on the way is no part of the card
             loaded = checkpoint.load_model(run, backend=backend)
             settings = provenance.settings_of(run, loaded.about)
-            data = Sources(dataset, data_dir).to_measure(settings, loaded)
+            data = Sources(dataset, data_dir, skip_broken).to_measure(settings, loaded)
             say_other_data(loaded.about, data)
             card = card_of(run, loaded, data)
     if out is None:

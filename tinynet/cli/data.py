@@ -108,6 +108,7 @@ COLUMNS = 8
 @click.argument("name", default="auto")
 @options.data_dir
 @options.shown_size
+@options.skip_broken
 @click.option("--augment", is_flag=True, help="Beside each image, how training might distort it.")
 @click.option("--recipe", "architecture", help="Distort as this recipe does: a name or a TOML file.")
 @options.layers
@@ -137,6 +138,7 @@ def show(
     name: str,
     data_dir: Path | None,
     size: tuple[int, ...] | None,
+    skip_broken: bool,
     augment: bool,
     architecture: str | None,
     rows: int,
@@ -167,7 +169,7 @@ def show(
     if (given or architecture) and not augment:
         raise click.UsageError("options of the distortion need --augment.")
     settings = _distortions(architecture, given) if augment else None
-    data = load_sized(name, data_dir, size)
+    data = load_sized(name, data_dir, size, skip_broken)
     chosen = permutation(Key(seed, Stream.ORDER), len(data.train))[: rows if settings else rows * COLUMNS]
     title = f"Training images ({data.name})"
     if settings:
@@ -264,8 +266,14 @@ def _beside_distorted(
 )
 @options.data_dir
 @options.shown_size
+@options.skip_broken
 def explore(
-    name: str, out: Path | None, seed: int, data_dir: Path | None, size: tuple[int, ...] | None
+    name: str,
+    out: Path | None,
+    seed: int,
+    data_dir: Path | None,
+    size: tuple[int, ...] | None,
+    skip_broken: bool,
 ) -> None:
     """Take a first look at NAME: auto (the default), mnist, fashion-mnist, sample, the path of a train.csv or
     of a folder with a folder of pictures for each class.
@@ -285,7 +293,7 @@ def explore(
     from tinynet.cli.screen import console
     from tinynet.cli.sources import load_sized
 
-    data = load_sized(name, data_dir, size)
+    data = load_sized(name, data_dir, size, skip_broken)
     folder = out or Path("exploration") / data.name
     console.print(f"measuring and drawing {len(data.train) + len(data.test):,} images …")
     exploration = room.explore(data)

@@ -35,6 +35,7 @@ from tinynet.cli.out import Out
     options.shifts,
     options.measured_dataset,
     options.data_dir,
+    options.skip_broken,
     options.backend,
     options.layers,
     options.threads,
@@ -47,6 +48,7 @@ def command(
     shifts: int,
     dataset: str | None,
     data_dir: Path | None,
+    skip_broken: bool,
     backend: str,
 ) -> None:
     """Average the probabilities that the nets of RUNS give each test image, and evaluate that.
@@ -76,7 +78,6 @@ def command(
     from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
     from tinynet.experiments import ensemble
-    from tinynet.losses import check_label_range
     from tinynet.runs import provenance
     from tinynet.runs.leakage import find_leakage, sentences
     from tinynet.runs.predictions import class_names
@@ -86,17 +87,18 @@ def command(
     if out and not files and out.is_file():
         raise click.UsageError(f"--out: {out} is a file, and figures and plots need a folder.")
     members = ensemble.load_members(runs, backend=backend)
-    sources = Sources(dataset, data_dir)
+    sources = Sources(dataset, data_dir, skip_broken)
     if files:
         answer(files, runs, members, sources, shifts=shifts, out=out, submission=submission)
         return
     settings = [provenance.settings_of(run, each.about) for run, each in zip(runs, members, strict=True)]
     if dataset is None and len({each.data_sha256 for each in settings if each}) > 1:
         raise click.UsageError("the nets were trained on different data sets: name the images by --dataset.")
-    data = sources.to_test(next(filter(None, settings), None), members[0])
-    images, labels = data.test.images, data.test.labels
-    check_label_range(labels, members[0].loss.classes(members[0].model.output_shape[-1]))
+    data, part, said = sources.to_test(next(filter(None, settings), None), members[0])
+    images, labels = part.images, part.labels
     say_other_data(members[0].about, data)
+    if said:
+        console.print(said)
     with console.status(f"predicting with {len(members)} nets"):
         each = ensemble.predict(members, images, shifts=shifts)
     accuracies = [metrics.accuracy(labels, probabilities.argmax(axis=1)) for probabilities in each]
@@ -134,6 +136,6 @@ def command(
             probabilities=together,
             classes=classes,
             about=about,
-            remark=met,
+            remark=f"{said} {met}".strip(),
         )
         console.print(f"Figures, page and plots: {out / 'evaluation.md'}")

@@ -16,7 +16,11 @@ from tinynet.printable import counted
 @click.command(cls=Command, short_help="How good is a net, and where is it wrong?")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
-    "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Which images."
+    "--split",
+    type=click.Choice(["test", "train", "all"]),
+    default="test",
+    show_default=True,
+    help="Which images. Of data without a test part a fifth is taken for one: all measures them all.",
 )
 @click.option(
     "--out",
@@ -33,6 +37,7 @@ from tinynet.printable import counted
     options.shifts,
     options.measured_dataset,
     options.data_dir,
+    options.skip_broken,
     options.backend,
     options.layers,
     options.threads,
@@ -45,6 +50,7 @@ def command(
     shifts: int,
     dataset: str | None,
     data_dir: Path | None,
+    skip_broken: bool,
     backend: str,
 ) -> None:
     """Evaluate RUN, a run's folder or a safetensors file, class by class.
@@ -55,11 +61,15 @@ def command(
     The images are those of RUN's own data set unless --dataset names others. How many of them RUN was trained
     on, or a run whose weights it started from, is said beside the figures.
 
+    Pictures of your own lie in FOLDER/daisy, FOLDER/tulip …, or in FOLDER/train/daisy and FOLDER/test/daisy.
+    Without `test`, a fifth of each class is the test part, and the others count as training images.
+
     \b
     Examples:
       tinynet evaluate runs/cnn-1
       tinynet evaluate runs/cnn-1 --out evaluation
       tinynet evaluate runs/cnn-1 --tta 1
+      tinynet evaluate runs/flowers --dataset unseen-flowers --split all
       tinynet evaluate runs/clothes/best.safetensors --dataset fashion-mnist
       tinynet evaluate runs/cnn-1 --mistakes mistakes.png
     """
@@ -72,7 +82,7 @@ def command(
     from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
     from tinynet.errors import ConfigError
-    from tinynet.losses import BinaryCrossEntropy, check_label_range
+    from tinynet.losses import BinaryCrossEntropy
     from tinynet.runs import provenance
     from tinynet.runs.leakage import find_leakage, sentences
     from tinynet.runs.predictions import class_names, predict, write_predictions
@@ -86,18 +96,21 @@ def command(
             received=f"{counted(model.output_shape[-1], 'output')} of BinaryCrossEntropy",
             fix="measure it in Python: model.evaluate(x, y), with y (N, K)",
         )
-    sources, settings = Sources(dataset, data_dir), provenance.settings_of(run, about)
-    data = (sources.to_test if split == "test" else sources.to_measure)(settings, loaded)
-    images, labels = (part := getattr(data, split)).images, part.labels
-    check_label_range(labels, loss.classes(model.output_shape[-1]))
+    sources, settings = Sources(dataset, data_dir, skip_broken), provenance.settings_of(run, about)
+    data, part, said = sources.to_test(settings, loaded, split)
+    images, labels = part.images, part.labels
     say_other_data(about, data)
+    if said:
+        said += " For all of them: --split all."
+        console.print(said)
     predictions = predict(model, loss, images, shifts=shifts)
     probabilities = predictions.probabilities
     classes = class_names(data.classes, loss.classes(model.output_shape[-1]))
     found = evaluation.figures(labels, probabilities, classes)
 
     leakage = find_leakage(images, settings, sources.find)
-    what = f"{counted(len(labels), f'{split} image')} of {data.name}{options.shifted(shifts)}"
+    kind = "image" if split == "all" else f"{split} image"
+    what = f"{counted(len(labels), kind)} of {data.name}{options.shifted(shifts)}"
     table = Table(title=f"{run} on {what}")
     for column in evaluation.CLASS_COLUMNS:
         table.add_column(column, justify="left" if column == "class" else "right")
@@ -131,7 +144,7 @@ def command(
             probabilities=probabilities,
             classes=classes,
             about={"model": str(run), "data": what, "leakage": leakage.facts()},
-            remark=met,
+            remark=f"{said} {met}".strip(),
         )
         write_predictions(out / "evaluation.csv", part, predictions, classes)
         console.print(f"Figures, page and plots: {out / 'evaluation.md'}")

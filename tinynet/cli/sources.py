@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from tinynet.checkpoint import Loaded
 from tinynet.cli.progress import load_dataset
 from tinynet.cli.screen import console
-from tinynet.data.datasets import AND, NAMES, Choices, Dataset, is_joined
+from tinynet.data.datasets import AND, NAMES, Choices, Dataset, Split, is_joined
 from tinynet.errors import ConfigError, DataError, RunError, TinynetError
 from tinynet.losses import LOSSES, MeanSquaredError
 from tinynet.runs import provenance
@@ -58,12 +58,25 @@ def load_for(
             )
     if dataset.parts:
         console.print(dataset.parts)
+    if name not in NAMES:
+        plan = _with_all_of(plan, len(dataset.train))
     return plan, dataset
 
 
-def load_sized(name: str, data_dir: Path | None, size: Shape | None) -> Dataset:
+def _with_all_of(plan: Recipe, available: int) -> Recipe:
+    """The recipe for data of one's own: the number of images that it names need not be there."""
+    training = plan.training.with_all_of(available)
+    if training is not plan.training:
+        console.print(
+            f"The recipe takes {plan.training.samples:,} training images; all {available:,} are taken here, "
+            f"{100 * training.validation:.1f} % of them for validation."
+        )
+    return replace(plan, training=training)
+
+
+def load_sized(name: str, data_dir: Path | None, size: Shape | None, skip_broken: bool) -> Dataset:
     """The data set to look at, its pictures scaled to `size`: (H, W) or (H, W, C), 28 x 28 by default."""
-    dataset = load_dataset(name, data_dir, choices=Choices(size))
+    dataset = load_dataset(name, data_dir, choices=Choices(size, skip_broken=skip_broken))
     _check_size(dataset, size)
     return dataset
 
@@ -77,6 +90,19 @@ def _check_size(dataset: Dataset, asked: Shape | None) -> None:
             expected=found,
             received=asked,
             fix="leave --size out",
+        )
+
+
+def _check_classes(data: Dataset, part: Split, loaded: Loaded) -> None:
+    """Raise DataError where images are of a class that the net has no output for."""
+    outputs = loaded.loss.classes(loaded.model.output_shape[-1])
+    if part.labels.max() >= outputs:
+        known = loaded.about.get("classes")
+        raise DataError(
+            f"the net knows other classes than {data.name} has",
+            expected=", ".join(known) if known else f"{outputs} classes",
+            received=", ".join(data.classes),
+            fix="name images of the net's classes by --dataset; to teach it these: tinynet train --from",
         )
 
 
@@ -95,21 +121,32 @@ def lasting_name(asked: str, found: str) -> str:
 class Sources:
     """Finds the data of runs, with what `--dataset` and `--data-dir` of the running command say."""
 
-    def __init__(self, dataset: str | None, data_dir: Path | None) -> None:
-        self.dataset, self.data_dir = dataset, data_dir
+    def __init__(self, dataset: str | None, data_dir: Path | None, skip_broken: bool = False) -> None:
+        self.dataset, self.data_dir, self.skip_broken = dataset, data_dir, skip_broken
         self._loaded: dict[tuple[str, str | None, Choices], Dataset] = {}
 
-    def to_test(self, settings: Settings | None, loaded: Loaded) -> Dataset:
-        """The same, with test images. Raises DataError for a data set without."""
-        found = self.to_measure(settings, loaded)
-        if not len(found.test):
+    def to_test(
+        self, settings: Settings | None, loaded: Loaded, split: str = "test"
+    ) -> tuple[Dataset, Split, str]:
+        """The same, of it the part to measure on ("test", "train" or "all"), and what is to be said of that.
+
+        Raises DataError for a data set without such images, or of more classes than the net has outputs for.
+        """
+        data = self.to_measure(settings, loaded)
+        part = data.split(split)
+        if not len(part):
             raise DataError(
-                f"{found.name} has no test part",
+                f"{data.name} has no {split} part",
                 expected="images that the net did not learn from",
                 received="a data set that was read with --test 0",
-                fix="name others by --dataset",
+                fix="name others by --dataset FOLDER --split all, or measure these: --split train",
             )
-        return found
+        _check_classes(data, part, loaded)
+        total = len(data.train) + len(data.test)
+        if self.dataset is None or data.parts is None or len(part) == total:
+            return data, part, ""
+        measured = f"Measured on its {split} part alone, {len(part):,} of {total:,} images."
+        return data, part, f"{data.parts} {measured}"
 
     def to_measure(self, settings: Settings | None, loaded: Loaded) -> Dataset:
         """The data set named; else the run's own, or for a file in no run's folder, that of its name."""
@@ -118,7 +155,9 @@ class Sources:
             known = tuple(map(str, about.get("classes", ()))) or None
             choices = Choices(loaded.model.input_shape, classes=known)
             if settings is not None:
-                choices = replace(choices, test=settings.test, skip_broken=settings.skip_broken)
+                choices = replace(choices, test=settings.test)
+            skip_broken = self.skip_broken or (settings is not None and settings.skip_broken)
+            choices = replace(choices, skip_broken=skip_broken)
             return self._load(self.dataset, self.data_dir, choices, notice=True)
         if settings is not None:
             return self.own(settings, notice=True)

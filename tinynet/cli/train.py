@@ -252,6 +252,7 @@ def _started(architecture: str | None, asked: Asked, group: Group) -> Run:
     backend = backends.get(asked.backend, convolution=asked.convolution, precision=asked.precision)
     choices = Choices(asked.size, test=asked.test, skip_broken=asked.skip_broken)
     plan, dataset = load_for(plan, asked.dataset, asked.data_dir, choices)
+    plan = changed(plan, validation=asked.validation)  # which goes before the recipe's share
     settings = Settings(
         name=name,
         recipe=plan,

@@ -195,8 +195,15 @@ def _class_names(folder: Path, parts: Mapping[str, Files], classes: Sequence[str
     known = tuple(classes) if classes else tuple(parts["train"])
     for part, files in parts.items():
         if strange := [name for name in files if name not in known]:
+            if classes:
+                raise DataError(
+                    f"the net does not know a class of {folder}: {strange[0]}",
+                    expected=f"folders called after the net's classes: {', '.join(known)}",
+                    received=", ".join(files),
+                    fix="rename the folder, or take it away; to teach a net these classes: tinynet train",
+                )
             raise DataError(
-                f"{folder} has a class that is not known in its {part} part: {strange[0]}",
+                f"{folder} has a class in its {part} part that its training part lacks: {strange[0]}",
                 expected=", ".join(known),
                 received=", ".join(files),
                 fix="give the folder the name of a class, or take it away",

@@ -89,6 +89,11 @@ class Dataset:
     whole: bool = False
     """Whether the images are pictures of anything, scaled as a whole, and not digits or other signs."""
 
+    def split(self, name: str) -> Split:
+        """Its "train" or "test" part, or "all": the first and then the second."""
+        parts = {"train": [self.train], "test": [self.test], "all": [self.train, self.test]}[name]
+        return parts[0] if len(parts) == 1 else Split(*_joined(parts))
+
 
 @dataclass(frozen=True)
 class Choices:

@@ -147,9 +147,19 @@ class Training(Description):
                 "the data set is too small for this recipe",
                 expected=f"{max(samples, held_out + 1)} or more, {held_out} of them for validation",
                 received=f"{counted(available, 'sample')}",
-                fix="set `samples` and `validation` (a share such as 0.1 fits every data set)",
+                fix="a smaller `samples` under [training] in the recipe's TOML file"
+                if samples > available
+                else "a share for validation, which fits every data set: --validation 0.1",
             )
         return samples - held_out, held_out
+
+    def with_all_of(self, available: int) -> Training:
+        """The same, with all of `available` samples where `samples` asks for more; a count for validation is
+        then the share that it was."""
+        if self.samples is None or self.samples <= available:
+            return self
+        share = self.validation if self.validation < 1 else self.validation / self.samples
+        return dataclasses.replace(self, samples=None, validation=share)
 
 
 @dataclass(frozen=True, eq=False)
