@@ -72,8 +72,18 @@ def test_reliability_says_which_way_it_leans(tmp_path: Path) -> None:
     for labels, leaning in (
         (np.ones(4, int), "not sure enough"),
         (np.zeros(4, int), "too sure"),
-        (np.array([1, 1, 0, 1]), "as sure as it is right"),
+        (np.array([1, 1, 0, 1]), "neither too sure nor too unsure"),
     ):
         calibration = metrics.calibration(labels, np.array([[0.2, 0.8]] * 4))
         plots.reliability(calibration, tmp_path / "plot.svg")
         assert leaning in svg_text(tmp_path / "plot.svg")
+
+
+def test_few_predictions_are_counted_in_whole_numbers(tmp_path: Path) -> None:
+    calibration = metrics.calibration(
+        np.ones(4, int), np.array([[0.2, 0.8], [0.2, 0.8], [0.4, 0.6], [0.4, 0.6]])
+    )
+    plots.reliability(calibration, tmp_path / "plot.svg")
+    text = svg_text(tmp_path / "plot.svg")
+    assert "Calibration error 30.00 % (4 predictions)" in text
+    assert "×" not in text

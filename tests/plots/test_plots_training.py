@@ -20,11 +20,11 @@ def test_learning_curve_says_what_to_see(tmp_path: Path) -> None:
     plots.learning_curve(HISTORY, tmp_path / "plot.svg")
     text = svg_text(tmp_path / "plot.svg")
     assert "Validation accuracy 85.00 % in epoch 3,\nthe best of 3 by loss (ring)" in text
-    assert "best: 85.00 %, epoch 3" in text
+    assert "epoch 3, best by loss: 85.00 %" in text
     plots.learning_curve(HISTORY, tmp_path / "plot.svg", best_by=BestBy("val_accuracy"))
     text = svg_text(tmp_path / "plot.svg")
     assert "Validation accuracy 90.00 % in epoch 2,\nthe best of 3 by accuracy (ring)" in text
-    assert "best: 90.00 %, epoch 2" in text
+    assert "epoch 2, best by accuracy: 90.00 %" in text
 
 
 def test_the_title_of_a_long_training_fits(tmp_path: Path) -> None:
@@ -72,10 +72,10 @@ def test_title_and_ring_name_the_same_epoch(seed: int, monitor: str, tmp_path: P
     plots.learning_curve(history, tmp_path / "plot.svg", best_by=BestBy(monitor))
     text = svg_text(tmp_path / "plot.svg")
     titled = re.search(r"Validation accuracy (.+ %) in epoch (\d)", text)
-    ringed = re.search(r"best: (.+ %), epoch (\d)", text)
+    ringed = re.search(r"epoch (\d), best by \w+: (.+ %)", text)
     assert titled is not None
     assert ringed is not None
-    assert titled.groups() == ringed.groups()
+    assert titled.groups() == ringed.groups()[::-1]
     best = drawn[:, 0].argmin() if monitor == "val_loss" else drawn[:, 1].argmax()
     assert int(titled[2]) == best + 1
 

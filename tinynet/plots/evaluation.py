@@ -11,8 +11,12 @@ import numpy as np
 
 from tinynet.errors import DataError, ShapeError
 from tinynet.io.markdown import percent
-from tinynet.plots.style import BLUE, INK, ORANGE, RED, figure_at
+from tinynet.plots.style import BLUE, INK, ORANGE, RED, figure_at, headline
+from tinynet.printable import counted
 from tinynet.types import Array
+
+FEW = 20
+"""Predictions in a bin, up to which their axis is not logarithmic."""
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +80,7 @@ def roc(rankings: Sequence[Ranking], classes: Sequence[str], path: str | Path) -
     areas = _areas(rankings, "roc_auc")
     with figure_at(path, 9.2, 4.6) as figure:
         whole, near = figure.subplots(1, 2)
-        figure.suptitle(_area_title("ROC", "area", areas, classes), x=0.02, ha="left", weight="bold", size=11)
+        headline(figure, _area_title("ROC", "area", areas, classes))
         chance = np.linspace(0, 1, 1001)
         for axes in (whole, near):
             _draw_classes(axes, rankings, areas, classes, _roc_points)
@@ -100,7 +104,7 @@ def precision_recall(rankings: Sequence[Ranking], classes: Sequence[str], path: 
     with figure_at(path, 9.2, 4.6) as figure:
         panels = figure.subplots(1, 2)
         title = _area_title("Precision over recall", "average precision", areas, classes)
-        figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
+        headline(figure, title)
         for axes in panels:
             _draw_classes(axes, rankings, areas, classes, _precision_points)
             axes.set(xlabel="recall", ylabel="precision", aspect="equal")
@@ -132,8 +136,11 @@ def reliability(calibration: Calibration, path: str | Path) -> None:
         rates.set(ylabel="accuracy", ylim=(0, 1.02), xlim=(0, 1), title=_reliability_title(calibration))
         rates.legend(loc="upper left")
         counts.bar(lefts, calibration.count[filled], widths, align="edge", color=BLUE, edgecolor="white")
-        counts.set(xlabel="confidence of the prediction", ylabel="predictions", yscale="log")
-        counts.set_ylim(bottom=0.7)
+        counts.set(xlabel="confidence of the prediction", ylabel="predictions")
+        if calibration.count.max() > FEW:
+            counts.set(yscale="log", ylim=(0.7, None))
+        else:
+            counts.yaxis.get_major_locator().set_params(integer=True)
 
 
 def _confusion_title(matrix: Array, classes: Sequence[str]) -> str:
@@ -224,8 +231,8 @@ def _reliability_title(calibration: Calibration) -> str:
     confidence, accuracy = share @ calibration.confidence[filled], share @ calibration.accuracy[filled]
     leaning = "too sure" if confidence > accuracy else "not sure enough"
     if abs(confidence - accuracy) < math.sqrt(accuracy * (1 - accuracy) / predictions):  # its standard error
-        leaning = "as sure as it is right"
+        leaning = "neither too sure nor too unsure"
     return (
-        f"Calibration error {percent(calibration.error)}: {leaning}\n"
-        f"mean confidence {percent(confidence)}, accuracy {percent(accuracy)}"
+        f"Calibration error {percent(calibration.error)} ({counted(int(predictions), 'prediction')})\n"
+        f"mean confidence {percent(confidence)}, accuracy {percent(accuracy)}:\n{leaning} on the whole"
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinynet.plots.style import INK, dot_negative, figure_at
+from tinynet.plots.style import INK, dot_negative, figure_at, headline
 from tinynet.types import Array
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def maps(
     height, width = image.shape
     whole = (-0.5, width - 0.5, height - 0.5, -0.5)
     with figure_at(path, 3.4 * (len(values) + 1), 3.7) as figure:
-        figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
+        headline(figure, title)
         first, *others = figure.subplots(1, len(values) + 1)
         first.imshow(shown, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
         _bare(first, caption)
@@ -65,7 +65,7 @@ def filters(weights: Array, path: str | Path, *, title: str) -> None:
     rows = -(-len(weights) // (8 if len(weights) <= 16 else 16))
     columns = -(-len(weights) // rows)
     with figure_at(path, max(0.85 * columns + 1.0, 5.5), 0.9 * rows + 0.8) as figure:
-        figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
+        headline(figure, title)
         panels = figure.subplots(rows, columns, squeeze=False)
         for panel in panels.ravel()[len(weights) :]:
             panel.set_axis_off()
@@ -85,7 +85,7 @@ def activations(outputs: Sequence[tuple[str, Array]], channels: int, path: str |
     heights = [1.6 if values.ndim == 3 else 0.8 for _, values in outputs]
     with figure_at(path, 1.1 * channels + 0.9, sum(heights) + 0.5) as figure:
         title = "Activations, layer by layer: bright is strong; where signed, dots are below 0"
-        figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
+        headline(figure, title)
         rows = figure.subfigures(len(outputs), 1, squeeze=False, height_ratios=heights)[:, 0]
         for row, (name, values) in zip(rows, outputs, strict=True):
             shape, span = " × ".join(map(str, values.shape)), f"{values.min():.3g} … {values.max():.3g}"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.io.markdown import percent
-from tinynet.plots.style import BLUE, GREEN, INK, ORANGE, RED, dot_negative, figure_at
+from tinynet.plots.style import BLUE, GREEN, INK, ORANGE, RED, dot_negative, figure_at, headline
 from tinynet.types import Array, Shape
 
 CHANNELS: tuple[dict[str, Any], ...] = (
@@ -73,13 +73,8 @@ def pixels(histogram: Array, path: str | Path) -> None:
     is_coloured = len(histogram) == 3
     values = "Values" if is_coloured else "Pixels"
     with figure_at(path, 9.2, 3.8) as figure:
-        figure.suptitle(
-            f"{values}: {percent(counts[0] / total)} are 0; scaling moves the axis, not the shape",
-            x=0.02,
-            ha="left",
-            weight="bold",
-            size=11,
-        )
+        share = percent(counts[0] / total)
+        headline(figure, f"{values}: {share} are 0; scaling moves the axis, not the shape")
         panels = figure.subplots(1, 2, sharey=True)
         for axes, scale, colour, name in (
             (panels[0], 1, BLUE, "before scaling: 0 … 255"),
@@ -112,7 +107,7 @@ def correlation(matrix: Array, size: Shape, path: str | Path) -> None:
     with figure_at(path, 9.6, 4.8) as figure:
         every, one = figure.subplots(1, 2)
         title = _correlation_title(matrix, size, channels)
-        figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
+        headline(figure, title)
         for axes, values in ((every, matrix), (one, around)):
             axes.grid(False)
             axes.set_facecolor("#D9D9D9")

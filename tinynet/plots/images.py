@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tinynet.errors import ShapeError
-from tinynet.plots.style import figure_at
+from tinynet.plots.style import figure_at, headline
 from tinynet.types import Array
 
 
@@ -37,7 +37,7 @@ def digits(images: Array, titles: Sequence[str], path: str | Path, *, title: str
     longest = max(len(line) for name in titles for line in name.splitlines() or [""])
     width = max(1.05, 0.09 * longest)  # inches: a character of a panel's title takes some 0.08
     with figure_at(path, max(width * columns, 3.0), 1.3 * rows + 0.45) as figure:
-        figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
+        headline(figure, title)
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for panel in panels[len(images) :]:
             panel.set_axis_off()

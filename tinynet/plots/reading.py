@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinynet.plots.style import figure_at
+from tinynet.plots.style import figure_at, headline
 from tinynet.types import Array
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def readings(rows: Sequence[tuple[str, Reading, str]], path: str | Path) -> None
     with figure_at(path, 2.1 * (len(columns) + 1), 2.1 * len(rows) + 0.8) as figure:
         title = "From each picture to what the net sees, and its answer"
         title += "; ink is drawn dark, whatever it was" if has_ink else ""
-        figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
+        headline(figure, title)
         panels = figure.subplots(len(rows), len(columns) + 1, squeeze=False)
         for line, (name, reading, answer) in zip(panels, rows, strict=True):
             *pictures, said = line

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinynet.errors import DataError, ShapeError
 from tinynet.io.markdown import percent
-from tinynet.plots.style import BLUE, ORANGE, RED, figure_at
+from tinynet.plots.style import BLUE, ORANGE, RED, figure_at, headline
 from tinynet.types import Array
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def search_settings(
     with figure_at(path, max(3.2 * columns, 5.6), 2.7 * rows + 0.6) as figure:
         right = percent(accuracy[best])
         title = f"Error by setting: the best of {len(accuracy)} trials, {right} right, is ringed"
-        figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11)
+        headline(figure, title)
         panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
         for panel in panels[len(settings) :]:
             panel.set_axis_off()

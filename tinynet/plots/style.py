@@ -61,6 +61,11 @@ def new_figure(width: float, height: float) -> Iterator[Figure]:
         yield Figure(figsize=(width, height), layout="constrained")
 
 
+def headline(figure: Figure, title: str) -> None:
+    """The title above all panels; where the figure ends, it goes on in another line."""
+    figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11, wrap=True)
+
+
 def dot_negative(axes: Axes, values: Array, top: float, extent: Sequence[float] | None = None) -> None:
     """Put a dot on values (h, w) well below 0, under -top / 5: in grey both signs look alike.
 

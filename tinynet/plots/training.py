@@ -45,7 +45,7 @@ def learning_curve(
         _draw_pair(panels[0], history, "loss")
         best, has_values = best_by.best(history), any("r2" in row for row in history)
         _draw_pair(panels[1], history, *(("r2", 1) if has_values else ("accuracy", 100)))
-        _ring_best(panels[1], best)
+        _ring_best(panels[1], best, best_by)
         panels[0].set(title=_curve_title(history, best, best_by), ylabel="loss", ylim=(0, None))
         panels[1].set(ylabel="R²" if has_values else "accuracy (%)")
         if rates[0]:
@@ -77,12 +77,16 @@ def _draw_pair(axes: Axes, history: Sequence[Mapping[str, Any]], key: str, scale
             axes.plot(epochs, np.multiply(values, scale), color=colour, marker=marker, label=label)
 
 
-def _ring_best(axes: Axes, best: Mapping[str, Any] | None) -> None:
+def _ring_best(axes: Axes, best: Mapping[str, Any] | None, best_by: BestBy) -> None:
     if best is None or best.get("val_accuracy") is None:
         return
     epoch, accuracy = best["epoch"], best["val_accuracy"]
-    label = f"best: {percent(accuracy)}, epoch {epoch}"
+    label = f"epoch {epoch}, best by {_judge(best_by)}: {percent(accuracy)}"
     axes.plot(epoch, 100 * accuracy, "o", ms=11, mfc="none", mec=BLUE, mew=1.4, label=label)
+
+
+def _judge(best_by: BestBy) -> str:
+    return best_by.monitor.removeprefix("val_")
 
 
 def _curve_title(
@@ -90,8 +94,7 @@ def _curve_title(
 ) -> str:
     """The validation accuracy of the ringed epoch, or else of the last; without validation the training's."""
     if best is not None and best.get("val_accuracy") is not None:
-        judge = best_by.monitor.removeprefix("val_")
-        where = f"in epoch {best['epoch']},\nthe best of {len(history)} by {judge} (ring)"
+        where = f"in epoch {best['epoch']},\nthe best of {len(history)} by {_judge(best_by)} (ring)"
         return f"Validation accuracy {percent(best['val_accuracy'])} {where}"
     for key, name in (("val_accuracy", "validation"), ("accuracy", "training")):
         epochs, values = _series(history, key)
