@@ -45,7 +45,8 @@ def test_a_better_accuracy_in_the_json(tinynet: Command, run: Path) -> None:
 
 
 def test_a_better_figure_on_the_page(tinynet: Command, run: Path) -> None:
-    change(run / "report.md", "| best validation accuracy | ", "| best validation accuracy | 9")
+    row = "| validation accuracy of the best epoch | "
+    change(run / "report.md", row, f"{row}9")
     said = tinynet("audit", run, code=1)
     assert "does not hold report.md" in said
     assert "1 of 13 checks" in said

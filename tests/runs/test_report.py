@@ -137,8 +137,8 @@ def test_figures_of_the_training(tmp_path: Path) -> None:
         "best epoch": "2",
         "best by": "val_loss",
         "final weights, of epoch": "3",
-        "best validation loss": "0.4000",
-        "best validation accuracy": "85.00 %",
+        "validation loss of the best epoch": "0.4000",
+        "validation accuracy of the best epoch": "85.00 %",
         "final training loss": "0.4000",
         "final validation loss": "0.6000",
         "time per epoch, median": "1.5 s",
@@ -237,7 +237,7 @@ def test_a_notebook_shows_the_main_figures(tmp_path: Path) -> None:
     shown = report._repr_html_()
     test = report["test"]
     assert f"<caption>{100 * test['accuracy']:.2f} % of 500 test samples right</caption>" in shown
-    assert "<tr><td>best validation accuracy</td><td>85.00 %</td></tr>" in shown
+    assert "<tr><td>validation accuracy of the best epoch</td><td>85.00 %</td></tr>" in shown
     assert "&lt;b&gt;numba&lt;/b&gt;" in shown
     assert "<b>" not in shown
     assert list(report) == list(json.loads((tmp_path / "report.json").read_text()))
