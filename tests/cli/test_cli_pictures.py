@@ -188,6 +188,8 @@ def test_two_classes_by_a_single_output(tinynet: Command, signs: Path, tmp_path:
     tinynet("card", run, "--out", tmp_path / "card")
     said = tinynet("export", run, "--to", "onnx", "-o", tmp_path / "net.onnx")
     assert "Output `probabilities`: (batch, 2)" in said
+    tinynet("import", tmp_path / "net.onnx", "-o", tmp_path / "back.safetensors")
+    assert "disc" in tinynet("predict", tmp_path / "back.safetensors", picture)
     assert re.search(
         r"(1[3-6]) in int8, \1 in float32",
         tinynet("export", run, "--to", "c", "--int8", "-o", tmp_path / "net.h"),

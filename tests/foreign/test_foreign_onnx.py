@@ -19,7 +19,7 @@ from tinynet.errors import ConfigError, DataError, TinynetError
 from tinynet.export.onnx import to_onnx
 from tinynet.foreign.onnx import read_onnx
 from tinynet.layers import Layer
-from tinynet.losses import SoftmaxCrossEntropy
+from tinynet.losses import BinaryCrossEntropy, SoftmaxCrossEntropy
 from tinynet.model import Sequential
 from tinynet.rng import Key, normal, uniform
 from tinynet.runs import recipe
@@ -55,6 +55,22 @@ def test_every_recipe_comes_back(name: str, reference: bool, tmp_path: Path) -> 
     found = back(to_onnx(model, plan.training.loss), tmp_path / "net.onnx")
     assert found.input_shape == model.input_shape
     np.testing.assert_allclose(found.predict(x), model.predict(x), rtol=1e-5, atol=1e-5)
+
+
+def test_a_single_logit_comes_back(tmp_path: Path) -> None:
+    """The two probabilities that our own files end in are no layer: they are the loss's."""
+    model = settled([L.Conv2D(2, 3), L.ReLU(), L.Flatten(), L.Dense(1)], (6, 6, 1))
+    (tmp_path / "net.onnx").write_bytes(to_onnx(model, BinaryCrossEntropy(), classes=["no", "yes"]))
+    net, shape = read_onnx(tmp_path / "net.onnx")
+    found, loss = net.build(shape)
+    assert (type(loss), net.classes) == (BinaryCrossEntropy, ["no", "yes"])
+    x = normal(Key(6, 0), (3, 6, 6, 1)).astype(np.float32)
+    np.testing.assert_allclose(found.predict(x), model.predict(x), rtol=1e-5, atol=1e-5)
+    (tmp_path / "tags.onnx").write_bytes(
+        to_onnx(settled([L.Dense(2)], (3,)), BinaryCrossEntropy())  # several answers: no such end
+    )
+    net, shape = read_onnx(tmp_path / "tags.onnx")
+    assert [type(layer).__name__ for layer in net.layers] == ["Dense", "Sigmoid"]
 
 
 def pool_of_many() -> list[Layer]:

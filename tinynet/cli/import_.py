@@ -59,10 +59,11 @@ def command(file: Path, out: Path, recipe: str | None, order: str, classes: str)
         raise click.UsageError("--recipe and --order are for PyTorch's weights.")
     model, loss, found = read(file, recipe, [name for name in order.split(",") if name])
     names = [name.strip() for name in classes.split(",")] if classes else found
-    if names and len(names) != model.output_shape[-1]:
+    count = loss.classes(model.output_shape[-1])
+    if names and len(names) != count:
         raise ConfigError(
-            "there are not as many classes as outputs",
-            expected=f"{model.output_shape[-1]} names",
+            "there are not as many names as the net tells classes apart",
+            expected=f"{count} names",
             received=", ".join(names),
         )
     checkpoint.save_model(

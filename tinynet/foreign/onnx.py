@@ -121,9 +121,10 @@ class Chain:
             raise self.net.refuse(
                 "the size of its input is not known", "sizes for all axes but the batch", self.shapes[name]
             )
+        self.end = self._yes(self.outputs[0])
         self.first = len(shape) == 3 and self._begins_with_images(name)
         sample = (*shape[1:], shape[0]) if self.first else tuple(shape)
-        self.follow(self.path(self.outputs[0], name))
+        self.follow(self.path(self.end, name))
         if self.order is not None:
             raise self.net.refuse(
                 "the graph ends in images with channels first in a row", "a Gemm behind them", self.outputs[0]
@@ -132,13 +133,26 @@ class Chain:
         self.net.classes = [str(each) for each in known] if isinstance(known, list) else []
         return self.net, tuple(int(size or 0) for size in sample)
 
+    def _yes(self, end: str) -> str:
+        """The end; of the probabilities [1 - p, p] of no and yes, in which our own graphs end, the sigmoid p."""
+        concat = self.makers.get(end)
+        if concat is None or concat.op_type != "Concat" or len(concat.input) != 2:
+            return end
+        no, yes = concat.input
+        nodes = [self.makers.get(yes), add := self.makers.get(no), add and self.makers.get(add.input[0])]
+        if [node and node.op_type for node in nodes] != ["Sigmoid", "Add", "Neg"]:
+            return end
+        one = self.constants.get(add.input[1])
+        is_rest = nodes[2].input[0] == yes and one is not None and one.size == 1 and one.item() == 1
+        return yes if is_rest and self.shapes[yes][1:] == [1] else end
+
     def _begins_with_images(self, name: str) -> bool:
         """Whether the first node that asks for an order of axes takes images with channels first.
 
         A flatten asks for none: 1 or 3 in front, and not at the end, are channels.
         """
         channels, last = self.shapes[name][1], self.shapes[name][3]
-        for node in self.path(self.outputs[0], name):
+        for node in self.path(self.end, name):
             if isinstance(node, Block):
                 return True
             if node.op_type in ("Flatten", "Reshape") and len(self.shapes.get(node.output[0], ())) == 2:
