@@ -237,6 +237,7 @@ def test_without_a_test_part(tinynet: Command, signs: Path, tmp_path: Path) -> N
     assert not (run / "confusion-matrix.png").exists()
     assert "hold" in tinynet("audit", run)
     assert "has no test part" in tinynet("evaluate", run, code=1)
+    assert f"try: tinynet evaluate {run} --split train" in said
     assert "80 train images" in tinynet("evaluate", run, "--split", "train")
     tinynet("card", run)
     tinynet("export", run, "-o", tmp_path / "page.html")

@@ -274,7 +274,7 @@ def test_weights_for_classes(
     keyed.write_text(tiny.read_text() + "class_weight = [1, 2]\n")
     assert "not as many weights as classes" in train("--out", tmp_path / "no", architecture=keyed, code=1)
     keyed.write_text(tiny.read_text() + "class_weight = [1, -2]\n")
-    assert "training cannot use this class_weight" in train(
+    assert "training cannot use this value for class_weight" in train(
         "--out", tmp_path / "no", architecture=keyed, code=1
     )
     assert not (tmp_path / "no").exists()

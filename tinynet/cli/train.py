@@ -178,6 +178,7 @@ def _train(run: Run, save_every: float, tensorboard: bool, inspect: bool) -> boo
     from tinynet.cli.progress import TrainingProgress
     from tinynet.cli.screen import console
     from tinynet.errors import OutOfMemoryError
+    from tinynet.printable import quoted
 
     model, trainer, group = run.trainer.model, run.trainer, run.group
     processes = f" in each of {group.size} processes" if group.size > 1 else ""
@@ -190,6 +191,9 @@ def _train(run: Run, save_every: float, tensorboard: bool, inspect: bool) -> boo
         f"into {run.folder}"
     )
     _say_origin(run)
+    if (run.folder / "report.md").exists():
+        longer = f"To train longer: tinynet train --from {quoted(run.folder)}"
+        console.print(f"This run was finished already; only its results are written again. {longer}")
     progress = TrainingProgress()
     try:
         complete = run.train([progress], save_every=save_every, tensorboard=tensorboard, inspect=inspect)
@@ -358,7 +362,10 @@ def _say_result(run: Run, report: Report) -> None:
     if run.dataset.notice:
         console.print("Measured on the bundled sample's test images, not on MNIST's 10,000.", style="yellow")
     own = "".join(f" {word}" for word in map(quoted, own_layers.again(click.get_current_context())))
-    console.print(f"Report: {run.folder / 'report.md'}   try: tinynet evaluate {quoted(run.folder)}{own}")
+    part = "" if test else " --split train"
+    console.print(
+        f"Report: {run.folder / 'report.md'}   try: tinynet evaluate {quoted(run.folder)}{part}{own}"
+    )
     if report["facts"]["health"]:
         console.print(f"{report['facts']['health']} See {run.folder / 'health.png'}")
     if (run.folder / "tensorboard").exists():
