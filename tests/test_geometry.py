@@ -48,6 +48,6 @@ def test_a_window_larger_than_the_padded_image_is_refused() -> None:
 
 @pytest.mark.parametrize("size", [0, (3, 0), (1, 2, 3), 2.5])
 def test_what_is_no_pair_is_refused(size: object) -> None:
-    with pytest.raises(ConfigError, match="MaxPool2D cannot use this stride"):
+    with pytest.raises(ConfigError, match="MaxPool2D cannot use this value for stride"):
         window_size(size, "MaxPool2D", "stride")
     assert as_pair(2) == (2, 2)

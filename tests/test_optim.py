@@ -189,15 +189,15 @@ def test_padding_stays_0(backend: str) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: SGD(learning_rate=-0.1), ["SGD cannot use this learning_rate", "0 or more", "-0.1"]),
+        (lambda: SGD(learning_rate=-0.1), ["this value for learning_rate", "0 or more", "-0.1"]),
         (lambda: Adam(learning_rate=math.nan), ["learning_rate=nan"]),
-        (lambda: SGD(momentum=1.0), ["SGD cannot use this momentum", "in [0, 1)", "momentum=1.0"]),
+        (lambda: SGD(momentum=1.0), ["SGD cannot use this value for momentum", "in [0, 1)", "momentum=1.0"]),
         (lambda: SGD(nesterov=True), ["nesterov", "a momentum above 0 with it", "nesterov=True"]),
         (lambda: SGD(weight_decay=-1.0), ["weight_decay", "0 or more", "weight_decay=-1.0"]),
         (lambda: Adam(clip=0.0), ["clip", "above 0", "clip=0.0"]),
         (lambda: Adam(beta1=1.0), ["beta1", "in [0, 1)"]),
         (lambda: Adam(beta2=-0.1), ["beta2", "in [0, 1)"]),
-        (lambda: AdamW(epsilon=0.0), ["AdamW cannot use this epsilon", "above 0", "epsilon=0.0"]),
+        (lambda: AdamW(epsilon=0.0), ["AdamW cannot use this value for epsilon", "above 0", "epsilon=0.0"]),
     ],
 )
 def test_a_setting_out_of_range_is_refused(make: Callable[[], Optimizer], says: list[str]) -> None:

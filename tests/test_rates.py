@@ -185,9 +185,9 @@ def test_listeners_hear_it(backend: str) -> None:
             r"empty or upside down\n  expected: the lower end.*\n  received: 1 and 0.1",
         ),
         ({"low": 0.1, "high": 0.1}, "empty or upside down"),
-        ({"low": 0.0}, r"find_rate cannot use this low\n.*above 0"),
-        ({"high": math.inf}, "find_rate cannot use this high"),
-        ({"steps": 19}, r"cannot use this steps\n  expected: a whole number of at least 20"),
+        ({"low": 0.0}, r"find_rate cannot use this value for low\n.*above 0"),
+        ({"high": math.inf}, "find_rate cannot use this value for high"),
+        ({"steps": 19}, r"cannot use this value for steps\n  expected: a whole number of at least 20"),
         ({"steps": 10**20}, "at most 100000"),
     ],
 )

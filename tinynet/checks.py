@@ -91,9 +91,9 @@ def yes_or_no(value: object, owner: str, setting: str) -> bool:
 
 
 def refusal(value: object, owner: str, setting: str, expected: str) -> ConfigError:
-    """The error that says that `owner` cannot use this value of a setting."""
+    """The error that says that `owner` cannot use this value for a setting."""
     return ConfigError(
-        f"{owner} cannot use this {setting}", expected=expected, received=f"{setting}={value!r}"
+        f"{owner} cannot use this value for {setting}", expected=expected, received=f"{setting}={value!r}"
     )
 
 

@@ -156,7 +156,7 @@ def test_what_is_refused_names_the_key_and_the_expectation(table: object, says: 
         ),
         ({"type": "Adam", "clip": "no"}, ["'clip'", "expected: a number or nothing", "'no' (str)"]),
         ({"type": "Adam", "steps": 5}, ["unknown key 'steps'"]),
-        ({"type": "Adam", "beta1": 1.0}, ["Adam cannot use this beta1", "in [0, 1)", "beta1=1.0"]),
+        ({"type": "Adam", "beta1": 1.0}, ["Adam cannot use this value for beta1", "in [0, 1)", "beta1=1.0"]),
     ],
 )
 def test_optimisers_are_checked_alike(table: object, says: list[str]) -> None:

@@ -141,37 +141,37 @@ IMAGE = (8, 8, 1)
 @pytest.mark.parametrize(
     ("make", "shape", "says"),
     [
-        (lambda: L.Dense(0), (4,), ["Dense cannot use this units", "at least 1", "units=0"]),
+        (lambda: L.Dense(0), (4,), ["Dense cannot use this value for units", "at least 1", "units=0"]),
         (lambda: L.Dense(-3), (4,), ["units=-3"]),
-        (lambda: L.Dense(3, l2=-0.1), (4,), ["Dense cannot use this l2", "0 or more", "l2=-0.1"]),
-        (lambda: L.Conv2D(3, l2=math.nan), IMAGE, ["Conv2D cannot use this l2", "l2=nan"]),
+        (lambda: L.Dense(3, l2=-0.1), (4,), ["Dense cannot use this value for l2", "0 or more", "l2=-0.1"]),
+        (lambda: L.Conv2D(3, l2=math.nan), IMAGE, ["Conv2D cannot use this value for l2", "l2=nan"]),
         (lambda: L.Dense(3, init="xavier"), (4,), ["unknown initialiser", "he_normal", "'xavier'"]),
-        (lambda: L.Conv2D(0), IMAGE, ["Conv2D cannot use this filters", "at least 1", "filters=0"]),
-        (lambda: L.Conv2D(3, 0), IMAGE, ["Conv2D cannot use this kernel", "at least 1", "=0"]),
+        (lambda: L.Conv2D(0), IMAGE, ["Conv2D cannot use this value for filters", "at least 1", "filters=0"]),
+        (lambda: L.Conv2D(3, 0), IMAGE, ["Conv2D cannot use this value for kernel", "at least 1", "=0"]),
         (lambda: L.Conv2D(3, (3, 0)), IMAGE, ["kernel", "or a pair of them", "(3, 0)"]),
         (lambda: L.Conv2D(3, (3, 3, 3)), IMAGE, ["kernel", "(3, 3, 3)"]),  # type: ignore[arg-type]
         (lambda: L.Conv2D(3, 2.5), IMAGE, ["kernel", "a whole number", "2.5"]),  # type: ignore[arg-type]
-        (lambda: L.Conv2D(3, 3, 0), IMAGE, ["Conv2D cannot use this stride", "at least 1", "=0"]),
+        (lambda: L.Conv2D(3, 3, 0), IMAGE, ["Conv2D cannot use this value for stride", "at least 1", "=0"]),
         (lambda: L.Conv2D(3, 3, -1), IMAGE, ["stride", "-1"]),
         (
             lambda: L.Conv2D(3, padding="full"),
             IMAGE,
-            ["cannot use this padding", '"same", "valid"', "'full'"],
+            ["cannot use this value for padding", '"same", "valid"', "'full'"],
         ),
-        (lambda: L.Conv2D(3, padding="ab"), IMAGE, ["cannot use this padding", "'ab'"]),
-        (lambda: L.Conv2D(3, padding=-1), IMAGE, ["cannot use this padding", "-1"]),
-        (lambda: L.Conv2D(3, padding=(1, -1)), IMAGE, ["cannot use this padding", "(1, -1)"]),
+        (lambda: L.Conv2D(3, padding="ab"), IMAGE, ["cannot use this value for padding", "'ab'"]),
+        (lambda: L.Conv2D(3, padding=-1), IMAGE, ["cannot use this value for padding", "-1"]),
+        (lambda: L.Conv2D(3, padding=(1, -1)), IMAGE, ["cannot use this value for padding", "(1, -1)"]),
         (
             lambda: L.Conv2D(3, padding=((1, 1), (0, -1))),
             IMAGE,
-            ["cannot use this padding", "((1, 1), (0, -1))"],
+            ["cannot use this value for padding", "((1, 1), (0, -1))"],
         ),
-        (lambda: L.Conv2D(3, padding=(1, 1, 1)), IMAGE, ["cannot use this padding", "(1, 1, 1)"]),  # type: ignore[arg-type]
-        (lambda: L.Conv2D(3, padding=1.5), IMAGE, ["cannot use this padding", "1.5"]),  # type: ignore[arg-type]
-        (lambda: L.Conv2D(3, padding=None), IMAGE, ["cannot use this padding", "None"]),  # type: ignore[arg-type]
-        (lambda: L.MaxPool2D(0), IMAGE, ["MaxPool2D cannot use this window", "at least 1", "=0"]),
-        (lambda: L.MaxPool2D(2, 0), IMAGE, ["MaxPool2D cannot use this stride", "=0"]),
-        (lambda: L.AvgPool2D(2, padding="half"), IMAGE, ["cannot use this padding", "'half'"]),
+        (lambda: L.Conv2D(3, padding=(1, 1, 1)), IMAGE, ["cannot use this value for padding", "(1, 1, 1)"]),  # type: ignore[arg-type]
+        (lambda: L.Conv2D(3, padding=1.5), IMAGE, ["cannot use this value for padding", "1.5"]),  # type: ignore[arg-type]
+        (lambda: L.Conv2D(3, padding=None), IMAGE, ["cannot use this value for padding", "None"]),  # type: ignore[arg-type]
+        (lambda: L.MaxPool2D(0), IMAGE, ["MaxPool2D cannot use this value for window", "at least 1", "=0"]),
+        (lambda: L.MaxPool2D(2, 0), IMAGE, ["MaxPool2D cannot use this value for stride", "=0"]),
+        (lambda: L.AvgPool2D(2, padding="half"), IMAGE, ["cannot use this value for padding", "'half'"]),
         (
             lambda: L.MaxPool2D(2, padding=2),
             IMAGE,
@@ -181,22 +181,22 @@ IMAGE = (8, 8, 1)
         (
             lambda: L.Dropout(1.0),
             (4,),
-            ["Dropout cannot use this rate", "in [0, 1)", "rate=1.0"],
+            ["Dropout cannot use this value for rate", "in [0, 1)", "rate=1.0"],
         ),
         (lambda: L.Dropout(-0.1), (4,), ["rate=-0.1"]),
         (lambda: L.Dropout(math.nan), (4,), ["rate=nan"]),
         (
             lambda: L.BatchNorm(1.0),
             (4,),
-            ["BatchNorm cannot use this momentum", "in [0, 1)", "momentum=1.0"],
+            ["BatchNorm cannot use this value for momentum", "in [0, 1)", "momentum=1.0"],
         ),
         (
             lambda: L.BatchNorm(epsilon=0.0),
             (4,),
-            ["BatchNorm cannot use this epsilon", "above 0", "epsilon=0.0"],
+            ["BatchNorm cannot use this value for epsilon", "above 0", "epsilon=0.0"],
         ),
-        (lambda: L.ELU(0.0), (4,), ["ELU cannot use this alpha", "above 0", "alpha=0.0"]),
-        (lambda: L.Rescale(0.0), (4,), ["Rescale cannot use this scale", "other than 0", "=0"]),
+        (lambda: L.ELU(0.0), (4,), ["ELU cannot use this value for alpha", "above 0", "alpha=0.0"]),
+        (lambda: L.Rescale(0.0), (4,), ["Rescale cannot use this value for scale", "other than 0", "=0"]),
     ],
 )
 def test_a_setting_a_layer_cannot_use_is_refused(

@@ -107,10 +107,10 @@ def test_the_simplest_projection_is_taken(inside: list[Layer], shape: Shape, ski
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: L.Residual([]), ["cannot use this layers", "a list of layers, such as", "layers=[]"]),
-        (lambda: L.Residual(L.Dense(3)), ["cannot use this layers", "layers=Dense(units=3"]),  # type: ignore[arg-type]
-        (lambda: L.Residual([3]), ["cannot use this layers", "layers=[3]"]),  # type: ignore[list-item]
-        (lambda: L.Residual([L.Dense(3)], L.Dense(3)), ["cannot use this shortcut"]),  # type: ignore[arg-type]
+        (lambda: L.Residual([]), ["this value for layers", "a list of layers, such as", "layers=[]"]),
+        (lambda: L.Residual(L.Dense(3)), ["cannot use this value for layers", "layers=Dense(units=3"]),  # type: ignore[arg-type]
+        (lambda: L.Residual([3]), ["cannot use this value for layers", "layers=[3]"]),  # type: ignore[list-item]
+        (lambda: L.Residual([L.Dense(3)], L.Dense(3)), ["cannot use this value for shortcut"]),  # type: ignore[arg-type]
     ],
 )
 def test_what_are_no_layers_is_refused(make: Any, says: list[str]) -> None:
@@ -384,7 +384,7 @@ def test_a_recipe_names_layers_in_layers(tmp_path: Path) -> None:
         ('[{ type = "Dense", unit = 3 }]', ["unknown key 'unit' for layer Dense"]),
         ("[{ units = 3 }]", ["a layer is described by a table with a type"]),
         ('"Dense"', ["wrong value for 'layers'", "a list"]),
-        ("[]", ["cannot use this layers"]),
+        ("[]", ["cannot use this value for layers"]),
     ],
 )
 def test_a_wrong_layer_inside_is_named(inside: str, says: list[str], tmp_path: Path) -> None:

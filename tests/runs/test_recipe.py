@@ -148,7 +148,7 @@ def test_a_file_of_ones_own(toml: Callable[[str], str]) -> None:
         ('layers = []\n[training]\naugmentation = { shift = "far" }', "wrong value for 'shift' of augm"),
         (
             "layers = []\n[training]\naugmentation = { shift = 8 }",
-            "Augmentation cannot use this shift",
+            "Augmentation cannot use this value for shift",
         ),
         ("layers = []\n[training]\naugmentation = 3", "wrong value for 'augmentation'"),
         ("[training]", "lacks layers"),

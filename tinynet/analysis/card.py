@@ -340,8 +340,8 @@ def _believed(found: Mapping[str, Any]) -> list[str]:
         f"The mean probability of its answers is {percent(found['mean_confidence'])}. The expected"
         f" calibration error over {found['bins']} bins is {percent(found['expected_calibration_error'])}: by"
         " so much probability and share of right answers differ on average.",
-        f"An answer below {percent(found['not_sure_below'])} is called not sure. So are"
-        f" {count(found['wrong_not_sure'])} of the {count(found['wrong'])} wrong ones, and"
+        f"An answer below {percent(found['not_sure_below'])} is called not sure. That"
+        f" holds for {count(found['wrong_not_sure'])} of the {count(found['wrong'])} wrong answers and"
         f" {count(found['right_not_sure'])} of the {count(found['right'])} right ones.",
     ]
 

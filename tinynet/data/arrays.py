@@ -149,7 +149,7 @@ def _images(path: Path, name: str, array: Array) -> Array:
     fits = images.dtype.kind == "u" or (images.dtype.kind == "i" and images.min() >= 0)
     if not fits or images.max() > 255:
         raise DataError(
-            f"{path}: {name} are no bytes",
+            f"{path}: the values of {name} are not pixels of 0 to 255",
             expected="whole numbers 0 to 255, as uint8",
             received=images.dtype if not fits else f"up to {images.max()}",
             fix=f"save them so; numbers from 0 to 1 as numpy.rint(255 * {name}).astype(numpy.uint8)",

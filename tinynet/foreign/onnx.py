@@ -134,7 +134,7 @@ class Chain:
         return self.net, tuple(int(size or 0) for size in sample)
 
     def _yes(self, end: str) -> str:
-        """The end; of the probabilities [1 - p, p] of no and yes, in which our own graphs end, the sigmoid p."""
+        """The end; of the probabilities [1 - p, p] of no and yes, as our own files have, the sigmoid p."""
         concat = self.makers.get(end)
         if concat is None or concat.op_type != "Concat" or len(concat.input) != 2:
             return end
