@@ -244,7 +244,11 @@ def test_no_memory_outside_of_training(tinynet: Command, monkeypatch: pytest.Mon
 
 def test_a_finished_run_resumed_stays_what_it_is(train: Command, trained: Trained, tmp_path: Path) -> None:
     folder = shutil.copytree(trained.folder, tmp_path / "again")
-    assert "Test accuracy" in train("--resume", folder)
+    said = train("--resume", folder)
+    assert "This run was finished already" in said
+    assert f"To train longer: tinynet train --from {folder}" in said
+    assert "Test accuracy" in said
+    assert "finished already" not in trained.said
     assert weights(folder) == weights(trained.folder)
 
 
