@@ -132,7 +132,7 @@ def test_a_model_of_numpys_numbers_trains_and_is_saved(tmp_path: Path, backend: 
 
 @pytest.mark.parametrize("factor", [1.0, 10.0, 0.0, -0.1])
 def test_a_plateau_lowers_the_rate_and_nothing_else(factor: float) -> None:
-    with pytest.raises(ConfigError, match="this factor"):
+    with pytest.raises(ConfigError, match="this value for factor"):
         tn.ReduceOnPlateau(factor=factor)
 
 

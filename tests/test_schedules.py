@@ -81,16 +81,16 @@ def test_no_epochs_at_all_divide_by_nothing(name: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "settings", "complaint"),
     [
-        (Step, {"every": 0.0}, r"Step .* this every\n  expected: .* above 0\n  received: every=0.0"),
+        (Step, {"every": 0.0}, r"Step .* this value for every\n  expected: .* above 0\n  received: every=0.0"),
         (Step, {"every": -1.0}, "above 0\n  received: every"),
         (Step, {"factor": 0.0}, "above 0\n  received: factor"),
-        (OneCycle, {"peak": 0.0}, r"OneCycle .* this peak\n  expected: .* in \(0, 1\)"),
+        (OneCycle, {"peak": 0.0}, r"OneCycle .* this value for peak\n  expected: .* in \(0, 1\)"),
         (OneCycle, {"peak": 1.0}, r"in \(0, 1\)\n  received: peak"),
         (OneCycle, {"peak": -0.5}, r"in \(0, 1\)\n  received: peak"),
         (OneCycle, {"final": -1.0}, "0 or more\n  received: final"),
         (OneCycle, {"start": -1.0}, "0 or more\n  received: start"),
-        (Cosine, {"final": -3.0}, "Cosine .* this final\n  expected: .* 0 or more"),
-        (Constant, {"warmup": -1.0}, "this warmup\n  expected: .* 0 or more"),
+        (Cosine, {"final": -3.0}, "Cosine .* this value for final\n  expected: .* 0 or more"),
+        (Constant, {"warmup": -1.0}, "this value for warmup\n  expected: .* 0 or more"),
     ],
 )
 def test_a_setting_out_of_range_is_refused(

@@ -72,6 +72,6 @@ def test_the_tanh_form_of_gelu_is_close_to_the_exact_one(backend: str) -> None:
 
 def test_an_unknown_approximation_of_gelu_is_refused() -> None:
     with pytest.raises(
-        ConfigError, match=r'this approximate\n  expected: "none" or "tanh"\n.*approximate=\'erf\''
+        ConfigError, match=r'this value for approximate\n  expected: "none" or "tanh"\n.*approximate=\'erf\''
     ):
         L.GELU("erf")

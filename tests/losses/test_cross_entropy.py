@@ -154,7 +154,7 @@ def test_probabilities(backend: str) -> None:
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0, math.nan])
 def test_smoothing_out_of_range_is_refused(smoothing: float) -> None:
-    with pytest.raises(ConfigError, match=r"this smoothing\n  expected: .* in \[0, 1\)"):
+    with pytest.raises(ConfigError, match=r"this value for smoothing\n  expected: .* in \[0, 1\)"):
         SoftmaxCrossEntropy(smoothing)
 
 
