@@ -23,6 +23,7 @@ def test_each_is_a_built_in_error_too(kind: type[errors.TinynetError]) -> None:
 
 
 def test_a_name_that_is_almost_known() -> None:
-    assert errors.did_you_mean("relu", ["ReLU", "relo", "Dense"]) == "did you mean 'relo'?"
+    assert errors.did_you_mean("relu", ["relo", "ReLU", "Dense"]) == "did you mean 'ReLU'?"
+    assert errors.did_you_mean("relos", ["ReLU", "relo", "Dense"]) == "did you mean 'relo'?"
     assert errors.did_you_mean("qqq", ["ReLU", "Dense"]) is None
     assert errors.did_you_mean(3, ["ReLU"]) is None

@@ -132,8 +132,29 @@ def test_whole_numbers_may_be_values() -> None:
     expected = r2_score(y, one.predict(x)[:, 0])
     for loss in (None, MeanSquaredError()):
         assert one.score(x, y, loss=loss) == pytest.approx(expected)
+    third = line()  # to fit they are values by the same rule
+    history = third.fit(x, y, epochs=3, validation_data=(x, y))
+    assert np.array_equal(weights(third), weights(one))
+    assert history[-1]["val_r2"] == pytest.approx(expected)
     with pytest.raises(DataError, match=r"1 output\n  received: .*(?s:.*)fix: .*for values, give floats"):
-        line().fit(x, y)
+        line().fit(x, y, loss=SoftmaxCrossEntropy())
+
+
+def test_zeros_and_ones_are_answers_as_integers_and_values_as_floats() -> None:
+    x, y = blobs(40)
+    assert "accuracy" in line().fit(x, y % 2, epochs=1)[0]
+    assert "r2" in line().fit(x, (y % 2).astype(float), epochs=1)[0]
+
+
+def test_class_weights_by_a_table_of_classes() -> None:
+    x, y = blobs(40)
+    one, other = mlp(), mlp()
+    one.fit(x, y, epochs=2, class_weight=[1, 5, 1])
+    other.fit(x, y, epochs=2, class_weight={np.int64(1): 5})
+    assert np.array_equal(weights(one), weights(other))
+    for table in ({3: 1.0}, {"1": 2.0}, {}):
+        with pytest.raises(ConfigError, match=r"class_weight(.|\n)*0 … 2"):
+            mlp().fit(x, y, class_weight=table)  # type: ignore[arg-type]
 
 
 def test_callbacks_are_those_of_the_trainer_too() -> None:

@@ -109,8 +109,14 @@ def test_images_with_layers_of_ones_own() -> None:
 
 def test_an_unknown_activation() -> None:
     x, y = blobs(10)
-    with pytest.raises(ConfigError, match="no layer has this name"):
+    with pytest.raises(ConfigError, match=r"no layer has this name(.|\n)*did you mean 'ReLU'"):
         TinynetClassifier(activation="relu").fit(x, y)
+
+
+def test_units_that_are_no_list() -> None:
+    x, y = blobs(10)
+    with pytest.raises(ConfigError, match=r"TinynetClassifier(.|\n)*such as \(32,\)(.|\n)*hidden=32"):
+        TinynetClassifier(hidden=32).fit(x, y)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", [TinynetClassifier, TinynetRegressor])

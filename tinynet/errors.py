@@ -81,6 +81,7 @@ class TinynetWarning(UserWarning):
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str | None:
-    """The fix for an unknown name that is almost a known one."""
-    nearest = difflib.get_close_matches(str(name), known, 1)
-    return f"did you mean {nearest[0]!r}?" if nearest else None
+    """The fix for an unknown name that is almost a known one, in capital letters or small ones."""
+    by_letters = {each.lower(): each for each in known}
+    nearest = difflib.get_close_matches(str(name).lower(), by_letters, 1)
+    return f"did you mean {by_letters[nearest[0]]!r}?" if nearest else None

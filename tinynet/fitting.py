@@ -6,7 +6,7 @@ can be resumed, make the Trainer yourself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ def fit(
     batch_size: int = 64,
     validation_data: tuple[Any, Any] | None = None,
     validation_split: float = 0.0,
-    class_weight: str | Sequence[float] | None = None,
+    class_weight: str | Sequence[float] | Mapping[int, float] | None = None,
     sample_weight: Any = None,
     callbacks: Sequence[Callback] = (),
     loss: Loss | None = None,
@@ -52,10 +52,13 @@ def fit(
     """Train on samples x (M, *input_shape) and targets y; return the history, a record for each epoch.
 
     y                  class numbers (M,), or one-hot rows (M, K) for K outputs; else values for the outputs;
-                       with loss=SoftmaxCrossEntropy() also rows of probabilities
+                       with loss=SoftmaxCrossEntropy() also rows of probabilities. For a single output, whole
+                       numbers are values, too, unless all of them are 0 or 1; floats are values in any case,
+                       so for yes or no give 0 and 1 as integers or booleans, or name the loss
     validation_data    (x, y) to measure after each epoch
     validation_split   instead of that, the share of the samples, the last ones, that is measured
-    class_weight       "balanced", or a number from 0 for each class, by which its training samples count
+    class_weight       "balanced", or a number from 0 for each class, by which its training samples count: a
+                       list, or a dict from class number to weight, in which classes that are left out have 1
     sample_weight      a number from 0 for each sample, (M,). Both kinds of weights multiply each other; in
                        validation all samples count alike
     loss               when not given, `loss_for(model, y)`: cross-entropy for classes, squared error else
@@ -68,6 +71,7 @@ def fit(
     inputs = as_array(x, "samples")
     targets = _targets(model, y, loss)
     check_samples(inputs, targets)
+    loss = loss or loss_for(model, targets)
     callbacks = checked_callbacks(callbacks)
     weights = None if sample_weight is None else checked_weights(sample_weight, len(inputs))
     held_out: Samples | None = None
@@ -87,7 +91,6 @@ def fit(
         held_out = (inputs[-count:], targets[-count:])
         inputs, targets = inputs[:-count], targets[:-count]
         weights = None if weights is None else weights[:-count]
-    loss = loss or loss_for(model, targets)
     if class_weight is not None:
         of_classes = class_weights(class_weight, targets, loss.classes(model.output_shape[-1]))
         weights = of_classes if weights is None else of_classes * weights
@@ -109,11 +112,8 @@ def fit(
 def evaluate(model: Sequential, x: Any, y: Any, *, loss: Loss | None = None) -> dict[str, float]:
     """The loss, with the L2 penalty, on x and y; for classes also the accuracy, for values mae, rmse and r2.
 
-    x, y and the loss are as for `fit`; of the figures tells `tinynet.metrics`. Whole numbers for a single
-    output are values, unless all of them are 0 or 1.
+    x, y and the loss are as for `fit`; of the figures tells `tinynet.metrics`.
     """
-    if loss is None and model.output_shape == (1,) and _are_counts(as_array(y, "targets")):
-        loss = MeanSquaredError()
     inputs, targets = _pair(model, (x, y), loss)
     trainer = Trainer(model, (inputs, targets), loss=loss or loss_for(model, targets), epochs=0)
     return trainer.evaluate(Batches(inputs, targets, EVALUATION_BATCH, model.backend))
@@ -136,12 +136,13 @@ def loss_for(model: Sequential, targets: Array) -> Loss:
 
     Class numbers: SoftmaxCrossEntropy; CrossEntropy if the model ends in Softmax or Sigmoid, as the former
     takes logits; BinaryCrossEntropy for 0 and 1 and a single output, which is then a logit: a Trainer refuses
-    it after Sigmoid. Values: MeanSquaredError.
+    it after Sigmoid. Values, which for a single output are all other whole numbers and all floats:
+    MeanSquaredError.
     """
     if targets.dtype.kind not in "iu":
         return MeanSquaredError()
-    if model.output_shape == (1,) and not _are_counts(targets):
-        return BinaryCrossEntropy()
+    if model.output_shape == (1,):
+        return MeanSquaredError() if _are_counts(targets) else BinaryCrossEntropy()
     return CrossEntropy() if isinstance(model.layers[-1], Softmax | Sigmoid) else SoftmaxCrossEntropy()
 
 
@@ -170,7 +171,8 @@ def _targets(model: Sequential, y: Any, loss: Loss | None) -> Array:
     classifies = loss is None or isinstance(loss, SoftmaxCrossEntropy | CrossEntropy)
     if classifies and targets.ndim == 2 and targets.shape[1:] == model.output_shape and _is_one_hot(targets):
         return targets.argmax(axis=1)
-    are_values = targets.dtype.kind == "f" or isinstance(loss, MeanSquaredError)
+    are_counts = loss is None and _are_counts(targets)
+    are_values = targets.dtype.kind == "f" or are_counts or isinstance(loss, MeanSquaredError)
     if targets.ndim == 1 and are_values and model.output_shape == (1,):
         return targets[:, None]
     return targets

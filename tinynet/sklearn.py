@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from tinynet import extras
+from tinynet.checks import refusal
 from tinynet.errors import ConfigError, did_you_mean
 from tinynet.layers import LAYERS, Dense, Layer
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
@@ -91,6 +92,9 @@ class TinynetEstimator(BaseEstimator):  # type: ignore[misc]
                 received=repr(self.activation),
                 fix=did_you_mean(self.activation, LAYERS),
             )
+        if not isinstance(self.hidden, list | tuple | np.ndarray):
+            expected = "a number of units for each layer, such as (32,) or (64, 32)"
+            raise refusal(self.hidden, type(self).__name__, "hidden", expected)
         return [layer for units in self.hidden for layer in (Dense(units, l2=self.l2), kind())]
 
     def _train(self, X: Array, y: Array, epochs: int, weights: Array | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,11 +12,12 @@ from tinynet.losses.base import check_label_range
 from tinynet.types import Array
 
 
-def class_weights(weights: str | Sequence[float], labels: Array, classes: int) -> Array:
+def class_weights(weights: str | Sequence[float] | Mapping[int, float], labels: Array, classes: int) -> Array:
     """The weight of each sample, float64 (N,), by its class, from labels (N,) or (N, 1) of 0 … K-1.
 
-    `weights` has a number from 0 for each of the K `classes`, not all of them 0; or it is "balanced": by the
-    labels that are given, see `balanced`. Raises ConfigError, ShapeError or DataError.
+    `weights` has a number from 0 for each of the K `classes`, not all of them 0; or it is a table from class
+    number to weight, the others having 1; or "balanced": by the labels that are given, see `balanced`.
+    Raises ConfigError, ShapeError or DataError.
     """
     if labels.dtype.kind not in "iu" or labels.ndim > 2 or labels.shape[1:] not in ((), (1,)):
         raise ConfigError(
@@ -31,7 +32,7 @@ def class_weights(weights: str | Sequence[float], labels: Array, classes: int) -
         if weights != "balanced":
             raise ConfigError(
                 "these are no class weights",
-                expected='a list of numbers from 0, one for each class, or "balanced"',
+                expected='a list of numbers from 0, one for each class, a dict, or "balanced"',
                 received=repr(weights),
             )
         return balanced(labels, classes)[labels]
@@ -55,9 +56,13 @@ def balanced(labels: Array, classes: int) -> Array:
     return weights
 
 
-def _table(weights: Sequence[float], classes: int) -> Array:
+def _table(weights: Sequence[float] | Mapping[int, float], classes: int) -> Array:
     """A number from 0 for each class, at least one of them above 0."""
     owner, setting = "training", "class_weight"
+    if isinstance(weights, Mapping):
+        if not weights or not weights.keys() <= {*range(classes)}:
+            raise refusal(weights, owner, setting, f"a weight for some of the classes 0 … {classes - 1}")
+        weights = [weights.get(label, 1.0) for label in range(classes)]
     expected = "a list of numbers from 0, one for each class, not all of them 0"
     if not isinstance(weights, list | tuple | np.ndarray) or not np.size(weights) or not np.ndim(weights):
         raise refusal(weights, owner, setting, expected)
