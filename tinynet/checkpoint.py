@@ -459,6 +459,7 @@ def _read(path: Path) -> tuple[Header, dict[str, Array]]:
             f"{path} was not written by tinynet",
             expected=f"a header {HEADER_KEY!r} in the file's metadata",
             received=", ".join(metadata)[:200] or "no metadata",
+            fix=f"weights of PyTorch: tinynet import {quoted(path)} --recipe NAME",
         )
     text = metadata[HEADER_KEY]
     if metadata.get("sha256") != digest_of(tensors, text):

@@ -49,8 +49,8 @@ def test_a_picture_and_what_predict_says_of_it(
     found = json.loads((out / "explanation.json").read_text())
     assert f"Predicted: not sure: {found['first']}? (" in said  # so of a net that was never trained
     assert f"│ not sure: {found['first']}? │" in predicted
-    assert "photo.png: inverted, cropped from 90 x 120" in said
-    assert found["fitted"].startswith("inverted, cropped from 90 x 120")
+    assert "photo.png: inverted, cropped from 120 x 90" in said
+    assert found["fitted"].startswith("inverted, cropped from 120 x 90")
     assert "Grad-CAM is of conv2d_1 + relu_1, of 24 × 24 places" in said
     assert found["smooth_grad"] == {"seed": 0, "samples": 3, "noise": 0.15}
     assert {path.name for path in out.iterdir()} >= {"grad-cam.png", "explanation.md", "filters.png"}

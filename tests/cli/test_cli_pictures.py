@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 from commands import Command
 from PIL import Image, ImageDraw
+from safetensors.numpy import save_file
 
 from tinynet import checkpoint
 from tinynet.data.pictures.whole import read_whole
@@ -134,6 +135,22 @@ def test_a_recipe_of_more_images_takes_all(tinynet: Command, signs: Path, tmp_pa
     assert "48 training images" in said
     assert "54 training images" in tinynet(*asked, "--validation", "10", "--out", tmp_path / "other")
     assert "hold" in tinynet("audit", tmp_path / "run")
+
+
+def test_what_is_of_another_kind_is_said_to_be(
+    tinynet: Command, learned: Path, signs: Path, tmp_path: Path
+) -> None:
+    picture, onnx = signs / "disc" / "01.png", tmp_path / "net.onnx"
+    assert "is a single picture" in tinynet("train", "--dataset", picture, code=1)
+    said = tinynet("explain", learned, signs, "--out", tmp_path / "why", code=1)
+    assert "is a folder, and one image is explained at a time" in said
+    assert f"name a picture in it: {picture}" in said
+    tinynet("export", learned, "-o", onnx)
+    assert f"tinynet import {onnx}" in tinynet("predict", onnx, picture, code=1)
+    loose = shutil.copy(learned / "model.safetensors", tmp_path / "loose.safetensors")
+    assert f"{loose} is not the folder of a run" in tinynet("audit", loose, code=1)
+    save_file({"fc.weight": np.ones((10, 784), np.float32)}, tmp_path / "torch.safetensors")
+    assert "--recipe NAME" in tinynet("predict", tmp_path / "torch.safetensors", picture, code=1)
 
 
 def test_mistakes_are_drawn_in_colour(tinynet: Command, signs: Path, tmp_path: Path) -> None:

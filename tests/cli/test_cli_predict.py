@@ -64,7 +64,7 @@ def test_a_picture_is_explained(predict: Command, tmp_path: Path) -> None:
     canvas[20:100, 40:50] = 10
     Image.fromarray(canvas).save(tmp_path / "one.png")
     said = predict(tmp_path / "one.png", "--top", 3)
-    assert "inverted, cropped from 90 x 120 to 10 x 80" in said
+    assert "inverted, cropped from 120 x 90 to 80 x 10 (height x width)" in said
     assert said.count("%)") == 2
 
 

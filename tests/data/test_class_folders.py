@@ -147,7 +147,7 @@ def test_a_picture_is_scaled_as_a_whole(tmp_path: Path) -> None:
     colours = np.random.default_rng(1).integers(0, 256, (8, 4, 3), np.uint8)
     Image.fromarray(colours).save(tmp_path / "a.png")
     found = read_whole(tmp_path / "a.png", (4, 4, 3))
-    assert found.fitted == "scaled from 4 x 8 to 2 x 4"
+    assert found.fitted == "scaled from 8 x 4 to 4 x 2 (height x width)"
     means = colours.reshape(4, 2, 2, 2, 3).mean(axis=(1, 3))
     assert np.abs(found.image[:, 1:3] - means).max() <= 1  # rows and columns are rounded one after the other
     assert found.image[:, [0, 3]].max() == 0

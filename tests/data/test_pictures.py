@@ -64,7 +64,7 @@ def test_every_format_gives_the_same_centred_digit(save: Save, suffix: str) -> N
     assert (rows[0], rows[-1]) == (5, 24)
     assert 11 <= columns[0] <= columns[-1] <= 16
     assert image.max() == 255
-    assert fitted.startswith("inverted, cropped from 160 x 200 to 2")
+    assert fitted.startswith("inverted, cropped from 200 x 160 to ")
 
 
 @pytest.mark.parametrize(("ground", "ink"), [(255, 0), (0, 255), (200, 90), (60, 140)])

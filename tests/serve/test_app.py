@@ -68,7 +68,7 @@ def test_a_picture_gets_the_answer_of_tinynet_predict(
     assert dict(zip(answer["classes"], found["probabilities"], strict=True)) == pytest.approx(
         expected, abs=1e-5
     )
-    assert answer["fitted"].startswith("inverted, cropped from 90 x 120")
+    assert answer["fitted"].startswith("inverted, cropped from 120 x 90")
 
 
 def test_an_answer_that_is_none_is_not_sure(ask: Client) -> None:

@@ -183,7 +183,7 @@ def test_a_net_of_colours_takes_pictures_as_it_was_trained_on_them(ask: Client) 
     Image.fromarray(colours).save(stream, "PNG")
     found = ask("/v1/explain?model=colour", stream.getvalue(), Content_Type="image/png").json
     assert np.array_equal(found["pixels"], read_whole(stream.getvalue(), (6, 6, 3)).image)
-    assert found["fitted"] == "scaled from 9 x 12 to 4 x 6"
+    assert found["fitted"] == "scaled from 12 x 9 to 6 x 4 (height x width)"
     strokes = ask("/v1/predict?model=colour", {"strokes": [[[1, 2], [3, 4]]]})
     assert (strokes.status, "colour sees pictures, not drawings" in strokes.error) == (400, True)
 

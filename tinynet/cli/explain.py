@@ -80,11 +80,21 @@ def command(
     from tinynet.cli.progress import COMPILING
     from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
+    from tinynet.data.class_folders import pictures_below
     from tinynet.data.images import read_images
     from tinynet.errors import DataError
+    from tinynet.printable import quoted
     from tinynet.runs import folders, provenance
     from tinynet.runs.leakage import find_leakage, sentences
     from tinynet.runs.predictions import class_names
+
+    if image.is_dir():
+        raise DataError(
+            f"{image} is a folder, and one image is explained at a time",
+            expected="a file that tinynet predict takes",
+            received="a folder",
+            fix=f"name a picture in it: {quoted(pictures_below(image)[0])}",
+        )
 
     def say_compiling(done: int, needed: int) -> None:
         model.backend.announce_compiling(None)  # once is enough

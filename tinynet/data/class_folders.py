@@ -52,7 +52,7 @@ def are_in(folder: Path) -> bool:
 
 def no_folders(folder: Path) -> DataError:
     """What to raise of a folder without folders that should hold pictures by class."""
-    pictures = sum(_is_picture(path) for path in folder.iterdir())
+    pictures = sum(is_picture(path) for path in folder.iterdir())
     return DataError(
         f"{folder} has no folder for each class",
         expected="a folder of pictures for each class, called after it, or Kaggle's train.csv",
@@ -163,7 +163,7 @@ def _parts(folder: Path) -> dict[str, Files]:
 
 def _files(folder: Path) -> Files:
     files = {
-        each.name: [path for path in sorted(each.iterdir()) if _is_picture(path)] for each in _folders(folder)
+        each.name: [path for path in sorted(each.iterdir()) if is_picture(path)] for each in _folders(folder)
     }
     empty = [name for name, paths in files.items() if not paths]
     if empty or len(files) < 2:
@@ -180,13 +180,14 @@ def _files(folder: Path) -> Files:
 
 def pictures_below(folder: Path) -> list[Path]:
     """The pictures in a folder and in its folders, in the order of their paths. DataError for none."""
-    found = sorted(path for path in folder.rglob("*") if _is_picture(path) and path.is_file())
+    found = sorted(path for path in folder.rglob("*") if is_picture(path) and path.is_file())
     if not found:
         raise DataError(f"{folder} has no pictures", expected=f"files such as {', '.join(SUFFIXES[:8])}")
     return found
 
 
-def _is_picture(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
+    """Whether a file is called like a picture."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 

@@ -23,7 +23,7 @@ from tinynet.data.download import (
 from tinynet.data.idx import idx_sha256, payload_sha256, read_idx
 from tinynet.data.parts import shuffled, training_rows
 from tinynet.errors import DataError, did_you_mean
-from tinynet.printable import printable
+from tinynet.printable import printable, quoted
 from tinynet.types import Array, Shape
 
 DIGITS = tuple("0123456789")
@@ -346,6 +346,13 @@ def _load_arrays(path: Path, choices: Choices) -> Dataset:
 def _load_kaggle(name: str, choices: Choices, on_progress: Progress | None) -> Dataset:
     """Kaggle's digits from the path of a train.csv, of its folder, or of several such files."""
     files = shards.find(name)
+    if len(files) == 1 and class_folders.is_picture(files[0]):
+        raise DataError(
+            f"{name} is a single picture",
+            expected="a folder with a folder of pictures for each class",
+            received="a file",
+            fix=f"to ask a net what it sees: tinynet predict RUN {quoted(files[0])}",
+        )
     if name and not files and Path(name).is_dir():
         raise class_folders.no_folders(Path(name))
     if not files:

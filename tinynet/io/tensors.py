@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tinynet.errors import CheckpointError
 from tinynet.io.reading import open_regular, reason
+from tinynet.printable import quoted
 from tinynet.types import Array
 
 MAX_BYTES = 2**32
@@ -15,6 +16,9 @@ MAX_HEADER = 2**24
 MAX_RANK = 32
 DTYPES = {"F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"}
 """Those that NumPy knows, too."""
+
+FOREIGN = (".onnx", ".keras")
+"""Endings of files that `tinynet import` reads."""
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
@@ -46,7 +50,9 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
             f"{path} is damaged, or no safetensors file",
             expected="a whole file that tinynet wrote",
             received=reason(error),
-            fix="use another checkpoint of the run, or train again",
+            fix=f"make a model of it first: tinynet import {quoted(path)}"
+            if path.suffix.lower() in FOREIGN
+            else "use another checkpoint of the run, or train again",
         ) from error
 
 

@@ -86,7 +86,7 @@ def read_settings(folder: Path) -> Settings:
     try:
         table = read_json(path, MAX_BYTES)
         return tables.from_arguments(Settings, table, "config.json", FAMILIES)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(
             f"{folder} is not the folder of a run",
             expected="a folder with a config.json, which `tinynet train` made",

@@ -66,7 +66,7 @@ def decode(
             ) as file:
                 width, height = file.size
                 if width * height > max_pixels:  # the header says so: nothing is decoded yet
-                    raise Image.DecompressionBombError(f"{width} x {height}")
+                    raise Image.DecompressionBombError(f"{height} x {width} (height x width)")
                 file.draft(None, (WORKING_SIDE, WORKING_SIDE))  # JPEG: decodes no finer than needed
                 upright = ImageOps.exif_transpose(_reduced(file))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -180,6 +180,5 @@ def _explain(colours: Array, whole: tuple[int, int], found: Strokes, bright: boo
     steps += ["lines dropped"] if found.lines else []
     reduced = whole[0] / colours.shape[0]
     height, width = (round(length * reduced) for length in box_of(found.ink > 0.5))
-    return ", ".join(
-        [*steps, f"cropped from {whole[1]} x {whole[0]} to {width} x {height}", "scaled", "centred"]
-    )
+    cropped = f"cropped from {whole[0]} x {whole[1]} to {height} x {width} (height x width)"
+    return ", ".join([*steps, cropped, "scaled", "centred"])

@@ -36,7 +36,8 @@ def read_whole(
     top, left = (height - inner[1]) // 2, (width - inner[0]) // 2
     image[top : top + inner[1], left : left + inner[0]] = scaled.reshape(inner[1], inner[0], channels)
     fits = (rows, columns) == (height, width)
-    fitted = "used as it is" if fits else f"scaled from {columns} x {rows} to {inner[0]} x {inner[1]}"
+    scaled_by = f"scaled from {rows} x {columns} to {inner[1]} x {inner[0]} (height x width)"
+    fitted = "used as it is" if fits else scaled_by
     return Reading(colours, None, None, None, image, fitted, 1)
 
 
