@@ -81,7 +81,11 @@ def test_no_epochs_at_all_divide_by_nothing(name: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "settings", "complaint"),
     [
-        (Step, {"every": 0.0}, r"Step .* this value for every\n  expected: .* above 0\n  received: every=0.0"),
+        (
+            Step,
+            {"every": 0.0},
+            r"Step .* this value for every\n  expected: .* above 0\n  received: every=0.0",
+        ),
         (Step, {"every": -1.0}, "above 0\n  received: every"),
         (Step, {"factor": 0.0}, "above 0\n  received: factor"),
         (OneCycle, {"peak": 0.0}, r"OneCycle .* this value for peak\n  expected: .* in \(0, 1\)"),

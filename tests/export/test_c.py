@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compiled import COMPILERS, CORTEX_M0, STRICT, Program, run
+from compiled import COMPILERS, CORTEX_M0, PROGRAM, STRICT, Program, run
 
 from tinynet import layers as L
 from tinynet.data import load
@@ -251,6 +251,22 @@ def test_the_self_test_finds_another_weight(tmp_path: Path) -> None:
     (tmp_path / "net.h").write_text(text)
     run(["gcc", "-DTINYNET_SELFTEST", "-DINPUT=float", "-DSCORE=float", "main.c", "-o", "main"], tmp_path)
     assert subprocess.run([tmp_path / "main"], input=b"").returncode == 3
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_it_is_c_plus_plus_too(compiler: str, tmp_path: Path) -> None:
+    net = [L.Rescale(), L.Conv2D(4, 3), L.GELU(), L.DepthwiseConv2D(3), L.Residual([L.Conv2D(4, 1)])]
+    net += [L.MaxPool2D(), L.AvgPool2D(1), L.GlobalAveragePool(), L.Dense(3), L.Sigmoid()]
+    model, samples = settled(net, (9, 9, 2)), pixels_of((9, 9, 2))
+    for calibration, score in ((None, "float"), (samples, "int32_t")):
+        header = to_c(model, CrossEntropy(), classes="abc", samples=samples, calibration=calibration)
+        (tmp_path / "net.h").write_text(header.text)
+        (tmp_path / "main.cpp").write_text(PROGRAM)
+        defined = ["-DTINYNET_SELFTEST", "-DINPUT=uint8_t", f"-DSCORE={score}"]
+        strict = [flag for flag in STRICT if "std" not in flag]
+        run([compiler, "-std=gnu++11", "-c", *defined, "main.cpp"], tmp_path)
+        run([compiler, "-std=c++20", *strict, *defined, "main.cpp", "-o", "main"], tmp_path)
+        run([str(tmp_path / "main")], tmp_path)
 
 
 def test_any_name_becomes_one_of_c(tmp_path: Path) -> None:

@@ -133,6 +133,8 @@ def command(
 ) -> None:
     """Write RUN, a run's folder or a safetensors file, for other programs: pages, ONNX, plain arrays, C.
 
+    The names in a C header begin with the file's: digits.h has digits_run(), digits_best(), DIGITS_INPUTS.
+
     The page works without a network, in any browser, from the disk or any web host: draw a digit, by mouse,
     finger, pen or keyboard, and see the answer, every layer, and why. It has RUN's card (`tinynet card`),
     measured on its data where they are found. Without RUN it is the net that comes with tinynet, small and

@@ -134,7 +134,7 @@ class Writer:
  *   RAM:   {self.ram_bytes:,} bytes for what layers give, and the stack
  *   work:  {multiply_adds:,} multiply-adds for each input
  *
- * Include this file in one source file. Then, with {self.net.input.size} {values},
+ * Include this file in one source file of C99 or C++20. Then, with {self.net.input.size} {values},
  *
  *   const {self.score} *scores = {p}_run(input);
  *
@@ -148,6 +148,12 @@ class Writer:
 
 #if INT_MAX < 2147483647
 #error "the indices of this net need an int of 32 bits"
+#endif
+
+#ifdef __cplusplus
+#define {self.macro}_RESTRICT __restrict
+#else
+#define {self.macro}_RESTRICT restrict
 #endif
 
 #define {self.macro}_INPUTS {self.net.input.size}
@@ -185,7 +191,7 @@ class Writer:
         own = ("int8", "both", "float") if self.is_int8 else ("float", "both")
         files = (folder / each / f"{name}.h" for each in own)
         text = next(file.read_text("utf-8") for file in files if file.is_file())
-        return re.sub(r"\bnet_", f"{self.p}_", text)
+        return re.sub(r"\brestrict\b", f"{self.macro}_RESTRICT", re.sub(r"\bnet_", f"{self.p}_", text))
 
     def run(self) -> str:
         """The function that calls one step after another."""
