@@ -154,7 +154,7 @@ def test_class_weights_by_a_table_of_classes() -> None:
     assert np.array_equal(weights(one), weights(other))
     for table in ({3: 1.0}, {"1": 2.0}, {}):
         with pytest.raises(ConfigError, match=r"class_weight(.|\n)*0 … 2"):
-            mlp().fit(x, y, class_weight=table)  # type: ignore[arg-type]
+            mlp().fit(x, y, class_weight=table)
 
 
 def test_callbacks_are_those_of_the_trainer_too() -> None:

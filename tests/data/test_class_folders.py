@@ -76,7 +76,9 @@ def test_a_test_part_of_its_own(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a test part of its own(.|\n)*--test 0.3"):
         load(str(tmp_path / "parts"), choices=Choices(test=0.3))
     save(tmp_path / "parts" / "test" / "bird" / "1.png")
-    with pytest.raises(DataError, match=r"not known in its test part: bird(.|\n)*cat, dog"):
+    with pytest.raises(
+        DataError, match=r"in its test part that its training part lacks: bird(.|\n)*cat, dog"
+    ):
         load(str(tmp_path / "parts"))
 
 

@@ -140,7 +140,7 @@ def test_a_single_dot_and_a_line_to_the_edge(save: Save) -> None:
 
 def test_a_picture_that_is_too_large(save: Save) -> None:
     bomb = Image.new("1", (MAX_PIXELS // 4096 + 1, 4096))
-    with pytest.raises(DataError, match=r"too large a picture(.|\n)*at most 67,108,864 pixels"):
+    with pytest.raises(DataError, match=r"is too large(.|\n)*at most 67,108,864 pixels"):
         read_image(save(bomb, "bomb.png"))
 
 
@@ -149,7 +149,7 @@ def test_a_bomb_that_pillow_itself_refuses(tmp_path: Path, save: Save) -> None:
     whole[16:24] = (60_000).to_bytes(4, "big") * 2  # the size in PNG's header
     whole[29:33] = zlib.crc32(whole[12:29]).to_bytes(4, "big")
     (tmp_path / "bomb.png").write_bytes(whole)
-    with pytest.raises(DataError, match="too large a picture"):
+    with pytest.raises(DataError, match="is too large"):
         read_image(tmp_path / "bomb.png")
 
 
@@ -288,7 +288,7 @@ def test_a_picture_in_memory_is_read_as_its_file_is(tmp_path: Path) -> None:
     Image.fromarray(canvas).save(path)
     from_memory = read_picture(path.read_bytes())
     assert np.array_equal(from_memory.image, read_picture(path).image)
-    with pytest.raises(DataError, match=r"the picture is too large a picture\n.*at most 10,799 pixels"):
+    with pytest.raises(DataError, match=r"the picture is too large\n.*at most 10,799 pixels"):
         read_picture(path.read_bytes(), max_pixels=10_799)
     with pytest.raises(DataError, match=r"the picture is not a picture\n  expected: JPEG\n"):
         read_picture(path.read_bytes(), formats=("JPEG",))

@@ -43,7 +43,7 @@ def settled(layers: Sequence[Layer], shape: Shape, seed: int = 0) -> Sequential:
 
 def computed(file: bytes, x: Array) -> Array:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    [found] = session.run(None, {"image": x.astype(np.float32)})
+    [found] = session.run(None, {session.get_inputs()[0].name: x.astype(np.float32)})
     return np.asarray(found)
 
 
@@ -146,7 +146,7 @@ def test_the_lowest_stamp_that_works_and_what_the_file_says_of_itself() -> None:
 def test_the_output_has_a_name_and_the_batch_none_in_particular(loss: Loss, name: str) -> None:
     model = Sequential([L.Dense(2), L.Sigmoid()], (3,), backend="numpy")
     graph = onnx.load_from_string(to_onnx(model, loss)).graph
-    assert [graph.input[0].name, graph.output[0].name] == ["image", name]
+    assert [graph.input[0].name, graph.output[0].name] == ["input", name]
     sizes: list[Any] = [d.dim_param or d.dim_value for d in graph.input[0].type.tensor_type.shape.dim]
     assert sizes == ["batch", 3]
 

@@ -121,7 +121,9 @@ def command(
     BatchNorm statistics.
 
     Pictures of your own: --dataset FOLDER, with a folder for each class in it, called after it. They are
-    scaled to one size, and the last dense layer gets a unit for each class.
+    scaled to one size, and the last dense layer gets a unit for each class. A picture of other proportions
+    than that size gets black bars, in training and in prediction: cut it to them if its ground is light.
+    With FOLDER/train and FOLDER/test the classes lie in these; else a share of each class (--test) is tested.
 
     Layers of your own: --layers FILE.py, whose classes ARCHITECTURE may then name. Every command that works
     with such a net takes the option.

@@ -25,9 +25,11 @@ from tinynet.model import Sequential
 from tinynet.types import Array
 from tinynet.version import VERSION
 
-INPUT = "image"
+IMAGE, VALUES = "image", "input"
+"""The name of the input, by what it is."""
 STAMP, GELU_STAMP = (17, 8), (20, 9)
 """(opset, IR): the lowest that have what a graph needs, as runtimes refuse those they do not know yet."""
+PIXELS = "raw pixels, 0 to 255, channels last: the graph scales and transposes them itself"
 TO_FIRST, TO_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
@@ -39,7 +41,8 @@ def to_onnx(
     logits: bool = False,
     about: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """The file's bytes: input `image` float32 (batch, *input_shape) as the model takes it, any batch.
+    """The file's bytes: input float32 (batch, *input_shape) as the model takes it, any batch. It is called
+    `image`, or `input` where samples are no images.
 
     The output is `probabilities` (batch, K), as `loss` makes them of the model's outputs; with `logits`, or
     without a loss that has probabilities, `outputs`, as the model gives them. Weights are float32. Names of
@@ -62,7 +65,7 @@ def to_onnx(
     made = onnx.helper.make_graph(
         graph.nodes,
         "tinynet",
-        [_described(INPUT, model.input_shape)],
+        [_described(input_of(model), model.input_shape)],
         [_described(name, graph.output_shape)],
         graph.weights,
     )
@@ -76,7 +79,7 @@ def to_onnx(
     facts = {
         "classes": json.dumps(list(classes)),
         "weights_sha256": weights_sha256(model),
-        "preprocessing": "raw pixels, 0 to 255, channels last: the graph scales and transposes them itself",
+        **({"preprocessing": PIXELS} if input_of(model) == IMAGE else {}),
         **{
             key: value if isinstance(value, str) else json.dumps(value)
             for key, value in (about or {}).items()
@@ -86,6 +89,11 @@ def to_onnx(
     onnx.checker.check_model(file, full_check=True)
     data: bytes = file.SerializeToString()
     return data
+
+
+def input_of(model: Sequential) -> str:
+    """The name of the graph's input."""
+    return IMAGE if len(model.input_shape) == 3 else VALUES
 
 
 def check_layers(model: Sequential) -> None:
@@ -116,7 +124,7 @@ class Graph:
     def __init__(self, model: Sequential) -> None:
         self.nodes: list[Any] = []
         self.weights: list[Any] = []
-        self.value, self.first = INPUT, False
+        self.value, self.first = input_of(model), False
         self.order: Array | None = None
         self.model, self.output_shape = model, tuple(model.output_shape)
         self.add_layers(model.layers)

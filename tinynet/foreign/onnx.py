@@ -139,11 +139,13 @@ class Chain:
         if concat is None or concat.op_type != "Concat" or len(concat.input) != 2:
             return end
         no, yes = concat.input
-        nodes = [self.makers.get(yes), add := self.makers.get(no), add and self.makers.get(add.input[0])]
-        if [node and node.op_type for node in nodes] != ["Sigmoid", "Add", "Neg"]:
+        sigmoid, add = self.makers.get(yes), self.makers.get(no)
+        if sigmoid is None or add is None or (sigmoid.op_type, add.op_type) != ("Sigmoid", "Add"):
             return end
-        one = self.constants.get(add.input[1])
-        is_rest = nodes[2].input[0] == yes and one is not None and one.size == 1 and one.item() == 1
+        negative, one = self.makers.get(add.input[0]), self.constants.get(add.input[1])
+        if negative is None or (negative.op_type, negative.input[0]) != ("Neg", yes):
+            return end
+        is_rest = one is not None and one.size == 1 and one.item() == 1
         return yes if is_rest and self.shapes[yes][1:] == [1] else end
 
     def _begins_with_images(self, name: str) -> bool:

@@ -71,7 +71,7 @@ def decode(
                 upright = ImageOps.exif_transpose(_reduced(file))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(
-            f"{name} is too large a picture",
+            f"{name} is too large",
             expected=f"at most {max_pixels:,} pixels",
             received=error,
             fix="scale it down first",
