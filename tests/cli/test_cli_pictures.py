@@ -256,6 +256,9 @@ def test_without_a_test_part(tinynet: Command, signs: Path, tmp_path: Path) -> N
     assert "has no test part" in tinynet("evaluate", run, code=1)
     assert f"try: tinynet evaluate {run} --split train" in said
     assert "80 train images" in tinynet("evaluate", run, "--split", "train")
+    others = ("evaluate", run, "--dataset", signs)
+    assert "measure all its images: --split all" in tinynet(*others, code=1)
+    assert "on 80 images of signs" in tinynet(*others, "--split", "all")
     tinynet("card", run)
     tinynet("export", run, "-o", tmp_path / "page.html")
 

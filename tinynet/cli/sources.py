@@ -139,7 +139,9 @@ class Sources:
                 f"{data.name} has no {split} part",
                 expected="images that the net did not learn from",
                 received="a data set that was read with --test 0",
-                fix="name others by --dataset FOLDER --split all, or measure these: --split train",
+                fix="name others by --dataset FOLDER --split all, or measure these: --split train"
+                if self.dataset is None
+                else "measure all its images: --split all",
             )
         _check_classes(data, part, loaded)
         total = len(data.train) + len(data.test)
