@@ -39,7 +39,7 @@ def test_a_state_dict_needs_a_recipe(tinynet: Command, tiny: Path, tmp_path: Pat
 def test_a_net_that_no_command_would_open_is_not_written(tinynet: Command, tmp_path: Path) -> None:
     node = helper.make_node("Conv", ["x", "W"], ["y"], pads=[2**30] * 4)
     W = numpy_helper.from_array(np.ones((1, 1, 3, 3), np.float32), "W")
-    sizes = {"x": ["n", 1, 4, 4], "y": ["n", 1, "h", "w"]}
+    sizes: dict[str, list[str | int | None]] = {"x": ["n", 1, 4, 4], "y": ["n", 1, "h", "w"]}
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in sizes.items())
     graph = helper.make_graph([node], "net", [x], [y], [W])
     (tmp_path / "net.onnx").write_bytes(helper.make_model(graph).SerializeToString())
