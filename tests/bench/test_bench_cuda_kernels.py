@@ -41,12 +41,12 @@ def test_a_row_for_each_kernel_and_a_column_for_each_architecture(monkeypatch: p
 
 
 def test_a_spill_is_told_and_shows_in_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = of_all(32) | {"maxpool<double>": Resources(255, 48)}
+    found = of_all(32) | {"relu<double>": Resources(255, 48)}
     monkeypatch.setattr(cuda_kernels, "resources", lambda architecture: found)
     done = call("--arch", 80)
     assert done.exit_code == 1
-    assert "| maxpool | 255 **+48 B** |" in done.output
-    assert "Spilled: maxpool<double>." in done.output
+    assert "| relu | 255 **+48 B** |" in done.output
+    assert "Spilled: relu<double>." in done.output
 
 
 def test_without_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

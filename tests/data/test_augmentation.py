@@ -422,7 +422,7 @@ def test_a_steady_step_allocates_no_array_memory() -> None:
 def test_a_setting_out_of_range_is_explained(name: str) -> None:
     low, high = LIMITS[name]
     for value in (low - 0.01, high + 1, float("nan")):
-        with pytest.raises(ConfigError, match=rf"this {name}\n  expected: .* in \[{low}, {high}\]"):
+        with pytest.raises(ConfigError, match=rf"this value for {name}\n  expected: .* in \[{low}, {high}\]"):
             Augmentation(**{name: value})
 
 

@@ -322,7 +322,9 @@ def test_a_loss_that_takes_no_mixtures_is_refused(loss: Loss, targets: Array) ->
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 @pytest.mark.parametrize("alpha", [-0.1, 101, float("nan"), "much"])
 def test_an_alpha_out_of_range_is_refused(name: str, alpha: Any) -> None:
-    with pytest.raises(ConfigError, match=rf"this {name}\n  expected: a finite number in \[0, 100\]"):
+    with pytest.raises(
+        ConfigError, match=rf"this value for {name}\n  expected: a finite number in \[0, 100\]"
+    ):
         Augmentation(**{name: alpha})
 
 
