@@ -119,6 +119,7 @@ class Batches:
         self.backend = backend.bound_to(Workspace(), "batches")
         self.batch_size = batch_size
         self.samples = len(inputs)
+        self._count = -(-self.samples // batch_size)
         self._shard = group.shard(batch_size)
         self._last_shard = group.shard(self.samples - (len(self) - 1) * batch_size)
         self.inputs = backend.asarray(inputs)
@@ -133,11 +134,11 @@ class Batches:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return -(-self.samples // self.batch_size)
+        return self._count
 
     def shard(self, number: int) -> Shard:
         """What this process gets of batch `number` (from 0) of an epoch."""
-        return self._last_shard if number == len(self) - 1 else self._shard
+        return self._last_shard if number == self._count - 1 else self._shard
 
     def alike(self, number: int) -> int:
         """How many batches, from that number on, have the size of that one."""
