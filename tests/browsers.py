@@ -82,14 +82,9 @@ INSIDE = ("blob:", "data:", "file:")
 
 
 def _blob(browser: Browser, selector: str) -> bytes:
-    """What the page would save: some drivers tell of no downloads.
-
-    None takes place: a browser's own bar of downloads would move the page under the next click.
-    """
+    """What the page would save: some drivers tell of no downloads."""
     browser.run(
-        "(globalThis.made ?? document.addEventListener('click',"
-        " (event) => event.target.download && event.preventDefault()),"
-        " globalThis.made ??= URL.createObjectURL, globalThis.blob = null,"
+        "(globalThis.made ??= URL.createObjectURL, globalThis.blob = null,"
         " URL.createObjectURL = (blob) => (globalThis.blob = blob, globalThis.made.call(URL, blob)), 1)"
     )
     browser.click(selector)
@@ -207,10 +202,6 @@ class WebKit:
         element = self._find(selector)
         for _ in range(CLICKS):
             self.driver.execute_async_script(STILL, element)
-            self.run(
-                "addEventListener('click', () => (globalThis.heard = true), { capture: true, once: true })"
-            )
-            self.run("(globalThis.heard = false)")
             element.click()
             until = time.monotonic() + 1
             while time.monotonic() < until:
@@ -244,20 +235,24 @@ class WebKit:
 
 
 CLICKS = 3
-"""Tries: under load this driver loses a click now and then, without a word."""
+"""Tries: under load this driver's click misses its element now and then, without a word."""
 STILL = """
 const [element, done] = arguments;
 let before = "";
 const look = () => {
   element.scrollIntoView({ block: "center" });
   const { x, y } = element.getBoundingClientRect();
-  if (`${x} ${y}` === before) return done();
+  if (`${x} ${y}` === before) {
+    globalThis.heard = false;
+    element.addEventListener("click", () => (globalThis.heard = true), { capture: true, once: true });
+    return done();
+  }
   before = `${x} ${y}`;
   requestAnimationFrame(look);
 };
 look();
 """
-"""Until an element stands where it stood a frame before: a driver aims first and clicks later."""
+"""Until an element stands where it stood a frame before, then it listens: a driver aims first, clicks later."""
 
 LISTENER = (
     "globalThis.said = [];"
