@@ -252,7 +252,7 @@ const look = () => {
 };
 look();
 """
-"""Until an element stands where it stood a frame before, then it listens: a driver aims first, clicks later."""
+"""Until an element stands where it stood a frame before. Then it listens: a driver clicks later."""
 
 LISTENER = (
     "globalThis.said = [];"
