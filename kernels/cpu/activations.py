@@ -262,14 +262,15 @@ def softmax_cross_entropy(start, stop, logits, labels, gradient, losses, smoothi
         losses[n] = -(1.0 - smoothing) * picked - (smoothing * mean if smoothing > 0 else 0.0)  # 0 · -∞ is 0
     exp_in_place(gradient[start:stop].reshape(-1))
     for n in range(start, stop):
-        row, total = gradient[n], 0.0
+        row, total, label = gradient[n], 0.0, labels[n]
         for k in range(K):
             total += row[k]
         losses[n] += math.log(total)
+        picked = row[label] / total if 0 <= label < K else 0.0
         for k in range(K):
             row[k] = (row[k] / total - smoothing / K) / N
-        if 0 <= labels[n] < K:
-            row[labels[n]] -= (1.0 - smoothing) / N
+        if 0 <= label < K:  # in float64, and rounded once: it may be nearly 0
+            row[label] = (picked - smoothing / K - (1.0 - smoothing)) / N
 
 
 @jit

@@ -70,12 +70,18 @@ def merge_statistics(start, stop, means, squares, rows, count, side_by_side, mea
 
 
 @jit(fuse=False)
-def training_scale(start, stop, mean, variance, gamma, epsilon, own_mean, own_variance, inverse_std, scale):
-    """1/√(σ² + ε), float64; in the dtype of the net: scale = γ / √(σ² + ε), μ and σ²."""
+def training_scale(
+    start, stop, mean, variance, gamma, beta, epsilon, own_mean, own_variance, inverse_std, scale, shift
+):
+    """1/√(σ² + ε), float64; in the dtype of the net: μ, σ², scale = γ / √(σ² + ε) and `normalize`'s shift.
+
+    It makes good what rounding takes from μ: x - μ then has the digits that x has.
+    """
     for c in range(start, stop):
         inverse_std[c] = 1.0 / np.sqrt(variance[c] + epsilon)
-        scale[c] = gamma[c] * inverse_std[c]
         own_mean[c], own_variance[c] = mean[c], variance[c]
+        scale[c] = gamma[c] * inverse_std[c]
+        shift[c] = beta[c] - gamma[c] * inverse_std[c] * (mean[c] - own_mean[c])
 
 
 @jit(fuse=False)
@@ -93,12 +99,12 @@ def inference_scale(start, stop, gamma, variance, epsilon, scale):
 
 
 @jit
-def normalize(start, stop, x, y, mean, scale, beta, floor):
-    """y = (x - mean) · scale + beta, at least `floor` (0: with a ReLU)."""
+def normalize(start, stop, x, y, mean, scale, shift, floor):
+    """y = (x - mean) · scale + shift, at least `floor` (0: with a ReLU)."""
     x, y = x[start:stop], y[start:stop]
     for m in range(len(x)):
         for c in range(len(mean)):
-            value = (x[m, c] - mean[c]) * scale[c] + beta[c]
+            value = (x[m, c] - mean[c]) * scale[c] + shift[c]
             y[m, c] = floor if value < floor else value
 
 
@@ -121,25 +127,41 @@ def chunk_gradients(start, stop, dy, x, mean, rows, sums, products):
 
 @jit(fuse=False)
 def backward_scale(
-    start, stop, sums, products, batch_sums, batch_products, rows, gamma, inverse_std, dgamma, dbeta, factors
+    start,
+    stop,
+    sums,
+    products,
+    batch_sums,
+    batch_products,
+    rows,
+    mean,
+    own_mean,
+    gamma,
+    inverse_std,
+    dgamma,
+    dbeta,
+    factors,
 ):
     """∂L/∂γ, ∂L/∂β, and factors (3, C): scale, slope and shift of `normalize_backward`.
 
-    sums, products (C,): Σ dy and Σ dy · (x - mean) over `rows` rows; `batch_…`: their means over processes.
+    sums, products (C,): Σ dy and Σ dy · (x - own_mean) over `rows` rows; `batch_…`: their means over
+    processes. own_mean is the mean, rounded: Σ dy · (x - mean) is less by rounded · Σ dy.
     """
     for c in range(start, stop):
+        rounded = mean[c] - own_mean[c]
         dbeta[c] = sums[c]
-        dgamma[c] = products[c] * inverse_std[c]
-        scale = gamma[c] * inverse_std[c]
-        factors[0, c] = scale
-        factors[1, c] = -scale * batch_products[c] * (inverse_std[c] * inverse_std[c]) / rows
-        factors[2, c] = -scale * batch_sums[c] / rows
+        dgamma[c] = (products[c] - rounded * sums[c]) * inverse_std[c]
+        product = batch_products[c] - rounded * batch_sums[c]
+        slope = -product * (inverse_std[c] * inverse_std[c]) / rows
+        factors[0, c] = gamma[c] * inverse_std[c]
+        factors[1, c] = slope
+        factors[2, c] = -batch_sums[c] / rows - slope * rounded
 
 
 @jit
 def normalize_backward(start, stop, dy, x, dx, mean, scale, slope, shift):
-    """dx = scale · dy + slope · (x - mean) + shift."""
+    """dx = scale · (dy + slope · (x - mean) + shift)."""
     dy, x, dx = dy[start:stop], x[start:stop], dx[start:stop]
     for m in range(len(x)):
         for c in range(len(mean)):
-            dx[m, c] = scale[c] * dy[m, c] + slope[c] * (x[m, c] - mean[c]) + shift[c]
+            dx[m, c] = scale[c] * (dy[m, c] + (slope[c] * (x[m, c] - mean[c]) + shift[c]))

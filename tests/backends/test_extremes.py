@@ -46,6 +46,15 @@ def test_softmax_cross_entropy(
     np.testing.assert_allclose(slope, [gradient], atol=1e-7)
 
 
+@pytest.mark.parametrize("ahead", [5.0, 12.0, 17.5, 25.0, 33.0])
+@pytest.mark.parametrize("smoothing", [0.0, 1e-6])
+def test_the_gradient_of_a_label_that_is_nearly_certain(ahead: float, smoothing: float, ops: Backend) -> None:
+    """p - q = -1 / (1 + e^ahead) has all its digits, where p in float32 would be 1."""
+    _, gradient = ops.softmax_cross_entropy(_row(ahead, 0.0), np.array([0]), smoothing)
+    other = 1 / (1 + math.exp(ahead)) - smoothing / 2
+    np.testing.assert_allclose(gradient, [[-other, other]], rtol=2e-6, atol=2e-16)
+
+
 @pytest.mark.parametrize("row", [[INF, 0.0], [-INF, -INF], [math.nan, 0.0]])
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_a_net_that_has_blown_up_shows(row: list[float], ops: Backend) -> None:

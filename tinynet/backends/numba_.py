@@ -337,13 +337,13 @@ class NumbaBackend(CompiledBackend):
         threads.over(normalization.merge_statistics, C, *merged, least=MIN_ELEMENTS_PER_PART)
         center = shard.mean(ours)
         spread = shard.mean(around_ours if center is ours else around_ours + (ours - center) ** 2)
-        mean, variance, scale = self.memory.own("batchnorm scale", (3, C), x.dtype)
+        mean, variance, scale, shift = self.memory.own("batchnorm scale", (4, C), x.dtype)
         inverse_std = self.memory.own("batchnorm 1/std", (C,), double)
-        scaled = (center, spread, gamma, epsilon, mean, variance, inverse_std, scale)
+        scaled = (center, spread, gamma, beta, epsilon, mean, variance, inverse_std, scale, shift)
         threads.over(normalization.training_scale, C, *scaled, least=MIN_ELEMENTS_PER_PART)
-        y = self._normalized("batchnorm", x, mean, scale, beta)
+        y = self._normalized("batchnorm", x, mean, scale, shift)
         self._average(running, mean, variance)
-        return y, mean, variance, (x, mean, inverse_std)
+        return y, mean, variance, (x, center, mean, inverse_std)
 
     def running_average(self, running: Array, batch: Array, keep: float, scale: float) -> None:
         numbers = tuple(map(running.dtype.type, (keep, 1.0 - keep, scale)))
@@ -366,15 +366,15 @@ class NumbaBackend(CompiledBackend):
         )
         return self._normalized("batchnorm inference", _contiguous(x), mean, scale, beta)
 
-    def _normalized(self, role: str, x: Array, mean: Array, scale: Array, beta: Array) -> Array:
+    def _normalized(self, role: str, x: Array, mean: Array, scale: Array, shift: Array) -> Array:
         y = self.memory.own(role, x.shape, x.dtype)
-        _over_rows(normalization.normalize, x, y, mean, scale, beta, x.dtype.type(self.fusion.floor))
+        _over_rows(normalization.normalize, x, y, mean, scale, shift, x.dtype.type(self.fusion.floor))
         return y
 
     def batchnorm_backward(
         self, dy: Array, saved: Any, gamma: Array, dgamma: Array, dbeta: Array, shard: Shard = WHOLE
     ) -> Array:
-        x, mean, inverse_std = saved
+        x, center, mean, inverse_std = saved
         dy = _contiguous(dy)
         C, wide = x.shape[1], (_side_by_side(dy), _side_by_side(x))
         chunks = self._in_chunks(normalization.chunk_gradients, *wide, mean, results=2).reshape(2, -1, C)
@@ -383,7 +383,8 @@ class NumbaBackend(CompiledBackend):
             threads.over(normalization.add_chunks, C, parts, total, least=MIN_ELEMENTS_PER_PART)
         factors = self.memory.own("batchnorm factors", (3, C), x.dtype)
         means = (shard.mean(sums), shard.mean(products))
-        scaled = (sums, products, *means, len(x), gamma, inverse_std, dgamma, dbeta, factors)
+        channels = (center, mean, gamma, inverse_std, dgamma, dbeta, factors)
+        scaled = (sums, products, *means, len(x), *channels)
         threads.over(normalization.backward_scale, C, *scaled, least=MIN_ELEMENTS_PER_PART)
         dx = self.memory.own("batchnorm dx", x.shape, x.dtype)
         _over_rows(normalization.normalize_backward, dy, x, dx, mean, *factors)
