@@ -272,6 +272,15 @@ REFUSED = {
         graph(helper.make_node("MatMul", ["x", "W"], ["y"]), W=W.astype(bool)),
         "cannot be read|no numbers",
     ),
+    "kernel": (
+        graph(
+            helper.make_node("Conv", ["x", "K"], ["c"], name="first", kernel_shape=[2, 2]),
+            helper.make_node("Flatten", ["c"], ["y"]),
+            shape=("N", 1, 8, 8),
+            K=np.ones((4, 1, 3, 3), np.float32),
+        ),
+        r"Conv first with kernel_shape = \[2, 2\]",
+    ),
     "NaN": (graph(helper.make_node("MatMul", ["x", "W"], ["y"]), W=W * np.nan), "not finite"),
 }
 

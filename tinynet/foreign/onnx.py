@@ -323,6 +323,7 @@ def _convolution(chain: Chain, node: Any, value: str) -> None:
     chain.images(node, value)
     settings, W = _attributes(node), chain.required(node, 1)
     window = _window(chain, node, settings, W.shape[2:])
+    chain.expect(node, settings, kernel_shape=([*W.shape[2:]],))
     b = chain.constant(node, 2)
     kernel = W.transpose(2, 3, 1, 0)
     filters, channels, group = W.shape[0], chain.shapes[value][1], settings.get("group", 1)
