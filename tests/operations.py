@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tinynet.backends.base import Backend, Running
+from tinynet.backends.base import Backend, Penalty, Running
 from tinynet.data.augmentation import Augmentation, gaussian
 from tinynet.geometry import Window
 from tinynet.rng import Key
@@ -293,8 +293,13 @@ def cross_entropy_weighted(ops: Backend, draw: Draw) -> list[Any]:
 
 
 def l2_penalty(ops: Backend, draw: Draw) -> list[Any]:
-    W, dW = draw.images(), draw.images()
-    return [ops.l2_penalty(W, dW, 0.01), dW, ops.l2_penalty(W, None, 0.3)]
+    """Of two stretches of a flat buffer, one from its start; and of three, where the last does not learn."""
+    values, grads = draw.images().reshape(-1), draw.images().reshape(-1)
+    third, half = len(values) // 3, len(values) // 2
+    two = [Penalty(0, third, 0.01), Penalty(half, len(values), 0.3)]
+    three = [Penalty(0, third, 0.2), Penalty(third, half, 0.1), Penalty(half, len(values), 0.01)]
+    first = ops.l2_penalty(ops.asarray(np.array([0.5])).reshape(()), values, grads, two)
+    return [first, ops.l2_penalty(first, values, grads[:half], three), grads]
 
 
 def sgd(ops: Backend, draw: Draw) -> list[Any]:

@@ -6,10 +6,9 @@ import copy
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import reduce
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
@@ -127,7 +126,7 @@ class Sequential:
         self.store = ParameterStore(self.layers, self.backend, dtype, self.seed, frozen)
         for layer in self.layers:
             layer.bind(*self.store.views_of(layer), frozen)
-        self._l2 = {name: spec.l2 for name, spec in self.store.specs.items() if spec.l2}
+        self._penalties = self.store.penalties()
         learners = (i for i, layer in enumerate(self.layers) if layer.param_specs and not layer.frozen)
         self._first_learner = next(learners, len(self.layers))
         records = may_record("evaluate", self.backend, self, *walk(self.layers))
@@ -216,23 +215,21 @@ class Sequential:
                 check_returned_gradient(layer, gradient, len(dy))
         return gradient if input_gradient else None
 
-    def regularize(self) -> float | Array:
-        """Add ∂(λ ΣW²)/∂W = 2 λ W to each gradient whose layer has an `l2` of λ; return Σ λ ΣW².
+    def regularize(self, loss: float | Array = 0.0) -> float | Array:
+        """Add ∂(λ ΣW²)/∂W = 2 λ W to each gradient whose layer has an `l2` of λ; return loss + Σ λ ΣW².
 
         The penalty of a frozen W is a constant: it counts in the loss, so that losses can be compared.
         """
-        values, grads = self.store.values.views, self.store.grads.views
-        learning = {name: None if name in self.store.frozen else grads[name] for name in self._l2}
-        return self._sum(self.backend.l2_penalty(values[k], learning[k], l2) for k, l2 in self._l2.items())
+        return self._penalised(loss, self.store.learning_gradients)
 
     def penalty(self) -> float | Array:
         """Σ λ ΣW² over the layers with an `l2` of λ."""
-        values = self.store.values.views
-        return self._sum(self.backend.l2_penalty(values[k], None, l2) for k, l2 in self._l2.items())
+        return self._penalised(0.0, self.store.learning_gradients[:0])
 
-    def _sum(self, numbers: Iterable[Array]) -> float | Array:
-        nothing: float | Array = 0.0
-        return reduce(self.backend.add, numbers, nothing)
+    def _penalised(self, loss: float | Array, grads: Array) -> float | Array:
+        if not self._penalties:
+            return loss
+        return self.backend.l2_penalty(loss, self.store.values.flat, grads, self._penalties)
 
     def predict(self, x: Any, *, batch_size: int = EVALUATION_BATCH) -> Array:
         """Outputs (M, …) on the host for host samples x (M, *input_shape), in evaluation mode.

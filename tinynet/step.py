@@ -91,7 +91,7 @@ class Step:
         loss, sums = self.group.all_reduce(shard, gradients, loss, sums)  # one process: what it is given
         if self.group.size > 1 and np.ndim(sums):
             sums = self.model.backend.asarray(sums)  # they were added up on the host
-        return self.model.backend.add(loss, self.model.regularize()), sums
+        return self.model.regularize(loss), sums
 
     def update(self, now: StepNumbers) -> None:
         """Move the weights along the gradients, and their average."""

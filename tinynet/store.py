@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from tinynet import initializers
+from tinynet.backends.base import Backend, Penalty
 from tinynet.params import Buffer, Spec, Views
 from tinynet.rng import Key, Stream
 from tinynet.types import Array
 
 if TYPE_CHECKING:
-    from tinynet.backends.base import Backend
     from tinynet.layers.base import Layer
 
 
@@ -69,6 +69,14 @@ class ParameterStore:
         """The length of the prefix of tensors that belong, up to the first that does not."""
         others = (offset for name, offset in self.values.offsets.items() if not belongs(name))
         return next(others, self.values.size)
+
+    def penalties(self) -> list[Penalty]:
+        """Those of the parameters whose spec has an `l2`, where they lie in the flat buffers, in order."""
+        return [
+            Penalty(offset, offset + spec.size, spec.l2)
+            for (name, offset), spec in zip(self.values.offsets.items(), self.specs.values(), strict=True)
+            if spec.l2
+        ]
 
     @property
     def count(self) -> int:

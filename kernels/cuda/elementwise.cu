@@ -33,27 +33,7 @@ __global__ void take(int size, const Value *x, const long long *index, Value *y,
     if (i < size) y[i] = x[index[i / length] * length + i % length];
 }
 
-// y += factor · x
-template <typename Real>
-__global__ void add_scaled(int size, const Real *x, Real *y, Real factor) {
-    int i = thread_index();
-    if (i < size) y[i] += factor * x[i];
-}
-
-// result = a + b, result = value        each one number; one thread
-__global__ void add(int size, const double *a, const double *b, double *result) {
-    if (thread_index() < size) *result = *a + *b;
-}
+// result = value        one number; one thread
 __global__ void put(int size, double *result, double value) {
     if (thread_index() < size) *result = value;
-}
-
-// sums (size,): thread i adds up every size-th value of x (N,), from value i on, and multiplies by factor
-__global__ void add_up(int size, const double *x, int N, double factor, double *sums) {
-    int i = thread_index();
-    if (i >= size) return;
-    double sum = 0;
-    UNROLLED
-    for (int n = i; n < N; n += size) sum += x[n];
-    sums[i] = factor * sum;
 }

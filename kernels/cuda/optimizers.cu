@@ -3,6 +3,7 @@
 // What changes from step to step (the rate, the step's number, the gain) is read from the device: a step can
 // then be captured once, and repeated with other numbers.
 #include "common.cuh"
+#include "last_block.cuh"
 
 // v ← μ v + g,   θ ← θ - α v, or with `nesterov` θ - α (g + μ v)
 //
@@ -56,15 +57,27 @@ __global__ void moving_average(int size, Real *average, const Real *values, cons
     if (i < size) average[i] += (Real)*gain * (values[i] - average[i]);
 }
 
-// sums (size,): thread i adds up x² of every size-th value of x (length,), from value i on
+// Add up what all threads have found, sums (blocks,) that of each block, and go on with that: see last_block.cuh.
+template <typename Then>
+__device__ void add_up(int size, double mine, double *sums, unsigned *counter, Then then) {
+    const int blocks = (size + THREADS - 1) / THREADS;
+    double sum = sum_of_block(mine);
+    if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+    if (!is_last_block(counter, blocks)) return;
+    sum = sum_by_block(sums, blocks);
+    if (threadIdx.x == 0) then(sum);
+}
+
+// total = Σ x² over x (length,)
+//
+//     sums, counter    see `add_up`
 template <typename Real>
-__global__ void sum_of_squares(int size, const Real *x, double *sums, int length) {
-    int i = thread_index();
-    if (i >= size) return;
+__global__ void sum_of_squares(int size, const Real *x, int length, double *sums, double *total,
+                               unsigned *counter) {
     double sum = 0;
     UNROLLED
-    for (int j = i; j < length; j += size) sum += (double)x[j] * x[j];
-    sums[i] = sum;
+    for (int i = thread_index(); i < length; i += size) sum += (double)x[i] * x[i];
+    add_up(size, sum, sums, counter, [&](double all) { *total = all; });
 }
 
 // grads are scaled so that their norm is at most `limit`; square: their Σ g². NaN stays.
@@ -73,4 +86,27 @@ __global__ void clip(int size, Real *grads, const double *square, double limit) 
     int i = thread_index();
     double norm = sqrt(*square);
     if (i < size && !(norm <= limit)) grads[i] *= (Real)(limit / norm);
+}
+
+// result = loss + Σ λ θ², and grads += 2 λ θ
+//
+//     values           θ, of which each may have another λ
+//     grads            (learning,): what lies beyond its end has no gradient
+//     ends, rates      λ = rates[k] from ends[k - 1] (0 for the first) up to ends[k]; the last end is `count`
+//     sums, counter    see `add_up`
+//
+// Each thread has several values: `size` threads in all.
+template <typename Real>
+__global__ void l2_penalty(int size, const Real *values, Real *grads, int learning, const int *ends,
+                           const double *rates, int count, double *sums, const double *loss, double *result,
+                           unsigned *counter) {
+    double sum = 0;
+    for (int i = thread_index(), k = 0; i < count; i += size) {
+        while (i >= ends[k]) k++;
+        const double rate = rates[k];
+        if (rate == 0) continue;
+        sum += rate * ((double)values[i] * values[i]);
+        if (i < learning) grads[i] += (Real)(2 * rate) * values[i];
+    }
+    add_up(size, sum, sums, counter, [&](double all) { *result = *loss + all; });
 }

@@ -73,7 +73,7 @@ def test_every_kernel_is_launched_by_some_case() -> None:
         ops = make()
         case(ops, Draw(geometry))
         launched.update(ops.device.launched)
-    elsewhere = {"take", "add", "maxpool_statistics", "train_perceptron"}  # below, and in tests of their own
+    elsewhere = {"take", "maxpool_statistics", "train_perceptron"}  # below, and in tests of their own
     assert launched == kernels().keys() - elsewhere
 
 
@@ -129,11 +129,6 @@ def test_the_largest_of_a_window_of_any_size(size: tuple[int, int], places: Any)
     expected, saved = NumpyBackend().maxpool(x, Window(size))
     np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(dx, NumpyBackend().maxpool_backward(np.ones_like(y), saved, Window(size)))
-
-
-def test_sums_of_two_numbers() -> None:
-    two = np.array(2.0)
-    assert float(HostBackend().add(two, 0.5)) == NumpyBackend().add(two, 0.5) == 2.5
 
 
 def test_a_model_goes_to_another_process_and_is_the_same_there() -> None:

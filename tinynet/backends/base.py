@@ -53,6 +53,14 @@ class Running(NamedTuple):
     unbias: float
 
 
+class Penalty(NamedTuple):
+    """λ Σ θ² over the values [first, stop) of a flat buffer: λ is the `rate`."""
+
+    first: int
+    stop: int
+    rate: float
+
+
 class Backend(ABC):
     """One set of operations on one kind of array. Obtain one by `tinynet.backends.get(name)`."""
 
@@ -493,12 +501,13 @@ class Backend(ABC):
         """Where the largest in each row of x (N, K) is, the first of equals: int64 (N,)."""
 
     @abstractmethod
-    def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:
-        """rate · ΣW² (0-d float64) of W, any shape; its gradient is added to dW, if there is one."""
+    def l2_penalty(
+        self, loss: float | Array, values: Array, grads: Array, penalties: Sequence[Penalty]
+    ) -> float | Array:
+        """loss + Σ λ Σ θ² of the flat `values`, a number or 0-d float64; 2 λ θ is added to the flat `grads`.
 
-    @abstractmethod
-    def add(self, a: float | Array, b: float | Array) -> float | Array:
-        """a + b, both numbers or 0-d float64 arrays."""
+        The penalties are in order and do not overlap. What lies beyond the end of `grads` gets no gradient.
+        """
 
     # --- optimisers: one pass over the flat buffers -------------------------------------------------------
 

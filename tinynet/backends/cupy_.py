@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinynet.backends import cuda_status
-from tinynet.backends.base import PRECISIONS, Running, Status
+from tinynet.backends.base import PRECISIONS, Penalty, Running, Status
 from tinynet.backends.cuda_products import TileProducts
 from tinynet.backends.workspace import Memory
 from tinynet.distributed.group import WHOLE, Shard
@@ -35,8 +35,6 @@ from tinynet.kernels.cuda.source import C_NAMES
 from tinynet.rng import LOW_32, Key, drop_threshold
 from tinynet.types import Array, Shape
 
-PARTIAL_SUMS = (4096, 64)
-"""A sum over a flat buffer is made of so many partial sums, and these of so many."""
 MIN_CHUNK_ROWS = 32
 """Rows that are summed up in one piece, at least: see `_chunk_rows`."""
 MOST_IN_A_BYTE = 128
@@ -47,6 +45,8 @@ COLUMN_BLOCKS = 528
 """So many have enough to do: four for each of an H100's 132 processors."""
 MOST_BLOCKS = 1056
 """Of a kernel whose threads have several values each: eight for each of an H100's 132 processors."""
+OF_A_SUM = 4
+"""Values of a thread that adds up their squares, at least."""
 F64 = np.dtype(np.float64)
 PIXEL = Window((1, 1))
 
@@ -471,23 +471,16 @@ class CupyBackend(TileProducts):
         self.device.launch("argmax", N, self._contiguous(x), places, K)
         return places
 
-    def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:
-        W = self._contiguous(W)
-        penalty: Array = self.device.empty(1, F64).reshape(())  # there may be several of a model at once
-        squares = self._squares(W)
-        self.device.launch("add_up", 1, squares, len(squares), rate, penalty)
-        if dW is not None:
-            self.device.launch("add_scaled", W.size, W, dW, 2.0 * rate)
-        return penalty
-
-    def add(self, a: float | Array, b: float | Array) -> float | Array:
-        if not isinstance(a, self.xp.ndarray):
-            a, b = b, a
-        if not isinstance(b, self.xp.ndarray) and b == 0:
-            return a
-        result: Array = self.device.empty(1, F64).reshape(())
-        self.device.launch("add", 1, self._on_device("a", a), self._on_device("b", b), result)
-        return result
+    def l2_penalty(
+        self, loss: float | Array, values: Array, grads: Array, penalties: Sequence[Penalty]
+    ) -> float | Array:
+        ends, rates = map(self.asarray, _gapless(penalties))
+        count = penalties[-1].stop
+        blocks = min(-(-count // (OF_A_SUM * THREADS)), MOST_BLOCKS)
+        sums, result = (self.device.empty(size, F64) for size in (blocks, 1))
+        parts = (ends, rates, count, sums, self._on_device("loss", loss), result, self._counters("l2", 1))
+        self.device.launch("l2_penalty", blocks * THREADS, values, grads, len(grads), *parts)
+        return result.reshape(())
 
     # --- optimisers --------------------------------------------------------------------------------------
 
@@ -529,7 +522,10 @@ class CupyBackend(TileProducts):
         self.device.launch("moving_average", average.size, average, values, there)
 
     def clip_global_norm(self, grads: Array, limit: float) -> None:
-        square = self._total("square", self._squares(grads), 1.0)
+        blocks = min(-(-grads.size // (OF_A_SUM * THREADS)), MOST_BLOCKS)
+        sums, square = (self.device.empty(size, F64) for size in (blocks, 1))
+        parts = (sums, square, self._counters("squares", 1))
+        self.device.launch("sum_of_squares", blocks * THREADS, grads, grads.size, *parts)
         self.device.launch("clip", grads.size, grads, square, limit)
 
     # --- buffers and sums --------------------------------------------------------------------------------
@@ -556,19 +552,6 @@ class CupyBackend(TileProducts):
         self.device.launch("column_sums", chunks.size, x, chunks, *x.shape, rows)
         self.device.launch("add_chunks", len(sums), chunks, sums, len(chunks))
 
-    def _squares(self, x: Array) -> Array:
-        """Partial sums of x², x of any shape."""
-        first, then = (self.memory.scratch(f"{parts} squares", (parts,), F64) for parts in PARTIAL_SUMS)
-        self.device.launch("sum_of_squares", len(first), x, first, x.size)
-        self.device.launch("add_up", len(then), first, len(first), 1.0, then)
-        return then
-
-    def _total(self, role: str, x: Array, factor: float) -> Array:
-        """factor · Σ x (N,), 0-d float64."""
-        result = self.memory.own(role, (), F64)
-        self.device.launch("add_up", 1, x, len(x), factor, result)
-        return result
-
     def _on_device(self, role: str, value: float | Array) -> Array:
         """A number as a 0-d float64 array: itself, where it is one."""
         if isinstance(value, self.xp.ndarray):
@@ -589,6 +572,16 @@ class CupyBackend(TileProducts):
             return array
         self.device.break_recording()
         return array.astype(dtype or array.dtype, order="C")
+
+
+def _gapless(penalties: Sequence[Penalty]) -> tuple[Array, Array]:
+    """Where each penalty, and each stretch without one, ends, int32, and its λ, float64: from 0 on."""
+    ends: list[int] = []
+    rates: list[float] = []
+    for first, stop, rate in penalties:
+        ends += first, stop
+        rates += 0.0, rate
+    return np.array(ends, np.int32), np.array(rates)
 
 
 def _blocks(key: Key, count: int) -> int:

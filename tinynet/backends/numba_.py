@@ -13,7 +13,7 @@ One layer may use each operation once a step: its buffers are named by operation
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, ClassVar, Self
@@ -22,7 +22,7 @@ import numba
 import numpy as np
 
 from tinynet import threads
-from tinynet.backends.base import CONVOLUTIONS, Backend, Running, Status
+from tinynet.backends.base import CONVOLUTIONS, Backend, Penalty, Running, Status
 from tinynet.backends.compiled import CompiledBackend
 from tinynet.backends.cpu_convolution.base import MIN_MULTIPLY_ADDS_PER_PART, Convolution, packed
 from tinynet.backends.cpu_convolution.im2col import Im2col
@@ -432,21 +432,18 @@ class NumbaBackend(CompiledBackend):
         _over_rows(activations.argmax, _contiguous(x), places)
         return places
 
-    def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:
-        sums = np.empty(-(-W.size // CHUNK_ELEMENTS))
-        W, gradient = W.reshape(-1), np.empty(0, W.dtype) if dW is None else dW.reshape(-1)
-        factor = W.dtype.type(2.0 * rate)
-        threads.over(
-            optimizers.l2_penalty,
-            len(sums),
-            W,
-            gradient,
-            factor,
-            CHUNK_ELEMENTS,
-            sums,
-            least=MIN_ELEMENTS_PER_PART // CHUNK_ELEMENTS,
-        )
-        return rate * sums.sum()
+    def l2_penalty(
+        self, loss: float | Array, values: Array, grads: Array, penalties: Sequence[Penalty]
+    ) -> float | Array:
+        total, least = 0.0, MIN_ELEMENTS_PER_PART // CHUNK_ELEMENTS
+        for first, stop, rate in penalties:
+            W, gradient = values[first:stop], grads[first : stop if stop <= len(grads) else first]
+            sums, factor = np.empty(-(-len(W) // CHUNK_ELEMENTS)), W.dtype.type(2.0 * rate)
+            parts = (len(sums), W, gradient, factor, CHUNK_ELEMENTS, sums)
+            threads.over(optimizers.l2_penalty, *parts, least=least)
+            total += rate * sums.sum()
+        sum_of_both: float | Array = loss + total
+        return sum_of_both
 
     # --- optimisers --------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import threads
-from tinynet.backends.base import Backend, Running, Status
+from tinynet.backends.base import Backend, Penalty, Running, Status
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.geometry import Window
 from tinynet.rng import Key, drop_threshold, permutation, philox_bits
@@ -402,13 +402,17 @@ class NumpyBackend(Backend):
     def argmax(self, x: Array) -> Array:
         return x.argmax(axis=-1)
 
-    def l2_penalty(self, W: Array, dW: Array | None, rate: float) -> Array:
-        if dW is not None:
-            dW += 2.0 * rate * W
-        return rate * self.xp.square(W, dtype="float64").sum()
-
-    def add(self, a: float | Array, b: float | Array) -> float | Array:
-        return a + b
+    def l2_penalty(
+        self, loss: float | Array, values: Array, grads: Array, penalties: Sequence[Penalty]
+    ) -> float | Array:
+        total: Any = 0.0
+        for first, stop, rate in penalties:
+            W = values[first:stop]
+            if stop <= len(grads):
+                grads[first:stop] += 2.0 * rate * W
+            total = total + rate * self.xp.square(W, dtype="float64").sum()
+        sum_of_both: float | Array = loss + total
+        return sum_of_both
 
     # --- optimisers --------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Kernels whose last block goes on with what all have made: sums over rows, losses, right answers.
+"""Kernels whose last block goes on with what all have made: sums over rows, losses, right answers, penalties.
 
 Mistakes that only a GPU would show are planted in the kernels' text; each of them must be found.
 """
@@ -19,7 +19,7 @@ from tinynet.backends.workspace import Workspace
 from tinynet.geometry import Window
 from tinynet.kernels.cuda.source import kernels, text
 
-FILES = ("normalization.cu", "losses.cu", "pooling.cu")
+FILES = ("normalization.cu", "losses.cu", "pooling.cu", "optimizers.cu")
 SEVERAL = Geometry(N=3, H=10, W=11, C=40, F=3)
 """330 rows: 11 chunks, more than a channel has lanes, the last of 10 rows; channels in two groups."""
 
@@ -35,10 +35,13 @@ def pooled_and_normalised(ops: Backend, draw: Draw) -> list[Any]:
     return [y, z, mean, variance]
 
 
+FLAT = ("l2_penalty", "clip_global_norm")
+"""Of flat buffers."""
 TRIED = {
     "pooled and normalised": pooled_and_normalised,
     **{name: CASES[name] for name in ("batchnorm", "softmax_cross_entropy_weighted", "soft_cross_entropy")},
     **{name: CASES[name] for name in ("cross_entropy_weighted", "count_correct")},
+    **{name: CASES[name] for name in FLAT},
 }
 
 
@@ -79,7 +82,14 @@ def test_statistics_of_any_number_of_channels(name: str, C: int, dtype: str) -> 
     assert is_right(name, SEVERAL._replace(C=C, dtype=dtype, N=1, H=2, W=2))
 
 
-@pytest.mark.parametrize("name", sorted(TRIED.keys() - {"pooled and normalised", "batchnorm"}))
+@pytest.mark.parametrize("name", FLAT)
+@pytest.mark.parametrize("size", [1, 2, 1023, 1025, 20_000])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_over_flat_buffers_of_any_size(name: str, size: int, dtype: str) -> None:
+    assert is_right(name, Geometry(N=1, H=1, W=size, C=1, dtype=dtype))
+
+
+@pytest.mark.parametrize("name", sorted(TRIED.keys() - {"pooled and normalised", "batchnorm", *FLAT}))
 @pytest.mark.parametrize("rows", [1, 255, 256, 257, 1000])
 def test_losses_of_any_number_of_rows(name: str, rows: int) -> None:
     assert is_right(name, Geometry(N=rows, H=1, W=1, F=3))
@@ -162,6 +172,11 @@ MISTAKES = {
         "half /= 2) {",
     ),
     "the first block counts": ("soft_cross_entropy", "== blocks - 1;", "== 0;"),
+    "a value at the end of a penalty has the next one's": ("l2_penalty", "i >= ends[k]", "i > ends[k]"),
+    "what does not learn has a gradient": ("l2_penalty", "if (i < learning)", "if (true)"),
+    "the penalty is all of the loss": ("l2_penalty", "*loss + all", "all"),
+    "half the slope": ("l2_penalty", "(Real)(2 * rate)", "(Real)rate"),
+    "the first values alone": ("clip_global_norm", "i < length; i += size", "i < size; i += size"),
     "no weights": ("cross_entropy_weighted", "losses[n] *= weights[n];", ""),
 }
 
