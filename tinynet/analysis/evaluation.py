@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,29 @@ FIRST = 5
 """Predictions shown beside their labels."""
 MISTAKES = 24
 """The most confident of them, shown as pictures."""
+SHEET = "disagreement.png"
+"""Of several nets: see `disagreement`."""
+SOMETIMES = ("roc.png", "precision-recall.png", "mistakes.png", SHEET)
+"""Pictures that not every evaluation has."""
 CLASS_COLUMNS = ("class", "precision", "recall", "F1", "ROC-AUC", "AP", "images")
 COLUMN_KEYS = ("precision", "recall", "f1", "roc_auc", "average_precision")
+
+
+def share_right(labels: Array, predicted: Array) -> dict[str, Any]:
+    """The `errors`, the `accuracy`, and its 95 % `interval` (Wilson).
+
+    labels (N,)   predicted (N,)   Raises as `metrics.accuracy` does.
+    """
+    accuracy = metrics.accuracy(labels, predicted)
+    errors = int((labels != predicted).sum())
+    wilson = metrics.wilson_interval(len(labels) - errors, len(labels))
+    return {"errors": errors, "accuracy": accuracy, "interval": wilson}
+
+
+def interval(found: Mapping[str, Any]) -> str:
+    """The 95 % interval of `share_right`, in words: 98.76 to 99.87 %."""
+    low, high = found["interval"]
+    return f"{100 * low:.2f} to {percent(high)}"
 
 
 def class_figures(labels: Array, predicted: Array, classes: Sequence[str]) -> dict[str, Any]:
@@ -28,13 +50,10 @@ def class_figures(labels: Array, predicted: Array, classes: Sequence[str]) -> di
     """
     figures = metrics.classification_report(labels, predicted, len(classes))
     confusion = metrics.confusion_matrix(labels, predicted, len(classes))
-    right, samples = int(np.trace(confusion)), int(confusion.sum())
     columns = zip(classes, figures.precision, figures.recall, figures.f1, figures.support, strict=True)
     return {
-        "samples": samples,
-        "errors": samples - right,
-        "accuracy": figures.accuracy,
-        "interval": metrics.wilson_interval(right, samples),
+        "samples": len(labels),
+        **share_right(labels, predicted),
         "macro_precision": figures.macro_precision,
         "macro_recall": figures.macro_recall,
         "macro_f1": figures.macro_f1,
@@ -96,19 +115,21 @@ def write_evaluation(
     probabilities: Array,
     classes: Sequence[str],
     about: Mapping[str, Any],
-    remark: str = "",
+    remarks: Sequence[str] = (),
+    pictures: Mapping[str, Callable[[Path], None]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Write evaluation.md, evaluation.json and the pictures into `folder`, which is made where it is missing.
 
     images (N, H, W, C) uint8, C 1 or 3   labels (N,)   probabilities (N, K)   classes: K names
-    about: `model` and `data`, in words, and what else is to be kept   remark: a sentence below the headline
+    about: `model` and `data`, in words, and what else is to be kept   remarks: blocks below the headline
+    pictures: more of them, by the names of their files, which `remarks` link: what draws each
     Returns what evaluation.json holds (a NaN there is null).
 
     Each file is written atomically, evaluation.md last. Raises as `figures` does, before anything is
     written, and RunError if the folder cannot be made.
     """
     found: dict[str, Any] = {**about, **figures(labels, probabilities, classes)}
-    return _write(folder, found, images, labels, probabilities, classes, remark)
+    return _write(folder, found, images, labels, probabilities, classes, remarks, pictures)
 
 
 @one_at_a_time
@@ -119,9 +140,11 @@ def _write(
     labels: Array,
     probabilities: Array,
     classes: Sequence[str],
-    remark: str,
+    remarks: Sequence[str],
+    more: Mapping[str, Callable[[Path], None]],
 ) -> dict[str, Any]:
-    for old in ("evaluation.md", "evaluation.json"):  # an interruption leaves no old page beside new pictures
+    # an interruption leaves no old page beside new pictures; nor does an old picture stay that this has not
+    for old in ("evaluation.md", "evaluation.json", *SOMETIMES):
         (folder / old).unlink(missing_ok=True)
     rankings = metrics.one_against_rest(labels, probabilities)
     pictures = {"Confusion matrix": "confusion-matrix.png", "Reliability": "reliability.png"}
@@ -134,8 +157,10 @@ def _write(
     if found["errors"]:
         pictures["Mistakes"] = "mistakes.png"
         draw_mistakes(images, labels, probabilities, classes, folder / "mistakes.png")
+    for name, draw in more.items():
+        draw(folder / name)
     written: dict[str, Any] = write_json(folder / "evaluation.json", found)
-    write_page(folder / "evaluation.md", _blocks(found, pictures, remark))
+    write_page(folder / "evaluation.md", _blocks(found, pictures, remarks))
     return written
 
 
@@ -173,16 +198,15 @@ def _figure(value: float) -> str:
     return "not defined" if np.isnan(value) else f"{value:.4f}"
 
 
-def _blocks(found: Mapping[str, Any], pictures: Mapping[str, str], remark: str) -> list[str]:
-    low, high = found["interval"]
+def _blocks(found: Mapping[str, Any], pictures: Mapping[str, str], remarks: Sequence[str]) -> list[str]:
     calibration = found["calibration"]
     return [
         f"# {percent(found['accuracy'])} of {count(found['samples'])} images right",
         f"{found['model']} on {found['data']}: {count(found['errors'])} errors. The 95 % interval of the"
-        f" accuracy (Wilson) is {percent(low)} to {percent(high)}. The expected calibration error is"
+        f" accuracy (Wilson) is {interval(found)}. The expected calibration error is"
         f" {percent(calibration['expected_calibration_error'])} over {calibration['bins']} bins: a mean"
         f" confidence of {percent(calibration['mean_confidence'])}.",
-        *([remark] if remark else []),
+        *remarks,
         "## Classes",
         markdown_table(CLASS_COLUMNS, class_table(found)),
         "ROC-AUC and average precision are of each class against the rest. Macro means weight classes"

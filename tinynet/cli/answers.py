@@ -117,7 +117,7 @@ def answer(
         _say_unread(unread)
         sys.exit(1)
     images = np.concatenate([images for _, images, _ in read])
-    probabilities = ensemble.predict(members, images, shifts=shifts).mean(axis=0)
+    probabilities = ensemble.mean(ensemble.predict(members, images, shifts=shifts)).probabilities
     ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     guesses = [
         [(names[k], float(p[k])) for k in order] for order, p in zip(ranked, probabilities, strict=True)

@@ -23,7 +23,8 @@ from tinynet.cli.out import Out
 @click.option(
     "--out",
     type=Out(),
-    help="Write all figures (JSON), a page (Markdown) and the plots of the ensemble into this folder; with "
+    help="Write all figures (JSON), a page (Markdown) and the plots of the ensemble into this folder, with a "
+    "sheet of the images that all nets call otherwise than their label; with "
     "--file, all predictions into this CSV file.",
 )
 @click.option(
@@ -32,6 +33,7 @@ from tinynet.cli.out import Out
     help="With --file: write Kaggle's ImageId,Label here (digits only).",
 )
 @options.together(
+    options.split,
     options.shifts,
     options.measured_dataset,
     options.data_dir,
@@ -45,39 +47,47 @@ def command(
     files: tuple[Path, ...],
     out: Path | None,
     submission: Path | None,
+    split: str,
     shifts: int,
     dataset: str | None,
     data_dir: Path | None,
     skip_broken: bool,
     backend: str,
 ) -> None:
-    """Average the probabilities that the nets of RUNS give each test image, and evaluate that.
+    """Average the probabilities that the nets of RUNS give each image, and evaluate that.
+
+    The mean of the probabilities is a rule fixed beforehand: all nets count alike, whatever the figures say.
+    Each net's accuracy stands beside it, with the 95 % interval. --out also draws the images that all nets
+    call otherwise than their label.
 
     With --file, they say together what they see in files of the kinds that `tinynet predict` reads.
 
     RUNS are runs' folders or safetensors files, for the same images and classes. Nets trained with different
     seeds make different errors, so their mean makes fewer. The images are those of the runs' own data set
-    unless --dataset names others.
+    unless --dataset names others. --split validation takes those that all the runs held out of their
+    training; runs that held out others are refused.
 
     \b
     Examples:
       tinynet ensemble runs/cnn-1 runs/cnn-2 runs/cnn-3
       tinynet ensemble runs/R3/kaggle-cnn-ours-* --out together
+      tinynet ensemble runs/cnn-1 runs/cnn-2 --split validation --tta 1
       tinynet ensemble runs/cnn-1 runs/cnn-2 --file test.csv --submission submission.csv
     """
-    import statistics
     from functools import reduce
     from operator import or_
 
+    import numpy as np
     from rich.table import Table
 
     from tinynet import metrics
-    from tinynet.analysis import evaluation
+    from tinynet.analysis import disagreement, evaluation, shifting
     from tinynet.cli.answers import answer
     from tinynet.cli.progress import say_other_data
     from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
     from tinynet.experiments import ensemble
+    from tinynet.io.markdown import markdown_table, percent
     from tinynet.runs import provenance
     from tinynet.runs.leakage import find_leakage, sentences
     from tinynet.runs.predictions import class_names
@@ -92,50 +102,73 @@ def command(
         answer(files, runs, members, sources, shifts=shifts, out=out, submission=submission)
         return
     settings = [provenance.settings_of(run, each.about) for run, each in zip(runs, members, strict=True)]
-    if dataset is None and len({each.data_sha256 for each in settings if each}) > 1:
+    if split == "validation":
+        sources.check_validated_alike(runs, settings)
+    elif dataset is None and len({each.data_sha256 for each in settings if each}) > 1:
         raise click.UsageError("the nets were trained on different data sets: name the images by --dataset.")
-    data, part, said = sources.to_test(next(filter(None, settings), None), members[0])
+    data, part, said = sources.to_test(next(filter(None, settings), None), members[0], split)
     images, labels = part.images, part.labels
     say_other_data(members[0].about, data)
     if said:
         console.print(said)
     with console.status(f"predicting with {len(members)} nets"):
-        each = ensemble.predict(members, images, shifts=shifts)
-    accuracies = [metrics.accuracy(labels, probabilities.argmax(axis=1)) for probabilities in each]
-    together = each.mean(axis=0)
-    classes = class_names(data.classes, together.shape[1])
-    found = evaluation.figures(labels, together, classes)
+        answers = ensemble.predict(members, images, shifts=shifts)
+    together = ensemble.mean(answers)
+    classes = class_names(data.classes, together.probabilities.shape[1])
+    found = ensemble.figures([*map(str, runs)], labels, answers)
+    against = disagreement.against_label(
+        labels, np.stack([each.probabilities for each in answers]), classes, part.files
+    )
 
     leakage = reduce(or_, (find_leakage(images, each, sources.find) for each in settings))
-    table = Table(title=f"{len(labels):,} test images of {data.name}{options.shifted(shifts)}")
-    for column in ("net", "accuracy", "wrong"):
-        table.add_column(column, justify="left" if column == "net" else "right")
-    for run, accuracy in zip(runs, accuracies, strict=True):
-        table.add_row(str(run), f"{100 * accuracy:.2f} %", str(round((1 - accuracy) * len(labels))))
-    table.add_section()
-    table.add_row("all together", f"{100 * found['accuracy']:.2f} %", str(found["errors"]), style="bold")
-    console.print(table)
-    mean, spread = statistics.fmean(accuracies), statistics.stdev(accuracies)
-    console.print(
-        f"single nets {100 * mean:.2f} ± {100 * spread:.2f} % (mean and standard deviation); together "
-        f"{100 * found['accuracy']:.2f} %, calibration error "
-        f"{100 * found['calibration']['expected_calibration_error']:.2f} %"
-    )
     met = sentences(leakage.facts(), "their")
+    what = options.measured(len(labels), split, data.name, shifts)
+    head, *rows = ensemble.table(found)
+    table = Table(title=what)
+    for column in head:
+        table.add_column(column, justify="left" if column == "net" else "right")
+    for row in rows[:-1]:
+        table.add_row(*row)
+    table.add_section()
+    table.add_row(*rows[-1], style="bold")
+    console.print(table)
+    compared = ensemble.sentence(found)
+    calibration = metrics.calibration(labels, together.probabilities).error
+    lines = [ensemble.RULE, compared]
+    if shifts:
+        lines.append(shifting.sentence(found["together"]["tta"], shifts))
+    for line in lines:
+        console.print(line)
+    console.print(f"Calibration error of all together: {percent(calibration)}.")
     console.print(met, style="" if leakage.is_clean else "bold yellow")
+    asked = options.measured(len(labels), split, data.name, 0)
+    same = disagreement.sentence(against, len(runs), asked)
+    console.print(f"{same} To see them: --out FOLDER." if against and not out else same)
     if out:
-        about = {
-            "model": ", ".join(map(str, runs)),
-            "data": f"{len(labels):,} test images of {data.name}{options.shifted(shifts)}",
-            "leakage": leakage.facts(),
-        }
         evaluation.write_evaluation(
             out,
             images=images,
             labels=labels,
-            probabilities=together,
+            probabilities=together.probabilities,
             classes=classes,
-            about=about,
-            remark=f"{said} {met}".strip(),
+            about={
+                "model": ", ".join(map(str, runs)),
+                "data": what,
+                "leakage": leakage.facts(),
+                "ensemble": found,
+                "against_label": against,
+            },
+            remarks=[
+                f"{said} {met}".strip(),
+                "## Nets",
+                markdown_table(head, rows),
+                " ".join(lines),
+                *disagreement.section(against, same),
+            ],
+            pictures={evaluation.SHEET: lambda path: disagreement.draw(images, against, path, same.rstrip("."))}
+            if against
+            else {},
         )
         console.print(f"Figures, page and plots: {out / 'evaluation.md'}")
+        if against:
+            console.print(f"The images with what each net says: {out / evaluation.SHEET}")

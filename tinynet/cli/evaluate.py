@@ -16,13 +16,6 @@ from tinynet.printable import counted
 @click.command(cls=Command, short_help="How good is a net, and where is it wrong?")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
-    "--split",
-    type=click.Choice(["test", "train", "all"]),
-    default="test",
-    show_default=True,
-    help="Which images. Of data without a test part a fifth is taken for one: all measures them all.",
-)
-@click.option(
     "--out",
     type=Out(file_okay=False),
     help="Write all figures (JSON), a page (Markdown), each image's prediction (CSV) and the plots into this "
@@ -34,6 +27,7 @@ from tinynet.printable import counted
     help="Draw the most confident mistakes here, .png or .svg.",
 )
 @options.together(
+    options.split,
     options.shifts,
     options.measured_dataset,
     options.data_dir,
@@ -77,7 +71,7 @@ def command(
     from rich.table import Table
 
     from tinynet import checkpoint
-    from tinynet.analysis import evaluation
+    from tinynet.analysis import evaluation, shifting
     from tinynet.cli.progress import say_other_data
     from tinynet.cli.screen import console
     from tinynet.cli.sources import Sources
@@ -101,7 +95,6 @@ def command(
     images, labels = part.images, part.labels
     say_other_data(about, data)
     if said:
-        said += " For all of them: --split all."
         console.print(said)
     predictions = predict(model, loss, images, shifts=shifts)
     probabilities = predictions.probabilities
@@ -109,8 +102,7 @@ def command(
     found = evaluation.figures(labels, probabilities, classes)
 
     leakage = find_leakage(images, settings, sources.find)
-    kind = "image" if split == "all" else f"{split} image"
-    what = f"{counted(len(labels), kind)} of {data.name}{options.shifted(shifts)}"
+    what = options.measured(len(labels), split, data.name, shifts)
     table = Table(title=f"{run} on {what}")
     for column in evaluation.CLASS_COLUMNS:
         table.add_column(column, justify="left" if column == "class" else "right")
@@ -119,10 +111,9 @@ def command(
     console.print(table)
     examples = ", ".join(map(_say, found["first"]))
     console.print(f"The first {len(found['first'])} images, label and prediction: {examples}")
-    low, high = found["interval"]
     console.print(
         f"accuracy {100 * found['accuracy']:.2f} % ({found['errors']} wrong; 95 % interval "
-        f"{100 * low:.2f} to {100 * high:.2f} %), macro F1 {found['macro_f1']:.4f}, "
+        f"{evaluation.interval(found)}), macro F1 {found['macro_f1']:.4f}, "
         f"calibration error {100 * found['calibration']['expected_calibration_error']:.2f} %"
     )
     if found["errors"]:
@@ -136,6 +127,13 @@ def command(
         )
     met = sentences(leakage.facts())
     console.print(met, style="" if leakage.is_clean else "bold yellow")
+    about = {"model": str(run), "data": what, "leakage": leakage.facts()}
+    remarks = [f"{said} {met}".strip()]
+    if predictions.unshifted is not None:
+        gain = shifting.gain(labels, probabilities, predictions.unshifted)
+        about["tta"] = {"pixels": shifts, **gain}
+        remarks.append(shifting.sentence(gain, shifts))
+        console.print(remarks[-1])
     if out:
         evaluation.write_evaluation(
             out,
@@ -143,8 +141,8 @@ def command(
             labels=labels,
             probabilities=probabilities,
             classes=classes,
-            about={"model": str(run), "data": what, "leakage": leakage.facts()},
-            remark=f"{said} {met}".strip(),
+            about=about,
+            remarks=remarks,
         )
         write_predictions(out / "evaluation.csv", part, predictions, classes)
         console.print(f"Figures, page and plots: {out / 'evaluation.md'}")

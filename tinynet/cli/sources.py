@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 import click
+import numpy as np
 from click.core import ParameterSource
 
 from tinynet.checkpoint import Loaded
@@ -118,6 +119,10 @@ def lasting_name(asked: str, found: str) -> str:
     return asked if asked in NAMES else str(Path(asked).resolve())
 
 
+def _alike(one: Split, other: Split) -> bool:
+    return np.array_equal(one.labels, other.labels) and np.array_equal(one.images, other.images)
+
+
 class Sources:
     """Finds the data of runs, with what `--dataset` and `--data-dir` of the running command say."""
 
@@ -128,10 +133,14 @@ class Sources:
     def to_test(
         self, settings: Settings | None, loaded: Loaded, split: str = "test"
     ) -> tuple[Dataset, Split, str]:
-        """The same, of it the part to measure on ("test", "train" or "all"), and what is to be said of that.
+        """The same, of it the part to measure on ("test", "validation", "train" or "all"), and what is to be
+        said of that.
 
-        Raises DataError for a data set without such images, or of more classes than the net has outputs for.
+        Raises DataError for a data set without such images, or of more classes than the net has outputs for;
+        RunError where the validation images are not known.
         """
+        if split == "validation":
+            return *self._validation(settings), ""
         data = self.to_measure(settings, loaded)
         part = data.split(split)
         if not len(part):
@@ -148,7 +157,38 @@ class Sources:
         if self.dataset is None or data.parts is None or len(part) == total:
             return data, part, ""
         measured = f"Measured on its {split} part alone, {len(part):,} of {total:,} images."
-        return data, part, f"{data.parts} {measured}"
+        return data, part, f"{data.parts} {measured} For all of them: --split all."
+
+    def _validation(self, settings: Settings | None) -> tuple[Dataset, Split]:
+        """The run's own data set, and the images of it that the run held out of its training."""
+        if settings is None:
+            raise RunError(
+                "which images were held out is not known: the weights are in no run's folder",
+                expected="a run's folder, or a file in it",
+                fix="name the run's folder, or measure the test images: --split test",
+            )
+        data = self.own(settings, notice=True)
+        _, held_out = provenance.train_and_validation(settings, data)
+        if not len(held_out):
+            raise RunError(
+                f"the run {settings.name} held no images out of its training",
+                expected="a run with validation images",
+                received="a recipe without",
+                fix="measure the test images: --split test",
+            )
+        return data, held_out
+
+    def check_validated_alike(self, runs: Sequence[Path], settings: Sequence[Settings | None]) -> None:
+        """Raise RunError unless all runs held out the same images of their training sets."""
+        first, *others = map(self._validation, settings)
+        for run, other in zip(runs[1:], others, strict=True):
+            if not _alike(first[1], other[1]):
+                raise RunError(
+                    f"{run} held out other images than {runs[0]}, which one of them may have learned from",
+                    expected=f"the {len(first[1]):,} validation images of {first[0].name} that {runs[0]} has",
+                    received=f"{len(other[1]):,} of {other[0].name}",
+                    fix="leave one out, or measure the test images: --split test",
+                )
 
     def to_measure(self, settings: Settings | None, loaded: Loaded) -> Dataset:
         """The data set named; else the run's own, or for a file in no run's folder, that of its name."""

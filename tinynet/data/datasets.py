@@ -67,6 +67,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __getitem__(self, rows: slice) -> Split:
+        """These of its images."""
+        files = None if self.files is None else self.files[rows]
+        return Split(self.images[rows], self.labels[rows], files)
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -393,7 +398,7 @@ def _load_kaggle(name: str, choices: Choices, on_progress: Progress | None) -> D
 def _cut_rows(rows: Split, where: str, share: float | None) -> tuple[Split, Split, str | None]:
     """The rows before the last ones, the last ones as the test part, and that in a sentence."""
     end = training_rows(where, len(rows), share)
-    train, test = Split(rows.images[:end], rows.labels[:end]), Split(rows.images[end:], rows.labels[end:])
+    train, test = rows[:end], rows[end:]
     said = (
         f"The last {len(test):,} rows of {where} are the test part,"
         f" the {len(train):,} before them the training part."

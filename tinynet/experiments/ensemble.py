@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinynet import checkpoint
+from tinynet.analysis import shifting
+from tinynet.analysis.evaluation import interval, share_right
 from tinynet.checkpoint import Loaded
 from tinynet.errors import RunError
+from tinynet.experiments import race
+from tinynet.io.markdown import count, percent
 from tinynet.runs import predictions
+from tinynet.runs.predictions import Predictions
 from tinynet.types import Array
+
+RULE = (
+    "Together they answer by the mean of their probabilities: a rule fixed beforehand, in which all nets "
+    "count alike."
+)
 
 
 def load_members(paths: Sequence[Path], *, backend: str | None = None) -> list[Loaded]:
@@ -42,10 +54,74 @@ def _kind(member: Loaded) -> str:
     return f"images {member.model.input_shape}, classes {names}"
 
 
-def predict(members: Sequence[Loaded], images: Array, *, shifts: int = 0) -> Array:
-    """Each member's probabilities of images (M, H, W, C): (members, M, K). Their mean is the ensemble's.
+def predict(members: Sequence[Loaded], images: Array, *, shifts: int = 0) -> list[Predictions]:
+    """What each member says of images (M, H, W, C). `shifts`: see `predictions.predict`."""
+    return [predictions.predict(model, loss, images, shifts=shifts) for model, loss, _ in members]
 
-    `shifts`: see `predictions.predict`.
+
+def mean(said: Sequence[Predictions]) -> Predictions:
+    """The ensemble's answer: the mean of its members' probabilities."""
+    plain = [each.unshifted for each in said if each.unshifted is not None]
+    return Predictions(
+        np.mean([each.probabilities for each in said], axis=0),
+        unshifted=np.mean(plain, axis=0) if plain else None,
+    )
+
+
+def figures(names: Sequence[str], labels: Array, said: Sequence[Predictions]) -> dict[str, Any]:
+    """How good the members and their mean are, one after another: `evaluation.share_right` of each of `nets`
+    and of them `together`, with what shifted images gain (`shifting.gain`) as `tta`, where they were averaged
+    over some; of the accuracies of single nets the `mean`, the `half_width` of its 95 % interval (Student's
+    t), and the `standard_deviation`; and the `rule` of the ensemble.
+
+    names: of the nets   labels (N,)   said: what `predict` returns for the N images, two nets or more
     """
-    found = (predictions.predict(model, loss, images, shifts=shifts) for model, loss, _ in members)
-    return np.stack([each.probabilities for each in found])
+    rows = [
+        {"net": name, **_figures(labels, each)} for name, each in zip(names, said, strict=True)
+    ]
+    accuracies = [row["accuracy"] for row in rows]
+    average = race.mean(accuracies)
+    return {
+        "rule": RULE,
+        "nets": rows,
+        "mean": average.value,
+        "half_width": average.half_width,
+        "standard_deviation": statistics.stdev(accuracies),
+        "together": _figures(labels, mean(said)),
+    }
+
+
+def _figures(labels: Array, said: Predictions) -> dict[str, Any]:
+    found = share_right(labels, said.classes)
+    if said.unshifted is not None:
+        found["tta"] = shifting.gain(labels, said.probabilities, said.unshifted)
+    return found
+
+
+def table(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The `figures` as rows of text, the first of them the head, the last that of all nets together."""
+    head = ("net", "accuracy", "95 % interval", "wrong")
+    rows = [*found["nets"], {"net": "all together", **found["together"]}]
+    averaged = "tta" in found["together"]
+    return [
+        (*head, "without --tta", "gain") if averaged else head,
+        *((row["net"], *_cells(row), *(_cells_of_tta(row["tta"]) if averaged else ())) for row in rows),
+    ]
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return percent(row["accuracy"]), interval(row), count(row["errors"])
+
+
+def _cells_of_tta(found: Mapping[str, Any]) -> tuple[str, ...]:
+    return percent(found["without"]["accuracy"]), shifting.points(found)
+
+
+def sentence(found: Mapping[str, Any]) -> str:
+    """The `figures` in words: single nets beside all together."""
+    together = found["together"]
+    return (
+        f"Single nets: {100 * found['mean']:.2f} ± {100 * found['standard_deviation']:.2f} % (mean and "
+        f"standard deviation; 95 % interval of the mean ± {100 * found['half_width']:.2f}). Together: "
+        f"{percent(together['accuracy'])} (95 % interval {interval(together)})."
+    )

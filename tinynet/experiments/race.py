@@ -118,4 +118,4 @@ def _accuracy(model: Sequential, test: Split) -> float:
 def _head(split: Split, batch: int) -> Split:
     """As few samples as make one full batch and one as small as the last of all."""
     count = batch + len(split) % batch
-    return Split(split.images[:count], split.labels[:count])
+    return split[:count]

@@ -1,6 +1,7 @@
 """Plots, as PNG or SVG by the suffix of the file. The same input makes the same bytes."""
 
 from tinynet.plots.architecture import architecture
+from tinynet.plots.disagreement import disagreement
 from tinynet.plots.evaluation import confusion_matrix, precision_recall, reliability, roc
 from tinynet.plots.explanation import activations, filters, maps
 from tinynet.plots.exploration import correlation, explained_variance, labels, pixels
@@ -17,6 +18,7 @@ __all__ = [
     "confusion_matrix",
     "correlation",
     "digits",
+    "disagreement",
     "explained_variance",
     "filters",
     "health",

@@ -33,6 +33,8 @@ class Predictions:
     """The probability of each of K classes for M images, (M, K)."""
 
     probabilities: Array
+    unshifted: Array | None = None
+    """Those of the images as they are (M, K), where `probabilities` are means over shifted ones."""
 
     @property
     def classes(self) -> Array:
@@ -54,7 +56,7 @@ def predict(model: Sequential, loss: Any, images: Array, *, shifts: int = 0) -> 
     """
     if shifts:
         views = [predict(model, loss, view).probabilities for view in shifted(images, shifts)]
-        return Predictions(np.mean(views, axis=0))
+        return Predictions(np.mean(views, axis=0), unshifted=views[0])
     if len(model.output_shape) != 1:
         raise ShapeError(
             "this model is no classifier",

@@ -70,8 +70,7 @@ def trainer_from_recipe(
 def split_train_validation(plan: Training, train: Split) -> tuple[Split, Split]:
     """The samples of a training set that the plan trains on, and those it validates by."""
     count, held_out = plan.cut(len(train))
-    images, labels, end = train.images, train.labels, count + held_out
-    return Split(images[:count], labels[:count]), Split(images[count:end], labels[count:end])
+    return train[:count], train[count : count + held_out]
 
 
 def build_monitors(plan: Training) -> list[Monitor]:
