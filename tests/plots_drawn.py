@@ -13,6 +13,7 @@ import pytest
 
 from tinynet import metrics, plots
 from tinynet.plots.architecture import DrawnBlock
+from tinynet.plots.disagreement import Bar, Card
 
 HISTORY: list[dict[str, Any]] = [
     {
@@ -72,6 +73,12 @@ DRAW: dict[str, Callable[[Path], None]] = {
     ),
     "rate_curve": lambda path: plots.rate_curve(RATES, FALLING, FALLING, path, suggestion=RATES[9]),
     "digits": lambda path: plots.digits(IMAGES, [f"{i} → 9" for i in range(10)], path, title="Mistakes"),
+    "disagreement": lambda path: plots.disagreement(
+        [Card(IMAGES[0], "#7", Bar("label 3", 0.1), [Bar("8", 0.9), Bar("5", 0.6)])],
+        path,
+        title="t",
+        caption="c",
+    ),
     "roc": lambda path: plots.roc(RANKINGS, "abcd", path),
     "precision_recall": lambda path: plots.precision_recall(RANKINGS, "abcd", path),
     "reliability": lambda path: plots.reliability(CALIBRATION, path),

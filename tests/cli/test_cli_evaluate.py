@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from commands import Command, Trained
 
 import tinynet as tn
-from tinynet import checkpoint
+from tinynet import checkpoint, data
 from tinynet.data import load, write_idx
 from tinynet.runs.predictions import predict
 
@@ -28,6 +29,33 @@ def test_a_run_and_its_model_file_give_the_accuracy_of_the_report(tinynet: Comma
 def test_the_training_split(tinynet: Command, trained: Trained) -> None:
     said = tinynet("evaluate", trained.folder, "--dataset", "sample", "--split", "train")
     assert "4,000 train images of sample" in said
+
+
+def test_the_images_that_a_run_held_out(tinynet: Command, trained: Trained, tmp_path: Path) -> None:
+    """The accuracy is that of the kept epoch; the tiny recipe holds out 100 of the first 500 images."""
+    report = json.loads((trained.folder / "report.json").read_text())
+    asked = ("evaluate", trained.folder, "--split", "validation")
+    said = tinynet(*asked, "--backend", "numpy", "--out", tmp_path)
+    assert "100 validation images of sample" in said
+    assert f"accuracy {100 * report['training']['final_val_accuracy']:.2f} %" in said
+    assert "100 of these 100 images were in its validation data." in said
+    rows = (tmp_path / "evaluation.csv").read_text().splitlines()[1:]
+    everything = load("sample").train
+    assert [int(row.split(",")[1]) for row in rows] == everything.labels[400:500].tolist()
+    data.write_csv(tmp_path / "train.csv", everything.images[:50], everything.labels[:50])
+    assert "is not the one the run" in tinynet(*asked, "--dataset", tmp_path / "train.csv", code=1)
+
+
+def test_a_run_that_held_nothing_out(
+    tinynet: Command, train: Command, trained: Trained, tmp_path: Path
+) -> None:
+    train("--validation", "0", "--epochs", "1")
+    said = tinynet("evaluate", tmp_path / "run", "--split", "validation", code=1)
+    assert "held no images out of its training" in said
+    assert "fix: measure the test images: --split test" in said
+    shutil.copy(trained.folder / "model.safetensors", tmp_path / "alone.safetensors")
+    said = tinynet("evaluate", tmp_path / "alone.safetensors", "--split", "validation", code=1)
+    assert "the weights are in no run's folder" in said
 
 
 def test_the_mistakes_are_drawn(tinynet: Command, trained: Trained, tmp_path: Path) -> None:
@@ -108,7 +136,18 @@ def test_the_mean_over_shifted_images(tinynet: Command, trained: Trained, tmp_pa
     model, loss, _ = checkpoint.load_model(trained.folder)
     images = load("sample").test.images
     expected = predict(model, loss, images, shifts=1).probabilities
-    assert found["accuracy"] == np.mean(expected.argmax(axis=1) == load("sample").test.labels)
+    after = expected.argmax(axis=1) == load("sample").test.labels
+    before = predict(model, loss, images).classes == load("sample").test.labels
+    assert found["accuracy"] == found["tta"]["with"]["accuracy"] == after.mean()
+    assert found["tta"]["without"]["accuracy"] == before.mean()
+    assert found["tta"]["put_right"] == (after & ~before).sum()
+    gain = (
+        f"The gain of averaging over shifts by up to 1 pixel: {100 * (after.mean() - before.mean()):+.2f} "
+        f"points, from {100 * before.mean():.2f} % (95 % interval "
+    )
+    assert gain in said
+    assert gain in (tmp_path / "evaluation" / "evaluation.md").read_text()
+    assert "gain of" not in tinynet("evaluate", trained.folder, "--dataset", "sample")
     assert f"({100 * expected[0].max():.1f} %)" in said
     write_idx(tmp_path / "one.idx", images[:1, ..., 0])
     said = tinynet("predict", trained.folder, tmp_path / "one.idx", "--tta", "1")

@@ -144,6 +144,8 @@ def test_probabilities_are_averaged_over_the_moves(backend: str) -> None:
     loss.start(model)
     x, _ = images(3)
     expected = np.mean([predict(model, loss, view).probabilities for view in shifted(x, 1)], axis=0)
-    found = predict(model, loss, x, shifts=1).probabilities
-    assert np.array_equal(found, expected)
-    assert not np.array_equal(found, predict(model, loss, x).probabilities)
+    found, plain = predict(model, loss, x, shifts=1), predict(model, loss, x)
+    assert np.array_equal(found.probabilities, expected)
+    assert not np.array_equal(found.probabilities, plain.probabilities)
+    assert np.array_equal(found.unshifted, plain.probabilities)
+    assert plain.unshifted is None

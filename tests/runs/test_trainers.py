@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from tinynet.data import Split
 from tinynet.data.augmentation import Augmentation
 from tinynet.io import tables
 from tinynet.layers import Dense
 from tinynet.optim import SGD
 from tinynet.runs import recipe
 from tinynet.runs.recipe import Training
-from tinynet.runs.trainers import build_trainer
+from tinynet.runs.trainers import build_trainer, split_train_validation
 
 
 def test_an_augmentation_reaches_the_trainer(tmp_path: Path) -> None:
@@ -37,3 +38,14 @@ def test_each_model_and_each_trainer_gets_objects_of_its_own() -> None:
     assert plan.layers[0].name == ""
     assert not plan.training.optimizer.state
     assert one.optimizer.learning_rate == other.optimizer.learning_rate == 0.5
+
+
+def test_the_first_samples_are_trained_on_and_the_next_ones_held_out_with_their_files() -> None:
+    everything = Split(np.arange(7)[:, None], np.arange(7), np.array([f"{n}.png" for n in range(7)]))
+    trained, held_out = split_train_validation(Training(samples=5, validation=2), everything)
+    assert trained.labels.tolist() == trained.images[:, 0].tolist() == [0, 1, 2]
+    assert held_out.labels.tolist() == held_out.images[:, 0].tolist() == [3, 4]
+    assert held_out.files is not None
+    assert held_out.files.tolist() == ["3.png", "4.png"]
+    assert everything[2:].files is not None
+    assert Split(everything.images, everything.labels)[:1].files is None

@@ -58,10 +58,10 @@ def sentence(rows: Sequence[Row], nets: int, what: str) -> str:
     return f"{who} nets call {count(len(rows)) if rows else 'none'} of {what} otherwise than their label."
 
 
-def draw(images: Array, rows: Sequence[Row], path: Path, title: str) -> None:
+def draw(images: Array, rows: Sequence[Row], said: str, path: Path) -> None:
     """The sheet: the first images of `rows`, at least one, with what the nets say of each.
 
-    images (N, H, W, C) uint8, of which `index` counts
+    images (N, H, W, C) uint8: all that were asked about   said: the `sentence`
     """
     cards = [
         Card(
@@ -73,18 +73,18 @@ def draw(images: Array, rows: Sequence[Row], path: Path, title: str) -> None:
         for row in rows[:MOST]
     ]
     few = len(rows[0]["nets"]) <= EACH
-    said = (
+    below = (
         "what each net says, in the order named, with its"
         if few
         else "what so many nets say, with their mean"
     )
     caption = (
         "Blue: the label, with the mean of the probabilities that the nets give it."
-        f"\nBelow: {said} probability. #: the image's number, counted from 0."
+        f"\nBelow: {below} probability. #: the image's number among all measured, counted from 0."
     )
     if len(rows) > MOST:
         caption += f"\n{count(len(rows) - MOST)} more, of less sure nets, are in evaluation.json."
-    plots.disagreement(cards, path, title=title, caption=caption)
+    plots.disagreement(cards, path, title=said.rstrip("."), caption=caption)
 
 
 def answers(nets: Sequence[Row]) -> list[Bar]:
@@ -122,7 +122,7 @@ def section(rows: Sequence[Row], said: str) -> list[str]:
     return [
         heading,
         f"{said} They stand in the order of the probability that the nets give the label, the least first; "
-        f"# counts the images from 0.{more}",
+        f"# is the number among all measured, counted from 0.{more}",
         f"![Called otherwise than their label by all nets]({SHEET})",
         markdown_table(("image", "label", "its probability", "the nets say"), shown),
     ]

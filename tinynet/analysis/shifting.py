@@ -20,11 +20,11 @@ def gain(labels: Array, averaged: Array, unshifted: Array) -> dict[str, Any]:
     and `put_wrong`, and the `gain` in accuracy, which is their difference / N. Raises as `share_right` does.
     """
     after, before = averaged.argmax(axis=1), unshifted.argmax(axis=1)
+    figures = {"without": share_right(labels, before), "with": share_right(labels, after)}
     put_right = int(((after == labels) & (before != labels)).sum())
     put_wrong = int(((after != labels) & (before == labels)).sum())
     return {
-        "without": share_right(labels, before),
-        "with": share_right(labels, after),
+        **figures,
         "gain": (put_right - put_wrong) / len(labels),
         "put_right": put_right,
         "put_wrong": put_wrong,

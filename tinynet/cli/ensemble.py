@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -74,11 +75,10 @@ def command(
       tinynet ensemble runs/cnn-1 runs/cnn-2 --split validation --tta 1
       tinynet ensemble runs/cnn-1 runs/cnn-2 --file test.csv --submission submission.csv
     """
-    from functools import reduce
+    from functools import partial, reduce
     from operator import or_
 
     import numpy as np
-    from rich.table import Table
 
     from tinynet import metrics
     from tinynet.analysis import disagreement, evaluation, shifting
@@ -94,6 +94,8 @@ def command(
 
     if submission and not files:
         raise click.UsageError("--submission is for files: name Kaggle's test.csv by --file.")
+    if files and split != "test":
+        raise click.UsageError("--split is for a data set, and --file names the images.")
     if out and not files and out.is_file():
         raise click.UsageError(f"--out: {out} is a file, and figures and plots need a folder.")
     members = ensemble.load_members(runs, backend=backend)
@@ -123,27 +125,19 @@ def command(
     leakage = reduce(or_, (find_leakage(images, each, sources.find) for each in settings))
     met = sentences(leakage.facts(), "their")
     what = options.measured(len(labels), split, data.name, shifts)
-    head, *rows = ensemble.table(found)
-    table = Table(title=what)
-    for column in head:
-        table.add_column(column, justify="left" if column == "net" else "right")
-    for row in rows[:-1]:
-        table.add_row(*row)
-    table.add_section()
-    table.add_row(*rows[-1], style="bold")
-    console.print(table)
-    compared = ensemble.sentence(found)
+    rows = ensemble.table(found)
+    _show(what, rows)
     calibration = metrics.calibration(labels, together.probabilities).error
-    lines = [ensemble.RULE, compared]
+    lines = [ensemble.RULE, ensemble.sentence(found)]
     if shifts:
         lines.append(shifting.sentence(found["together"]["tta"], shifts))
     for line in lines:
         console.print(line)
     console.print(f"Calibration error of all together: {percent(calibration)}.")
     console.print(met, style="" if leakage.is_clean else "bold yellow")
-    asked = options.measured(len(labels), split, data.name, 0)
-    same = disagreement.sentence(against, len(runs), asked)
-    console.print(f"{same} To see them: --out FOLDER." if against and not out else same)
+    asked = options.measured(len(labels), split, data.name, shifts=0)
+    otherwise = disagreement.sentence(against, len(runs), asked)
+    console.print(f"{otherwise} To see them: --out FOLDER." if against and not out else otherwise)
     if out:
         evaluation.write_evaluation(
             out,
@@ -161,14 +155,30 @@ def command(
             remarks=[
                 f"{said} {met}".strip(),
                 "## Nets",
-                markdown_table(head, rows),
+                markdown_table(rows[0], rows[1:]),
                 " ".join(lines),
-                *disagreement.section(against, same),
+                *disagreement.section(against, otherwise),
             ],
-            pictures={evaluation.SHEET: lambda path: disagreement.draw(images, against, path, same.rstrip("."))}
+            pictures={evaluation.SHEET: partial(disagreement.draw, images, against, otherwise)}
             if against
             else {},
         )
         console.print(f"Figures, page and plots: {out / 'evaluation.md'}")
         if against:
             console.print(f"The images with what each net says: {out / evaluation.SHEET}")
+
+
+def _show(title: str, rows: Sequence[tuple[str, ...]]) -> None:
+    """The rows of `ensemble.table`, the last one apart."""
+    from rich.table import Table
+
+    from tinynet.cli.screen import console
+
+    head, *nets, together = rows
+    table = Table(title=title)
+    for column in head:
+        table.add_column(column, justify="left" if column == "net" else "right")
+    for row in nets:
+        table.add_row(*row, end_section=row is nets[-1])
+    table.add_row(*together, style="bold")
+    console.print(table)

@@ -214,10 +214,10 @@ seed = click.option(
 )
 
 
-def measured(images: int, split: str, data: str, pixels: int) -> str:
+def measured(images: int, split: str, data: str, shifts: int) -> str:
     """What a title says of --split, the data set and --tta."""
     kind = "image" if split == "all" else f"{split} image"
-    moved = f", each moved by up to {counted(pixels, 'pixel')}" if pixels else ""
+    moved = f", each moved by up to {counted(shifts, 'pixel')}" if shifts else ""
     return f"{counted(images, kind)} of {data}{moved}"
 
 

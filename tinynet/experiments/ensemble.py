@@ -76,9 +76,7 @@ def figures(names: Sequence[str], labels: Array, said: Sequence[Predictions]) ->
 
     names: of the nets   labels (N,)   said: what `predict` returns for the N images, two nets or more
     """
-    rows = [
-        {"net": name, **_figures(labels, each)} for name, each in zip(names, said, strict=True)
-    ]
+    rows = [{"net": name, **_figures(labels, each)} for name, each in zip(names, said, strict=True)]
     accuracies = [row["accuracy"] for row in rows]
     average = race.mean(accuracies)
     return {

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from tinynet.errors import ShapeError
 from tinynet.plots.style import BLUE, INK, figure_at, headline
@@ -20,7 +23,7 @@ SIDE, GAP, LINE, TOP = 1.0, 0.14, 0.2, 0.22
 """Inches: of an image's longer side, between things, of a line of text, and of an image's name."""
 LABEL, SAID = "#CFE3F0", "#F9D3B4"
 """Pale blue and pale vermilion: text can be read on them."""
-LONGEST = 24
+LONGEST = 30
 """Characters of an answer; a longer one is cut."""
 
 
@@ -49,28 +52,38 @@ def disagreement(cards: Sequence[Card], path: str | Path, *, title: str, caption
     Raises ShapeError without cards or for images that cannot be drawn, ConfigError and OSError as
     `learning_curve` does.
     """
-    if not cards or any(card.image.ndim != 3 or card.image.shape[2] not in (1, 3) for card in cards):
+    if not cards or not all(_is_drawable(card.image) for card in cards):
         raise ShapeError(
             "these images cannot be drawn",
-            expected="images (H, W, 1) or (H, W, 3), at least one",
-            received=", ".join(str(card.image.shape) for card in cards) or "none",
+            expected="uint8 images (H, W, 1) or (H, W, 3), at least one",
+            received=", ".join(f"{card.image.dtype} {card.image.shape}" for card in cards) or "none",
         )
     longest = max(len(_short(bar.text)) for card in cards for bar in (card.label, *card.said))
     bar = 0.75 + 0.08 * longest  # inches: a percentage, and some 0.08 for a character
     wide = SIDE + bar + 3 * GAP
-    high = TOP + max(SIDE, LINE * max(1 + len(card.said) for card in cards)) + 2 * GAP
-    rows = -(-len(cards) // min(COLUMNS, max(1, int(WIDTH / wide))))
-    columns = -(-len(cards) // rows)
-    width, height = columns * wide, rows * high
-    with figure_at(path, max(width, 6.0) + 0.2, height + 1.1) as figure:
+    count = -(-len(cards) // min(COLUMNS, max(1, int(WIDTH / wide))))
+    columns = -(-len(cards) // count)
+    rows = [cards[start : start + columns] for start in range(0, len(cards), columns)]
+    tops = [0.0, *accumulate(map(_height, rows))]
+    width = max(columns * wide, 6.0)
+    with figure_at(path, width + 0.2, tops[-1] + 1.1) as figure:
         headline(figure, title)
         axes = figure.add_subplot()
-        for number, card in enumerate(cards):
-            row, column = divmod(number, columns)
-            _draw_card(axes, card, column * wide, row * high, bar)
-        axes.set(xlim=(0, max(width, 6.0)), ylim=(height, 0), aspect="equal", anchor="W")
+        for row, top in zip(rows, tops, strict=False):
+            for column, card in enumerate(row):
+                _draw_card(axes, card, column * wide, top, bar)
+        axes.set(xlim=(0, width), ylim=(tops[-1], 0), aspect="equal", anchor="W")
         axes.set_axis_off()
         figure.supxlabel(caption, x=0.02, ha="left", size=9, wrap=True)
+
+
+def _is_drawable(image: Array) -> bool:
+    return image.ndim == 3 and image.shape[2] in (1, 3) and image.dtype == np.uint8
+
+
+def _height(row: Sequence[Card]) -> float:
+    """Inches of the highest card, and of the space below it."""
+    return TOP + max(SIDE, LINE * max(1 + len(card.said) for card in row)) + 2 * GAP
 
 
 def _draw_card(axes: Axes, card: Card, left: float, top: float, width: float) -> None:
