@@ -48,6 +48,7 @@ LABELS = np.array([0, 0, 0])
 def test_the_ensemble_answers_by_the_mean_with_shifts_and_without() -> None:
     found = ensemble.mean(NETS)
     np.testing.assert_allclose(found.probabilities, [[0.7, 0.3], [0.65, 0.35], [0.2, 0.8]])
+    assert found.unshifted is not None
     np.testing.assert_allclose(found.unshifted, [[0.5, 0.5], [0.3, 0.7], [0.2, 0.8]])
     assert ensemble.mean([Predictions(each.probabilities) for each in NETS]).unshifted is None
 

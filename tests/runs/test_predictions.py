@@ -147,5 +147,6 @@ def test_probabilities_are_averaged_over_the_moves(backend: str) -> None:
     found, plain = predict(model, loss, x, shifts=1), predict(model, loss, x)
     assert np.array_equal(found.probabilities, expected)
     assert not np.array_equal(found.probabilities, plain.probabilities)
+    assert found.unshifted is not None
     assert np.array_equal(found.unshifted, plain.probabilities)
     assert plain.unshifted is None
