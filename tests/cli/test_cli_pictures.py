@@ -124,6 +124,28 @@ def test_a_folder_is_measured_in_part_or_whole(
     assert "the net knows other classes" in tinynet("evaluate", learned, "--dataset", "sample", code=1)
 
 
+def test_pictures_in_the_wrong_folder_are_on_the_sheet_of_several_nets(
+    tinynet: Command, learned: Path, tmp_path: Path
+) -> None:
+    """In colour, of another size than digits, with the names of the files."""
+    mixed, rng = tmp_path / "mixed", np.random.default_rng(4)
+    for n in range(8):
+        draw(mixed / ("disc" if n % 2 else "square") / f"{n}.png", bool(n % 2), rng)
+    draw(mixed / "square" / "no-square.png", True, rng)
+    nets = [learned, shutil.copytree(learned, tmp_path / "twin")]
+    said = tinynet("ensemble", *nets, "--dataset", mixed, "--split", "all", "--out", tmp_path / "out")
+    assert "Both nets call 1 of 9 images of mixed otherwise than their label." in said
+    [row] = json.loads((tmp_path / "out" / "evaluation.json").read_text())["against_label"]
+    assert (row["file"], row["label"]) == ("square/no-square.png", "square")
+    assert [net["says"] for net in row["nets"]] == ["disc", "disc"]
+    assert (
+        f"| #{row['index']} square/no-square.png | square |" in (tmp_path / "out/evaluation.md").read_text()
+    )
+    with Image.open(tmp_path / "out" / "disagreement.png") as sheet:
+        colours = np.asarray(sheet.convert("RGB")).reshape(-1, 3)
+    assert (abs(colours.astype(int) - (40, 200, 90)).max(axis=1) < 40).sum() > 300  # the disc's green
+
+
 def test_a_recipe_of_more_images_takes_all(tinynet: Command, signs: Path, tmp_path: Path) -> None:
     """The number of images in a recipe, such as kaggle-cnn's, is no bar to data of one's own."""
     (tmp_path / "small.toml").write_text(
