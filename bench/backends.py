@@ -162,7 +162,7 @@ def augmentations() -> dict[str, Operation]:
     """A batch of digits, distorted in every way."""
     x, shape, key = (normal(BATCH, 28, 28, 1) * 50 + 128).astype(np.uint8), (BATCH, 28, 28), Key(1, 2, 3, 4)
     every = Augmentation(rotation=10, shift=0.1, scale=0.1, shear=5, contrast=0.2, erase=0.1)
-    drawn, taps = every.draw(key, BATCH, (28, 28)), gaussian(4.0)
+    drawn, taps = every.draw(key, BATCH, (28, 28), NumpyBackend()), gaussian(4.0)
     field = NumpyBackend().displacement(key, shape, taps, 0.1)
     return {
         "displacement, 28x28": lambda ops: ops.displacement(key, shape, taps, 0.1),

@@ -26,7 +26,7 @@ PRODUCT = "product"
 PERSISTENT = "train_perceptron"
 LONG_STRETCH = 49
 """Steps between two looks at the loss."""
-GATHERED = {"take": ("y",), "rows_from": ("y",), "begin_step": ("y", "own_targets"), "end_step": ("totals",)}
+GATHERED = {"take": ("y",), "begin_step": ("y", "own_targets"), "end_step": ("totals",)}
 """What is written by kernels that read few rows of an array."""
 
 

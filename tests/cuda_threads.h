@@ -28,11 +28,17 @@
 #define __device__
 #define __launch_bounds__(...)
 
-// A product that is rounded before it is added to anything.
-static inline double __dmul_rn(double a, double b) {
-    volatile double product = a * b;
-    return product;
-}
+// Results that are rounded before anything else is done with them.
+#define ROUNDED(name, expression)                  \
+    static inline double name(double a, double b) { \
+        volatile double result = expression;       \
+        return result;                             \
+    }
+ROUNDED(__dadd_rn, a + b)
+ROUNDED(__dsub_rn, a - b)
+ROUNDED(__dmul_rn, a * b)
+ROUNDED(__ddiv_rn, a / b)
+static inline double __dsqrt_rn(double a) { return sqrt(a); }
 
 struct Dimension {
     unsigned x;

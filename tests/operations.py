@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tinynet.backends.base import Backend, Penalty, Running
 from tinynet.data.augmentation import Augmentation, gaussian
+from tinynet.distortions import Limits
 from tinynet.geometry import Window
 from tinynet.rng import Key
 
@@ -201,7 +202,7 @@ def steps_of_a_plan(ops: Backend, draw: Draw) -> list[Any]:
         plan[2, 4] = M - 3.0
         for _ in range(2):
             found += [part.copy() for part in ops.begin_step(plan, now, 4, order, samples, 3)]
-            found += [now.copy(), ops.rows_from(x, now[4, ...], 3).copy()]
+            found.append(now.copy())
             ops.end_step(plan, totals, draw.number(0.7), draw.number(5), 7)
         found.append(plan)
     return [*found, totals]
@@ -237,6 +238,18 @@ def argmax(ops: Backend, draw: Draw) -> list[Any]:
     return [ops.argmax(x)]
 
 
+def distortions(ops: Backend, draw: Draw) -> list[Any]:
+    N, H, W, _ = draw.images().shape
+    key, most = KEY._replace(seed=draw.g.seed), (180, 1, 0.9, 60, 1, 0.9)
+    found = []
+    for first, share in ((0, 1.0), (3, 0.1), (2**20, 0.0)):
+        limits = Limits(*(share * limit for limit in most))
+        there = {"key": key._replace(step=draw.number(4)), "first": draw.number(first)}
+        for given in ({"key": key._replace(step=4), "first": first}, there):
+            found += [each.copy() for each in ops.distortions(count=N, size=(H, W), limits=limits, **given)]
+    return found
+
+
 def displacement(ops: Backend, draw: Draw) -> list[Any]:
     shape = draw.images().shape[:3]
     taps = (draw.place(gaussian(sigma)) for sigma in (0.5, 3.0))
@@ -247,10 +260,10 @@ def warp(ops: Backend, draw: Draw) -> list[Any]:
     x = draw.images()
     N, H, W, _ = x.shape
     settings = Augmentation(rotation=180, shift=0.4, scale=0.5, shear=30, contrast=0.9, erase=0.5)
-    places, contrast, erased = map(draw.place, settings.draw(KEY._replace(seed=draw.g.seed), N, (H, W)))
+    drawn = settings.draw(KEY._replace(seed=draw.g.seed), N, (H, W), ops)
     bend = (90_000 * draw(N, 2, H, W)).astype(np.int32)
     pixels, fields = as_pixels(x), (bend, None)
-    return [ops.warp(old, places, contrast, erased, field).copy() for old in (x, pixels) for field in fields]
+    return [ops.warp(old, *drawn, field).copy() for old in (x, pixels) for field in fields]
 
 
 def softmax(ops: Backend, draw: Draw) -> list[Any]:
@@ -360,6 +373,7 @@ CASES: dict[str, Callable[[Backend, Draw], list[Any]]] = {
     "rescale_backward": rescale_backward,
     "count_correct": count_correct,
     "argmax": argmax,
+    "distortions": distortions,
     "displacement": displacement,
     "warp": warp,
     "softmax": softmax,

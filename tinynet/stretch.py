@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from tinynet.backends.recording import Recordings, shapes_of
-from tinynet.data.batches import Batch, Batches
+from tinynet.data.batches import Batch, Batches, Place
 from tinynet.distributed.group import Shard
 from tinynet.step import Step, StepNumbers, no_check
 from tinynet.types import Array
@@ -110,10 +110,13 @@ class Row(NamedTuple):
     first: Any
     """Where in the epoch's order its batch begins."""
     batch: Any
-    """The number of its batch, counted over all epochs; names its distortions."""
+    """The number of its batch, counted over all epochs; names the field by which its images are bent."""
+    epoch: Any
+    """The number of the epoch; names its images' other distortions."""
 
 
-PLACE = (Row._fields.index("first"), Row._fields.index("batch"))
+PLACE = Place(*map(Row._fields.index, Place._fields))
+"""The columns of a batch's place."""
 
 
 class RecordedSteps:
@@ -123,7 +126,7 @@ class RecordedSteps:
     operations on the device. Where the batches cannot be gathered so (`Batches.gathers`), each is handed in,
     and a stretch has one step.
 
-    plan     float64 (1 + MOST_STEPS, 6). plan[0, 0] is the number of the row of the next step; the rows from
+    plan     float64 (1 + MOST_STEPS, 7). plan[0, 0] is the number of the row of the next step; the rows from
              there on are a `Row` each. A step that is done has raised it by 1.
     totals   float64 (2,), to which each step adds: loss · size, with its penalty, and how many it had right;
              both before the update.
@@ -176,12 +179,12 @@ class RecordedSteps:
 
     def _put(self, stretch: Stretch, totals: Totals) -> None:
         """Bring to the device what a stretch reads there."""
-        stretch.batches.prepare(stretch.first, len(stretch.numbers))
-        (first, batch), ahead = stretch.batches.place(stretch.first), np.arange(len(stretch.numbers))
+        place, ahead = stretch.batches.place(stretch.first), np.arange(len(stretch.numbers))
         rows = np.ones((1 + len(ahead), len(Row._fields)))
         rows[1:, : len(StepNumbers._fields)] = stretch.numbers
-        rows[1:, -2] = first + ahead * stretch.batches.batch_size
-        rows[1:, -1] = batch + ahead
+        rows[1:, PLACE.first] = place.first + ahead * stretch.batches.batch_size
+        rows[1:, PLACE.batch] = place.batch + ahead
+        rows[1:, PLACE.epoch] = place.epoch
         self.plan[: len(rows)] = self.ops.asarray(rows)
         if totals.loss is not self._added.loss:
             self.totals[...] = self.ops.asarray(np.array([float(each) for each in totals]))

@@ -1,8 +1,69 @@
-// Distorting images: a smooth random field, and the gather of each new pixel from the old image.
+// Distorting images: what is drawn for each, a smooth random field, and the gather of each new pixel from the old
+// image.
 //
-// All of it is arithmetic on whole numbers that the types hold exactly, so uint8 pixels are the same bits on
-// every machine, however the compiler fuses and orders it.
+// What is drawn are whole numbers, made by operations that round alike everywhere (elementary.cuh). All the rest is
+// arithmetic on whole numbers that the types hold exactly. So uint8 pixels are the same bits on every machine,
+// however the compiler fuses and orders it.
 #include "common.cuh"
+#include "elementary.cuh"
+#include "philox.cuh"
+
+__device__ inline long long whole(Rounded x) { return (long long)rint(x.value); }
+
+// The row of `places` of an image: tinynet/distortions.py, `affine`.
+__device__ inline void affine(long long *place, int H, int W, Rounded rotation, Rounded down, Rounded right,
+                              Rounded scale, Rounded shear) {
+    Rounded sin, cos, rise, run;
+    sine_and_cosine(rotation, &sin, &cos);
+    sine_and_cosine(shear, &rise, &run);
+    const Rounded slope = rise / run, middle = (H - 1) / 2.0, centre = (W - 1) / 2.0;
+    const Rounded a = cos / scale, b = sin / scale;
+    const Rounded d = (slope * cos - sin) / scale, e = (slope * sin + cos) / scale;
+    const Rounded c = middle - a * (middle + down) - b * (centre + right);
+    const Rounded f = centre - d * (middle + down) - e * (centre + right);
+    const Rounded all[6] = {a, b, c, d, e, f};
+    for (int k = 0; k < 6; k++) place[k] = whole(all[k] * 65536);
+}
+
+// The row of `erased` of an image: tinynet/distortions.py, `rectangles`.
+__device__ inline void rectangle(long long *erased, int H, int W, Rounded area, Rounded ratio, Rounded vertical,
+                                 Rounded horizontal) {
+    const Rounded pixels = area * H * W;
+    const double height = fmin(rint(__dsqrt_rn((pixels * ratio).value)), (double)H);
+    const double width = fmin(rint((pixels / fmax(height, 1.0)).value), (double)W);
+    const double top = floor((vertical * (Rounded(H) - height + 1)).value);
+    const double left = floor((horizontal * (Rounded(W) - width + 1)).value);
+    erased[0] = (long long)top, erased[1] = (long long)(top + height);
+    erased[2] = (long long)left, erased[3] = (long long)(left + width);
+}
+
+// What is done to images `first`, first + 1, … of those that the key draws for; one thread an image.
+//
+//     places, contrast, erased   (N, 6), (N,) and (N, 4): see `warp`
+//     low … stream               the key, as in philox.cu
+//     first                      on the device, like the step
+//     rotation … erase           the limits: tinynet/distortions.py
+__global__ void distortions(int size, long long *places, long long *contrast, long long *erased, unsigned low,
+                            unsigned high, const double *step, unsigned layer, unsigned stream,
+                            const double *first, int H, int W, double rotation, double shift, double scale,
+                            double shear, double stretch, double erase) {
+    const int n = thread_index();
+    if (n >= size) return;
+    const unsigned begin = 10 * ((unsigned)*first + n);  // an even number: the ten words lie in three blocks
+    unsigned words[12];
+    for (int i = 0; i < 3; i++) draw(begin / 4 + i, low, high, (unsigned)*step, layer, stream, words + 4 * i);
+    Rounded u[10], either[10];  // from 0 and from -1 to just below 1
+    for (int i = 0; i < 10; i++) {
+        u[i] = Rounded((begin % 4 ? words[i + 2] : words[i]) >> 8) * (1.0 / (1 << 24));
+        either[i] = Rounded(2) * u[i] - 1;
+    }
+    constexpr double RADIAN = 3.141592653589793 / 180, LOG_RATIO = 1.0986122886681098;  // of 3
+    affine(places + 6 * n, H, W, Rounded(rotation) * either[0] * RADIAN, Rounded(shift) * H * either[1],
+           Rounded(shift) * W * either[2], Rounded(scale) * either[3] + 1, Rounded(shear) * either[4] * RADIAN);
+    contrast[n] = whole((Rounded(stretch) * either[5] + 1) * 256);
+    rectangle(erased + 4 * n, H, W, Rounded(erase) * u[6], exponential(Rounded(LOG_RATIO) * either[7]), u[8],
+              u[9]);
+}
 
 // A random field, smoothed along columns, then along rows.
 //

@@ -24,7 +24,7 @@ constexpr int MOST_SCORES = 4096;   // N · K
 constexpr int MOST_OWNED = 1152;    // I + 1 + 2 K
 
 // A row of the plan: tinynet/stretch.py.
-enum { STEP, UPDATE, RATE, GAIN, FIRST, BATCH, COLUMNS };
+enum { STEP, UPDATE, RATE, GAIN, FIRST, BATCH, EPOCH, COLUMNS };
 
 // The sizes of the net; and where its parameters begin in the flat buffers.
 struct Perceptron {

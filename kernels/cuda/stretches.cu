@@ -24,13 +24,6 @@ __global__ void begin_step(int size, const double *plan, double *now, int column
     if (is_weighted && i < N) own_weights[i] = weights[mine[i]];
 }
 
-// y (N, length) = rows first, first + 1, … of x (M, length)        first: on the device
-template <typename Value>
-__global__ void rows_from(int size, const Value *x, const double *first, Value *y, int length) {
-    int i = thread_index();
-    if (i < size) y[i] = x[(long long)*first * length + i];
-}
-
 // totals (2,) += loss · samples, right; the plan's next row is that of the next step. One thread. The product is
 // rounded before it is added: a fused one would give other bits than two operations.
 __global__ void end_step(int size, double *plan, double *totals, const double *loss, const long long *right,

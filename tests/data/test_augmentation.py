@@ -19,15 +19,12 @@ from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.data import overlap
 from tinynet.data.augmentation import (
     LIMITS,
-    PIXEL,
     Augmentation,
-    Distortions,
-    affine,
     gaussian,
-    rectangles,
     spread,
 )
 from tinynet.data.batches import Batches
+from tinynet.distortions import PIXEL, affine
 from tinynet.errors import ConfigError, DTypeError, ShapeError
 from tinynet.rng import Key, Stream, uniform
 from tinynet.training import Trainer
@@ -57,9 +54,9 @@ def distorted(ops: Backend, x: Array, *, bend: Array | None = None, **asked: Any
     set_here = {name: np.full(count, float(asked.get(name, value))) for name, value in still.items()}
     contrast = np.full(count, asked.get("contrast", 256))
     erased = np.tile(asked.get("erased", (0, 0, 0, 0)), (count, 1))
-    drawn = Distortions(affine(size, **set_here), contrast, erased).on(ops)
+    drawn = (x, affine(size, **set_here), contrast, erased)
     bend = None if bend is None else ops.asarray(bend)
-    return ops.to_host(ops.warp(ops.asarray(x), *drawn, bend)).copy()
+    return ops.to_host(ops.warp(*map(ops.asarray, drawn), bend)).copy()
 
 
 def moved(x: Array, down: int, right: int) -> Array:
@@ -80,7 +77,7 @@ def moved(x: Array, down: int, right: int) -> Array:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_without_limits_nothing_changes(ops: Backend, dtype: str) -> None:
     still, x = Augmentation(), images(dtype, count=50, height=8, width=11)
-    y = still.apply(ops.asarray(x), still.draw(KEY, 50, (8, 11)).on(ops), KEY, ops)
+    y = still.apply(ops.asarray(x), still.draw(KEY, 50, (8, 11), ops), KEY, ops)
     assert y.dtype == dtype
     assert ops.to_host(y).tobytes() == x.tobytes()
 
@@ -158,73 +155,7 @@ def test_the_rectangle_is_blank_and_nothing_else(ops: Backend, dtype: str) -> No
     np.testing.assert_array_equal(y, x)
 
 
-# --- what is drawn ------------------------------------------------------------------------------------------
-
-
-def unpicked(places: Array) -> dict[str, Array]:
-    """Rotation, scale and shear of the places of images, by the other way round: M from M⁻¹."""
-    inverse = places.reshape(-1, 2, 3)[:, :, :2] / PIXEL
-    M = np.linalg.inv(inverse)
-    scale = np.sqrt(np.linalg.det(M))
-    rotation = np.arctan2(-M[:, 0, 1], M[:, 1, 1])
-    cos, sin = np.cos(rotation), np.sin(rotation)
-    slope = -(M[:, 1, 0] * cos - M[:, 0, 0] * sin) / scale
-    return {"rotation": np.degrees(rotation), "scale": scale - 1, "shear": np.degrees(np.arctan(slope))}
-
-
-def assert_fills(values: Array, low: float, high: float) -> None:
-    """Within the limits, near both, and even: the mean and deviation of a uniform distribution."""
-    width, n = high - low, len(values)
-    assert low - 1e-3 * width <= values.min() <= low + 0.01 * width
-    assert high - 0.01 * width <= values.max() <= high + 1e-3 * width
-    deviation = width / np.sqrt(12)
-    assert abs(values.mean() - (low + high) / 2) < 5 * deviation / np.sqrt(n)
-    assert abs(values.std() / deviation - 1) < 0.05
-
-
-def test_the_settings_are_the_limits() -> None:
-    chosen = Augmentation(rotation=15, shift=0.2, scale=0.3, shear=12, contrast=0.4, erase=0.25)
-    drawn = chosen.draw(KEY, 5000, (40, 20))
-    found = unpicked(drawn.places)
-    for name, values in found.items():
-        limit = getattr(chosen, name)
-        assert_fills(values, -limit, limit)
-    assert_fills(drawn.contrast / 256, 0.6, 1.4)
-    correlations = np.corrcoef([*found.values(), drawn.contrast])
-    assert np.abs(correlations - np.eye(4)).max() < 0.06
-
-
-def test_shifts_are_shares_of_each_side() -> None:
-    drawn = Augmentation(shift=0.25).draw(KEY, 5000, (40, 20))
-    assert_fills(-drawn.places[:, 2] / PIXEL, -10, 10)
-    assert_fills(-drawn.places[:, 5] / PIXEL, -5, 5)
-
-
-def test_erased_rectangles_lie_within_the_image_and_the_share() -> None:
-    top, bottom, left, right = Augmentation(erase=0.2).draw(KEY, 5000, (40, 60)).erased.T
-    height, width = bottom - top, right - left
-    assert (top.min(), bottom.max(), left.min(), right.max()) == (0, 40, 0, 60)
-    assert (height * width <= 0.2 * 40 * 60 + height / 2).all()  # to whole columns
-    assert_fills(np.minimum(height * width / (40 * 60), 0.2), 0, 0.2)
-    large = height * width > 100
-    assert (height[large] / width[large]).min() > 0.28
-    assert (height[large] / width[large]).max() < 3.6
-    middles = (top + bottom) / 2, (left + right) / 2
-    assert abs(middles[0].mean() - 20) < 0.7
-    assert abs(middles[1].mean() - 30) < 1.0
-
-
-@given(
-    area=st.floats(0, 1),
-    ratio=st.floats(1 / 3, 3),
-    place=st.floats(0, 1, exclude_max=True),
-    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
-)
-def test_no_rectangle_leaves_the_image(area: float, ratio: float, place: float, size: Any) -> None:
-    one = np.ones(1)
-    ((top, bottom, left, right),) = rectangles(size, area * one, ratio * one, place * one, place * one)
-    assert 0 <= top <= bottom <= size[0]
-    assert 0 <= left <= right <= size[1]
+# --- the smooth field ---------------------------------------------------------------------------------------
 
 
 @settings(deadline=None, max_examples=60)
@@ -285,7 +216,7 @@ augmentations = st.builds(Augmentation, **{name: st.floats(*limits) for name, li
 def test_backends_and_threads_agree_to_the_bit(chosen: Augmentation, shape: Any, seed: int) -> None:
     x = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
     key = Key(seed, Stream.AUGMENTATION)
-    drawn = chosen.draw(key, len(x), shape[1:3])
+    drawn = chosen.draw(key, len(x), shape[1:3], NumpyBackend())
     expected = chosen.apply(x, drawn, key, NumpyBackend())
     for count in (1, 2):
         with threads.limit(count):

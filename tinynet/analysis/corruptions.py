@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tinynet.backends.base import Backend
-from tinynet.data.augmentation import WHOLE, Distortions, affine
+from tinynet.distortions import WHOLE, affine
 from tinynet.types import Array
 
 NOISE = 50.0
@@ -59,8 +59,8 @@ def _placed(
         scale=each(scale),
         shear=each(np.radians(shear)),
     )
-    done = Distortions(places, np.full(N, WHOLE, np.int64), np.zeros((N, 4), np.int64)).on(backend)
-    return np.array(backend.to_host(backend.warp(backend.asarray(images), *done, None)))
+    drawn = (images, places, np.full(N, WHOLE, np.int64), np.zeros((N, 4), np.int64))
+    return np.array(backend.to_host(backend.warp(*map(backend.asarray, drawn), None)))
 
 
 def _mean(levels: Array) -> Array:

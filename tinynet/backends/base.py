@@ -22,6 +22,7 @@ import numpy as np
 
 from tinynet import machine
 from tinynet.backends.workspace import Workspace
+from tinynet.distortions import Distortions, Limits
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import DataError, DeviceError, ShapeError
 from tinynet.geometry import Window
@@ -256,10 +257,6 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def rows_from(self, array: Array, first: Array, count: int) -> Array:
-        """Rows first, …, first + count - 1 of `array` (M, …): (count, …); first: 0-d float64."""
-
-    @abstractmethod
     def end_step(self, plan: Array, totals: Array, loss: Array, right: Array, samples: int) -> None:
         """totals (2,) += loss · samples, right; plan[0, 0] += 1. float64; right, 0-d like the loss, int64."""
 
@@ -272,6 +269,16 @@ class Backend(ABC):
         """dx = scale · dy."""
 
     # --- augmentation -----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def distortions(
+        self, key: Key, first: int | Array, count: int, size: tuple[int, int], limits: Limits
+    ) -> Distortions:
+        """What is done to the `count` images of `size` (H, W) from number `first` of `key` on: whole numbers,
+        as `tinynet.distortions.draw` defines them.
+
+        Where steps are recorded, `first` may be a 0-d float64 array on the device, like the step of the key.
+        """
 
     @abstractmethod
     def displacement(self, key: Key, shape: Shape, taps: Array, gain: float) -> Array:
@@ -288,7 +295,7 @@ class Backend(ABC):
     ) -> Array:
         """Images like x (N, H, W, C), uint8 or floating, whose every pixel is gathered from elsewhere in x.
 
-        places (N, 6), contrast (N,), erased (N, 4): see `data.augmentation.Distortions`; a displacement
+        places (N, 6), contrast (N,), erased (N, 4): see `tinynet.distortions.Distortions`; a displacement
         (N, 2, H, W) is added to the places. Bilinear, to a 256th of a pixel, with zeros around the image;
         then y = mean of x + factor · (y - mean of x), rounded to 0 … 255 where x is uint8.
         """

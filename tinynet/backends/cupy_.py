@@ -27,6 +27,7 @@ from tinynet.backends import cuda_status
 from tinynet.backends.base import PRECISIONS, Penalty, Running, Status
 from tinynet.backends.cuda_products import TileProducts
 from tinynet.backends.workspace import Memory
+from tinynet.distortions import Distortions, Limits
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.errors import BackendError
 from tinynet.geometry import Window
@@ -162,13 +163,6 @@ class CupyBackend(TileProducts):
         )
         return tuple(taken)
 
-    def rows_from(self, array: Array, first: Array, count: int) -> Array:
-        array = self._contiguous(array)
-        role = f"rows from {self.device.address(array)}"
-        y = self.memory.own(role, (count, *array.shape[1:]), array.dtype)
-        self.device.launch("rows_from", y.size, array, first, y, math.prod(array.shape[1:]))
-        return y
-
     def end_step(self, plan: Array, totals: Array, loss: Array, right: Array, samples: int) -> None:
         self.device.launch("end_step", 1, plan, totals, loss, right, samples)
 
@@ -181,6 +175,17 @@ class CupyBackend(TileProducts):
         return y
 
     # --- augmentation -----------------------------------------------------------------------------------
+
+    def distortions(
+        self, key: Key, first: int | Array, count: int, size: tuple[int, int], limits: Limits
+    ) -> Distortions:
+        shapes = {"places": (count, 6), "contrast": (count,), "erased": (count, 4)}
+        own, number = self.memory.own, np.dtype(np.int64)
+        drawn = Distortions(*(own(role, shape, number) for role, shape in shapes.items()))
+        *words, _ = self._words(key)
+        begin = self._on_device("first", first)
+        self.device.launch("distortions", count, *drawn, *words, begin, *size, *limits)
+        return drawn
 
     def displacement(self, key: Key, shape: Shape, taps: Array, gain: float) -> Array:
         N, H, W = shape

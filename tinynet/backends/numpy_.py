@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import threads
+from tinynet import distortions, threads
 from tinynet.backends.base import Backend, Penalty, Running, Status
+from tinynet.distortions import Distortions, Limits
 from tinynet.distributed.group import WHOLE, Shard
 from tinynet.geometry import Window
 from tinynet.rng import Key, drop_threshold, permutation, philox_bits
@@ -63,11 +64,8 @@ class NumpyBackend(Backend):
         self, plan: Array, now: Array, at_first: int, order: Array, samples: Sequence[Array], count: int
     ) -> tuple[Array, ...]:
         now[...] = plan[int(plan[0, 0])]
-        index = self.rows_from(order, now[at_first], count)
-        return tuple(self.take(array, index) for array in samples)
-
-    def rows_from(self, array: Array, first: Array, count: int) -> Array:
-        return array[int(first) : int(first) + count]
+        first = int(now[at_first])
+        return tuple(self.take(array, order[first : first + count]) for array in samples)
 
     def end_step(self, plan: Array, totals: Array, loss: Array, right: Array, samples: int) -> None:
         totals[0] += loss * samples
@@ -81,6 +79,12 @@ class NumpyBackend(Backend):
         return dy * scale
 
     # --- augmentation -----------------------------------------------------------------------------------
+
+    def distortions(
+        self, key: Key, first: int | Array, count: int, size: tuple[int, int], limits: Limits
+    ) -> Distortions:
+        key = key._replace(step=int(key.step))
+        return Distortions(*map(self.asarray, distortions.draw(key, int(first), count, size, limits)))
 
     def displacement(self, key: Key, shape: Shape, taps: Array, gain: float) -> Array:
         N, H, W = shape

@@ -228,11 +228,11 @@ def _beside_distorted(
     from tinynet.rng import Key, Stream, permutation
 
     def distorted(each: Array, stream: Stream) -> Array:
-        drawn = settings.draw(Key(seed, stream), len(each), size)
-        return settings.apply(each, drawn, Key(seed, stream, layer=1), backends.get("numpy"))
+        drawn = settings.draw(Key(seed, stream), len(each), size, ops)
+        return settings.apply(each, drawn, Key(seed, stream, layer=1), ops)
 
     images, labels, classes = data.train.images, data.train.labels, data.classes
-    size = images.shape[1:3]
+    size, ops = images.shape[1:3], backends.get("numpy")
     places = np.repeat(chosen, COLUMNS)
     shown, titles = distorted(images[places], Stream.AUGMENTATION), [""] * len(places)
     if settings.mixes:

@@ -1,6 +1,7 @@
 """Augmentation: every training image is turned, moved and bent a little, each time differently.
 
-What is drawn for an image says, for each of its new pixels, where in the old image that comes from:
+What is drawn for an image (`tinynet.distortions`) says, for each of its new pixels, where in the old image
+that comes from:
 
     (row, column) = M⁻¹ (p - centre - shift) + centre + displacement(p)
 
@@ -20,23 +21,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
 from tinynet.backends.base import Backend
 from tinynet.checks import Checked, real
+from tinynet.distortions import PIXEL, Distortions, Limits
 from tinynet.errors import DTypeError, ShapeError
-from tinynet.rng import Key, uniform
+from tinynet.rng import Key
 from tinynet.types import Array
 
-PIXEL = 1 << 16
-"""Units of a place in a pixel."""
-WHOLE = 256
-"""Units of contrast in an image left as it is; the most that the elastic taps sum to."""
+TAPS = 256
+"""The most that the elastic taps sum to."""
 DTYPES = ("uint8", "float32", "float64")
-RATIO = 3.0
-"""The sides of an erased rectangle are at most so many times as long as each other."""
 LIMITS: dict[str, tuple[float, float]] = {
     "rotation": (0, 180),
     "shift": (0, 1),
@@ -51,25 +48,6 @@ LIMITS: dict[str, tuple[float, float]] = {
 }
 NO_DISTORTIONS = ("smoothness", "mixup", "cutmix")
 """Settings that distort no image by themselves."""
-
-
-class Distortions(NamedTuple):
-    """What is done to each of N images, but for the displacement: whole numbers that `Backend.warp` reads."""
-
-    places: Array
-    """int64 (N, 6): row = a i + b j + c and column = d i + e j + f, in 65536ths, for the new pixel (i, j)."""
-    contrast: Array
-    """int64 (N,): the factor, in 256ths."""
-    erased: Array
-    """int64 (N, 4): the rectangle [top, bottom) × [left, right)."""
-
-    def rows(self, first: int, stop: int) -> Distortions:
-        """Those of the images [first, stop)."""
-        return Distortions(*(array[first:stop] for array in self))
-
-    def on(self, backend: Backend) -> Distortions:
-        """The same on the backend's device."""
-        return Distortions(*map(backend.asarray, self))
 
 
 @dataclass(frozen=True)
@@ -136,22 +114,15 @@ class Augmentation(Checked):
                 fix="convert them: to uint8 if they hold 0 … 255, else to float32",
             )
 
-    def draw(self, key: Key, count: int, size: tuple[int, int], first: int = 0) -> Distortions:
-        """What is done to `count` images of `size` (H, W), from number `first` on; on the host."""
-        u = uniform(key._replace(first=10 * first), (count, 10)).T
-        either = 2 * u - 1
-        return Distortions(
-            affine(
-                size,
-                rotation=np.radians(self.rotation * either[0]),
-                down=self.shift * size[0] * either[1],
-                right=self.shift * size[1] * either[2],
-                scale=1 + self.scale * either[3],
-                shear=np.radians(self.shear * either[4]),
-            ),
-            _whole(WHOLE * (1 + self.contrast * either[5])),
-            rectangles(size, self.erase * u[6], RATIO ** either[7], u[8], u[9]),
-        )
+    def draw(
+        self, key: Key, count: int, size: tuple[int, int], backend: Backend, first: int | Array = 0
+    ) -> Distortions:
+        """What is done to `count` images of `size` (H, W), from number `first` on; on the backend's device.
+
+        It may be in buffers of the backend's, which are written anew the next time.
+        """
+        limits = Limits(*(getattr(self, name) for name in Limits._fields))
+        return backend.distortions(key, first, count, size, limits)
 
     def apply(self, images: Array, drawn: Distortions, key: Key, backend: Backend, before: int = 0) -> Array:
         """`images` (N, H, W, C) as `drawn`, all on the backend's device; `key` is for the displacement of a
@@ -174,33 +145,6 @@ class Augmentation(Checked):
         return taps, self.elastic * PIXEL / spread(taps)
 
 
-def affine(
-    size: tuple[int, int], *, rotation: Array, down: Array, right: Array, scale: Array, shear: Array
-) -> Array:
-    """`Distortions.places` for content that is sheared, turned (radians, counter-clockwise) and scaled about
-    the centre of an image of `size`, then moved so many pixels; each setting (N,)."""
-    sin, cos, slope = np.sin(rotation), np.cos(rotation), np.tan(shear)
-    # M = scale · rotation · shear on (row, column), and its inverse
-    a, b = cos / scale, sin / scale
-    d, e = (slope * cos - sin) / scale, (slope * sin + cos) / scale
-    middle, centre = (size[0] - 1) / 2, (size[1] - 1) / 2
-    c = middle - a * (middle + down) - b * (centre + right)
-    f = centre - d * (middle + down) - e * (centre + right)
-    return _whole(PIXEL * np.stack([a, b, c, d, e, f], axis=-1))
-
-
-def rectangles(size: tuple[int, int], area: Array, ratio: Array, vertical: Array, horizontal: Array) -> Array:
-    """`Distortions.erased` for rectangles of `area` (a share of the image) and `ratio` (height to width).
-
-    vertical, horizontal: where they lie, from 0 (at the top, left) to just below 1. All (N,).
-    """
-    pixels = area * size[0] * size[1]
-    height = np.minimum(np.rint(np.sqrt(pixels * ratio)), size[0])
-    width = np.minimum(np.rint(pixels / np.maximum(height, 1)), size[1])
-    top, left = np.floor(vertical * (size[0] - height + 1)), np.floor(horizontal * (size[1] - width + 1))
-    return _whole(np.stack([top, top + height, left, left + width], axis=-1))
-
-
 def gaussian(sigma: float) -> Array:
     """The Gaussian's weights at distances 0, 1, …, whole numbers in float32: both sides sum to 256 at most.
 
@@ -209,7 +153,7 @@ def gaussian(sigma: float) -> Array:
     """
     distance = np.arange(math.ceil(4 * sigma) + 1)
     weights = np.exp(-0.5 * (distance / sigma) ** 2)
-    taps = np.floor(WHOLE * weights / (2 * weights.sum() - weights[0]))
+    taps = np.floor(TAPS * weights / (2 * weights.sum() - weights[0]))
     return taps[taps > 0].astype(np.float32)
 
 
@@ -217,7 +161,3 @@ def spread(taps: Array) -> float:
     """The deviation of odd random numbers in ±255 after weighting with `taps` along rows and columns."""
     squares = float(2 * (taps**2).sum() - taps[0] ** 2)
     return math.sqrt((256**2 - 1) / 3) * squares
-
-
-def _whole(values: Array) -> Array:
-    return np.rint(values).astype(np.int64)

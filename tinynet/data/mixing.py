@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinynet.backends.base import Backend
-from tinynet.data.augmentation import WHOLE, rectangles
+from tinynet.distortions import WHOLE, rectangles
 from tinynet.rng import Key, uniform
 from tinynet.types import Array
 
