@@ -46,6 +46,8 @@ class Compiled(NamedTuple):
     log: str
     resources: dict[str, Resources]
     """By the name of the instance."""
+    assembly: str
+    """PTX, from which the machine's instructions are made."""
 
 
 @cache
@@ -69,18 +71,24 @@ def compile_for(architecture: int, code: str, wanted: list[str]) -> Compiled:
         status: int = compiler.nvrtcCompileProgram(
             program, len(options), (ctypes.c_char_p * len(options))(*options)
         )
-        size = ctypes.c_size_t()
-        compiler.nvrtcGetProgramLogSize(program, ctypes.byref(size))
-        log = ctypes.create_string_buffer(size.value)
-        compiler.nvrtcGetProgramLog(program, log)
-        said = log.value.decode()
+        said = _text(program, "ProgramLog")
+        assembly = "" if status else _text(program, "PTX")
         lowered = {} if status else {_lowered(program, instance): instance for instance in wanted}
     finally:
         compiler.nvrtcDestroyProgram(ctypes.byref(program))
     used = {
         entry: Resources(int(used), int(out) + int(back)) for entry, out, back, used in ENTRY.findall(said)
     }
-    return Compiled(status, said, {instance: used[entry] for entry, instance in lowered.items()})
+    return Compiled(status, said, {instance: used[entry] for entry, instance in lowered.items()}, assembly)
+
+
+def _text(program: ctypes.c_void_p, what: str) -> str:
+    """What the compiler has to say by its functions of that name."""
+    size = ctypes.c_size_t()
+    getattr(nvrtc(), f"nvrtcGet{what}Size")(program, ctypes.byref(size))
+    text = ctypes.create_string_buffer(size.value)
+    getattr(nvrtc(), f"nvrtcGet{what}")(program, text)
+    return text.value.decode()
 
 
 def _lowered(program: ctypes.c_void_p, instance: str) -> str:

@@ -33,6 +33,12 @@ STEPS = 937
 EPOCHS = 5
 """Measured, after one in which all is recorded."""
 
+WAYS: dict[str, dict[str, bool]] = {
+    "in stretches": {},
+    "in stretches, distorted": {"distorted": True},
+    "one by one": {"each_step": True},
+}
+
 
 class IdleDevice(Device):
     """NumPy's memory, and kernels that leave it as it is."""
@@ -133,21 +139,23 @@ def measure(
     folder: Path,
     *,
     each_step: bool = False,
+    distorted: bool = False,
     steps: int = STEPS,
     epochs: int = EPOCHS,
     others: Sequence[Callback] = (),
 ) -> PerStep:
     """Train a recipe's net with a log in `folder`, its steps in stretches or `each_step` by itself; `others`
-    listen, too.
+    listen, too. With `distorted` images, as the recipe says.
 
     Returns the least of each figure over the epochs after the first.
     """
-    device = IdleDevice()
-    model = recipe.load(name).build_model(backend=CupyBackend(device=device))
+    device, plan = IdleDevice(), recipe.load(name)
+    model = plan.build_model(backend=CupyBackend(device=device))
+    augmentation = plan.training.augmentation if distorted else None
     count = BATCH * steps
     data = np.zeros((count, *model.input_shape), np.uint8), np.zeros(count, np.int64)
     clock = Clock(device, each_step)
-    trainer = Trainer(model, data, epochs=1 + epochs, batch_size=BATCH)
+    trainer = Trainer(model, data, epochs=1 + epochs, batch_size=BATCH, augmentation=augmentation)
     trainer.run([clock, JsonLog(folder / f"{name}.jsonl"), *others])
     return PerStep(*map(min, zip(*clock.epochs[1:], strict=True)))
 
@@ -159,10 +167,10 @@ def main(recipes: tuple[str, ...]) -> None:
     print(f"Python's time for a step, epochs of {STEPS} steps, with a log:")
     with tempfile.TemporaryDirectory() as folder:
         for name in recipes or ("linear", "mlp", "lenet", "kaggle-cnn"):
-            for how, each_step in (("in stretches", False), ("one by one", True)):
-                found = measure(name, Path(folder), each_step=each_step, steps=STEPS, epochs=EPOCHS)
+            for how, settings in WAYS.items():
+                found = measure(name, Path(folder), **settings, steps=STEPS, epochs=EPOCHS)
                 print(
-                    f"{name:<12}{how:<14}{found.microseconds:6.2f} µs"
+                    f"{name:<12}{how:<25}{found.microseconds:6.2f} µs"
                     f"{found.launches:8.2f} launches{found.copies:8.3f} copies to the device"
                 )
 

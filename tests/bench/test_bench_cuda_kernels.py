@@ -60,7 +60,7 @@ def test_without_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_source_that_does_not_compile(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = cuda_kernels.Compiled(6, "pooling.cu(7): error", {})
+    broken = cuda_kernels.Compiled(6, "pooling.cu(7): error", {}, "")
     monkeypatch.setattr(cuda_kernels, "compile_for", lambda *arguments: broken)
     done = call("--arch", 80)
     assert done.exit_code == 1

@@ -40,11 +40,12 @@ class Calls(Callback):
         self.count += event in ("call", "c_call")
 
 
+@pytest.mark.parametrize("distorted", [False, True])
 @pytest.mark.parametrize("name", ["mlp", "kaggle-cnn"])
-def test_python_does_little_for_a_step(name: str, tmp_path: Path) -> None:
+def test_python_does_little_for_a_step(name: str, distorted: bool, tmp_path: Path) -> None:
     calls = Calls()
     try:
-        found = host_time.measure(name, tmp_path, steps=STEPS, epochs=1, others=[calls])
+        found = host_time.measure(name, tmp_path, distorted=distorted, steps=STEPS, epochs=1, others=[calls])
     finally:
         sys.setprofile(None)
     assert 1 < calls.count / STEPS < MOST_CALLS
@@ -65,4 +66,5 @@ def test_the_command_prints_a_line_for_each_way(monkeypatch: pytest.MonkeyPatch)
     assert done.exit_code == 0, done.output
     first, *rows = done.output.splitlines()
     assert "epochs of 60 steps" in first
-    assert [" ".join(row.split()[:2]) for row in rows] == ["linear in", "linear one"]
+    assert [row.split("  ")[0] for row in rows] == ["linear"] * 3
+    assert [row[12:37].strip() for row in rows] == list(host_time.WAYS)
