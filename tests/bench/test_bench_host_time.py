@@ -62,9 +62,10 @@ def test_a_step_by_itself_is_one_launch_of_all_its_kernels(tmp_path: Path) -> No
 def test_the_command_prints_a_line_for_each_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_time, "STEPS", 60)
     monkeypatch.setattr(host_time, "EPOCHS", 1)
-    done: Any = CliRunner().invoke(host_time.main, ["linear"])
+    done: Any = CliRunner().invoke(host_time.main, ["linear", "lenet"])
     assert done.exit_code == 0, done.output
     first, *rows = done.output.splitlines()
     assert "epochs of 60 steps" in first
-    assert [row.split("  ")[0] for row in rows] == ["linear"] * 3
-    assert [row[12:37].strip() for row in rows] == list(host_time.WAYS)
+    found = [(row[:12].strip(), row[12:37].strip()) for row in rows]
+    plain, _, single = host_time.WAYS  # `linear` has no augmentation
+    assert found == [("linear", plain), ("linear", single), *(("lenet", way) for way in host_time.WAYS)]
