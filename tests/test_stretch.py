@@ -140,6 +140,19 @@ def test_an_epoch_is_few_launches() -> None:
     assert graphs == [GRAPH_STEPS * alone] * 3 + [alone] * 2  # 22 steps, and one
 
 
+def test_each_step_draws_the_distortions_of_its_images() -> None:
+    """By one kernel, with numbers that are there: the epoch's is put there for its order, once."""
+    ops = HostBackend()
+    run, launched = trainer(ops, epochs=2, **SETTINGS["distorted"]()), ops.device.launched
+    for event in run.events(lambda: math.inf):
+        if isinstance(event, EpochEnd):
+            break
+    launched.clear()
+    run.run()
+    assert launched.count("distortions") == launched.count("begin_step") == 23
+    assert launched.count("put") == 1
+
+
 def test_a_look_at_the_loss_costs_a_launch() -> None:
     ops = HostBackend()
     run, graphs = trainer(ops, epochs=5), ops.device.graphs
