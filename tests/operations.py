@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
@@ -240,13 +240,12 @@ def argmax(ops: Backend, draw: Draw) -> list[Any]:
 
 def distortions(ops: Backend, draw: Draw) -> list[Any]:
     N, H, W, _ = draw.images().shape
-    key, most = KEY._replace(seed=draw.g.seed), (180, 1, 0.9, 60, 1, 0.9)
-    found = []
+    key, most, found = KEY._replace(seed=draw.g.seed), (180, 1, 0.9, 60, 1, 0.9), []
     for first, share in ((0, 1.0), (3, 0.1), (2**20, 0.0)):
-        limits = Limits(*(share * limit for limit in most))
-        there = {"key": key._replace(step=draw.number(4)), "first": draw.number(first)}
-        for given in ({"key": key._replace(step=4), "first": first}, there):
-            found += [each.copy() for each in ops.distortions(count=N, size=(H, W), limits=limits, **given)]
+        limits, step = Limits(*(share * limit for limit in most)), cast(Any, draw.number(4.0))
+        there = (key._replace(step=step), draw.number(float(first)))
+        for given in ((key._replace(step=4), first), there):
+            found += [each.copy() for each in ops.distortions(*given, N, (H, W), limits)]
     return found
 
 

@@ -60,7 +60,8 @@ def _placed(
         shear=each(np.radians(shear)),
     )
     drawn = (images, places, np.full(N, WHOLE, np.int64), np.zeros((N, 4), np.int64))
-    return np.array(backend.to_host(backend.warp(*map(backend.asarray, drawn), None)))
+    x, places, contrast, erased = map(backend.asarray, drawn)
+    return np.array(backend.to_host(backend.warp(x, places, contrast, erased, None)))
 
 
 def _mean(levels: Array) -> Array:

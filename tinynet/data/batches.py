@@ -68,7 +68,8 @@ class Order:
         taken = self._backend.begin_step(plan, now, at.first, self.order, self._arrays, count)
         if self._augmentation is None:
             return taken
-        first, batch, epoch = (now[column, ...] for column in at)
+        numbers: list[Any] = [now[column, ...] for column in at]
+        first, batch, epoch = numbers
         key = self._key._replace(step=epoch)
         drawn = self._augmentation.draw(key, count, self._size, self._backend, first)
         return self._distorted(self._augmentation, taken, drawn, batch, 0)
