@@ -243,9 +243,10 @@ def distortions(ops: Backend, draw: Draw) -> list[Any]:
     key, most, found = KEY._replace(seed=draw.g.seed), (180, 1, 0.9, 60, 1, 0.9), []
     for first, share in ((0, 1.0), (3, 0.1), (2**20, 0.0)):
         limits, step = Limits(*(share * limit for limit in most)), cast(Any, draw.number(4.0))
-        there = (key._replace(step=step), draw.number(float(first)))
-        for given in ((key._replace(step=4), first), there):
-            found += [each.copy() for each in ops.distortions(*given, N, (H, W), limits)]
+        drawn = ops.distortions(key._replace(step=4), first, N, (H, W), limits)
+        found += [each.copy() for each in drawn]
+        there = key._replace(step=step), draw.number(float(first))
+        found += [each.copy() for each in ops.distortions(*there, N, size=(H, W), limits=limits)]
     return found
 
 

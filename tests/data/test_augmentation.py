@@ -54,9 +54,9 @@ def distorted(ops: Backend, x: Array, *, bend: Array | None = None, **asked: Any
     set_here = {name: np.full(count, float(asked.get(name, value))) for name, value in still.items()}
     contrast = np.full(count, asked.get("contrast", 256))
     erased = np.tile(asked.get("erased", (0, 0, 0, 0)), (count, 1))
-    drawn = map(ops.asarray, (affine(size, **set_here), contrast, erased))
+    x, places, contrast, erased = map(ops.asarray, (x, affine(size, **set_here), contrast, erased))
     bend = None if bend is None else ops.asarray(bend)
-    return ops.to_host(ops.warp(ops.asarray(x), *drawn, bend)).copy()
+    return ops.to_host(ops.warp(x, places, contrast, erased, bend)).copy()
 
 
 def moved(x: Array, down: int, right: int) -> Array:
