@@ -27,7 +27,9 @@ PERSISTENT = "train_perceptron"
 LONG_STRETCH = 49
 """Steps between two looks at the loss."""
 GATHERED = {"take": ("y",), "begin_step": ("y", "own_targets"), "end_step": ("totals",)}
-"""What is written by kernels that read few rows of an array."""
+"""What is written by kernels that read few rows of an array, and as much is read."""
+BESIDE = {"begin_step": ("rescaled",)}
+"""What these write beside that."""
 
 
 class Product(NamedTuple):
@@ -85,7 +87,8 @@ class Launch(NamedTuple):
     def work(self) -> Work:
         """Operations of products in floating point, and bytes: each array once, of a gather what it takes."""
         gathered = [self.arguments[name] for name in GATHERED.get(self.kernel, ())]
-        moved = sum(array.nbytes for array in 2 * gathered or self.arrays)
+        beside = [self.arguments[name] for name in BESIDE.get(self.kernel, ())]
+        moved = sum(array.nbytes for array in 2 * gathered + beside or self.arrays)
         return Work(sum(product.flops for product in self.products), moved)
 
 

@@ -58,8 +58,8 @@ MAY_IMPORT = {
     "codes": f"{GROUND} backends gradcheck kernels layers losses optim schedules",
     "data": f"{GROUND} backends distortions distributed io rng",
     "step": f"{GROUND} averaging backends distributed layers losses model optim",
-    "stretch": f"{GROUND} backends data distributed step",
-    "persistent": f"{GROUND} averaging backends data layers losses optim step stretch",
+    "stretch": f"{GROUND} backends data distributed layers step",
+    "persistent": f"{GROUND} averaging backends data distributed layers losses model optim step stretch",
     "history": f"{GROUND} io",
     "training": f"{GROUND} advice averaging data diagnosis distributed history interrupt losses model optim"
     " out_of_memory persistent sample_weights schedules step stretch",
@@ -85,7 +85,7 @@ MAY_IMPORT = {
     "benchmark": f"{GROUND} data distributed extras io layers losses machine model optim runs schedules"
     " threads tinynet training",
     "cli": f"{GROUND} analysis backends benchmark blocks checkpoint codes data distributed experiments export"
-    " extras foreign gradcheck history io kernels layers learn losses machine metrics model optim page plots"
+    " extras foreign gradcheck history io kernels layers learn losses machine metrics model optim page persistent plots"
     " rates rng runs schedules serve summary threads training version",
     "zoo": "",
     "__main__": "cli",

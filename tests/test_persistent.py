@@ -193,12 +193,39 @@ def test_what_the_kernel_cannot_do_goes_the_general_way(name: str) -> None:
     assert weights_sha256(run.model) == weights_sha256(general.model)
 
 
+WHY = {
+    "another activation": "its layers are not one Dense, or two with a ReLU between",
+    "sigmoids with the loss of logits": "its loss is not CrossEntropy",
+    "another optimiser": "its optimiser is not Adam or AdamW",
+    "clipped": "its gradients are clipped",
+    "averaged": "its weights are averaged",
+    "a penalty": "it has an L2 penalty",
+    "frozen weights": "some of its weights are frozen",
+    "float64": "its numbers are not float32",
+    "pixels of another type": "its samples are int64, not uint8 or float32",
+    "a large batch": "257 samples in a batch, at most 256",
+    "many inputs": "1,163 parameters of a unit, at most 1,152",
+}
+
+
+@pytest.mark.parametrize("name", WHY)
+def test_why_the_kernel_cannot_train_a_net(name: str) -> None:
+    make, settings = ELSEWISE[name]
+    run = trainer(make, **fresh(settings))
+    assert isinstance(run.learner, PersistentSteps)
+    assert run.learner.net(run.train.batch_size, run.train.inputs.dtype) == WHY[name]
+
+
 def test_a_device_without_room_for_all_units() -> None:
     for room, launches in ((3, False), (4, True)):
         ops = HostBackend()
         ops.device.room = room
-        trainer(mlp, ops, epochs=1).run()
+        run = trainer(mlp, ops, epochs=1)
+        run.run()
         assert (KERNEL in ops.device.launched) == launches
+        assert isinstance(run.learner, PersistentSteps)
+        crowded = run.learner.net(2, IMAGES.dtype) == "4 units, of which this GPU holds 3 at a time"
+        assert crowded == (not launches)
 
 
 def test_a_setting_that_changes_between_two_stretches_counts() -> None:

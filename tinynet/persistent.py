@@ -1,12 +1,17 @@
 """Small nets: all steps of a stretch by one kernel, which stays on the GPU until they are done.
 
-A step of such a net takes less time to compute than to launch. So the weights of each unit and their moments
-stay with a block of threads from the first step to the last, and the blocks wait for each other once a step:
-`kernels/cuda/perceptron.cu`.
+A kernel is a function that a GPU runs in many threads; to launch it takes the host some microseconds. A
+persistent kernel is launched once and does many steps. Threads come in blocks, each with a little memory of
+its own that is faster than the rest. A stretch: see `tinynet.stretch`.
 
-Any other net goes the general way, and so does a step whose loss is looked at before the weights move: each
-50th. The two ways differ by float32's rounding. The step's number alone decides which it goes, so a run is
-the same run whoever looks at it, and when it is resumed.
+A step of such a net takes less time to compute than to launch. So the weights of each unit, and Adam's two
+averages of their gradients (`tinynet.optim`), stay with a block of threads from the first step to the last,
+and the blocks wait for each other once a step: `kernels/cuda/perceptron.cu`.
+
+Any other net goes the general way, a kernel for each operation, and `tinynet summary --backend cupy` says
+why. So does a step whose loss is looked at before the weights move: each 50th. The two ways differ by
+float32's rounding. The step's number alone decides which it goes, so a run is the same run whoever looks at
+it, and when it is resumed.
 """
 
 from __future__ import annotations
@@ -16,11 +21,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinynet.averaging import Average
+from tinynet.averaging import Average, ExponentialMovingAverage
 from tinynet.data.batches import Batch, Batches
+from tinynet.distributed.group import ALONE
 from tinynet.layers import Dense, Flatten, Layer, ReLU, Rescale, Sigmoid
-from tinynet.losses import CrossEntropy, SoftmaxCrossEntropy
-from tinynet.optim import Adam, AdamW
+from tinynet.losses import CrossEntropy, Loss, SoftmaxCrossEntropy
+from tinynet.losses.measures import Measure
+from tinynet.model import Sequential
+from tinynet.optim import Adam, AdamW, Optimizer
 from tinynet.step import Step, no_check
 from tinynet.stretch import (
     PLACE,
@@ -62,18 +70,24 @@ class Perceptron(NamedTuple):
     scale: float
     offset: float
 
-    def fits(self, rows: int) -> bool:
-        """Whether batches of so many rows, and this net, are small enough."""
+    def too_large(self, rows: int) -> str:
+        """What of this net on batches of so many rows is too large, "" where nothing is."""
         owned = self.I + 1 + 2 * self.K * self.has_hidden
-        return rows <= MOST_ROWS and rows * self.K <= MOST_SCORES and owned <= MOST_OWNED
+        limits = (
+            ("samples in a batch", rows, MOST_ROWS),
+            ("outputs for a batch", rows * self.K, MOST_SCORES),
+            ("parameters of a unit", owned, MOST_OWNED),
+        )
+        return next((f"{n:,} {what}, at most {most:,}" for what, n, most in limits if n > most), "")
 
 
 SIZES = Perceptron._fields.index("has_hidden")
 """Fields that are numbers."""
 
 
-def perceptron(step: Step) -> Perceptron | None:
-    """The net, if that is what the step trains, by a loss and an optimiser that the kernel knows."""
+def perceptron(step: Step) -> Perceptron | str:
+    """The net, if that is what the step trains, by a loss and an optimiser that the kernel knows; else why
+    it is not."""
     model, store, optimizer = step.model, step.model.store, step.optimizer
     layers = list(model.layers)
     rescale = layers.pop(0) if type(layers[0]) is Rescale else Rescale(1.0)
@@ -82,12 +96,20 @@ def perceptron(step: Step) -> Perceptron | None:
         layers.pop(0)
     kinds = tuple(map(type, layers))
     stack = next((stack for stack, end in product(STACKS, ENDS) if kinds == stack + end), None)
-    if stack is None or type(step.loss) is not ENDS[kinds[len(stack) :]] or len(layers[0].input_shape) > 1:
-        return None
-    is_plain = type(optimizer) in (Adam, AdamW) and optimizer.clip is None and type(step.average) is Average
-    has_penalty = any(spec.l2 for spec in store.specs.values())
-    if not is_plain or has_penalty or store.frozen or model.dtype != "float32":
-        return None
+    if stack is None or len(layers[0].input_shape) > 1:
+        return "its layers are not one Dense, or two with a ReLU between"
+    loss = ENDS[kinds[len(stack) :]]
+    obstacles = {
+        f"its loss is not {loss.__name__}": type(step.loss) is not loss,
+        "its optimiser is not Adam or AdamW": type(optimizer) not in (Adam, AdamW),
+        "its gradients are clipped": optimizer.clip is not None,
+        "its weights are averaged": type(step.average) is not Average,
+        "it has an L2 penalty": any(spec.l2 for spec in store.specs.values()),
+        "some of its weights are frozen": bool(store.frozen),
+        "its numbers are not float32": model.dtype != "float32",
+    }
+    if why := next((why for why, holds in obstacles.items() if holds), ""):
+        return why
     first, last = layers[0], layers[len(stack) - 1]
     (I,), (H,), (K,) = first.input_shape, first.output_shape, last.output_shape
     has_hidden = len(stack) > 1
@@ -122,15 +144,26 @@ class PersistentSteps(RecordedSteps):
         net = self._known_net(batches, size) if count else None
         return self._train(net, batches, size, count) if net else super().run(recorded, batches, size, count)
 
+    def net(self, rows: int, pixels: np.dtype[Any]) -> Perceptron | str:
+        """The net, where the kernel can do its steps on batches of so many rows of such pixels, labelled and
+        not weighted; else why it cannot."""
+        net = perceptron(self.step)
+        if isinstance(net, str):
+            return net
+        if pixels not in PIXELS:
+            return f"its samples are {pixels}, not uint8 or float32"
+        if pixels not in self._room:
+            self._room[pixels] = self.ops.device.most_together(KERNEL, pixels)
+        room = self._room[pixels]
+        crowded = f"{net.H:,} units, of which this GPU holds {room:,} at a time" if room < net.H else ""
+        return net.too_large(rows) or crowded or net
+
     def _known_net(self, batches: Batches, rows: int) -> Perceptron | None:
-        """The net, where the kernel can do its steps on batches of so many rows."""
-        net, (inputs, *known) = perceptron(self.step), batches.arrays
-        is_plain = len(known) == 1 and known[0].ndim == 1 and inputs.dtype in PIXELS
-        if net is None or not is_plain or not self._gathers(batches) or not net.fits(rows):
-            return None
-        if inputs.dtype not in self._room:
-            self._room[inputs.dtype] = self.ops.device.most_together(KERNEL, inputs.dtype)
-        return net if self._room[inputs.dtype] >= net.H else None
+        """The net, where the kernel can do its steps on such batches."""
+        inputs, *known = batches.arrays
+        is_plain = len(known) == 1 and known[0].ndim == 1
+        net = self.net(rows, inputs.dtype) if is_plain and self._gathers(batches) else ""
+        return None if isinstance(net, str) else net
 
     def _train(self, net: Perceptron, batches: Batches, rows: int, count: int) -> Array:
         """Do the next `count` steps of the plan; return the loss of the last, 0-d float64."""
@@ -191,3 +224,18 @@ def learner_for(step: Step) -> Learner:
     if not step.may_record:
         return SingleSteps(step)
     return PersistentSteps(step) if hasattr(step.model.backend, "device") else RecordedSteps(step)
+
+
+def who_trains(
+    model: Sequential, loss: Loss, optimizer: Optimizer, ema_decay: float | None, rows: int
+) -> str:
+    """On a GPU, a line for `tinynet summary`: whether the kernel trains the model so, on batches of so many
+    images; if not, why. Elsewhere ""."""
+    average = Average() if ema_decay is None else ExponentialMovingAverage(model, ema_decay)
+    learner = learner_for(Step(model, loss, optimizer, average, ALONE, Measure()))
+    if not isinstance(learner, PersistentSteps):
+        return ""
+    net = learner.net(rows, np.dtype(np.uint8))
+    if isinstance(net, str):
+        return f"Trained by a kernel for each operation, not by one that does many steps: {net}"
+    return f"Trained by one kernel that does many steps, by {type(optimizer).__name__}"

@@ -1,8 +1,13 @@
-"""Stretches: steps that follow each other while nobody looks.
+"""Stretches: steps of training that follow each other while nobody looks.
 
-Whoever looks at a step (a callback, the check of the loss) ends a stretch, and so does a batch of another
-size. One step is the shortest stretch. Where a backend records whole steps, all that a stretch needs lies on
-the device before it begins, and it is done without Python between its steps.
+To look is to read on the host what a step has computed: its loss, or the weights. Whoever does (a callback,
+the check of the loss) ends a stretch, and so does a batch of another size. One step is the shortest stretch.
+
+A small net's step takes a GPU less time than Python takes to ask for its operations one by one. So a backend
+may record a step: note which operations it is made of, and on which arrays, and repeat them all by one call
+(on a GPU a CUDA graph, whose launch begins them all). What differs from step to step, such as the learning
+rate and where the batch begins, is then read from an array on the device, the plan. It lies there before a
+stretch begins, and that is done without Python between its steps.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import numpy as np
 from tinynet.backends.recording import Recordings, shapes_of
 from tinynet.data.batches import Batch, Batches, Place
 from tinynet.distributed.group import Shard
+from tinynet.layers import Rescale
 from tinynet.step import Step, StepNumbers, no_check
 from tinynet.types import Array
 
@@ -193,6 +199,13 @@ class RecordedSteps:
         dtype = batches.inputs.dtype
         return batches.gathers and self.step.model.input_dtype(dtype) == dtype
 
+    def offer_to_rescale(self, batches: Batches) -> None:
+        """Let what gathers the batches rescale them, where nothing comes between that and the net."""
+        first, distorts = self.step.model.layers[0], batches.augmentation and batches.augmentation.distorts
+        if type(first) is Rescale and not distorts:
+            ops = batches.backend
+            first.ops.fuse_gathering(ops, lambda: (first.scale, first.offset, first.dtype))
+
     def release_memory(self) -> None:
         self.recordings.forget()
         self.step.release_memory()
@@ -206,6 +219,8 @@ class RecordedStep:
     ) -> None:
         self._learner, self._batches, self._size = learner, batches, size
         self._own = tuple(array.copy() for array in handed_in)
+        if not handed_in:
+            learner.offer_to_rescale(batches)
         self._now = Row(*(learner.now[i, ...] for i in range(len(Row._fields))))
         self._compute = learner.ops.record(self._first_half)
         check(self.loss)

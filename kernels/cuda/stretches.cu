@@ -9,17 +9,22 @@
 //
 //     y, own_targets, own_weights   rows order[first], order[first + 1], … of the three below
 //     x (M, length), targets (M, wide), weights (M,), these only if is_weighted
-template <typename Value, typename Target>
+//     rescaled                      scale · y + offset, only if is_rescaled
+template <typename Value, typename Target, typename Real>
 __global__ void begin_step(int size, const double *plan, double *now, int columns, int at_first,
                            const long long *order, const Value *x, const Target *targets, const double *weights,
-                           Value *y, Target *own_targets, double *own_weights, int N, int length, int wide,
-                           bool is_weighted) {
+                           Value *y, Target *own_targets, double *own_weights, Real *rescaled, int N, int length,
+                           int wide, bool is_weighted, bool is_rescaled, Real scale, Real offset) {
     int i = thread_index();
     if (i >= size) return;
     const double *row = plan + (long long)plan[0] * columns;
     const long long *mine = order + (long long)row[at_first];
     if (i < columns) now[i] = row[i];
-    if (i < N * length) y[i] = x[mine[i / length] * length + i % length];
+    if (i < N * length) {
+        const Value value = x[mine[i / length] * length + i % length];
+        y[i] = value;
+        if (is_rescaled) rescaled[i] = scale * (Real)value + offset;
+    }
     if (i < N * wide) own_targets[i] = targets[mine[i / wide] * wide + i % wide];
     if (is_weighted && i < N) own_weights[i] = weights[mine[i]];
 }

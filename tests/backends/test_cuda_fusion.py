@@ -15,9 +15,14 @@ import tinynet as tn
 from tinynet import layers as L
 from tinynet.backends.base import Backend
 from tinynet.backends.numpy_ import NumpyBackend
+from tinynet.backends.workspace import Workspace
+from tinynet.data.augmentation import Augmentation
 from tinynet.distributed.group import WHOLE
 from tinynet.layers.base import Layer
+from tinynet.rng import Key
 from tinynet.runs import recipe
+from tinynet.step import no_check
+from tinynet.stretch import RecordedStep, RecordedSteps
 from tinynet.types import Array
 
 RANDOM = np.random.default_rng(0)
@@ -49,8 +54,9 @@ class CountingDevice(HostDevice):
 def test_kernels_of_a_step(name: str, reference: bool, kernels: int, capability: int) -> None:
     """Of a training step, on a batch of its recipe's size; its numbers lie on the device.
 
-    lenet is to take at most 16, kaggle-cnn 40. In a stretch two more begin and end a step. The reference
-    system's own kaggle-cnn has L2 penalties on four layers: one kernel more.
+    lenet is to take at most 16, kaggle-cnn 40, also in a stretch. There, two more begin and end a step, and
+    the first of them does what `rescale` did. The reference system's own kaggle-cnn has L2 penalties on four
+    layers: one kernel more.
     """
     device = CountingDevice(capability=capability)
     ops, chosen = HostBackend(device=device), recipe.load(name, reference=reference)
@@ -64,6 +70,52 @@ def test_kernels_of_a_step(name: str, reference: bool, kernels: int, capability:
         run.model.regularize(loss)
         run.optimizer.move(number, number)
         assert len(device.launched) == kernels
+    device.launched.clear()
+    assert isinstance(run.learner, RecordedSteps)
+    RecordedStep(run.learner, run.train, size, (), no_check)
+    assert len(device.launched) == kernels + 1
+    assert (device.launched[0], device.launched[-1]) == ("begin_step", "end_step")
+
+
+@pytest.mark.parametrize(
+    ("setting", "count"),
+    [
+        ({}, 0),
+        ({"augmentation": Augmentation(rotation=9)}, 1),
+        ({"augmentation": Augmentation(mixup=0.4)}, 1),
+    ],
+)
+def test_who_gathers_a_batch_rescales_it_unless_it_is_distorted(setting: dict[str, Any], count: int) -> None:
+    ops, images = HostBackend(), RANDOM.integers(0, 256, (6, 5, 5, 1), np.uint8)
+    model = tn.Sequential(
+        [L.Rescale(0.01, 0.2), L.Conv2D(2, 3), L.Flatten(), L.Dense(4)], (5, 5, 1), backend=ops
+    )
+    run = tn.Trainer(model, (images, RANDOM.integers(0, 4, 6)), batch_size=3, epochs=1, **setting)
+    next(run.events())
+    assert ops.device.launched.count("rescale") == count
+
+
+def test_a_batch_is_rescaled_by_what_holds_then() -> None:
+    """Of the very batch that was gathered, and once; whatever else is given in between."""
+    ops, pixels = HostBackend(), RANDOM.integers(0, 256, (6, 4), np.uint8)
+    layer = L.Rescale(0.5, 1.0)
+    tn.Sequential([layer], (4,), backend=ops)
+    gathering = ops.bound_to(Workspace(), "batches")
+    layer.ops.fuse_gathering(gathering, lambda: (layer.scale, layer.offset, "float32"))
+    plan, now, order = np.array([[1.0, 0], [0, 2]]), np.zeros(2), np.array([5, 0, 3, 1, 2, 4])
+
+    def rescaled(x: Array) -> Array:
+        return np.array(layer.forward(x, train=True, key=Key(0, 0))[0])
+
+    for changed in (0.5, 0.5, 0.25):
+        x, _ = gathering.begin_step(plan, now, 1, order, (pixels, np.arange(6)), 3)
+        np.testing.assert_array_equal(x, pixels[[3, 1, 2]])
+        layer.scale = changed
+        for images, launches in ((x, changed != 0.5), (x, True), (pixels, True)):
+            ops.device.launched.clear()
+            np.testing.assert_array_equal(rescaled(images), images * np.float32(changed) + 1)
+            assert ops.device.launched == ["rescale"] * launches
+        layer.scale = 0.5
 
 
 def learned(make: Callable[[], list[Layer]], ops: Backend, train: bool = True) -> list[Array]:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from commands import Command, Trained
+from cuda_host import HostBackend
 
+from tinynet import backends
 from tinynet.runs import recipe
 
 
@@ -28,6 +30,19 @@ def test_how_the_backend_computes_each_layer(tinynet: Command) -> None:
     assert tinynet("summary", "kaggle-cnn", "--backend", "numpy").count("im2col") == 5
     said = tinynet("summary", "kaggle-cnn", "--backend", "numpy", "--conv", "winograd", code=1)
     assert "the numpy backend has no convolution 'winograd'" in said
+
+
+def test_who_trains_a_net_on_a_gpu(tinynet: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "get", lambda *_, **__: HostBackend())
+    assert "one kernel that does many steps, by Adam" in tinynet("summary", "mlp")
+    general = "a kernel for each operation, not by one that does many steps: "
+    assert general + "its layers are not one Dense" in tinynet("summary", "lenet")
+    said = tinynet("summary", "mlp", "--batch", "257")
+    assert general + "257 samples in a batch, at most 256" in said
+
+
+def test_a_cpu_has_no_such_kernel(tinynet: Command) -> None:
+    assert "many steps" not in tinynet("summary", "mlp", "--backend", "numpy")
 
 
 def test_layers_inside_another_stand_below_it(tinynet: Command) -> None:

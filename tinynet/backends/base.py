@@ -150,6 +150,14 @@ class Backend(ABC):
         """
         return
 
+    def fuse_gathering(self, before: Backend, settings: Callable[[], tuple[float, float, str]]) -> None:
+        """The input of this Rescale is, in training, what `before.begin_step` gathers of the inputs: that may
+        rescale it, too. `settings` returns scale, offset and dtype, which may be set anew at any time.
+
+        Both are bound. By default nothing is fused.
+        """
+        return
+
     def fuse_max_pool(self, relu: Backend) -> None:
         """This pool's input is exactly the output of that ReLU, so its backward may apply the mask too.
 

@@ -38,6 +38,10 @@ class Fusion:
     """`maxpool` in training: a BatchNorm follows, and need not look for the statistics of its input."""
     pool: str = ""
     """The owner of that `maxpool`, for the BatchNorm."""
+    rescales: Callable[[], tuple[float, float, str]] | None = None
+    """`begin_step`: scale, offset and dtype of the Rescale that is given what it gathers."""
+    gathering: Backend | None = None
+    """The backend of that `begin_step`, for the Rescale."""
     before: list[str] = field(default_factory=list)
     """Of layers with weights in training: owners of those whose backward their dx goes through, the nearest
     first."""

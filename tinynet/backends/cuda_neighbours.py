@@ -6,6 +6,7 @@ operation returns is all there, whoever looks; what it leaves for a neighbour li
     a product       applies the ReLU or ELU that follows, and in its backward carries dx back through the
                     dropout and the activation before it: their backward returns what it is given
     `maxpool`       finds the statistics of the BatchNorm that follows
+    `begin_step`    rescales the images that it gathers, where a Rescale follows
     a loss          counts the right answers, for the `count_correct` behind it
 """
 
@@ -40,6 +41,10 @@ class Neighbours(CompiledBackend):
         assert isinstance(before, Neighbours)
         before.fusion.finds_statistics, self.fusion.pool = True, before.memory.owner
 
+    def fuse_gathering(self, before: Backend, settings: Callable[[], tuple[float, float, str]]) -> None:
+        assert isinstance(before, Neighbours)
+        before.fusion.rescales, self.fusion.gathering = settings, before
+
     def _activation(self) -> float:
         """The alpha of the one that follows: a ReLU's is 0."""
         if self.fusion.alpha:
@@ -64,6 +69,16 @@ class Neighbours(CompiledBackend):
         """What another has left in the forward of now."""
         passed = self.memory.workspace.passed if self.memory.workspace and self.memory.is_training else {}
         return passed.pop(owner, {})
+
+    def _rescaled(self, x: Array, settings: tuple[float, float, str]) -> Array | None:
+        """x rescaled so, where who gathered it has done that."""
+        before = self.fusion.gathering
+        if before is None:
+            return None
+        assert isinstance(before, Neighbours)
+        passed = before._taken(before.memory.owner)
+        is_it = passed.get("gathered") is x and passed["settings"] == settings
+        return passed["rescaled"] if is_it else None
 
     @property
     def _is_masked(self) -> bool:

@@ -152,14 +152,19 @@ class CupyBackend(TileProducts):
         ]
         y, own_targets, *own_weights = taken
         none = self.memory.own("no weights", (1,), F64)
+        rescaled, scale, offset = none, 1.0, 0.0
+        if self.fusion.rescales:
+            settings = scale, offset, dtype = self.fusion.rescales()
+            rescaled = self.memory.own("rescaled", y.shape, np.dtype(dtype))
+            self._pass(gathered=y, rescaled=rescaled, settings=settings)
         length, wide = (math.prod(array.shape[1:]) for array in (x, targets))
         self.device.launch(
             "begin_step",
             max(len(now), count * max(length, wide)),
             *(plan, now, len(now), at_first, order),
             *(x, targets, *(weights or [none])),
-            *(y, own_targets, *(own_weights or [none])),
-            *(count, length, wide, bool(weights)),
+            *(y, own_targets, *(own_weights or [none]), rescaled),
+            *(count, length, wide, bool(weights), self.fusion.rescales is not None, scale, offset),
         )
         return tuple(taken)
 
@@ -170,6 +175,9 @@ class CupyBackend(TileProducts):
         if x.dtype not in C_NAMES:
             self.device.break_recording()
             return super().rescale(x, scale, offset, dtype)
+        there = self._rescaled(x, (scale, offset, dtype))
+        if there is not None:
+            return there
         y = self.memory.own("rescale", x.shape, np.dtype(dtype))
         self.device.launch("rescale", x.size, self._contiguous(x), y, scale, offset)
         return y

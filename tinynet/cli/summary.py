@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,15 +47,17 @@ def command(what: str, batch: int, out: Path | None, backend: str, convolution: 
     """
     from rich.table import Table
 
-    from tinynet import backends, checkpoint, plots
+    from tinynet import backends, checkpoint, persistent, plots
     from tinynet.cli.screen import console
     from tinynet.runs import recipe
 
     ops = backends.get(backend, convolution=convolution)
     if what in recipe.names() or what.endswith(".toml"):
-        model = recipe.load(what).build_model(backend=ops)
+        plan = recipe.load(what)
+        model, training = plan.build_model(backend=ops), plan.training
     else:
-        model = checkpoint.load_model(Path(what), backend=ops).model
+        model, training = checkpoint.load_model(Path(what), backend=ops).model, recipe.Training()
+        training = replace(training, loss=model.loss or training.loss)
     table = Table(title=f"{what}: input {model.input_shape}")
     for column in ("layer", "output"):
         table.add_column(column)
@@ -79,6 +82,9 @@ def command(what: str, batch: int, out: Path | None, backend: str, convolution: 
         f"{trainable + tracked:,} parameters ({trainable:,} trainable), {multiply_adds} and "
         f"{sum(row.activation_bytes for row in rows) / 1024:,.0f} KiB of activations an image"
     )
+    trained = training.loss, training.optimizer, training.ema_decay
+    if said := persistent.who_trains(model, *trained, batch):
+        console.print(said)
     if out:
         title = f"{what}: {trainable + tracked:,} parameters, {multiply_adds} an image"
         plots.architecture(_blocks(model, rows), out, title=title)
