@@ -85,8 +85,8 @@ MAY_IMPORT = {
     "benchmark": f"{GROUND} data distributed extras io layers losses machine model optim runs schedules"
     " threads tinynet training",
     "cli": f"{GROUND} analysis backends benchmark blocks checkpoint codes data distributed experiments export"
-    " extras foreign gradcheck history io kernels layers learn losses machine metrics model optim page persistent plots"
-    " rates rng runs schedules serve summary threads training version",
+    " extras foreign gradcheck history io kernels layers learn losses machine metrics model optim page"
+    " persistent plots rates rng runs schedules serve summary threads training version",
     "zoo": "",
     "__main__": "cli",
 }
