@@ -30,6 +30,20 @@ int cublasSgemm_v2(void *, int a, int b, int m, int n, int k, const float *alpha
                    const float *B, int ldb, const float *beta, float *C, int ldc) {
     return has_workspace ? gemm(a, b, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc) : 1;
 }
+int cublasGemmEx(void *, int a, int b, int m, int n, int k, const float *alpha, const float *A, int type_a, int lda,
+                 const float *B, int type_b, int ldb, const float *beta, float *C, int type_c, int ldc, int computed,
+                 int algorithm) {
+    const int CUDA_R_32F = 0, CUBLAS_COMPUTE_32F_FAST_16BF = 75, CUBLAS_GEMM_DEFAULT = -1;
+    if (!has_workspace || computed != CUBLAS_COMPUTE_32F_FAST_16BF || algorithm != CUBLAS_GEMM_DEFAULT) return 1;
+    if (type_a != CUDA_R_32F || type_b != CUDA_R_32F || type_c != CUDA_R_32F) return 1;
+    auto rounded = [](const float *values, int lines, int line) {
+        std::vector<float> found(values, values + lines * line);
+        for (float &each : found) each = emulated::read_as_bfloat(bfloats(each, 0));
+        return found;
+    };
+    const std::vector<float> left = rounded(A, a ? m : k, lda), right = rounded(B, b ? k : n, ldb);
+    return gemm(a, b, m, n, k, alpha, left.data(), lda, right.data(), ldb, beta, C, ldc);
+}
 int cublasDgemm_v2(void *, int a, int b, int m, int n, int k, const double *alpha, const double *A, int lda,
                    const double *B, int ldb, const double *beta, double *C, int ldc) {
     return has_workspace ? gemm(a, b, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc) : 1;

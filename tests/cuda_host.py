@@ -232,4 +232,4 @@ class HostBackend(CupyBackend):
     def __init__(
         self, convolution: str = "auto", precision: str = "float32", *, device: HostDevice | None = None
     ) -> None:
-        super().__init__(convolution, precision, device=device or HostDevice(tf32=precision == "tf32"))
+        super().__init__(convolution, precision, device=device or HostDevice(precision=precision))

@@ -55,13 +55,15 @@ static double cut(double x, double like) {
     return (double)(long long)(x * power_of_two(-last)) * power_of_two(last);
 }
 
-// sum + Σ of four products: all are aligned to the largest of them and cut off at float's 24 bits, as is their
+static float read_as_bfloat(unsigned half) { return __uint_as_float(half << 16); }
+
+// sum + Σ of some products: all are aligned to the largest of them and cut off at float's 24 bits, as is their
 // sum. No GPU was seen to keep fewer bits (Fasi et al., "Numerical behavior of NVIDIA tensor cores", 2021).
-static float add_four(float sum, const double (&products)[4]) {
-    double largest = std::fabs((double)sum);
-    for (double each : products) largest = std::max(largest, std::fabs(each));
-    if (largest == 0 || !std::isfinite(largest + sum + products[0] + products[1] + products[2] + products[3]))
-        return sum + products[0] + products[1] + products[2] + products[3];
+template <int COUNT>
+static float add_up(float sum, const double (&products)[COUNT]) {
+    double largest = std::fabs((double)sum), plain = sum;
+    for (double each : products) largest = std::max(largest, std::fabs(each)), plain += each;
+    if (largest == 0 || !std::isfinite(largest + plain)) return plain;
     double total = cut(sum, largest);
     for (double each : products) total += cut(each, largest);
     return total == 0 ? 0 : (float)cut(total, total);
@@ -81,7 +83,33 @@ static void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (
             for (unsigned k = 0; k < 4; k++)
                 products[k] = (double)read_as_tf32(all[row % 8 * 4 + k].a[row / 8 + 2 * half]) *
                               read_as_tf32(all[column * 4 + k].b[half]);
-            d[r] = add_four(d[r], products);
+            d[r] = add_up(d[r], products);
+        }
+    }
+}
+
+static unsigned bfloats(float first, float second) {
+    auto rounded = [](float x) {
+        const unsigned bits = __float_as_uint(x);
+        return std::isnan(x) ? 0x7FFFu : (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+    };
+    return rounded(first) | rounded(second) << 16;
+}
+static void multiply_add_bfloats(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    using namespace emulated;
+    Factors mine;
+    std::copy(a, a + 4, mine.a), std::copy(b, b + 2, mine.b);
+    const Factors *all = exchange(mine);
+    for (unsigned r = 0; r < 4; r++) {
+        const unsigned row = lane() / 4 + 8 * (r / 2), column = lane() % 4 * 2 + r % 2;
+        for (unsigned half = 0; half < 2; half++) {
+            double products[8];  // as many at once as an A100 adds up
+            for (unsigned k = 0; k < 8; k++) {
+                const unsigned right = 16 * (1 - k % 2);  // the even number is in the lower half
+                products[k] = (double)read_as_bfloat(all[row % 8 * 4 + k / 2].a[row / 8 + 2 * half] << right >> 16) *
+                              read_as_bfloat(all[column * 4 + k / 2].b[half] << right >> 16);
+            }
+            d[r] = add_up(d[r], products);
         }
     }
 }

@@ -19,7 +19,9 @@ WORKSPACE = 32 << 20
 OPERATIONS = {False: 0, True: 1}
 """CUBLAS_OP_N and CUBLAS_OP_T by whether a factor is transposed."""
 DEFAULT_MATH, TF32 = 0, 3
-"""CUBLAS_DEFAULT_MATH, and CUBLAS_TF32_TENSOR_OP_MATH: factors of float32 products rounded to 10 bits."""
+"""CUBLAS_DEFAULT_MATH, and CUBLAS_TF32_TENSOR_OP_MATH: factors of float32 products rounded to 11 bits."""
+REAL_32, BF16, DEFAULT_ALGORITHM = 0, 75, -1
+"""CUDA_R_32F, CUBLAS_COMPUTE_32F_FAST_16BF (float32 factors rounded to bfloat16), CUBLAS_GEMM_DEFAULT."""
 
 NO_MEMORY = 3
 """CUBLAS_STATUS_ALLOC_FAILED."""
@@ -36,15 +38,24 @@ class Cublas:
     """A handle to cuBLAS on the present device, for one thread; `failure` is the error it raises."""
 
     def __init__(
-        self, library: ctypes.CDLL, workspace: Any, address: int, *, tf32: bool, failure: type[Exception]
+        self,
+        library: ctypes.CDLL,
+        workspace: Any,
+        address: int,
+        *,
+        precision: str,
+        failure: type[Exception],
     ) -> None:
-        """`workspace`: WORKSPACE bytes on the device, at `address`. They live as long as the handle."""
-        self._library, self._failure = library, failure
+        """`workspace`: WORKSPACE bytes on the device, at `address`. They live as long as the handle.
+
+        `precision`: what factors of float32 products are rounded to, if to anything: "float32", "tf32", "bf16".
+        """
+        self._library, self._precision, self._failure = library, precision, failure
         self._workspace, self._address = workspace, ctypes.c_void_p(address)
         handle = ctypes.c_void_p()
         self._call("cublasCreate_v2", ctypes.byref(handle))
         self._handle = handle
-        self._call("cublasSetMathMode", handle, ctypes.c_int(TF32 if tf32 else DEFAULT_MATH))
+        self._call("cublasSetMathMode", handle, ctypes.c_int(TF32 if precision == "tf32" else DEFAULT_MATH))
         destroy = weakref.finalize(self, library.cublasDestroy_v2, handle)
         destroy.atexit = False  # the driver may be gone by then
 
@@ -66,19 +77,28 @@ class Cublas:
         self._call("cublasSetStream_v2", self._handle, ctypes.c_void_p(stream))  # takes the workspace away
         self._call("cublasSetWorkspace_v2", self._handle, self._address, ctypes.c_size_t(WORKSPACE))
         one, zero = number(1.0), number(0.0)
+        name = "cublasSgemm_v2" if number is ctypes.c_float else "cublasDgemm_v2"
+        of_matrix, of_product = list[ctypes.c_int](), list[ctypes.c_int]()
+        if self._precision == "bf16" and number is ctypes.c_float:
+            name, of_matrix = "cublasGemmEx", [ctypes.c_int(REAL_32)]
+            of_product = [ctypes.c_int(BF16), ctypes.c_int(DEFAULT_ALGORITHM)]
         self._call(
-            "cublasSgemm_v2" if number is ctypes.c_float else "cublasDgemm_v2",
+            name,
             self._handle,
             *(ctypes.c_int(OPERATIONS[turned]) for turned in (b_transposed, a_transposed)),
             *map(ctypes.c_int, (N, M, K)),
             ctypes.byref(one),
             ctypes.c_void_p(b_address),
+            *of_matrix,
             ctypes.c_int(K if b_transposed else N),
             ctypes.c_void_p(a_address),
+            *of_matrix,
             ctypes.c_int(M if a_transposed else K),
             ctypes.byref(zero),
             ctypes.c_void_p(c),
+            *of_matrix,
             ctypes.c_int(N),
+            *of_product,
         )
 
     def _call(self, name: str, *arguments: Any) -> None:

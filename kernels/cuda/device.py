@@ -27,8 +27,8 @@ MAX_COUNT = 2**31 - 2**10
 TENSOR_CAPABILITIES = (80, 90, 100, 103)
 """Ten times the compute capabilities of A100, H100, B200 and B300: of GPUs whose tensor cores multiply TF32
 more than three times as fast as other units multiply float32. There, three products are faster than one."""
-FIRST_TF32 = 80
-"""Ten times the compute capability of the first GPU that multiplies TF32."""
+FIRST_ROUNDED = 80
+"""Ten times the compute capability of the first GPU that multiplies TF32 and bfloat16."""
 OPTIONS = ("-std=c++17",)
 C_REALS: dict[Any, Any] = {np.dtype("float32"): ctypes.c_float, np.dtype("float64"): ctypes.c_double}
 
@@ -61,9 +61,9 @@ class Device(ABC):
     threads = THREADS
     """Of a block."""
 
-    def __init__(self, *, tf32: bool = False, failure: type[Exception] = RuntimeError) -> None:
-        """`failure` is the error for what is wrong with a launch; `tf32`: see `cublas.TF32`."""
-        self.failure, self._tf32 = failure, tf32
+    def __init__(self, *, precision: str = "float32", failure: type[Exception] = RuntimeError) -> None:
+        """`failure` is the error for what is wrong with a launch; `precision`: see `cublas.Cublas`."""
+        self.failure, self._precision = failure, precision
         self._mine = _OfThread()
 
     # --- computing ----------------------------------------------------------------------------------------
@@ -167,8 +167,8 @@ class Device(ABC):
         """Ten times its compute capability: 75 for 7.5."""
 
     def prefers_tensor_cores(self, is_exact: bool) -> bool:
-        """Whether they multiply float32 faster than other units: `is_exact`ly so, or rounded to TF32."""
-        return self.capability in TENSOR_CAPABILITIES if is_exact else self.capability >= FIRST_TF32
+        """Whether they multiply float32 faster than other units: `is_exact`ly so, or rounded."""
+        return self.capability in TENSOR_CAPABILITIES if is_exact else self.capability >= FIRST_ROUNDED
 
     @abstractmethod
     def empty(self, size: int, dtype: Any) -> Any:
@@ -216,8 +216,8 @@ class Device(ABC):
         """This thread's: what is set in a handle holds for all who use it."""
         if self._mine.cublas is None:
             workspace = self.empty(cublas.WORKSPACE, np.dtype(np.uint8))
-            place = (workspace, self.address(workspace))
-            self._mine.cublas = cublas.Cublas(self._library(), *place, tf32=self._tf32, failure=self.failure)
+            place = (self._library(), workspace, self.address(workspace))
+            self._mine.cublas = cublas.Cublas(*place, precision=self._precision, failure=self.failure)
         return self._mine.cublas
 
     def _multiply(
@@ -277,8 +277,8 @@ class CudaDevice(Device):
     Python above this class.
     """
 
-    def __init__(self, *, tf32: bool = False, failure: type[Exception] = RuntimeError) -> None:
-        super().__init__(tf32=tf32, failure=failure)
+    def __init__(self, *, precision: str = "float32", failure: type[Exception] = RuntimeError) -> None:
+        super().__init__(precision=precision, failure=failure)
         import cupy
 
         self.xp = cupy

@@ -68,5 +68,23 @@ __device__ inline void multiply_add(float (&d)[4], const unsigned (&a)[4], const
                        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1])));
 }
 
+// Two numbers rounded to bfloat16, 8 bits and the exponent of a float32, to the nearest, ties to even; the first in the
+// lower half.
+__device__ inline unsigned bfloats(float first, float second) {
+    unsigned both = 0;
+    SM_80(asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(second), "f"(first)));
+    return both;
+}
+
+// D (16, 8) += A (16, 16) · B (16, 8), of bfloat16, by a whole warp. Lane l = 4 g + t holds d as above, and pairs
+//     a[r] = A[g + 8 · (r % 2), 2 t + 8 · (r / 2) and the next]
+//     b[r] = B[2 t + 8 r and the next, g]
+__device__ inline void multiply_add_bfloats(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    SM_80(asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+                       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1])));
+}
+
 #endif
 #endif

@@ -1,5 +1,5 @@
-// The kernels of conv2d.cu for float32, by tensor cores. `is_exact`: with float32's accuracy, which takes three
-// products for each; else by one, of factors rounded to 11 bits.
+// The kernels of conv2d.cu for float32, by tensor cores. `precision` 0: with float32's accuracy, which takes three
+// products for each; 1, 2: by one, of factors rounded to 11 bits (TF32) or to 8 (bfloat16).
 #include "common.cuh"
 #include "instructions.cuh"
 #include "tiles.cuh"
@@ -13,12 +13,12 @@
 __global__ void __launch_bounds__(THREADS, 2)
     tensor_conv2d(int size, const float *x, const float *K, const float *b, float *y, float *sums,
                   unsigned *counters, int length, float alpha, int N, int F, int H, int W, int C, int OH, int OW,
-                  int KH, int KW, int down, int across, int top, int left, bool is_exact) {
+                  int KH, int KW, int down, int across, int top, int left, int precision) {
     using Product = TensorTile<true, false>;
     __shared__ Vector<float> memory[Product::VECTORS];
     __shared__ Corner corners[Product::ROWS];
     const Sizes sizes = {H, W, C, OH, OW, F, KH, KW, down, across, top, left};
-    forward(Product(is_exact), (float *)memory, corners, x, K, b, y, sums, counters, length, alpha, N, sizes);
+    forward(Product(precision), (float *)memory, corners, x, K, b, y, sums, counters, length, alpha, N, sizes);
 }
 
 // dK = Σ x · dy over all windows, db = Σ dy, by the first `dK_blocks`; by the others
@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(THREADS, 2)
                            float *dK_sums, unsigned *dK_counters, int dK_length, int dK_blocks, float *dx,
                            float *dx_sums, unsigned *dx_counters, int dx_length, const bool *keep, float scale,
                            const float *before, float alpha, int N, int F, int H, int W, int C, int OH, int OW,
-                           int KH, int KW, int down, int across, int top, int left, bool is_exact) {
+                           int KH, int KW, int down, int across, int top, int left, int precision) {
     using Weights = TensorTile<false, false>;
     using Images = TensorTile<true, true>;
     __shared__ Vector<float> memory[larger(Weights::VECTORS, Images::VECTORS)];
@@ -36,9 +36,9 @@ __global__ void __launch_bounds__(THREADS, 2)
     const Sizes sizes = {H, W, C, OH, OW, F, KH, KW, down, across, top, left};
     const int block = blockIdx.x;
     if (block < dK_blocks)
-        gradient_of_weights(Weights(is_exact), (float *)memory, block, x, dy, dK, db, dK_sums, dK_counters,
+        gradient_of_weights(Weights(precision), (float *)memory, block, x, dy, dK, db, dK_sums, dK_counters,
                             dK_length, N, sizes);
     else
-        gradient_of_images(Images(is_exact), (float *)memory, corners, block - dK_blocks, dy, K, dx, dx_sums,
+        gradient_of_images(Images(precision), (float *)memory, corners, block - dK_blocks, dy, K, dx, dx_sums,
                            dx_counters, dx_length, Before<float>{keep, scale, before, alpha}, N, sizes);
 }

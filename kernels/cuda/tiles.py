@@ -16,6 +16,8 @@ DEEP = 256
 """A product that is deeper is cut, if its tiles are few, into parts of more than half of that."""
 ENOUGH_BLOCKS = 264
 """Two for each of an H100's 132 processors, which it runs at once."""
+PRECISIONS = {"float32": 0, "tf32": 1, "bf16": 2}
+"""What tensor cores multiply float32 factors as: each in two halves, or rounded to 11 bits or to 8."""
 MORE_COUNTERS = 3
 """Of a tile, besides one for each part: `shares.cuh`."""
 

@@ -33,7 +33,9 @@ __device__ inline void copy_rows(typename Tile::Real *piece, const typename Tile
                                  int begin, int length) {
     constexpr int ACROSS = Tile::COLUMNS / WIDTH, DOWN = THREADS / ACROSS;
     const int column = threadIdx.x % ACROSS * WIDTH;
-    for (int row = threadIdx.x / ACROSS; row < Tile::DEPTH; row += DOWN) {
+#pragma unroll
+    for (int n = 0; n < Tile::DEPTH / DOWN; n++) {
+        const int row = threadIdx.x / ACROSS + n * DOWN;
         bool is_inside = k + row < end && begin + column < length;
         copy_async<WIDTH * sizeof(*matrix)>(piece + Tile::second(row, column),
                                             is_inside ? matrix + (k + row) * length + begin + column : matrix,
@@ -53,7 +55,9 @@ template <typename Tile, int WIDTH, bool IS_GRADIENT>
 __device__ inline void copy_windows(typename Tile::Real *piece, const typename Tile::Real *x,
                                     const Corner *corners, const Counter &tap, int H, int W, int C, const Sizes &s) {
     constexpr int ACROSS = Tile::DEPTH / WIDTH, DOWN = THREADS / ACROSS;
-    for (int row = threadIdx.x / ACROSS; row < Tile::ROWS; row += DOWN) {
+#pragma unroll
+    for (int n = 0; n < Tile::ROWS / DOWN; n++) {
+        const int row = threadIdx.x / ACROSS + n * DOWN;
         const Corner corner = corners[row];
         int h = IS_GRADIENT ? corner.h - tap.high : corner.h + tap.high;
         int w = IS_GRADIENT ? corner.w - tap.middle : corner.w + tap.middle;
@@ -75,7 +79,9 @@ __device__ inline void copy_filters(typename Tile::Real *piece, const typename T
                                     const Counter &tap, const Sizes &s) {
     constexpr int ACROSS = Tile::DEPTH / WIDTH, DOWN = THREADS / ACROSS;
     const int pixel = tap.high * s.KW + tap.middle;
-    for (int column = threadIdx.x / ACROSS; column < Tile::COLUMNS; column += DOWN) {
+#pragma unroll
+    for (int n = 0; n < Tile::COLUMNS / DOWN; n++) {
+        const int column = threadIdx.x / ACROSS + n * DOWN;
         const bool is_inside = tap.high < s.KH && begin + column < s.C;
         copy_async<WIDTH * sizeof(*K)>(piece + Tile::second(threadIdx.x % ACROSS * WIDTH, column),
                                        is_inside ? K + (pixel * s.C + begin + column) * s.F + tap.low : K,
@@ -175,7 +181,9 @@ __device__ inline void copy_taps(typename Tile::Real *piece, const typename Tile
                                  const Counter &tap, int left_over, const Sizes &s) {
     constexpr int ACROSS = Tile::ROWS / WIDTH, DOWN = THREADS / ACROSS;
     const bool is_behind = tap.high == s.KH && tap.middle == 0 && tap.low == 0;
-    for (int k = threadIdx.x / ACROSS; k < Tile::DEPTH; k += DOWN) {
+#pragma unroll
+    for (int n = 0; n < Tile::DEPTH / DOWN; n++) {
+        const int k = threadIdx.x / ACROSS + n * DOWN;
         int h = pixel.middle * s.down - s.top + tap.high, w = pixel.low * s.across - s.left + tap.middle;
         bool is_inside = tap.high < s.KH && 0 <= h && h < s.H && 0 <= w && w < s.W;
         const typename Tile::Real *from = x;

@@ -118,6 +118,7 @@ def test_an_architecture_with_a_mistake(train: Command, tmp_path: Path, toml: st
         (["--schedule", "cosine"], "unknown schedule"),
         (["--backend", "tpu"], "expected: auto, numpy, numba, cupy received: 'tpu'"),
         (["--backend", "numpy", "--precision", "tf32"], "the numpy backend has no precision 'tf32'"),
+        (["--backend", "numba", "--precision", "bf16"], "the numba backend has no precision 'bf16'"),
         (["--dataset", "nosuch"], "there is no data set 'nosuch'"),
         (["--validation", "400000"], "too small for this recipe"),
     ],

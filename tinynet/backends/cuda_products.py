@@ -71,9 +71,10 @@ class TileProducts(Neighbours):
         return zeros.own(f"counters of {role}", (count,), np.dtype(np.uint32))
 
     def _by_tiles(self, plain: str, by_tensor_cores: str, blocks: int, arguments: tuple[Any, ...]) -> None:
-        """Run the faster of two kernels that compute the same."""
-        is_exact = self.precision != "tf32"
+        """Run the faster of two kernels that compute the same, but for what `precision` allows to round."""
+        is_exact = self.precision == "float32"
         if arguments[0].dtype == np.float32 and self.device.prefers_tensor_cores(is_exact):
-            self.device.launch(by_tensor_cores, blocks * THREADS, *arguments, is_exact)
+            number = tiles.PRECISIONS[self.precision]
+            self.device.launch(by_tensor_cores, blocks * THREADS, *arguments, number)
         else:
             self.device.launch(plain, blocks * THREADS, *arguments)

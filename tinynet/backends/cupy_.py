@@ -67,8 +67,11 @@ class CupyBackend(TileProducts):
     def __init__(
         self, convolution: str = "auto", precision: str = "float32", *, device: Device | None = None
     ) -> None:
-        """`precision`: with "tf32", float32 products are of factors rounded to 10 bits, on tensor cores."""
-        self.device = device or CudaDevice(tf32=precision == "tf32", failure=BackendError)
+        """`precision`: with "tf32" or "bf16", factors of float32 products are rounded to 11 or 8 bits, by at
+        most 2⁻¹¹ or 2⁻⁸ of each, and tensor cores multiply them; sums, and all that is kept, stay float32.
+        A GPU before sm_80 has no such tensor cores, and rounds nothing.
+        """
+        self.device = device or CudaDevice(precision=precision, failure=BackendError)
         self.xp = self.device.xp
         super().__init__(convolution, precision, Memory(allocate=self.device.empty))
 

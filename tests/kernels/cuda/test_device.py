@@ -147,19 +147,34 @@ def test_products_of_the_wrong_dtype() -> None:
         HostDevice().product(np.ones((4, 3)).T, np.ones((4, 3)), np.ones((3, 3)))
 
 
-@pytest.mark.parametrize(("tf32", "mode"), [(False, cublas.DEFAULT_MATH), (True, cublas.TF32)])
-def test_float32_products_are_rounded_to_tf32_only_if_asked_for(tf32: bool, mode: int) -> None:
-    HostDevice(tf32=tf32).product(np.ones((2, 2)), np.ones((2, 2)), np.ones((2, 2)))
+@pytest.mark.parametrize(
+    ("precision", "mode"),
+    [("float32", cublas.DEFAULT_MATH), ("tf32", cublas.TF32), ("bf16", cublas.DEFAULT_MATH)],
+)
+def test_float32_products_are_rounded_to_tf32_only_if_asked_for(precision: str, mode: int) -> None:
+    HostDevice(precision=precision).product(np.ones((2, 2)), np.ones((2, 2)), np.ones((2, 2)))
     found = ctypes.c_int(-1)
     library().cublasGetMathMode(None, ctypes.byref(found))
     assert found.value == mode
+
+
+def test_float32_products_are_rounded_to_bfloat16_only_if_asked_for() -> None:
+    """1 + 3 · 2⁻⁸ is between two numbers of 8 bits, and the even one is 1 + 2⁻⁶."""
+    for dtype, precision, expected in (
+        (np.float32, "bf16", 1 + 2.0**-6),
+        (np.float32, "float32", 1 + 3 * 2.0**-8),
+        (np.float64, "bf16", 1 + 3 * 2.0**-8),
+    ):
+        a, b, c = np.full((2, 3), 1 + 3 * 2.0**-8, dtype), np.eye(3, 4, dtype=dtype), np.empty((2, 4), dtype)
+        HostDevice(precision=precision).product(a, b, c)
+        np.testing.assert_array_equal(c, expected * (np.ones((2, 3)) @ b))
 
 
 @pytest.mark.parametrize(
     ("name", "precision", "message"),
     [
         ("numpy", "tf32", "the numpy backend has no precision 'tf32'"),
-        ("cupy", "float16", "unknown precision\n  expected: float32, tf32\n  received: 'float16'"),
+        ("cupy", "float16", "unknown precision\n  expected: float32, tf32, bf16\n  received: 'float16'"),
     ],
 )
 def test_a_precision_that_a_backend_does_not_have(name: str, precision: str, message: str) -> None:
@@ -170,13 +185,13 @@ def test_a_precision_that_a_backend_does_not_have(name: str, precision: str, mes
 def test_a_failure_of_cublas_is_told() -> None:
     broken = SimpleNamespace(cublasCreate_v2=lambda handle: 1)
     with pytest.raises(BackendError, match="cublasCreate_v2 of cuBLAS failed with status 1"):
-        cublas.Cublas(broken, None, 0, tf32=False, failure=BackendError)
+        cublas.Cublas(broken, None, 0, precision="float32", failure=BackendError)
 
 
 def test_a_handle_for_which_there_is_no_memory() -> None:
     full = SimpleNamespace(cublasCreate_v2=lambda handle: cublas.NO_MEMORY)
     with pytest.raises(MemoryError, match="cublasCreate_v2 of cuBLAS finds no memory on the device"):
-        cublas.Cublas(full, None, 0, tf32=False, failure=BackendError)
+        cublas.Cublas(full, None, 0, precision="float32", failure=BackendError)
 
 
 # --- recordings ---------------------------------------------------------------------------------------------

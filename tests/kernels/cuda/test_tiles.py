@@ -6,6 +6,8 @@ Mistakes that only a GPU would show are planted in the kernels' text; each of th
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -70,9 +72,29 @@ class Problem:
             dx = ops.conv2d_backward(dy, saved, W, dW, db, self.geometry.window, True)
         return [np.array(result) for result in (y, dx, dW, db)]
 
+    def changed(self, change: Callable[[Array], Array]) -> Problem:
+        """With its factors changed; b is none."""
+        other, (x, W, b, dy) = copy(self), self.arrays
+        other.arrays = [change(x), change(W), b, change(dy)]
+        return other
+
 
 def on_gpu(capability: int, code: Any = None, precision: str = "float32") -> HostBackend:
     return HostBackend("direct", precision, device=HostDevice(capability=capability, code=code))
+
+
+UNITS = {"tf32": 2.0**-11, "bf16": 2.0**-8}
+"""By how much of a factor it is rounded at most."""
+
+
+def rounded(array: Array, precision: str) -> Array:
+    """To the nearest of so many bits; of two as near tf32 takes the larger, bf16 the even one."""
+    if array.dtype != np.float32 or precision == "float32":
+        return array
+    bits = array.view(np.uint32)
+    last = 13 if precision == "tf32" else 16
+    half = 1 << (last - 1) if precision == "tf32" else (1 << (last - 1)) - 1 + (bits >> last & 1)
+    return (bits + half >> last << last).astype(np.uint32).view(np.float32)
 
 
 def error(found: Array, exact: Array) -> float:
@@ -138,12 +160,15 @@ VECTORS = SEVERAL._replace(C=8, F=72)
 
 
 @pytest.mark.parametrize("geometry", [SEVERAL, VECTORS], ids=["values", "vectors"])
-@pytest.mark.parametrize("capability", [PLAIN, TENSOR])
-def test_the_same_bits_whatever_happens_first(capability: int, geometry: Geometry) -> None:
+@pytest.mark.parametrize(
+    ("capability", "precision"),
+    [(PLAIN, "float32"), (TENSOR, "float32"), (TENSOR, "tf32"), (TENSOR, "bf16")],
+)
+def test_the_same_bits_whatever_happens_first(capability: int, precision: str, geometry: Geometry) -> None:
     problem, results = Problem(geometry), []
     for schedule in SCHEDULES:
         library().schedule(schedule)
-        results.append(problem.solved(on_gpu(capability)))
+        results.append(problem.solved(on_gpu(capability, precision=precision)))
     for other in results[1:]:
         assert [a.tobytes() for a in other] == [a.tobytes() for a in results[0]]
 
@@ -193,27 +218,55 @@ def test_float32_is_as_exact_as_by_blas(
         assert error(found.reshape(shape), expected) <= times * error(other.reshape(shape), expected)
 
 
+@pytest.mark.parametrize("precision", UNITS)
 @pytest.mark.parametrize("name", EXACT)
-def test_tf32_rounds_factors_to_11_bits(name: str) -> None:
-    """As much as rounding them beforehand, in products of any length."""
-    problem = Problem(EXACT[name])
+def test_factors_are_rounded_and_nothing_else(name: str, precision: str) -> None:
+    """As if rounded beforehand, in products of any length: |error| ≤ (2 u + u²) Σ |a b| for factors a and b."""
+    problem, u = Problem(EXACT[name]), UNITS[precision]
     exact = problem.solved(NumpyBackend(), "float64")
-    found = problem.solved(on_gpu(TENSOR, precision="tf32"))
-    unit = 2.0**-11
-    for each, expected in zip(found[:3], exact, strict=False):
-        assert unit / 4 < error(each, expected) < unit
-    plain = problem.solved(on_gpu(PLAIN, precision="tf32"))  # no tensor cores: nothing is rounded
+    beforehand = problem.changed(partial(rounded, precision=precision)).solved(NumpyBackend(), "float64")
+    problem.arrays[2][:] = 0
+    sizes = problem.changed(abs).solved(NumpyBackend(), "float64")
+    problem = Problem(EXACT[name])
+    found = problem.solved(on_gpu(TENSOR, precision=precision))
+    for each, size, alike, expected in zip(found, sizes, beforehand, exact, strict=True):
+        assert error(each, alike) < u / 100  # what tensor cores cut off of sums
+        assert (abs(each - expected) <= (2 * u + u * u) * size + 1e-6 * (1 + size)).all()
+    assert all(u / 4 < error(each, expected) < u for each, expected in zip(found[:3], exact, strict=False))
+    plain = problem.solved(on_gpu(PLAIN, precision=precision))  # no tensor cores: nothing is rounded
     assert all(error(each, expected) < 1e-6 for each, expected in zip(plain, exact, strict=True))
 
 
-@pytest.mark.parametrize("capability", [PLAIN, TENSOR])
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_finite_shows(value: float, capability: int) -> None:
+@pytest.mark.parametrize("precision", UNITS)
+@settings(deadline=None, max_examples=30)
+@given(geometry=shapes(), schedule=st.sampled_from(SCHEDULES), offset=st.sampled_from((0, 0, 1)))
+def test_rounded_convolutions_of_any_shape(
+    precision: str, geometry: Geometry, schedule: int, offset: int
+) -> None:
+    """In float64 nothing is rounded."""
+    problem = Problem(geometry, offset=offset)
+    library().schedule(schedule)
+    exact = problem.changed(partial(rounded, precision=precision)).solved(NumpyBackend(), "float64")
+    tolerance = {"float32": 5e-6, "float64": 1e-14}[geometry.dtype]
+    for found, expected in zip(problem.solved(on_gpu(TENSOR, precision=precision)), exact, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * max(1, abs(expected).max()))
+
+
+CUDA_NAN = float(np.uint32(0x7FFFFFFF).view(np.float32))
+"""What a GPU's arithmetic makes: one more in its bits, and it would be a zero."""
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision"),
+    [(PLAIN, "float32"), (TENSOR, "float32"), (TENSOR, "tf32"), (TENSOR, "bf16")],
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf, CUDA_NAN], ids=["nan", "inf", "a GPU's nan"])
+def test_what_is_not_finite_shows(value: float, capability: int, precision: str) -> None:
     """Where it counts, and nowhere else. By halves an infinite value may become NaN."""
     problem = Problem(SEVERAL)
     problem.arrays[0][1, 4, 4, 3] = value
     expected = np.isfinite(problem.solved(NumpyBackend())[0])
-    found = problem.solved(on_gpu(capability))[0]
+    found = problem.solved(on_gpu(capability, precision=precision))[0]
     assert not expected.all()
     np.testing.assert_array_equal(np.isfinite(found), expected)
 
@@ -255,6 +308,7 @@ class Mistake:
     geometry: Geometry = VECTORS
     offset: int = 0
     blocks: int = tiles.ENOUGH_BLOCKS
+    precision: str = "float32"
 
 
 LONG = Geometry(N=1, H=3, W=3, C=512, F=8, window=SAME)
@@ -286,11 +340,16 @@ MISTAKES = {
         "        commit_copies();\n    };", "        if (step < steps) commit_copies();\n    };"
     ),
     "fragments of the first factor swapped": Mistake(
-        "group() + 8 * (r % 2);\n", "group() + 8 * (r / 2);\n", TENSOR
+        "A[Base::first(16 * i + 8 * (r % 2), k + 4 * (r / 2))]",
+        "A[Base::first(16 * i + 8 * (r / 2), k + 4 * (r % 2))]",
+        TENSOR,
     ),
     "fragments of the second factor swapped": Mistake(
-        "Base::second(k + member() + 4 * r, first_column(j) + group())",
-        "Base::second(k + group(), first_column(j) + member() + 4 * r)",
+        "Base::second(k + 4 * r, 8 * j)", "Base::second(k + 4 * (1 - r), 8 * j)", TENSOR
+    ),
+    "lanes of the second factor swapped": Mistake(
+        "Base::second(member(), first_column(0) + group())",
+        "Base::second(group(), first_column(0) + member())",
         TENSOR,
     ),
     "results in each other's place": Mistake(
@@ -305,6 +364,40 @@ MISTAKES = {
     ),
     "added up where sums are cut off": Mistake(
         "float of_eight[4] = {};", "auto &of_eight = sums[i][j];", TENSOR, LONG, blocks=1
+    ),
+    "rounded, fragments of the first factor swapped": Mistake(
+        "Base::first(16 * i + 8 * (r % 2), k + DEEP / 2 * (r / 2))",
+        "Base::first(16 * i + 8 * (r / 2), k + DEEP / 2 * (r % 2))",
+        TENSOR,
+        precision="bf16",
+    ),
+    "rounded, fragments of the second factor swapped": Mistake(
+        "Base::second(k + DEEP / 2 * r, 8 * j)",
+        "Base::second(k + DEEP / 2 * (1 - r), 8 * j)",
+        TENSOR,
+        precision="bf16",
+    ),
+    "pairs of which one factor has neighbours": Mistake(
+        "Base::second(4, 0)", "Base::second(1, 0)", TENSOR, precision="bf16"
+    ),
+    "bfloat16 cut off": Mistake(
+        "return bfloats(there[0], there[further]);",
+        "return __float_as_uint(there[0]) >> 16 | (__float_as_uint(there[further]) & 0xFFFF0000);",
+        TENSOR,
+        precision="bf16",
+    ),
+    "added up in bfloat16": Mistake(
+        "        multiply_add_bfloats(d, a, b);\n",
+        "        multiply_add_bfloats(d, a, b);\n"
+        "        for (float &each : d) each = __uint_as_float(bfloats(each, 0) << 16);\n",
+        TENSOR,
+        precision="bf16",
+    ),
+    "TF32 for bfloat16": Mistake("precision == TF32", "precision != FLOAT32", TENSOR, precision="bf16"),
+    "bfloat16 for TF32": Mistake("precision == TF32", "precision == BF16", TENSOR, precision="tf32"),
+    "TF32 cut off": Mistake("(is_finite ? 0x1000 : 0)", "0", TENSOR, precision="tf32"),
+    "every other fragment left out": Mistake(
+        "k < Base::DEPTH; k += DEEP", "k < Base::DEPTH; k += 2 * DEEP", TENSOR, precision="tf32"
     ),
     "too much added up one after the other": Mistake(
         "done % Tile::LONGEST == 0 || ", "", PLAIN, LONG, blocks=1
@@ -360,14 +453,16 @@ def code(right: str = "", wrong: str = "") -> Any:
 
 
 @cache
-def are_right(library: Any, capability: int, geometry: Geometry, offset: int, blocks: int) -> bool:
-    """Whether the products are as exact as they should be, whatever happens first."""
+def are_right(
+    library: Any, capability: int, geometry: Geometry, offset: int, blocks: int, precision: str
+) -> bool:
+    """Whether the products of rounded factors are as exact as they should be, whatever happens first."""
     problem = Problem(geometry, offset=offset)
-    exact = problem.solved(NumpyBackend(), "float64")
+    exact = problem.changed(partial(rounded, precision=precision)).solved(NumpyBackend(), "float64")
     for schedule in SCHEDULES:
         library.schedule(schedule)
         try:
-            found = problem.solved(on_gpu(capability, library))
+            found = problem.solved(on_gpu(capability, library, precision))
         except KernelFault:
             return False
         if not all(error(*pair) < 6e-7 for pair in zip(found, exact, strict=True)):
@@ -379,7 +474,7 @@ def are_right(library: Any, capability: int, geometry: Geometry, offset: int, bl
 def test_a_planted_mistake_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     mistake = MISTAKES[name]
     monkeypatch.setattr(tiles, "ENOUGH_BLOCKS", mistake.blocks)
-    where = (mistake.capability, mistake.geometry, mistake.offset, mistake.blocks)
+    where = (mistake.capability, mistake.geometry, mistake.offset, mistake.blocks, mistake.precision)
     assert are_right(code(), *where)
     assert not are_right(code(mistake.right, mistake.wrong), *where)
 
