@@ -12,8 +12,9 @@ A machine that has a GPU and no network gets all that is needed from one that ha
     export TINYNET_DATA=FOLDER/mnist
 
 A peer computes in its own environment (`bench/peers/setup FOLDER torch-cuda jax-cuda`) or, where that is not
-set up, in this one if it has that framework; else it is left out. All compute in float32, without TF32. The
-files are written after each part, and what there was no time for is named in them. See bench/README.md.
+set up, in this one if it has that framework; else it is left out. All compute in float32, without TF32; ours
+also with `--precision tf32` or `bf16`. The files are written after each part, and what there was no time for
+is named in them. See bench/README.md.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ sys.path.insert(0, str(HERE))
 
 import gpu_checks  # noqa: E402
 import gpu_model  # noqa: E402
+import gpu_precision  # noqa: E402
 import gpu_setup  # noqa: E402
 import gpu_timings  # noqa: E402
 from gpu_launches import make_trainer, of_a_step, of_a_stretch, on_paper  # noqa: E402
@@ -45,7 +47,7 @@ from gpu_report import GpuCheck, Report  # noqa: E402
 from tinynet import backends, data, machine, threads  # noqa: E402
 from tinynet.backends.base import Backend  # noqa: E402
 from tinynet.benchmark import nets  # noqa: E402
-from tinynet.benchmark.harness import OURS, Conditions, Contender, write_data, write_net  # noqa: E402
+from tinynet.benchmark.harness import Conditions, Contender, write_data, write_net  # noqa: E402
 from tinynet.benchmark.rows import Row  # noqa: E402
 from tinynet.errors import TinynetError  # noqa: E402
 
@@ -69,6 +71,13 @@ console = Console(highlight=False)
 
 backend_option = click.option(
     "--backend", default="cupy", show_default=True, help="Another one tries out this program."
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(backends.PRECISIONS),
+    default="float32",
+    show_default=True,
+    help="Of products, ours only: peers compute in float32.",
 )
 rows_option = click.option(
     "--rows", default="*", help="Names or patterns of rows, comma separated.  [default: all]"
@@ -103,9 +112,9 @@ def chosen(patterns: str) -> list[Row]:
     return rows
 
 
-def found_backend(name: str) -> Backend:
+def found_backend(name: str, precision: str = "float32") -> Backend:
     try:
-        return backends.get(name)
+        return backends.get(name, precision=precision)
     except TinynetError as error:
         raise click.ClickException(str(error)) from error
 
@@ -123,11 +132,12 @@ def conditions_for(
         yield conditions
 
 
-def about(backend: str, date: str, images: data.Dataset, conditions: Conditions) -> dict[str, Any]:
+def about(ops: Backend, date: str, images: data.Dataset, conditions: Conditions) -> dict[str, Any]:
     return {
         "date": date,
-        "backend": backend,
-        "device": backends.status(backend).detail,
+        "backend": ops.name,
+        "precision": ops.precision,
+        "device": backends.status(ops.name).detail,
         "machine": machine.summary(),
         "threads": conditions.threads,
         "dataset": images.name,
@@ -143,6 +153,7 @@ def finish(report: Report) -> None:
 
 @main.command()
 @backend_option
+@precision_option
 @rows_option
 @minutes_option
 @threads_option
@@ -152,6 +163,7 @@ def finish(report: Report) -> None:
 @date_option
 def checks(
     backend: str,
+    precision: str,
     rows: str,
     minutes: float,
     count: int | None,
@@ -162,14 +174,14 @@ def checks(
 ) -> None:
     """Is tinynet right on this GPU? Exits with 1 where a check does not hold."""
     until, plan = time.monotonic() + 60 * minutes, chosen(rows)
-    found_backend(backend)
+    ops = found_backend(backend, precision)
     batches = {row.net: row.batch for row in reversed(plan)}  # the smaller, where there are two
-    images, ours = data.load(dataset), OURS._replace(mode=backend)
+    images, ours = data.load(dataset), gpu_timings.ours_on(ops)
     with conditions_for(plan, images, 1, 0.0, 1.0, count) as conditions:
-        here = about(backend, date, images, conditions)
+        here = about(ops, date, images, conditions)
         versions = gpu_timings.versions_of([ours], plan[0].net, conditions)
         report = Report(out, "gpu-checks", here | {"versions": versions})
-        make = partial(backends.get, backend)
+        make = partial(backends.get, backend, precision=precision)
         for check in gpu_checks.every(make, batches, ours, conditions, until, tests):
             console.print(f"{'holds' if check.passed else 'does not hold'}  {check.what}: {check.found}")
             report.checks.append(check)
@@ -179,6 +191,7 @@ def checks(
 
 @main.command()
 @backend_option
+@precision_option
 @rows_option
 @click.option(
     "--peers", default=",".join(peer[0] for peer in gpu_timings.PEERS), show_default=True, help="Their names."
@@ -197,6 +210,7 @@ def checks(
 @date_option
 def timings(
     backend: str,
+    precision: str,
     rows: str,
     peers: str,
     rounds: int,
@@ -214,11 +228,11 @@ def timings(
 ) -> None:
     """How fast is tinynet on this GPU? Exits with 1 where a part failed."""
     until, plan = time.monotonic() + 60 * minutes - RESERVE, chosen(rows)
-    ops, images = found_backend(backend), data.load(dataset)
+    ops, images = found_backend(backend, precision), data.load(dataset)
     with conditions_for(plan, images, rounds, seconds, lost, count) as conditions:
         contenders: list[Contender] = gpu_timings.contenders_for(ops, peers, environments)
         versions = gpu_timings.versions_of(contenders, plan[0].net, conditions)
-        here = about(backend, date, images, conditions) | {"versions": versions}
+        here = about(ops, date, images, conditions) | {"versions": versions}
         report = Report(out, "gpu-timings", here | {"race": name, "goal": goal, "seeds": seeds})
         contenders = [each for each in contenders if each.name in versions]
         for part, run in gpu_timings.parts(report, plan, ops, contenders, images, conditions):
@@ -257,7 +271,7 @@ def model(rows: str, out: Path, date: str) -> None:
         if (whole := of_a_stretch(*key, ops))
     }
     out.mkdir(parents=True, exist_ok=True)
-    lines = gpu_model.as_markdown(steps, stretches, gpu_model.H100, date)
+    lines = [*gpu_model.as_markdown(steps, stretches, gpu_model.H100, date), *gpu_precision.as_markdown()]
     (out / "gpu-model.md").write_text("\n".join(lines) + "\n", "utf-8")
     for (net, batch), found in steps.items():
         console.print(f"{net} {batch}: {len(found)} launches, {1e6 * gpu_model.total(found):.0f} µs")

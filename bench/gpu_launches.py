@@ -20,6 +20,7 @@ from tinynet.backends.cupy_ import CupyBackend
 from tinynet.benchmark import nets
 from tinynet.kernels.cuda.device import THREADS, Device
 from tinynet.kernels.cuda.source import kernels
+from tinynet.runs.recipe import Recipe
 from tinynet.training import Trainer
 
 PRODUCT = "product"
@@ -116,7 +117,7 @@ def watched(device: Device) -> Iterator[list[Launch]]:
         del device.launch, device.product  # type: ignore[method-assign]  # those of the class are there again
 
 
-def of_a_step(net: str, batch: int, ops: Backend) -> list[Launch]:
+def of_a_step(net: str | Recipe, batch: int, ops: Backend) -> list[Launch]:
     """Those of a training step that is recorded; not those that draw the order of an epoch before."""
     trainer = make_trainer(net, batch, ops)
     with watched(ops.device) as found:  # type: ignore[attr-defined]
@@ -135,10 +136,12 @@ def of_a_stretch(net: str, batch: int, ops: Backend) -> tuple[Launch, int] | Non
 
 
 def make_trainer(
-    net: str, batch: int, ops: Backend, epochs: int = 1, steps: int = 4, left_over: int = 0
+    net: str | Recipe, batch: int, ops: Backend, epochs: int = 1, steps: int = 4, left_over: int = 0
 ) -> Trainer:
-    """Of a net of the benchmarks, on `steps` batches of noise an epoch, and `left_over` samples more."""
-    plan, random = nets.load(net), np.random.default_rng(0)
+    """On `steps` batches of noise an epoch, and `left_over` samples more. `net`: its name in the benchmarks,
+    or another."""
+    plan = nets.load(net) if isinstance(net, str) else net
+    random = np.random.default_rng(0)
     model = plan.build_model(backend=ops)
     samples = steps * batch + left_over
     images = random.integers(0, 256, (samples, *model.input_shape), np.uint8)
@@ -146,9 +149,9 @@ def make_trainer(
     return Trainer(model, (images, labels), loss=plan.training.loss, epochs=epochs, batch_size=batch)
 
 
-def on_paper() -> CupyBackend:
+def on_paper(precision: str = "float32") -> CupyBackend:
     """The GPU backend with nothing behind it, as on an H100."""
-    return CupyBackend(device=IdleDevice())
+    return CupyBackend(precision=precision, device=IdleDevice())
 
 
 def count(launches: Sequence[Launch]) -> dict[str, int]:

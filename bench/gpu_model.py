@@ -19,6 +19,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 from gpu_launches import GATHERED, PERSISTENT, PRODUCT, Launch
 
 from tinynet.kernels.cuda import tiles
@@ -27,8 +28,22 @@ AT_ONCE = 16
 """Values that a thread reads before it waits: UNROLLED in common.cuh."""
 STEP_DEPTH = tiles.STEP
 """Products that a tile adds up between two barriers."""
+TILE = 128, 64
+"""Rows and columns of a tile in float32."""
+WARPS, ISSUED = 8, 4
+"""Warps of a block; how many of a processor's instructions begin in a cycle."""
+MULTIPLYING = (259, 167, 66)
+"""Instructions of a warp that multiply STEP_DEPTH of a tile, by `tiles.PRECISIONS`: 48 tensor products of
+factors in two halves; 16 of factors rounded to TF32; 8, twice as deep, of factors rounded to bfloat16."""
+AROUND = {"tensor_conv2d": 145, "tensor_conv2d_backward": 162}
+"""Those around them, in copies of vectors: on the way from one barrier to the next, counted in what NVRTC
+12.9 makes for sm_90, as `nvdisasm -c` shows it. Of both gradients the mean: 143 of dx, 180 of dK."""
 SMALL_TILE, LEAST_DEPTH = 32, 256
 """Of cuBLAS: rows and columns of a tile where the product is small; how deep a part is at least."""
+
+
+STEP_FLOPS = 2 * TILE[0] * TILE[1] * STEP_DEPTH
+STEP_BYTES = 4 * (TILE[0] + TILE[1]) * STEP_DEPTH
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +64,12 @@ class Rates:
     clock: float = 1.755e9
     plain: float = 48e12
     """FLOP/s of a large product in float32 (66.9e12 on paper)."""
-    tile_cycles: float = 8 * 320 / 4 / 0.8
-    """Of a processor, for STEP_DEPTH products of each of 128 x 64 by tensor cores, each factor in two halves:
-    8 warps of 320 instructions, 4 issued in a cycle, 8 cycles of 10 in use."""
+    busy: float = 0.8
+    """Of its cycles a processor begins instructions in."""
+    tensor: tuple[float, float, float] = (307e12 / 3, 307e12, 613e12)
+    """FLOP/s of tensor cores by `tiles.PRECISIONS`: 62 % of the 495e12 and 989e12 that they are sold with. By
+    `mma.sync` an H100 comes no nearer (Luo et al., "Benchmarking and dissecting the NVIDIA Hopper GPU
+    architecture via microbenchmarking", 2024)."""
     instructions: float = 6
     """For a product of the kernel that stays; 4 warps of 32 issue one in a cycle."""
     waits: float = 6
@@ -70,9 +88,24 @@ class Rates:
         blocks = sum(each.blocks for each in products)
         steps = sum(each.blocks * math.ceil(each.depth / STEP_DEPTH) for each in products)
         busiest = math.ceil(blocks / self.processors) * steps / blocks
-        if launch.kernel.startswith("tensor_"):
-            return busiest * self.tile_cycles / self.clock
-        return busiest * STEP_DEPTH * 2 * 128 * 64 / (self.plain / self.processors)
+        if launch.kernel.startswith("tensor_") and self.tensor_pays(launch.arguments["precision"]):
+            return busiest * max(self.tile(launch.kernel, launch.arguments["precision"]))
+        return busiest * max(STEP_FLOPS / self.plain, STEP_BYTES / self.cache) * self.processors
+
+    def tensor_pays(self, precision: int) -> bool:
+        """Whether the tile of conv2d.cu would be slower: `Device.prefers_tensor_cores`."""
+        return self.tensor[precision] > self.plain
+
+    def tile(self, kernel: str, precision: int) -> tuple[float, float, float]:
+        """Seconds of a processor for STEP_DEPTH of a tile by tensor cores, if it did but one of three: begin
+        instructions, multiply, copy what comes from the second-level cache."""
+        instructions = AROUND[kernel] + MULTIPLYING[precision]
+        begun = WARPS * instructions / ISSUED / self.busy / self.clock
+        return (
+            begun,
+            STEP_FLOPS / self.tensor[precision] * self.processors,
+            STEP_BYTES / self.cache * self.processors,
+        )
 
     def _by_cublas(self, launch: Launch, depth: int) -> float:
         """Taken to be cut as well as ours are: small tiles for few results, the depth in parts."""
@@ -129,6 +162,17 @@ class Prediction(NamedTuple):
 
 
 H100 = Rates()
+RTX_4090 = Rates(
+    memory=0.85e12,
+    cache=4.7e12,
+    cache_size=72e6,
+    processors=128,
+    clock=2.52e9,
+    plain=60e12,
+    tensor=(82.6e12 / 3, 82.6e12, 165e12),
+)
+"""Figures of an RTX 4090, none of them measured by us: its tensor cores multiply TF32 no faster than it
+multiplies float32 elsewhere, and bfloat16 twice as fast."""
 
 
 def predict(launches: Iterable[Launch], rates: Rates = H100) -> list[Prediction]:
@@ -161,7 +205,8 @@ def as_markdown(
     yield "integer arithmetic of a gather, kernels that overlap, caches that keep what the kernel before has"
     yield "written."
     yield from ("", "| rate | |", "|---|---:|")
-    yield from (f"| {name} | {value:.4g} |" for name, value in dataclasses.asdict(rates).items())
+    for name, value in dataclasses.asdict(rates).items():
+        yield f"| {name} | {', '.join(f'{each:.4g}' for each in np.atleast_1d(value))} |"
     yield from ("", "## Steps", "")
     yield "Of the time of a step in microseconds: what begins its kernels, and what they then mostly do."
     yield from (
@@ -190,7 +235,10 @@ def as_markdown(
 
 def _formulas() -> Iterator[str]:
     yield "moving    = bytes / cache, or / memory where they are more than cache_size"
-    yield f"computing = ⌈blocks / processors⌉ · ⌈depth of a block / {STEP_DEPTH}⌉ · tile_cycles / clock"
+    yield f"computing = ⌈blocks / processors⌉ · ⌈depth of a block / {STEP_DEPTH}⌉ · the longest, for a tile:"
+    yield f"            the instructions of its {WARPS} warps / ({ISSUED} · busy · clock)"
+    yield "            its operations / (tensor or plain / processors)"
+    yield "            the bytes of its factors / (cache / processors)"
     yield "            (cuBLAS: the operations of the busiest processor / (plain / processors))"
     yield f"waiting   = ⌈values / threads / {AT_ONCE}⌉ · latency"
 

@@ -92,7 +92,7 @@ class Report:
         about = self.about
         yield from ("# tinynet on a GPU", "")
         yield f"`python bench/gpu.py {self.name.removeprefix('gpu-')}`, {about['date']}: {about['device']}."
-        yield f"Around it: {about['machine']}; {about['threads']} threads."
+        yield f"Around it: {about['machine']}; {about['threads']} threads. Precision: {about['precision']}."
         if self.checks:
             yield from ("", "## Is it right?", "", "| what | | found |", "|---|---|---|")
         for check in self.checks:

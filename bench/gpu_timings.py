@@ -70,8 +70,13 @@ def chosen_peers(names: str, folder: Path) -> list[Contender]:
 
 def contenders_for(ops: Backend, peers: str, folder: Path) -> list[Contender]:
     """Ours, and on a GPU those of the peers that are there."""
-    ours = OURS._replace(mode=ops.name)
+    ours = ours_on(ops)
     return [ours, *chosen_peers(peers, folder)] if ops.name == "cupy" else [ours]
+
+
+def ours_on(ops: Backend) -> Contender:
+    """tinynet on that backend, with its precision."""
+    return OURS._replace(mode=ops.name if ops.precision == "float32" else f"{ops.name} {ops.precision}")
 
 
 def python_with(module: str, folder: Path) -> Path | None:

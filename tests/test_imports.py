@@ -82,8 +82,8 @@ MAY_IMPORT = {
     "learn": f"{GROUND} analysis backends callbacks data experiments geometry gradcheck initializers io"
     " layers losses metrics model optim plots rng runs schedules threads training",
     "tinynet": "callbacks checkpoint data layers losses model optim rates schedules training version",
-    "benchmark": f"{GROUND} data distributed extras io layers losses machine model optim runs schedules"
-    " threads tinynet training",
+    "benchmark": f"{GROUND} backends data distributed extras io layers losses machine model optim runs"
+    " schedules threads tinynet training",
     "cli": f"{GROUND} analysis backends benchmark blocks checkpoint codes data distributed experiments export"
     " extras foreign gradcheck history io kernels layers learn losses machine metrics model optim page"
     " persistent plots rates rng runs schedules serve summary threads training version",

@@ -153,7 +153,12 @@ def test_layers_of_a_model_share_its_device() -> None:
 
 @pytest.mark.parametrize(
     ("setting", "precision", "algorithm"),
-    [("auto", "float32", "direct"), ("im2col", "float32", "im2col"), ("direct", "tf32", "direct"), ("im2col", "bf16", "im2col")],
+    [
+        ("auto", "float32", "direct"),
+        ("im2col", "float32", "im2col"),
+        ("direct", "tf32", "direct"),
+        ("im2col", "bf16", "im2col"),
+    ],
 )
 def test_how_a_convolution_is_computed(setting: str, precision: str, algorithm: str) -> None:
     ops = HostBackend(setting, precision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import gpu
 import gpu_kernels
 import gpu_launches
 import gpu_model
+import gpu_precision
 from gpu_launches import Launch, of_a_step, on_paper
 from gpu_model import H100, Rates
 from roofline import backward_work, forward_work
@@ -71,7 +73,8 @@ PLAIN = Rates(
     latency=0.5,
     processors=2,
     clock=1.0,
-    tile_cycles=3.0,
+    busy=1.0,
+    tensor=(1e6, 1e6, 1e6),
 )
 
 
@@ -87,19 +90,47 @@ def test_a_kernel_takes_the_longest_of_what_it_does() -> None:
 
 
 def test_a_tile_waits_for_the_busiest_processor() -> None:
-    sizes = {"N": 1, "OH": 8, "OW": 8, "F": 64, "C": 10, "KH": 3, "KW": 3, "length": 32}
+    sizes = {"N": 1, "OH": 8, "OW": 8, "F": 64, "C": 10, "KH": 3, "KW": 3, "length": 32, "precision": 2}
     flops = 2 * 9 * 64 * 10 * 64
     for kernel, depth in (("tensor_conv2d", 90), ("tensor_conv2d_dx", 9 * 64), ("tensor_conv2d_dK", 64)):
         for length in (32, 1000):
             found = launch(kernel, 3 * THREADS, **sizes | {"length": length}).products
             assert found == [(flops, 3, min(length, depth))]
     two_steps = launch("tensor_conv2d", 3 * THREADS, **sizes)  # three blocks on two processors
-    assert PLAIN.computing(two_steps) == 2 * 2 * 3.0
+    assert PLAIN.computing(two_steps) == 2 * 2 * max(PLAIN.tile("tensor_conv2d", 2))
     lengths = {"dK_length": 32, "dK_blocks": 1, "dx_length": 64}
     both = launch("tensor_conv2d_backward", 3 * THREADS, **sizes | lengths)
     assert both.products == [(flops, 1, 32), (flops, 2, 64)]
-    assert PLAIN.computing(both) == 2 * (1 * 2 + 2 * 4) / 3 * 3.0
+    found = max(PLAIN.tile("tensor_conv2d_backward", 2))
+    assert PLAIN.computing(both) == pytest.approx(2 * (1 * 2 + 2 * 4) / 3 * found)
     assert len(launch("tensor_conv2d_backward", THREADS, **sizes | lengths).products) == 1
+
+
+def test_a_tile_takes_the_longest_of_what_it_does() -> None:
+    """2 · 128 · 64 · 16 operations, 4 · (128 + 64) · 16 bytes; 8 warps, of which 4 begin an instruction."""
+    begin, multiply, copy = PLAIN.tile("tensor_conv2d", 0)
+    assert begin == 8 * (145 + 259) / 4
+    assert (multiply, copy) == (262144 * 2 / 1e6, 12288 * 2 / 100.0)
+    assert PLAIN.tensor_pays(0)
+    on_the_other = dataclasses.replace(PLAIN, tensor=(1.0, 1e6, 1e6), plain=10.0)
+    assert [on_the_other.tensor_pays(number) for number in range(3)] == [False, True, True]
+    sizes = {"N": 1, "OH": 8, "OW": 16, "F": 64, "C": 16, "KH": 1, "KW": 1, "length": 32, "precision": 0}
+    one = launch("tensor_conv2d", THREADS, **sizes)
+    assert on_the_other.computing(one) == pytest.approx(262144 / (10.0 / 2))
+
+
+def test_what_rounding_gains_stands_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer instructions, fewer bits: a step in bfloat16 takes less time than one in TF32."""
+    monkeypatch.setattr(gpu_precision, "NETS", {"linear 8": ("linear", 8)})
+    lines = list(gpu_precision.as_markdown())
+    for card, rates in gpu_precision.CARDS.items():
+        [(name, seconds)] = gpu_precision.of_steps(rates)
+        assert seconds[2] < seconds[1] < seconds[0]
+        [line] = (line for line in lines if line.startswith(f"| {card} | {name} |"))
+        assert line.endswith(f"| {1e6 * seconds[2]:.0f} | {seconds[2] / seconds[1]:.2f} |")
+        assert sum(line.startswith(f"| {card} | tensor_conv2d") for line in lines) == 6
+    [_, *shapes] = (layer.output_shape for layer in gpu_precision.ten().build_model().layers[1:-1:3])
+    assert [shape[0] for shape in shapes] == [24, 22, 20, 18, 16, 14, 12, 10, 8, 8 * 8 * 176]
 
 
 def test_a_large_product_runs_at_the_rate_of_the_card() -> None:

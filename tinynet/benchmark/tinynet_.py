@@ -1,4 +1,7 @@
-"""tinynet as a contender. The mode is the backend. Images stay uint8: the net's first layer scales them."""
+"""tinynet as a contender. The mode is the backend or, as "cupy bf16", the backend and its precision.
+
+Images stay uint8: the net's first layer scales them.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinynet import backends
 from tinynet.benchmark.net import ADAM, Net
 from tinynet.data.batches import Batches
 from tinynet.distributed.group import ALONE, Shard
@@ -29,7 +33,9 @@ class Peer:
     def __init__(self, net: Net, mode: str) -> None:
         layers = [{"type": layer.kind, **layer.settings} for layer in net.layers]
         table = {"layers": layers, "input_shape": net.layers[0].input_shape}
-        self.model = Sequential.from_config(table, backend=mode, seed=net.seed)
+        name, _, precision = mode.partition(" ")
+        ops = backends.get(name, precision=precision or "float32")
+        self.model = Sequential.from_config(table, backend=ops, seed=net.seed)
         for built, layer in zip(self.model.layers, net.layers, strict=True):
             for name, values in layer.weights.items():
                 built.params[name][...] = self.model.backend.asarray(values)

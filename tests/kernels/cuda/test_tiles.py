@@ -221,7 +221,7 @@ def test_float32_is_as_exact_as_by_blas(
 @pytest.mark.parametrize("precision", UNITS)
 @pytest.mark.parametrize("name", EXACT)
 def test_factors_are_rounded_and_nothing_else(name: str, precision: str) -> None:
-    """As if rounded beforehand, in products of any length: |error| ≤ (2 u + u²) Σ |a b| for factors a and b."""
+    """As if rounded beforehand, in products of any length: |error| ≤ (2 u + u²) Σ |a b|."""
     problem, u = Problem(EXACT[name]), UNITS[precision]
     exact = problem.solved(NumpyBackend(), "float64")
     beforehand = problem.changed(partial(rounded, precision=precision)).solved(NumpyBackend(), "float64")
