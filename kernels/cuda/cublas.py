@@ -48,7 +48,7 @@ class Cublas:
     ) -> None:
         """`workspace`: WORKSPACE bytes on the device, at `address`. They live as long as the handle.
 
-        `precision`: what factors of float32 products are rounded to: "tf32", "bf16" or, not at all, "float32".
+        `precision`: what factors of float32 products are rounded to: "tf32", "bf16"; "float32": nothing.
         """
         self._library, self._precision, self._failure = library, precision, failure
         self._workspace, self._address = workspace, ctypes.c_void_p(address)

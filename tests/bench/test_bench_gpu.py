@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,38 @@ def test_the_checks_on_a_processor(small: None, tmp_path: Path) -> None:
     assert "| mlp beside numpy | holds | outputs differ by 0.0e+00 at most |" in text
     assert "| mlp recorded | holds | after 2 and 6 steps the same weights by recordings; " in text
     assert "| -3.2 as uint8 | holds | a cast makes 253 of it |" in text
+
+
+def test_ours_computes_with_the_precision_asked_for(tmp_path: Path) -> None:
+    assert gpu_timings.ours_on(HostBackend()).mode == "cupy"
+    assert gpu_timings.ours_on(HostBackend(precision="bf16")).mode == "cupy bf16"
+    done = call("checks", *HERE, "--precision", "bf16", "--out", tmp_path)
+    assert done.exit_code == 1
+    assert "the numpy backend has no precision 'bf16'" in done.output
+
+
+@pytest.mark.parametrize(("mode", "holds"), [("cupy bf16", True), ("cupy tf32", False), ("cupy", False)])
+def test_rounded_losses_may_differ_by_more(
+    mode: str, holds: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Answer(SimpleNamespace):
+        """0.1 more in the second loss of ours."""
+
+        def __init__(self, contender: Any, *rest: Any) -> None:
+            super().__init__(extra=0.1 * (contender.mode != "numpy"))
+
+        def __enter__(self) -> Answer:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def ask(self, what: str, **settings: Any) -> list[float]:
+            return [1.0, 1.0 + self.extra, 1.0] if what == "losses" else [0.5]
+
+    monkeypatch.setattr(gpu_checks, "Process", Answer)
+    ours, conditions = OURS._replace(mode=mode), Conditions(tmp_path, 1, 0.001, 1.0, 1)
+    assert gpu_checks.beside_the_reference(ours, "linear", conditions)[0] == holds
 
 
 def test_what_there_is_no_time_for_is_named(small: None, tmp_path: Path) -> None:
