@@ -42,8 +42,8 @@ def of_steps(rates: Rates) -> Iterator[tuple[str, list[float]]]:
 def as_markdown() -> Iterator[str]:
     yield from ("", "## Precision", "")
     yield "What `--precision` gains. Cycles of a processor for 16 of the depth of a tile of 128 × 64, if it"
-    yield "did but one of three: begin instructions, multiply, copy the factors from the second-level cache. The"
-    yield "longest counts. Plain: the tile without tensor cores is faster there."
+    yield "did but one of three: begin instructions, multiply, copy the factors from the second-level cache."
+    yield "The longest counts. Plain: the tile without tensor cores is faster there."
     yield from ("", "| card | kernel | precision | begin | multiply | copy |", "|---|---|---|---:|---:|---:|")
     for card, rates in CARDS.items():
         for kernel in AROUND:

@@ -73,6 +73,7 @@ PLAIN = Rates(
     latency=0.5,
     processors=2,
     clock=1.0,
+    plain=10.0,
     busy=1.0,
     tensor=(1e6, 1e6, 1e6),
 )
