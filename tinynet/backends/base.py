@@ -32,7 +32,7 @@ from tinynet.types import Array, Shape
 CONVOLUTIONS = ("auto", "im2col", "direct", "winograd")
 """How convolutions are computed: the fastest for each layer, or one of the three wherever it applies."""
 PRECISIONS = ("float32", "tf32", "bf16")
-"""Of products of float32 matrices: as they are, or of factors rounded to 10 bits, on a GPU."""
+"""Of products of float32 matrices: as they are, or of factors rounded to 11 or 8 bits, on a GPU."""
 
 
 @dataclass(frozen=True)
