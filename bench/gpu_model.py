@@ -5,11 +5,12 @@
 A kernel takes the time in which a small one begins and ends in a graph, and then the longest of three:
 
     moving       its bytes (each array once), at the rate of the second-level cache or of the memory
-    computing    the products that its busiest processor adds up, at the rate of the unit that does so
+    computing    the products that its busiest processor adds up, at the rate of the unit that does so, of the
+                 instructions for it, or of the cache that their factors come from
     waiting      what one thread reads one after the other, 16 values at a time
 
 A step takes what its kernels take, one after the other. What the model leaves out: the integer arithmetic of
-a gather, caches that keep what the kernel before has written, kernels that overlap.
+kernels without products, caches that keep what the kernel before has written, kernels that overlap.
 """
 
 from __future__ import annotations
@@ -202,11 +203,10 @@ def as_markdown(
     yield from (f"    {line}" for line in _formulas())
     yield ""
     yield "`python bench/gpu.py timings` on a card sets what it measures beside it. The model leaves out the"
-    yield "integer arithmetic of a gather, kernels that overlap, caches that keep what the kernel before has"
-    yield "written."
+    yield "integer arithmetic of kernels without products, kernels that overlap, caches that keep what the"
+    yield "kernel before has written."
     yield from ("", "| rate | |", "|---|---:|")
-    for name, value in dataclasses.asdict(rates).items():
-        yield f"| {name} | {', '.join(f'{each:.4g}' for each in np.atleast_1d(value))} |"
+    yield from (f"| {name} | {value} |" for name, value in in_words(rates))
     yield from ("", "## Steps", "")
     yield "Of the time of a step in microseconds: what begins its kernels, and what they then mostly do."
     yield from (
@@ -231,6 +231,12 @@ def as_markdown(
     for (net, batch), found in steps.items():
         yield from ("", f"## {net}, batch {batch}", "")
         yield from by_kernel(found)
+
+
+def in_words(rates: Rates) -> Iterator[tuple[str, str]]:
+    """Each rate's name and value."""
+    for name, value in dataclasses.asdict(rates).items():
+        yield name, ", ".join(f"{each:.4g}" for each in np.atleast_1d(value))
 
 
 def _formulas() -> Iterator[str]:

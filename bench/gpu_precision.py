@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpu_launches import of_a_step, on_paper
-from gpu_model import AROUND, H100, RTX_4090, Rates, predict, total
+from gpu_model import AROUND, H100, MULTIPLYING, RTX_4090, Rates, in_words, predict, total
 
 from tinynet.kernels.cuda import tiles
 from tinynet.layers import BatchNorm, Conv2D, Dense, Flatten, Layer, ReLU, Rescale
@@ -43,13 +43,16 @@ def as_markdown() -> Iterator[str]:
     yield from ("", "## Precision", "")
     yield "What `--precision` gains. Cycles of a processor for 16 of the depth of a tile of 128 × 64, if it"
     yield "did but one of three: begin instructions, multiply, copy the factors from the second-level cache."
-    yield "The longest counts. Plain: the tile without tensor cores is faster there."
-    yield from ("", "| card | kernel | precision | begin | multiply | copy |", "|---|---|---|---:|---:|---:|")
+    yield "The longest counts. Plain: the tile without tensor cores is faster there. A warp's instructions are"
+    yield "counted in the compiled loops (sm_90): those that multiply, and those around them."
+    yield from ("", "| card | kernel | precision | instructions | begin | multiply | copy |")
+    yield f"|---|---|---|{'---:|' * 4}"
     for card, rates in CARDS.items():
         for kernel in AROUND:
             for precision, number in tiles.PRECISIONS.items():
                 cycles = [f"{seconds * rates.clock:.0f}" for seconds in rates.tile(kernel, number)]
-                found = " | ".join(cycles) if rates.tensor_pays(number) else "plain | | "
+                found = " | ".join([f"{MULTIPLYING[number]} + {AROUND[kernel]}", *cycles])
+                found = found if rates.tensor_pays(number) else "plain | | |"
                 yield f"| {card} | {kernel} | {precision} | {found} |"
     yield from ("", "So a step should take, in µs:", "")
     yield from ("| card | step | float32 | tf32 | bf16 | bf16 / tf32 |", f"|---|---|{'---:|' * 4}")
@@ -57,3 +60,13 @@ def as_markdown() -> Iterator[str]:
         for name, seconds in of_steps(rates):
             times = " | ".join(f"{1e6 * each:.0f}" for each in seconds)
             yield f"| {card} | {name} | {times} | {seconds[2] / seconds[1]:.2f} |"
+    yield from (
+        "",
+        "The rates in which they differ:",
+        "",
+        f"| rate | {' | '.join(CARDS)} |",
+        "|---|---:|---:|",
+    )
+    for (name, one), (_, other) in zip(*map(in_words, CARDS.values()), strict=True):
+        if one != other:
+            yield f"| {name} | {one} | {other} |"
