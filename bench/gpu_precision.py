@@ -43,8 +43,8 @@ def as_markdown() -> Iterator[str]:
     yield from ("", "## Precision", "")
     yield "What `--precision` gains. Cycles of a processor for 16 of the depth of a tile of 128 × 64, if it"
     yield "did but one of three: begin instructions, multiply, copy the factors from the second-level cache."
-    yield "The longest counts. Plain: the tile without tensor cores is faster there. A warp's instructions are"
-    yield "counted in the compiled loops (sm_90): those that multiply, and those around them."
+    yield "The longest counts. Plain: the tile without tensor cores is faster there. A warp's instructions,"
+    yield "those that multiply and those around them, are counted in the compiled loops (sm_90)."
     yield from ("", "| card | kernel | precision | instructions | begin | multiply | copy |")
     yield f"|---|---|---|{'---:|' * 4}"
     for card, rates in CARDS.items():

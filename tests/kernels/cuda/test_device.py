@@ -167,7 +167,7 @@ def test_float32_products_are_rounded_to_bfloat16_only_if_asked_for() -> None:
     ):
         a, b, c = np.full((2, 3), 1 + 3 * 2.0**-8, dtype), np.eye(3, 4, dtype=dtype), np.empty((2, 4), dtype)
         HostDevice(precision=precision).product(a, b, c)
-        np.testing.assert_array_equal(c, expected * (np.ones((2, 3)) @ b))
+        np.testing.assert_array_equal(c, [[expected, expected, expected, 0]] * 2)
 
 
 @pytest.mark.parametrize(
