@@ -43,6 +43,7 @@ RUNGS = (
     Rung(10, "Why it is fast", "10-why-it-is-fast.ipynb"),
     Rung(11, "Your own hand", "11-your-own-hand.ipynb"),
     Rung(12, "Ship it", "12-ship-it.ipynb"),
+    Rung(13, "99.7 %", "13-99-7-percent.ipynb"),
 )
 
 
