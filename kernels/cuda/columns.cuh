@@ -1,23 +1,27 @@
 // Sums over the rows of x (M, C), channel by channel, by one kernel.
 //
 // A block takes a chunk of `rows` rows and CHANNELS channels: LANES threads share a channel, so that 32 threads read
-// 32 values that lie side by side. What they find is put together in order, then what the blocks have found, by the
-// last block (last_block.cuh).
+// 32 values that lie side by side. What they find is put together in order, then what the blocks have found, by
+// those that come last (last_block.cuh).
 
 #ifndef COLUMNS_CUH
 #define COLUMNS_CUH
 
 constexpr int CHANNELS = 32, LANES = THREADS / CHANNELS;  // tinynet/backends/cupy_.py
 
-// The chunk of this block, and this thread's share of it.
+// Chunk number `number` of a group of channels, and this thread's share of it.
 struct Chunk {
     int M, C, rows, group, number, chunks, first, end, channel, lane;
-    __device__ Chunk(int M, int C, int rows) : M(M), C(C), rows(rows) {
-        const int groups = (C + CHANNELS - 1) / CHANNELS;
-        group = blockIdx.x % groups, number = blockIdx.x / groups, chunks = (M + rows - 1) / rows;
-        first = number * rows, end = smaller(M, first + rows);
+    __device__ Chunk(int M, int C, int rows, int group, int number)
+        : M(M), C(C), rows(rows), group(group), number(number) {
+        chunks = (M + rows - 1) / rows, first = number * rows, end = smaller(M, first + rows);
         channel = group * CHANNELS + threadIdx.x % CHANNELS, lane = threadIdx.x / CHANNELS;
     }
+    // That of this block, where there is a block for each chunk of each group.
+    __device__ Chunk(int M, int C, int rows)
+        : Chunk(M, C, rows, blockIdx.x % groups_of(C), blockIdx.x / groups_of(C)) {}
+    __device__ static int groups_of(int C) { return (C + CHANNELS - 1) / CHANNELS; }
+
     // Whether this thread writes what its channel's lanes have found.
     __device__ bool writes() const { return lane == 0 && channel < C; }
 };
@@ -38,11 +42,12 @@ __device__ inline Moments together(Moments a, Moments b) {
     return {count, a.mean + distance * share, a.squares + b.squares + distance * distance * a.count * share};
 }
 
-// What all lanes of this thread's channel have found, put together in order. All threads come.
+// What all lanes of this thread's channel have found, put together in order. All threads come. `memory` is shared,
+// and has room for something of each of them.
 template <typename Found>
-__device__ inline Found over_lanes(Found mine) {
-    __shared__ Found found[THREADS];
-    __syncthreads();  // those before have been read
+__device__ inline Found over_lanes(Found mine, void *memory) {
+    Found *found = (Found *)memory;
+    __syncthreads();  // what was there has been read
     found[threadIdx.x] = mine;
     __syncthreads();
     Found all = found[threadIdx.x % CHANNELS];
@@ -50,12 +55,22 @@ __device__ inline Found over_lanes(Found mine) {
     return all;
 }
 
-// The mean (C,) and biased variance (C,) of value(m) over all rows m, which it is asked for once, by the threads of
-// a channel below C. means, squares (chunks, C): of each chunk. Distances are taken from a value of the lane's own:
-// it is at most √n standard deviations off the mean of its n values, so in double nothing cancels.
+// Where statistics go.
+template <typename Real>
+struct Statistics {
+    double *means, *squares;  // (chunks, C): of each chunk the mean and Σ (value - mean)²
+    Real *mean, *variance;    // (C,): of all; the variance is biased
+    unsigned *counters;       // (groups, chunks + MORE_COUNTERS)
+};
+
+// Chunks of which one block puts together what was found.
+constexpr int CHUNKS_AT_ONCE = 64;
+
+// The statistics of value(m) over all rows m of all chunks; it is asked for once, by the threads of a channel below C.
+// Distances are taken from a value of the lane's own, or the mean of a chunk: it is at most √n standard deviations
+// off the mean of its n values, so in double nothing cancels. memory: see over_lanes.
 template <typename Real, typename Value>
-__device__ inline void statistics(const Chunk &chunk, double *means, double *squares, Real *mean, Real *variance,
-                                  unsigned *counters, Value value) {
+__device__ inline void statistics(const Chunk &chunk, void *memory, const Statistics<Real> &found, Value value) {
     const int C = chunk.C, c = chunk.channel, begin = chunk.first + chunk.lane;
     Moments mine = {0, 0, 0};
     if (c < C && begin < chunk.end) {
@@ -69,24 +84,33 @@ __device__ inline void statistics(const Chunk &chunk, double *means, double *squ
         const double count = (chunk.end - begin + LANES - 1) / LANES;
         mine = {count, near + sum / count, square - sum * sum / count};
     }
-    mine = over_lanes(mine);
-    if (chunk.writes()) means[chunk.number * C + c] = mine.mean, squares[chunk.number * C + c] = mine.squares;
-    if (!is_last_block(counters + chunk.group, chunk.chunks)) return;
+    mine = over_lanes(mine, memory);
+    if (chunk.writes())
+        found.means[chunk.number * C + c] = mine.mean, found.squares[chunk.number * C + c] = mine.squares;
 
-    Sums all = {0, 0};  // first Σ value, then, about their mean, Σ of squared distances: without a division each
-    auto count = [&](int k) { return (double)smaller(chunk.rows, chunk.M - k * chunk.rows); };
-    if (c < C)
-        UNROLLED
-        for (int k = chunk.lane; k < chunk.chunks; k += LANES) all.sum += count(k) * means[k * C + c];
-    const double middle = over_lanes(all).sum / chunk.M;
-    if (c < C)
-        UNROLLED
-        for (int k = chunk.lane; k < chunk.chunks; k += LANES) {
-            const double distance = means[k * C + c] - middle;
-            all.product += squares[k * C + c] + distance * distance * count(k);
-        }
-    all = over_lanes(all);
-    if (chunk.writes()) mean[c] = middle, variance[c] = all.product / chunk.M;
+    unsigned *counters = found.counters + chunk.group * (chunk.chunks + MORE_COUNTERS);
+    put_together<CHUNKS_AT_ONCE>(chunk.number, chunk.chunks, counters, [&](int first, int end, int step) {
+        const double near = c < C ? found.means[first * C + c] : 0;
+        Sums all = {0, 0};  // Σ distance and Σ distance² of all values: without a division for each chunk
+        if (c < C)
+#pragma unroll
+            for (int n = 0; n < CHUNKS_AT_ONCE / LANES; n++) {
+                const int k = first + (chunk.lane + n * LANES) * step;
+                if (k >= end) continue;
+                const double count = smaller(chunk.M - k * chunk.rows, step * chunk.rows);
+                const double distance = found.means[k * C + c] - near;
+                all.sum += count * distance;
+                all.product += found.squares[k * C + c] + count * distance * distance;
+            }
+        all = over_lanes(all, memory);
+        if (!chunk.writes()) return;
+        const double count = smaller(chunk.M, end * chunk.rows) - first * chunk.rows;
+        const double middle = near + all.sum / count, square = all.product - all.sum * all.sum / count;
+        if (end - first == chunk.chunks)
+            found.mean[c] = middle, found.variance[c] = square / count;
+        else
+            found.means[first * C + c] = middle, found.squares[first * C + c] = square;
+    });
 }
 
 #endif

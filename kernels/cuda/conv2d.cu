@@ -21,6 +21,9 @@
 //  4. What is done with a result anyway is done before it is written: the bias and the activation behind (y), the
 //     backward of activation and dropout before (dx), Σ dy as the gradient of the weight of an input that is
 //     always 1 (db). dK and dx both read dy, and neither needs the other: one launch has blocks for both.
+//  5. What reads y next finds it in cache, if the block that has finished a tile does it at once: a max pooling, for
+//     which the four pixels of a window are neighbours in the tile, and the statistics for a batch normalisation,
+//     which blocks that come last put together. y is written all the same: nobody has to know.
 //
 // dx is the convolution of dy by K with its channels swapped, windows read backwards. dK is a product over all
 // pixels of y. A sum that is long, and of a product with few tiles, is cut into parts of `length` for as many
@@ -30,25 +33,32 @@
 //     sums       (parts, values of the result): of the parts, if there are several
 //     counters   (tiles, parts + MORE_COUNTERS): see last_block.cuh
 //     alpha      of the activation; keep, scale, before: see neighbours.cuh
+//     pooled, winner    y behind a max pooling by 2 x 2: see `Behind` (windows.cuh)
+//     means, squares, mean, variance, statistics_counters    see `Statistics` (columns.cuh); a tile is a chunk
 #include "common.cuh"
 #include "instructions.cuh"
 #include "tiles.cuh"
 #include "last_block.cuh"
+#include "columns.cuh"
 #include "shares.cuh"
 #include "neighbours.cuh"
+#include "largest.cuh"
 #include "windows.cuh"
 
-// y = b + Σ x · K over the window, and the activation of that
+// y = b + Σ x · K over the window, and the activation of that; then what is `Behind`
 template <typename Real>
 __global__ void __launch_bounds__(THREADS, 2)
     conv2d(int size, const Real *x, const Real *K, const Real *b, Real *y, Real *sums, unsigned *counters,
-           int length, Real alpha, int N, int F, int H, int W, int C, int OH, int OW, int KH, int KW, int down,
-           int across, int top, int left) {
+           int length, Real alpha, bool is_pooled, Real *pooled, signed char *winner, bool finds_statistics,
+           double *means, double *squares, Real *mean, Real *variance, unsigned *statistics_counters, int N, int F,
+           int H, int W, int C, int OH, int OW, int KH, int KW, int down, int across, int top, int left) {
     using Product = PlainTile<Real, true, false>;
     __shared__ Vector<Real> memory[Product::VECTORS];
     __shared__ Corner corners[Product::ROWS];
     const Sizes sizes = {H, W, C, OH, OW, F, KH, KW, down, across, top, left};
-    forward(Product(), (Real *)memory, corners, x, K, b, y, sums, counters, length, alpha, N, sizes);
+    const Behind<Real> behind = {is_pooled, pooled, winner, finds_statistics,
+                                 {means, squares, mean, variance, statistics_counters}};
+    forward(Product(), (Real *)memory, corners, x, K, b, y, sums, counters, length, alpha, behind, N, sizes);
 }
 
 // dK = Σ x · dy over all windows, db = Σ dy, by the first `dK_blocks`; by the others

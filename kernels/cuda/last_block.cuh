@@ -19,6 +19,26 @@ __device__ inline bool is_last_block(unsigned *counter, int blocks) {
     return *is_last;
 }
 
+// Counters that a result has besides one for each of its parts.
+constexpr int MORE_COUNTERS = 3;  // kernels/cuda/tiles.py
+
+// Puts together what blocks have made as they come to an end, `parts` of them, this one number `part`: of every
+// AT_ONCE parts the last block does it, of every AT_ONCE of these the last of their blocks, and so on. It calls
+// put(first, end, step) to put those in [first, end), each `step` parts by now, where part `first` was. Whether this
+// block is the last of all. What is put to what does not depend on who is last.
+template <int AT_ONCE, typename Put>
+__device__ inline bool put_together(int part, int parts, unsigned *counters, Put put) {
+    int step = 1;
+    do {
+        const int first = part / (step * AT_ONCE) * (step * AT_ONCE);
+        const int end = smaller(parts, first + step * AT_ONCE);
+        if (!is_last_block(counters + first, (end - first + step - 1) / step)) return false;
+        put(first, end, step);
+        step *= AT_ONCE, counters++;
+    } while (step < parts);
+    return true;
+}
+
 // Σ of `mine` over the threads of a block, in the same order each time. All threads come, and all get it.
 __device__ inline double sum_of_block(double mine) {
     __shared__ double sums[THREADS];

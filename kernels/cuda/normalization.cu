@@ -2,6 +2,7 @@
 #include "common.cuh"
 #include "last_block.cuh"
 #include "columns.cuh"
+#include "largest.cuh"
 
 // --- sums over rows, in chunks of a fixed number of rows: one thread a chunk and channel, then one a channel ---
 
@@ -30,15 +31,14 @@ __global__ void add_chunks(int size, const double *chunks, Real *sums, int K) {
 
 // --- batch normalisation ---
 
-// The statistics of x (M, C), whose rows are summed in chunks of `rows`: see columns.cuh.
-//
-//     means, squares    (chunks, C): of each chunk the mean and Σ (x - mean)²
-//     mean, variance    (C,): of all M rows; the variance is biased
+// The statistics of x (M, C), whose rows are summed in chunks of `rows`: see `Statistics` (columns.cuh).
 template <typename Real>
 __global__ void batch_statistics(int size, const Real *x, double *means, double *squares, Real *mean,
                                  Real *variance, unsigned *counters, int M, int C, int rows) {
+    __shared__ Moments memory[THREADS];
     const Chunk chunk(M, C, rows);
-    statistics(chunk, means, squares, mean, variance, counters, [&](int m) { return x[m * C + chunk.channel]; });
+    const Statistics<Real> found = {means, squares, mean, variance, counters};
+    statistics(chunk, memory, found, [&](int m) { return x[m * C + chunk.channel]; });
 }
 
 // y = γ (x - μ) / √(σ² + ε) + β, at least `floor` (0: with a ReLU, -infinity: without)
@@ -50,18 +50,57 @@ __global__ void batch_statistics(int size, const Real *x, double *means, double 
 // In training, too: running averages (C,) of μ and σ² ← keep · running + (1 - keep) · batch, of σ² · unbias;
 // keep is 1 where there is nothing to keep.
 template <typename Real>
-__global__ void normalize(int size, const Real *x, Real *y, const Real *mean, const Real *variance,
-                          const Real *gamma, const Real *beta, Real *running_mean, Real *running_variance, int C,
-                          Real epsilon, Real floor, Real keep, Real unbias) {
-    int i = thread_index();
-    if (i >= size) return;
-    int c = i % C;
-    if (i < C && keep < 1) {
+struct Normalization {
+    const Real *mean, *variance, *gamma, *beta;
+    Real *running_mean, *running_variance;
+    Real epsilon, floor, keep, unbias;
+
+    __device__ Real of(Real x, int c) const {
+        const Real value = gamma[c] * ((x - mean[c]) / sqrt(variance[c] + epsilon)) + beta[c];
+        return value < floor ? floor : value;
+    }
+    // Of channel c, by one thread
+    __device__ void update_averages(int c) const {
+        if (!(keep < 1)) return;
         running_mean[c] = keep * running_mean[c] + (1 - keep) * mean[c];
         running_variance[c] = keep * running_variance[c] + (1 - keep) * unbias * variance[c];
     }
-    Real value = gamma[c] * ((x[i] - mean[c]) / sqrt(variance[c] + epsilon)) + beta[c];
-    y[i] = value < floor ? floor : value;
+};
+template <typename Real>
+__global__ void normalize(int size, const Real *x, Real *y, const Real *mean, const Real *variance,
+                          const Real *gamma, const Real *beta, Real *running_mean, Real *running_variance,
+                          Real epsilon, Real floor, Real keep, Real unbias, int C) {
+    int i = thread_index();
+    if (i >= size) return;
+    const Normalization<Real> norm = {mean, variance, gamma, beta, running_mean, running_variance,
+                                      epsilon, floor, keep, unbias};
+    if (i < C) norm.update_averages(i);
+    y[i] = norm.of(x[i], i % C);
+}
+
+// The same, and a max pooling by 2 x 2 of y (N, H, W, C), H and W even, which comes from a ReLU: largest.cuh
+//
+//     pooled, winner    (N, H / 2, W / 2, C)
+template <typename Real>
+__global__ void normalize_and_pool(int size, const Real *x, Real *y, Real *pooled, signed char *winner,
+                                   const Real *mean, const Real *variance, const Real *gamma, const Real *beta,
+                                   Real *running_mean, Real *running_variance, Real epsilon, Real floor, Real keep,
+                                   Real unbias, int H, int W, int C) {
+    int i = thread_index();
+    if (i >= size) return;
+    const Normalization<Real> norm = {mean, variance, gamma, beta, running_mean, running_variance,
+                                      epsilon, floor, keep, unbias};
+    if (i < C) norm.update_averages(i);
+    const int c = i % C, w = 2 * (i / C % (W / 2)), row = 2 * (i / C / (W / 2));  // of all images together
+    int place = 0;
+    Real best = 0;
+    for (int n = 0; n < 4; n++) {
+        const int at = ((row + n / 2) * W + w + n % 2) * C + c;
+        const Real value = norm.of(x[at], c);
+        y[at] = value;
+        if (n == 0 || is_better(value, best)) best = value, place = n;
+    }
+    pooled[i] = best, winner[i] = winner_of(place, best, true);
 }
 
 // ∂L/∂β = Σ dy and ∂L/∂γ = Σ dy x̂, with x̂ = (x - μ) / √(σ² + ε)
@@ -71,6 +110,7 @@ template <typename Real>
 __global__ void batch_gradients(int size, const Real *dy, const Real *x, const Real *mean, const Real *variance,
                                 double *sums, double *products, Real *dgamma, Real *dbeta, unsigned *counters,
                                 int M, int C, int rows, Real epsilon) {
+    __shared__ Sums memory[THREADS];
     const Chunk chunk(M, C, rows);
     const int c = chunk.channel;
     Sums mine = {0, 0};
@@ -80,14 +120,14 @@ __global__ void batch_gradients(int size, const Real *dy, const Real *x, const R
             mine.sum += dy[m * C + c];
             mine.product += dy[m * C + c] * (x[m * C + c] - mean[c]);
         }
-    mine = over_lanes(mine);
+    mine = over_lanes(mine, memory);
     if (chunk.writes()) sums[chunk.number * C + c] = mine.sum, products[chunk.number * C + c] = mine.product;
     if (!is_last_block(counters + chunk.group, chunk.chunks)) return;
     mine = {0, 0};
     if (c < C)
         for (int k = chunk.lane; k < chunk.chunks; k += LANES)
             mine = together(mine, Sums{sums[k * C + c], products[k * C + c]});
-    mine = over_lanes(mine);
+    mine = over_lanes(mine, memory);
     if (chunk.writes()) {
         dbeta[c] = mine.sum;
         dgamma[c] = mine.product / sqrt((double)(variance[c] + epsilon));

@@ -12,9 +12,9 @@
 #include "common.cuh"
 #include "last_block.cuh"
 #include "columns.cuh"
+#include "largest.cuh"
 
-// y = the largest of a window, the first of several; a NaN is larger than all. positive: no pixel wins (-1)
-// where y is not above 0: x comes from a ReLU, whose gradient is 0 there.
+// y = the largest of a window, and the pixel that won: see largest.cuh.
 template <typename Real, typename Place>
 __device__ Real largest(int i, const Real *x, Real *y, Place *winner, int H, int W, int C, int OH, int OW, int KH,
                         int KW, int down, int across, int top, int left, bool positive) {
@@ -25,11 +25,10 @@ __device__ Real largest(int i, const Real *x, Real *y, Place *winner, int H, int
     for (int u = larger(0, -h); u < smaller(KH, H - h); u++)
         for (int v = larger(0, -w); v < smaller(KW, W - w); v++) {
             Real value = x[((n * H + h + u) * W + w + v) * C + c];
-            // not (≤) is true for a larger value and for NaN; a NaN once found stays
-            if (place < 0 || (best == best && !(value <= best))) best = value, place = u * KW + v;
+            if (place < 0 || is_better(value, best)) best = value, place = u * KW + v;
         }
     y[i] = best;
-    winner[i] = positive && !(best > 0) ? -1 : place;
+    winner[i] = winner_of(place, best, positive);
     return best;
 }
 template <typename Real, typename Place>
@@ -40,14 +39,16 @@ __global__ void maxpool(int size, const Real *x, Real *y, Place *winner, int H, 
 }
 
 // The same, with the statistics of y (M, C), M = N · OH · OW, for a batch normalisation that follows: it need not
-// read y for them. The other arrays: see `batch_statistics` (normalization.cu).
+// read y for them. The other arrays: see `Statistics` (columns.cuh).
 template <typename Real, typename Place>
 __global__ void maxpool_statistics(int size, const Real *x, Real *y, Place *winner, double *means, double *squares,
                                    Real *mean, Real *variance, unsigned *counters, int M, int rows, int H, int W,
                                    int C, int OH, int OW, int KH, int KW, int down, int across, int top, int left,
                                    bool positive) {
+    __shared__ Moments memory[THREADS];
     const Chunk chunk(M, C, rows);
-    statistics(chunk, means, squares, mean, variance, counters, [&](int m) {
+    const Statistics<Real> found = {means, squares, mean, variance, counters};
+    statistics(chunk, memory, found, [&](int m) {
         return largest(m * C + chunk.channel, x, y, winner, H, W, C, OH, OW, KH, KW, down, across, top, left,
                        positive);
     });

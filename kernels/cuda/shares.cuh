@@ -36,21 +36,16 @@ struct Share {
     }
 };
 
-// Parts whose sums one block adds up, and counters that a tile has besides one for each part.
-constexpr int TOGETHER = 8, MORE_COUNTERS = 3;  // kernels/cuda/tiles.py
+// Parts whose sums one block adds up.
+constexpr int TOGETHER = 8;
 
-// Adds up the parts of a product as blocks come to an end: of every TOGETHER parts the last block adds up their
-// sums, of every TOGETHER such sums the last block adds up those, and so on. write(row, column, sum) gets the
-// whole sums, in the block that is last of all. What is added to what does not depend on who is last.
+// Adds up the parts of a product as blocks come to an end (put_together). write(row, column, sum) gets the whole
+// sums, in the block that is last of all: whether this is the one.
 template <typename Tile, typename Write>
-__device__ inline void add_parts(const Share<Tile> &share, typename Tile::Real *sums, unsigned *counters,
+__device__ inline bool add_parts(const Share<Tile> &share, typename Tile::Real *sums, unsigned *counters,
                                  Write write) {
     counters += share.tile * (share.parts + MORE_COUNTERS);
-    int step = 1;
-    do {
-        const int first = share.part / (step * TOGETHER) * (step * TOGETHER);
-        const int end = smaller(share.parts, first + step * TOGETHER);
-        if (!is_last_block(counters + first, (end - first + step - 1) / step)) return;
+    return put_together<TOGETHER>(share.part, share.parts, counters, [&](int first, int end, int step) {
         share.for_each([&](int row, int column) {
             typename Tile::Real sum = 0;
 #pragma unroll
@@ -61,28 +56,28 @@ __device__ inline void add_parts(const Share<Tile> &share, typename Tile::Real *
             else
                 sums[share.place(first, row, column)] = sum;
         });
-        step *= TOGETHER, counters++;
-    } while (step < share.parts);
+    });
 }
 
-// Multiplies a share up (see multiply_up). Where `is_direct` (in one part), finish(column, sum) of each is written to
-// y (rows, columns) at once; else by way of `sums`: their parts are added up, and write(row, column, sum) is called.
-template <typename Tile, typename CopyFirst, typename CopySecond, typename Finish, typename Write>
-__device__ inline void multiply_share(const Tile &empty, typename Tile::Real *memory, const Share<Tile> &share,
+// Multiplies a share up (see multiply_up). Where `is_direct` (in one part), finish(column, sum) of each is written at
+// once to y[place(row, column)]; else by way of `sums`: their parts are added up, and write(row, column, sum) is called.
+// Whether this block has finished its tile; what other threads of it have written is there after a barrier.
+template <typename Tile, typename CopyFirst, typename CopySecond, typename Place, typename Finish, typename Write>
+__device__ inline bool multiply_share(const Tile &empty, typename Tile::Real *memory, const Share<Tile> &share,
                                       bool is_direct, typename Tile::Real *y, typename Tile::Real *sums,
                                       unsigned *counters, CopyFirst copy_first, CopySecond copy_second,
-                                      Finish finish, Write write) {
+                                      Place place, Finish finish, Write write) {
     using Real = typename Tile::Real;
     if (!is_direct) y = sums + share.place(share.part, 0, 0);
     multiply_up(empty, memory, share.end - share.begin, copy_first, copy_second,
                 [&](int row, int column, Real sum, bool is_first, bool is_last) {
                     row += share.first_row, column += share.first_column;
                     if (row >= share.rows || column >= share.columns) return;
-                    Real *there = y + row * share.columns + column;
+                    Real *there = y + (is_direct ? place(row, column) : row * share.columns + column);
                     if (!is_first) sum += *there;
                     *there = is_direct && is_last ? finish(column, sum) : sum;
                 });
-    if (!is_direct) add_parts(share.again(), sums, counters, write);
+    return is_direct || add_parts(share.again(), sums, counters, write);
 }
 
 #endif

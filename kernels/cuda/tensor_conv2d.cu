@@ -5,20 +5,27 @@
 #include "tiles.cuh"
 #include "tensor_tile.cuh"
 #include "last_block.cuh"
+#include "columns.cuh"
 #include "shares.cuh"
 #include "neighbours.cuh"
+#include "largest.cuh"
 #include "windows.cuh"
 
-// y = b + Σ x · K over the window, and the activation of that
+// y = b + Σ x · K over the window, and the activation of that; then what is `Behind`
 __global__ void __launch_bounds__(THREADS, 2)
     tensor_conv2d(int size, const float *x, const float *K, const float *b, float *y, float *sums,
-                  unsigned *counters, int length, float alpha, int N, int F, int H, int W, int C, int OH, int OW,
-                  int KH, int KW, int down, int across, int top, int left, int precision) {
+                  unsigned *counters, int length, float alpha, bool is_pooled, float *pooled, signed char *winner,
+                  bool finds_statistics, double *means, double *squares, float *mean, float *variance,
+                  unsigned *statistics_counters, int N, int F, int H, int W, int C, int OH, int OW, int KH, int KW,
+                  int down, int across, int top, int left, int precision) {
     using Product = TensorTile<true, false>;
     __shared__ Vector<float> memory[Product::VECTORS];
     __shared__ Corner corners[Product::ROWS];
     const Sizes sizes = {H, W, C, OH, OW, F, KH, KW, down, across, top, left};
-    forward(Product(precision), (float *)memory, corners, x, K, b, y, sums, counters, length, alpha, N, sizes);
+    const Behind<float> behind = {is_pooled, pooled, winner, finds_statistics,
+                                  {means, squares, mean, variance, statistics_counters}};
+    forward(Product(precision), (float *)memory, corners, x, K, b, y, sums, counters, length, alpha, behind, N,
+            sizes);
 }
 
 // dK = Σ x · dy over all windows, db = Σ dy, by the first `dK_blocks`; by the others

@@ -19,7 +19,7 @@ ENOUGH_BLOCKS = 264
 PRECISIONS = {"float32": 0, "tf32": 1, "bf16": 2}
 """What tensor cores multiply float32 factors as: each in two halves, or rounded to 11 bits or to 8."""
 MORE_COUNTERS = 3
-"""Of a tile, besides one for each part: `shares.cuh`."""
+"""Of what is put together of parts, besides one for each part: `last_block.cuh`."""
 
 
 @dataclass(frozen=True)

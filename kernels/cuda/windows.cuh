@@ -43,9 +43,9 @@ __device__ inline void copy_rows(typename Tile::Real *piece, const typename Tile
     }
 }
 
-// The first pixel of a window, and the number of the first pixel of its image.
+// The first pixel of a window, the number of the first pixel of its image, and that of its result.
 struct Corner {
-    int h, w, image;
+    int h, w, image, result;
 };
 
 // Begins to copy of ROWS windows on images (·, H, W, C) what lies at `tap`, the window's pixel and the channel
@@ -89,16 +89,22 @@ __device__ inline void copy_filters(typename Tile::Real *piece, const typename T
     }
 }
 
-// The first pixel of each window, of those that a tile's rows are. IS_GRADIENT: as in copy_windows.
+// The first pixel of each window, of those that a tile's rows are. IS_GRADIENT: as in copy_windows. Where results
+// are pooled, the four of each 2 x 2 are neighbours.
 template <typename Tile, bool IS_GRADIENT>
-__device__ inline void find_corners(Corner *corners, int first_row, int N, const Sizes &s) {
+__device__ inline void find_corners(Corner *corners, int first_row, bool is_pooled, int N, const Sizes &s) {
     const int rows = IS_GRADIENT ? s.H : s.OH, columns = IS_GRADIENT ? s.W : s.OW;
     for (int row = threadIdx.x; row < Tile::ROWS; row += THREADS) {
-        const Counter at = counter(first_row + row, rows, columns);
+        Counter at = counter(first_row + row, rows, columns);
+        if (is_pooled) {
+            at = counter((first_row + row) / 4, rows / 2, columns / 2);
+            at = {at.high, 2 * at.middle + row / 2 % 2, 2 * at.low + row % 2};
+        }
         const int far = 1 << 29;  // no window reaches an image from there
         corners[row].h = at.high >= N ? -far : IS_GRADIENT ? at.middle + s.top : at.middle * s.down - s.top;
         corners[row].w = IS_GRADIENT ? at.low + s.left : at.low * s.across - s.left;
         corners[row].image = at.high * (IS_GRADIENT ? s.OH * s.OW : s.H * s.W);
+        corners[row].result = (at.high * rows + at.middle) * columns + at.low;
     }
     __syncthreads();
 }
@@ -110,20 +116,65 @@ __device__ inline Counter first_tap(int begin, bool has_vectors, int middles, in
     return counter(begin + threadIdx.x % (Tile::DEPTH / width) * width, middles, lows);
 }
 
-// y (N, OH, OW, F) = windows of x (N, H, W, C) · K (KH, KW, C, F) + b (F), with the activation behind. The sum over
-// KH · KW · C is cut into parts of `length`, if it is longer.
+// What a convolution does for a max pooling by 2 x 2 behind it, of y whose sides are even, and a batch normalisation.
+template <typename Real>
+struct Behind {
+    bool is_pooled;
+    Real *y;              // (N, OH / 2, OW / 2, F): the largest of each window
+    signed char *winner;  // likewise: largest.cuh, of a ReLU
+    bool finds_statistics;
+    Statistics<Real> found;  // of y, pooled if it is: columns.cuh
+};
+
+// A tile of y (rows, columns), finished by this block, is pooled.
+template <typename Tile>
+__device__ inline void pool_tile(const Share<Tile> &share, const typename Tile::Real *y, const Corner *corners,
+                                 const Behind<typename Tile::Real> &behind) {
+    using Real = typename Tile::Real;
+    __syncthreads();  // all of the tile is there
+    for (int i = threadIdx.x; i < Tile::ROWS / 4 * Tile::COLUMNS; i += THREADS) {
+        const int row = i / Tile::COLUMNS * 4, column = share.first_column + i % Tile::COLUMNS;
+        if (share.first_row + row >= share.rows || column >= share.columns) continue;
+        int place = 0;
+        Real best = y[corners[row].result * share.columns + column];
+        for (int n = 1; n < 4; n++) {
+            const Real value = y[corners[row + n].result * share.columns + column];
+            if (is_better(value, best)) best = value, place = n;
+        }
+        const int there = (share.first_row + row) / 4 * share.columns + column;
+        behind.y[there] = best, behind.winner[there] = winner_of(place, best, true);
+    }
+}
+
+// The statistics of y, finished by this block: so many rows of a tile each are one of y's. They are a chunk.
+template <typename Tile>
+__device__ inline void statistics_of_tile(const Share<Tile> &share, const typename Tile::Real *y, int each,
+                                          void *memory, const Statistics<typename Tile::Real> &found) {
+    __syncthreads();  // all of the tile's results are there
+    const int end = smaller(share.first_column + Tile::COLUMNS, share.columns);
+    for (int column = share.first_column; column < end; column += CHANNELS) {
+        const Chunk chunk(share.rows / each, share.columns, Tile::ROWS / each, column / CHANNELS,
+                          share.first_row / Tile::ROWS);
+        statistics(chunk, memory, found, [&](int m) { return y[m * share.columns + chunk.channel]; });
+    }
+}
+
+// y (N, OH, OW, F) = windows of x (N, H, W, C) · K (KH, KW, C, F) + b (F), with the activation behind, and what else
+// there is `behind`. The sum over KH · KW · C is cut into parts of `length`, if it is longer.
 template <typename Tile>
 __device__ inline void forward(const Tile &empty, typename Tile::Real *memory, Corner *corners,
                                const typename Tile::Real *x, const typename Tile::Real *K,
                                const typename Tile::Real *b, typename Tile::Real *y, typename Tile::Real *sums,
-                               unsigned *counters, int length, typename Tile::Real alpha, int N, const Sizes &s) {
+                               unsigned *counters, int length, typename Tile::Real alpha,
+                               const Behind<typename Tile::Real> &behind, int N, const Sizes &s) {
     using Real = typename Tile::Real;
     const Share<Tile> share(blockIdx.x, N * s.OH * s.OW, s.F, s.KH * s.KW * s.C, length);
-    find_corners<Tile, false>(corners, share.first_row, N, s);
+    find_corners<Tile, false>(corners, share.first_row, behind.is_pooled, N, s);
     const bool x_has_vectors = are_vectors(x, s.C), K_has_vectors = are_vectors(K, s.F);
     Counter tap = first_tap<Tile>(share.begin, x_has_vectors, s.KW, s.C);
+    auto place = [&](int row, int f) { return corners[row % Tile::ROWS].result * s.F + f; };
     auto finish = [&](int f, Real sum) { return activated(sum + b[f], alpha); };
-    multiply_share(
+    const bool is_finished = multiply_share(
         empty, memory, share, share.parts == 1, y, sums, counters,
         [&](Real *piece, int) {
             x_has_vectors ? copy_windows<Tile, Tile::WIDTH, false>(piece, x, corners, tap, s.H, s.W, s.C, s)
@@ -135,7 +186,12 @@ __device__ inline void forward(const Tile &empty, typename Tile::Real *memory, C
             K_has_vectors ? copy_rows<Tile, Tile::WIDTH>(piece, K, k, share.end, share.first_column, s.F)
                           : copy_rows<Tile, 1>(piece, K, k, share.end, share.first_column, s.F);
         },
-        finish, [&](int row, int f, Real sum) { y[row * s.F + f] = finish(f, sum); });
+        place, finish, [&](int row, int f, Real sum) { y[place(row, f)] = finish(f, sum); });
+    if (!is_finished) return;
+    if (behind.is_pooled) pool_tile(share.again(), y, corners, behind);
+    if (behind.finds_statistics)
+        statistics_of_tile(share.again(), behind.is_pooled ? behind.y : y, behind.is_pooled ? 4 : 1, memory,
+                           behind.found);
 }
 
 // dx (N, H, W, C) = windows of dy (N, OH, OW, F), backwards, · K (KH, KW, C, F) with its channels swapped, carried
@@ -148,7 +204,7 @@ __device__ inline void gradient_of_images(const Tile &empty, typename Tile::Real
                                           const Sizes &s) {
     using Real = typename Tile::Real;
     const Share<Tile> share(block, N * s.H * s.W, s.C, s.KH * s.KW * s.F, length);
-    find_corners<Tile, true>(corners, share.first_row, N, s);
+    find_corners<Tile, true>(corners, share.first_row, false, N, s);
     const bool are_both_vectors = are_vectors(dy, s.F) && are_vectors(K, s.F);
     Counter tap = first_tap<Tile>(share.begin, are_both_vectors, s.KW, s.F);
     multiply_share(
@@ -163,7 +219,7 @@ __device__ inline void gradient_of_images(const Tile &empty, typename Tile::Real
                              : copy_filters<Tile, 1>(piece, K, share.first_column, tap, s);
             advance(tap, Tile::DEPTH, s.KW, s.F);
         },
-        [](int, Real sum) { return sum; },
+        [&](int row, int c) { return row * s.C + c; }, [](int, Real sum) { return sum; },
         [&](int row, int c, Real sum) { dx[row * s.C + c] = before.back(sum, row * s.C + c); });
     if (share.parts > 1 || !before.is_there()) return;
     __syncthreads();  // while sums take all registers there is no room for this; they are in cache
@@ -223,7 +279,7 @@ __device__ inline void gradient_of_weights(const Tile &empty, typename Tile::Rea
             dy_has_vectors ? copy_rows<Tile, Tile::WIDTH>(piece, dy, k, share.end, share.first_column, s.F)
                            : copy_rows<Tile, 1>(piece, dy, k, share.end, share.first_column, s.F);
         },
-        [](int, Real sum) { return sum; },
+        [&](int row, int f) { return row * s.F + f; }, [](int, Real sum) { return sum; },
         [&](int row, int f, Real sum) { (row < taps ? dK[row * s.F + f] : db[f]) = sum; });
 }
 

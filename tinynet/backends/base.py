@@ -145,8 +145,15 @@ class Backend(ABC):
         return
 
     def fuse_statistics(self, before: Backend) -> None:
-        """The input of this BatchNorm is exactly what `before`, a max pooling, returns: in training that may
-        find its statistics. Both are bound to their layers. By default nothing is fused.
+        """The input of this BatchNorm is what `before`, a layer with weights or a max pooling, returns: in
+        training that may find its statistics. Both are bound to their layers. By default nothing is fused.
+        """
+        return
+
+    def fuse_pool(self, before: Backend, image: Shape, window: Window) -> None:
+        """This max pooling by `window` gets what a ReLU makes of the images (H, W, C) that `before` returns,
+        a convolution or BatchNorm: in training that may pool, too. Both are bound to their layers. By default
+        nothing is fused.
         """
         return
 

@@ -13,7 +13,7 @@ import numpy as np
 from tinynet.backends.base import Backend
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.backends.workspace import Memory, Workspace
-from tinynet.types import Array
+from tinynet.types import Array, Shape
 
 
 @dataclass
@@ -34,10 +34,13 @@ class Fusion:
     """`relu_backward` and the like in training: the layer behind has done what they do."""
     alpha: Callable[[], float] | None = None
     """Of layers with weights, whose ELU that follows has this alpha: they apply it."""
-    finds_statistics: bool = False
-    """`maxpool` in training: a BatchNorm follows, and need not look for the statistics of its input."""
-    pool: str = ""
-    """The owner of that `maxpool`, for the BatchNorm."""
+    norm: str = ""
+    """Of layers with weights and `maxpool` in training: the owner of the BatchNorm that follows, whose
+    statistics they find."""
+    pool: CompiledBackend | None = None
+    """Of a convolution and a BatchNorm in training: the max pooling that follows its ReLU, which it does."""
+    image: Shape = ()
+    """The (H, W, C) that it pools."""
     rescales: Callable[[], tuple[float, float, str]] | None = None
     """`begin_step`: scale, offset and dtype of the Rescale that is given what it gathers."""
     gathering: Backend | None = None

@@ -4,7 +4,9 @@ A kernel less saves its launch and a pass over memory. `layers.fusion` says who 
 operation returns is all there, whoever looks; what it leaves for a neighbour lies in the workspace.
 
     a product       applies the ReLU or ELU that follows, and in its backward carries dx back through the
-                    dropout and the activation before it: their backward returns what it is given
+                    dropout and the activation before it: their backward returns what it is given;
+                    finds the statistics of the BatchNorm that follows
+    a convolution, `batchnorm`    does the max pooling by 2 x 2 that follows its ReLU
     `maxpool`       finds the statistics of the BatchNorm that follows
     `begin_step`    rescales the images that it gathers, where a Rescale follows
     a loss          counts the right answers, for the `count_correct` behind it
@@ -15,10 +17,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tinynet.backends.base import Backend
 from tinynet.backends.compiled import CompiledBackend
-from tinynet.types import Array
+from tinynet.geometry import Window
+from tinynet.types import Array, Shape
 
+HALVING = Window((2, 2), (2, 2))
+"""The max pooling that a convolution does."""
+WINNER = np.dtype(np.int8)
+"""The number of a window's pixel."""
 NO_ACTIVATION = -1.0
 """Its `alpha`. 0 is that of a ReLU; else it is an ELU's."""
 
@@ -39,7 +48,21 @@ class Neighbours(CompiledBackend):
 
     def fuse_statistics(self, before: Backend) -> None:
         assert isinstance(before, Neighbours)
-        before.fusion.finds_statistics, self.fusion.pool = True, before.memory.owner
+        before.fusion.norm = self.memory.owner
+
+    def fuse_pool(self, before: Backend, image: Shape, window: Window) -> None:
+        assert isinstance(before, Neighbours)
+        is_even = image[0] % 2 == image[1] % 2 == 0
+        if self.convolution != "im2col" and window == HALVING and is_even:
+            before.fusion.pool, before.fusion.image = self, image
+
+    def _pooled(self, N: int, dtype: Any) -> tuple[Array, Array]:
+        """Memory for what the pooling behind returns of N images: the largest values and their places."""
+        assert self.fusion.pool is not None
+        H, W, C = self.fusion.image
+        pooled, winner = (self.memory.own("pooled", (N, H // 2, W // 2, C), each) for each in (dtype, WINNER))
+        self._pass_to(self.fusion.pool.memory.owner, pooled=(pooled, winner))
+        return pooled, winner
 
     def fuse_gathering(self, before: Backend, settings: Callable[[], tuple[float, float, str]]) -> None:
         assert isinstance(before, Neighbours)
@@ -62,8 +85,12 @@ class Neighbours(CompiledBackend):
 
     def _pass(self, **values: Any) -> None:
         """Leave values of this forward to the layer behind, whose dx may go back through this one, too."""
+        self._pass_to(self.memory.owner, **values)
+
+    def _pass_to(self, owner: str, **values: Any) -> None:
+        """Leave values of this forward where `_taken(owner)` finds them."""
         if self.memory.workspace and self.memory.is_training:
-            self.memory.workspace.passed[self.memory.owner] = values
+            self.memory.workspace.passed[owner] = values
 
     def _taken(self, owner: str) -> dict[str, Any]:
         """What another has left in the forward of now."""

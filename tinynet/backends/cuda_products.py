@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.backends.cuda_neighbours import NO_ACTIVATION, Neighbours
+from tinynet.backends.cuda_neighbours import NO_ACTIVATION, WINNER, Neighbours
 from tinynet.kernels.cuda import tiles
 from tinynet.kernels.cuda.device import THREADS, Device
 from tinynet.types import Array
+
+CHANNELS = 32
+"""Channels of a block that sums over rows: columns.cuh."""
+F64 = np.dtype(np.float64)
 
 
 class TileProducts(Neighbours):
@@ -25,10 +29,10 @@ class TileProducts(Neighbours):
     def multiply_tiles(
         self, x: Array, K: Array, b: Array, y: Array, geometry: tuple[int, ...], alpha: float
     ) -> None:
-        """y = windows of x · K + b, then the activation of this alpha."""
+        """y = windows of x · K + b, then the activation of this alpha, and what is to be done behind that."""
         F = len(b)
         cut = tiles.cut(y.size // F, F, K.size // F, y.dtype)
-        arguments = (x, K, b, y, *self._parts("y", cut, y), alpha, len(x), F, *geometry)
+        arguments = (x, K, b, y, *self._parts("y", cut, y), alpha, *self._behind(y), len(x), F, *geometry)
         self._by_tiles("conv2d", "tensor_conv2d", cut.blocks, arguments)
 
     def multiply_tiles_back(
@@ -57,6 +61,34 @@ class TileProducts(Neighbours):
         )
         blocks = of_dK.blocks + of_dx.blocks
         self._by_tiles("conv2d_backward", "tensor_conv2d_backward", blocks, arguments)
+
+    def _behind(self, y: Array) -> tuple[Any, ...]:
+        """What is done with y (N, …, F) as it is computed, and memory for that: `Behind` of windows.cuh."""
+        pool = self.fusion.pool if self.memory.is_training else None
+        if pool is None:
+            none = (self.memory.own("no pool", (1,), dtype) for dtype in (y.dtype, WINNER))
+            return False, *none, *self._statistics_of(y, tiles.ROWS[y.dtype], self.fusion.norm)
+        pooled, winner = self._pooled(len(y), y.dtype)
+        found = self._statistics_of(pooled, tiles.ROWS[y.dtype] // 4, pool.fusion.norm)
+        return True, pooled, winner, *found
+
+    def _statistics_of(self, y: Array, rows: int, norm: str) -> tuple[Any, ...]:
+        """Whether the BatchNorm called `norm` wants statistics of y (N, …, F), and memory for them."""
+        if not norm or not self.memory.is_training:
+            none, value = (self.memory.own("no statistics", (1,), dtype) for dtype in (F64, y.dtype))
+            return False, none, none, value, value, self._counters("nothing", 1)
+        sums, found = self._statistics(y.reshape(-1, y.shape[-1]), rows)
+        self._pass_to(norm, statistics=found[:2])
+        return True, *sums, *found
+
+    def _statistics(self, x: Array, rows: int) -> tuple[list[Array], tuple[Array, Array, Array]]:
+        """Memory for what kernels find of x (M, C) by chunks of `rows` rows: those of columns.cuh."""
+        M, C = x.shape
+        chunks, groups = -(-M // rows), -(-C // CHANNELS)
+        sums = [self.memory.scratch(f"column sums {i}", (chunks, C), F64) for i in range(2)]
+        mean, variance = (self.memory.own(f"column {role}", (C,), x.dtype) for role in ("mean", "variance"))
+        counters = self._counters("columns", groups * (chunks + tiles.MORE_COUNTERS))
+        return sums, (mean, variance, counters)
 
     def _parts(self, role: str, cut: tiles.Cut, result: Array) -> tuple[Array, Array, int]:
         """Memory for the parts of a result, and for the counters of its tiles; the length of a part."""

@@ -25,7 +25,7 @@ import numpy as np
 
 from tinynet.backends import cuda_status
 from tinynet.backends.base import PRECISIONS, Penalty, Running, Status
-from tinynet.backends.cuda_products import TileProducts
+from tinynet.backends.cuda_products import CHANNELS, F64, TileProducts
 from tinynet.backends.workspace import Memory
 from tinynet.distortions import Distortions, Limits
 from tinynet.distributed.group import WHOLE, Shard
@@ -40,15 +40,12 @@ MIN_CHUNK_ROWS = 32
 """Rows that are summed up in one piece, at least: see `_chunk_rows`."""
 MOST_IN_A_BYTE = 128
 """Pixels of a window that are numbered by a signed byte."""
-CHANNELS = 32
-"""Channels of a block that sums over rows: columns.cuh."""
 COLUMN_BLOCKS = 528
 """So many have enough to do: four for each of an H100's 132 processors."""
 MOST_BLOCKS = 1056
 """Of a kernel whose threads have several values each: eight for each of an H100's 132 processors."""
 OF_A_SUM = 4
 """Values of a thread that adds up their squares, at least."""
-F64 = np.dtype(np.float64)
 PIXEL = Window((1, 1))
 
 
@@ -324,17 +321,20 @@ class CupyBackend(TileProducts):
         return dx
 
     def maxpool(self, x: Array, window: Window) -> tuple[Array, Any]:
+        done = self._taken(self.memory.owner).get("pooled")
+        if done is not None:
+            return done[0], (done[1], x.shape)
         x = self._contiguous(x)
         y = self.memory.own("maxpool", (len(x), *window.output(x.shape[1:]), x.shape[3]), x.dtype)
         places = np.dtype(np.int8 if math.prod(window.size) <= MOST_IN_A_BYTE else np.int32)
         winner = self.memory.own("maxpool winner", y.shape, places)
         positive = self.fusion.masks_gradient and self.memory.is_training
         settings = (*_geometry(x.shape, window), positive)
-        if self.fusion.finds_statistics and self.memory.is_training:
+        if self.fusion.norm and self.memory.is_training:
             size, partial, found, (M, _, rows) = self._of_columns(y.reshape(-1, y.shape[3]))
             results = (y, winner, *partial, *found)
             self.device.launch("maxpool_statistics", size, x, *results, M, rows, *settings)
-            self._pass(statistics=found[:2])
+            self._pass_to(self.fusion.norm, statistics=found[:2])
         else:
             self.device.launch("maxpool", y.size, x, y, winner, *settings)
         return y, (winner, x.shape)
@@ -372,7 +372,7 @@ class CupyBackend(TileProducts):
             y, *rest = super().batchnorm(x, gamma, beta, epsilon, shard, running)
             return self._rectified(y), *rest
         x = self._contiguous(x)
-        found = self._taken(self.fusion.pool).get("statistics")
+        found = self._taken(self.memory.owner).get("statistics")
         if found is None:
             size, partial, (*found, counters), sizes = self._of_columns(x)
             self.device.launch("batch_statistics", size, x, *partial, *found, counters, *sizes)
@@ -396,11 +396,16 @@ class CupyBackend(TileProducts):
         epsilon: float,
         running: Running | None,
     ) -> Array:
-        y = self.memory.own(role, x.shape, x.dtype)
+        x, y = self._contiguous(x), self.memory.own(role, x.shape, x.dtype)
         channels = [self._contiguous(each) for each in (mean, variance, gamma, beta)]
         *averages, keep, unbias = running or (*channels[:2], 1.0, 1.0)
-        settings = (x.shape[1], epsilon, self.fusion.floor, keep, unbias)
-        self.device.launch("normalize", x.size, self._contiguous(x), y, *channels, *averages, *settings)
+        settings = (*channels, *averages, epsilon, self.fusion.floor, keep, unbias)
+        if self.fusion.pool and self.memory.is_training:
+            H, W, C = self.fusion.image
+            pooled, winner = self._pooled(x.size // (H * W * C), x.dtype)
+            self.device.launch("normalize_and_pool", pooled.size, x, y, pooled, winner, *settings, H, W, C)
+        else:
+            self.device.launch("normalize", x.size, x, y, *settings, x.shape[1])
         return y
 
     def batchnorm_backward(
@@ -425,11 +430,8 @@ class CupyBackend(TileProducts):
         M, C = x.shape
         groups = -(-C // CHANNELS)
         rows = max(MIN_CHUNK_ROWS, -(-M * groups // COLUMN_BLOCKS))
-        chunks = -(-M // rows)
-        mean, variance = (self.memory.own(f"column {role}", (C,), x.dtype) for role in ("mean", "variance"))
-        sums = [self.memory.scratch(f"column sums {i}", (chunks, C), F64) for i in range(2)]
-        found = (mean, variance, self._counters("columns", groups))
-        return chunks * groups * THREADS, sums, found, (M, C, rows)
+        sums, found = self._statistics(x, rows)
+        return -(-M // rows) * groups * THREADS, sums, found, (M, C, rows)
 
     def running_average(self, running: Array, batch: Array, keep: float, scale: float) -> None:
         self.device.launch("running_average", running.size, running, batch, keep, scale)

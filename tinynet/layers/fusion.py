@@ -34,8 +34,11 @@ def fuse(layers: Sequence[Layer]) -> None:
             layer.ops.fuse_elu(before.ops, partial(getattr, layer, "alpha"))
         if type(layer) is MaxPool2D and type(before) is ReLU:
             layer.ops.fuse_max_pool(before.ops)
-        if type(layer) is BatchNorm and type(before) is MaxPool2D:
+        if type(layer) is BatchNorm and type(before) in (*PRODUCTS, MaxPool2D):
             layer.ops.fuse_statistics(before.ops)
+    for first, between, last in zip(layers, layers[1:], layers[2:], strict=False):
+        if type(first) in (Conv2D, BatchNorm) and type(between) is ReLU and type(last) is MaxPool2D:
+            last.ops.fuse_pool(first.ops, last.input_shape, last.geometry)
     for position, layer in enumerate(layers):
         if type(layer) in PRODUCTS:
             for before in _dropout_and_activation(layers[:position]):

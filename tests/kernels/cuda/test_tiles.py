@@ -115,9 +115,9 @@ def test_parts_of_a_product(tiles_there: int, depth: int) -> None:
 
 
 def test_no_two_sums_of_parts_are_counted_by_one_counter() -> None:
-    """As `add_parts` of shares.cuh numbers the counters of a tile."""
+    """As `put_together` of last_block.cuh numbers the counters of a tile."""
     together = int(re.search(r"TOGETHER = (\d+)", read("shares.cuh"))[1])  # type: ignore[index]
-    assert f"MORE_COUNTERS = {tiles.MORE_COUNTERS};" in read("shares.cuh")
+    assert f"MORE_COUNTERS = {tiles.MORE_COUNTERS};" in read("last_block.cuh")
     for parts in range(1, tiles.ENOUGH_BLOCKS + 1):
         steps = [together**level for level in range(9) if level == 0 or together**level < parts]
         counters = [first + at for at, step in enumerate(steps) for first in range(0, parts, step * together)]
@@ -424,7 +424,7 @@ MISTAKES = {
     ),
     "the first block adds up": Mistake("== blocks - 1;", "== 0;"),
     "sums of sums counted by a counter of sums": Mistake(
-        "step *= TOGETHER, counters++;", "step *= TOGETHER;", geometry=MANY_PIXELS
+        "step *= AT_ONCE, counters++;", "step *= AT_ONCE;", geometry=MANY_PIXELS
     ),
     "counters of another tile": Mistake(
         "counters += share.tile * (share.parts + MORE_COUNTERS);", "", geometry=SEVERAL
