@@ -43,9 +43,9 @@ __device__ inline void copy_rows(typename Tile::Real *piece, const typename Tile
     }
 }
 
-// The first pixel of a window, the number of the first pixel of its image, and that of its result.
+// The first pixel of a window, and the number of the first pixel of its image.
 struct Corner {
-    int h, w, image, result;
+    int h, w, image;
 };
 
 // Begins to copy of ROWS windows on images (·, H, W, C) what lies at `tap`, the window's pixel and the channel
@@ -89,10 +89,11 @@ __device__ inline void copy_filters(typename Tile::Real *piece, const typename T
     }
 }
 
-// The first pixel of each window, of those that a tile's rows are. IS_GRADIENT: as in copy_windows. Where results
-// are pooled, the four of each 2 x 2 are neighbours.
+// The first pixel of each window, of those that a tile's rows are. IS_GRADIENT: as in copy_windows; else also the
+// number of each window's pixel of y. Where y is pooled, the four of each 2 x 2 are neighbours.
 template <typename Tile, bool IS_GRADIENT>
-__device__ inline void find_corners(Corner *corners, int first_row, bool is_pooled, int N, const Sizes &s) {
+__device__ inline void find_corners(Corner *corners, int *pixels, int first_row, bool is_pooled, int N,
+                                    const Sizes &s) {
     const int rows = IS_GRADIENT ? s.H : s.OH, columns = IS_GRADIENT ? s.W : s.OW;
     for (int row = threadIdx.x; row < Tile::ROWS; row += THREADS) {
         Counter at = counter(first_row + row, rows, columns);
@@ -104,7 +105,7 @@ __device__ inline void find_corners(Corner *corners, int first_row, bool is_pool
         corners[row].h = at.high >= N ? -far : IS_GRADIENT ? at.middle + s.top : at.middle * s.down - s.top;
         corners[row].w = IS_GRADIENT ? at.low + s.left : at.low * s.across - s.left;
         corners[row].image = at.high * (IS_GRADIENT ? s.OH * s.OW : s.H * s.W);
-        corners[row].result = (at.high * rows + at.middle) * columns + at.low;
+        if (!IS_GRADIENT) pixels[row] = (at.high * rows + at.middle) * columns + at.low;
     }
     __syncthreads();
 }
@@ -128,7 +129,7 @@ struct Behind {
 
 // A tile of y (rows, columns), finished by this block, is pooled.
 template <typename Tile>
-__device__ inline void pool_tile(const Share<Tile> &share, const typename Tile::Real *y, const Corner *corners,
+__device__ inline void pool_tile(const Share<Tile> &share, const typename Tile::Real *y, const int *pixels,
                                  const Behind<typename Tile::Real> &behind) {
     using Real = typename Tile::Real;
     __syncthreads();  // all of the tile is there
@@ -136,9 +137,9 @@ __device__ inline void pool_tile(const Share<Tile> &share, const typename Tile::
         const int row = i / Tile::COLUMNS * 4, column = share.first_column + i % Tile::COLUMNS;
         if (share.first_row + row >= share.rows || column >= share.columns) continue;
         int place = 0;
-        Real best = y[corners[row].result * share.columns + column];
+        Real best = y[pixels[row] * share.columns + column];
         for (int n = 1; n < 4; n++) {
-            const Real value = y[corners[row + n].result * share.columns + column];
+            const Real value = y[pixels[row + n] * share.columns + column];
             if (is_better(value, best)) best = value, place = n;
         }
         const int there = (share.first_row + row) / 4 * share.columns + column;
@@ -162,17 +163,17 @@ __device__ inline void statistics_of_tile(const Share<Tile> &share, const typena
 // y (N, OH, OW, F) = windows of x (N, H, W, C) · K (KH, KW, C, F) + b (F), with the activation behind, and what else
 // there is `behind`. The sum over KH · KW · C is cut into parts of `length`, if it is longer.
 template <typename Tile>
-__device__ inline void forward(const Tile &empty, typename Tile::Real *memory, Corner *corners,
+__device__ inline void forward(const Tile &empty, typename Tile::Real *memory, Corner *corners, int *pixels,
                                const typename Tile::Real *x, const typename Tile::Real *K,
                                const typename Tile::Real *b, typename Tile::Real *y, typename Tile::Real *sums,
                                unsigned *counters, int length, typename Tile::Real alpha,
                                const Behind<typename Tile::Real> &behind, int N, const Sizes &s) {
     using Real = typename Tile::Real;
     const Share<Tile> share(blockIdx.x, N * s.OH * s.OW, s.F, s.KH * s.KW * s.C, length);
-    find_corners<Tile, false>(corners, share.first_row, behind.is_pooled, N, s);
+    find_corners<Tile, false>(corners, pixels, share.first_row, behind.is_pooled, N, s);
     const bool x_has_vectors = are_vectors(x, s.C), K_has_vectors = are_vectors(K, s.F);
     Counter tap = first_tap<Tile>(share.begin, x_has_vectors, s.KW, s.C);
-    auto place = [&](int row, int f) { return corners[row % Tile::ROWS].result * s.F + f; };
+    auto place = [&](int row, int f) { return pixels[row % Tile::ROWS] * s.F + f; };
     auto finish = [&](int f, Real sum) { return activated(sum + b[f], alpha); };
     const bool is_finished = multiply_share(
         empty, memory, share, share.parts == 1, y, sums, counters,
@@ -188,7 +189,7 @@ __device__ inline void forward(const Tile &empty, typename Tile::Real *memory, C
         },
         place, finish, [&](int row, int f, Real sum) { y[place(row, f)] = finish(f, sum); });
     if (!is_finished) return;
-    if (behind.is_pooled) pool_tile(share.again(), y, corners, behind);
+    if (behind.is_pooled) pool_tile(share.again(), y, pixels, behind);
     if (behind.finds_statistics)
         statistics_of_tile(share.again(), behind.is_pooled ? behind.y : y, behind.is_pooled ? 4 : 1, memory,
                            behind.found);
@@ -204,7 +205,7 @@ __device__ inline void gradient_of_images(const Tile &empty, typename Tile::Real
                                           const Sizes &s) {
     using Real = typename Tile::Real;
     const Share<Tile> share(block, N * s.H * s.W, s.C, s.KH * s.KW * s.F, length);
-    find_corners<Tile, true>(corners, share.first_row, false, N, s);
+    find_corners<Tile, true>(corners, nullptr, share.first_row, false, N, s);
     const bool are_both_vectors = are_vectors(dy, s.F) && are_vectors(K, s.F);
     Counter tap = first_tap<Tile>(share.begin, are_both_vectors, s.KW, s.F);
     multiply_share(

@@ -355,7 +355,7 @@ MISTAKES = {
     ),
     "results in the order of the tile": (
         "convolved, pooled and normalised",
-        "corners[row % Tile::ROWS].result * s.F",
+        "pixels[row % Tile::ROWS] * s.F",
         "row * s.F",
     ),
     "windows of another tile": (
