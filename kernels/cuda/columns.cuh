@@ -59,7 +59,8 @@ __device__ inline Found over_lanes(Found mine, void *memory) {
 template <typename Real>
 struct Statistics {
     double *means, *squares;  // (chunks, C): of each chunk the mean and Σ (value - mean)²
-    Real *mean, *variance;    // (C,): of all; the variance is biased
+    Real *mean;               // (2, C): of all, and what rounding took from that
+    Real *variance;           // (C,): biased
     unsigned *counters;       // (groups, chunks + MORE_COUNTERS)
 };
 
@@ -107,7 +108,7 @@ __device__ inline void statistics(const Chunk &chunk, void *memory, const Statis
         const double count = smaller(chunk.M, end * chunk.rows) - first * chunk.rows;
         const double middle = near + all.sum / count, square = all.product - all.sum * all.sum / count;
         if (end - first == chunk.chunks)
-            found.mean[c] = middle, found.variance[c] = square / count;
+            found.mean[c] = middle, found.mean[C + c] = middle - (Real)middle, found.variance[c] = square / count;
         else
             found.means[first * C + c] = middle, found.squares[first * C + c] = square;
     });

@@ -44,19 +44,19 @@ __global__ void batch_statistics(int size, const Real *x, double *means, double 
 // y = γ (x - μ) / √(σ² + ε) + β, at least `floor` (0: with a ReLU, -infinity: without)
 //
 //     x, y             (M, C)
-//     mean, variance   μ and σ² (C,)
+//     mean, variance   μ and σ² (C,)        rest    (C,): what rounding took from μ
 //     gamma, beta      γ and β (C,)
 //
 // In training, too: running averages (C,) of μ and σ² ← keep · running + (1 - keep) · batch, of σ² · unbias;
 // keep is 1 where there is nothing to keep.
 template <typename Real>
 struct Normalization {
-    const Real *mean, *variance, *gamma, *beta;
+    const Real *mean, *rest, *variance, *gamma, *beta;
     Real *running_mean, *running_variance;
     Real epsilon, floor, keep, unbias;
 
     __device__ Real of(Real x, int c) const {
-        const Real value = gamma[c] * ((x - mean[c]) / sqrt(variance[c] + epsilon)) + beta[c];
+        const Real value = gamma[c] * ((x - mean[c] - rest[c]) / sqrt(variance[c] + epsilon)) + beta[c];
         return value < floor ? floor : value;
     }
     // Of channel c, by one thread
@@ -67,12 +67,12 @@ struct Normalization {
     }
 };
 template <typename Real>
-__global__ void normalize(int size, const Real *x, Real *y, const Real *mean, const Real *variance,
-                          const Real *gamma, const Real *beta, Real *running_mean, Real *running_variance,
-                          Real epsilon, Real floor, Real keep, Real unbias, int C) {
+__global__ void normalize(int size, const Real *x, Real *y, const Real *mean, const Real *rest,
+                          const Real *variance, const Real *gamma, const Real *beta, Real *running_mean,
+                          Real *running_variance, Real epsilon, Real floor, Real keep, Real unbias, int C) {
     int i = thread_index();
     if (i >= size) return;
-    const Normalization<Real> norm = {mean, variance, gamma, beta, running_mean, running_variance,
+    const Normalization<Real> norm = {mean, rest, variance, gamma, beta, running_mean, running_variance,
                                       epsilon, floor, keep, unbias};
     if (i < C) norm.update_averages(i);
     y[i] = norm.of(x[i], i % C);
@@ -83,12 +83,12 @@ __global__ void normalize(int size, const Real *x, Real *y, const Real *mean, co
 //     pooled, winner    (N, H / 2, W / 2, C)
 template <typename Real>
 __global__ void normalize_and_pool(int size, const Real *x, Real *y, Real *pooled, signed char *winner,
-                                   const Real *mean, const Real *variance, const Real *gamma, const Real *beta,
-                                   Real *running_mean, Real *running_variance, Real epsilon, Real floor, Real keep,
-                                   Real unbias, int H, int W, int C) {
+                                   const Real *mean, const Real *rest, const Real *variance, const Real *gamma,
+                                   const Real *beta, Real *running_mean, Real *running_variance, Real epsilon,
+                                   Real floor, Real keep, Real unbias, int H, int W, int C) {
     int i = thread_index();
     if (i >= size) return;
-    const Normalization<Real> norm = {mean, variance, gamma, beta, running_mean, running_variance,
+    const Normalization<Real> norm = {mean, rest, variance, gamma, beta, running_mean, running_variance,
                                       epsilon, floor, keep, unbias};
     if (i < C) norm.update_averages(i);
     const int c = i % C, w = 2 * (i / C % (W / 2)), row = 2 * (i / C / (W / 2));  // of all images together
@@ -107,9 +107,9 @@ __global__ void normalize_and_pool(int size, const Real *x, Real *y, Real *poole
 //
 //     sums, products    (chunks, C): of each chunk Σ dy and Σ dy · (x - μ)
 template <typename Real>
-__global__ void batch_gradients(int size, const Real *dy, const Real *x, const Real *mean, const Real *variance,
-                                double *sums, double *products, Real *dgamma, Real *dbeta, unsigned *counters,
-                                int M, int C, int rows, Real epsilon) {
+__global__ void batch_gradients(int size, const Real *dy, const Real *x, const Real *mean, const Real *rest,
+                                const Real *variance, double *sums, double *products, Real *dgamma, Real *dbeta,
+                                unsigned *counters, int M, int C, int rows, Real epsilon) {
     __shared__ Sums memory[THREADS];
     const Chunk chunk(M, C, rows);
     const int c = chunk.channel;
@@ -118,7 +118,7 @@ __global__ void batch_gradients(int size, const Real *dy, const Real *x, const R
         UNROLLED
         for (int m = chunk.first + chunk.lane; m < chunk.end; m += LANES) {
             mine.sum += dy[m * C + c];
-            mine.product += dy[m * C + c] * (x[m * C + c] - mean[c]);
+            mine.product += dy[m * C + c] * (x[m * C + c] - mean[c] - rest[c]);
         }
     mine = over_lanes(mine, memory);
     if (chunk.writes()) sums[chunk.number * C + c] = mine.sum, products[chunk.number * C + c] = mine.product;
@@ -137,18 +137,18 @@ __global__ void batch_gradients(int size, const Real *dy, const Real *x, const R
 // dx = γ / √(σ² + ε) · ( dy - Σ dy / M - x̂ · Σ dy x̂ / M )
 //
 //     dy, x, dx        (M, C)
-//     mean, variance   μ and σ² (C,) of the batch
+//     mean, variance   μ and σ² (C,) of the batch        rest    as in `normalize`
 //     gamma            γ (C,)
 //     dgamma, dbeta    Σ dy x̂ and Σ dy (C,)
 template <typename Real>
 __global__ void normalize_backward(int size, const Real *dy, const Real *x, Real *dx, const Real *mean,
-                                   const Real *variance, const Real *gamma, const Real *dgamma,
+                                   const Real *rest, const Real *variance, const Real *gamma, const Real *dgamma,
                                    const Real *dbeta, int M, int C, Real epsilon) {
     int i = thread_index();
     if (i >= size) return;
     int c = i % C;
     Real inverse_std = 1 / sqrt(variance[c] + epsilon);
-    Real normalised = (x[i] - mean[c]) * inverse_std;
+    Real normalised = (x[i] - mean[c] - rest[c]) * inverse_std;
     dx[i] = gamma[c] * inverse_std * (dy[i] - dbeta[c] / M - normalised * (dgamma[c] / M));
 }
 

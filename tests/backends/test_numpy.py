@@ -54,33 +54,6 @@ def test_the_statistics_of_batchnorm_are_exact_far_from_zero(backend: str) -> No
     np.testing.assert_allclose(y, (exact - exact.mean(axis=0)) / exact.std(axis=0), atol=1e-4)
 
 
-@pytest.mark.parametrize("rows", [2, 3, 4, 5, 64, 3000])
-@pytest.mark.parametrize("mean", [0.0, 10.0, 1000.0])
-def test_batchnorm_of_few_rows_and_far_from_zero(mean: float, rows: int, backend: str) -> None:
-    """y, dx, dγ and dβ against float64: as exact as float32's rounding of y and dy is, where sums cancel."""
-    ops = backends.get(backend)
-    draw = np.random.default_rng(rows)
-    x = (mean + draw.normal(size=(rows, 8))).astype(np.float32)
-    dy, gamma, beta = (draw.normal(size=size).astype(np.float32) for size in ((rows, 8), 8, 8))
-    dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
-    y, _, _, saved = ops.batchnorm(x, gamma, beta, 1e-5)
-    found = [y.copy(), ops.batchnorm_backward(dy, saved, gamma, dgamma, dbeta).copy(), dgamma, dbeta]
-
-    centred, slope = x - x.mean(axis=0, dtype=float), dy.astype(float)
-    scale = 1 / np.sqrt((centred**2).mean(axis=0) + 1e-5)
-    rows_of_gamma = slope * centred * scale
-    dx = gamma * scale * (slope - slope.mean(axis=0) - centred * scale * rows_of_gamma.mean(axis=0))
-    expected = [gamma * centred * scale + beta, dx, rows_of_gamma.sum(axis=0), slope.sum(axis=0)]
-    largest = [
-        np.abs(gamma * centred * scale) + np.abs(beta),
-        np.abs(gamma * scale * slope).max(axis=0),
-        np.abs(rows_of_gamma).sum(axis=0),
-        np.abs(slope).sum(axis=0),
-    ]
-    for ours, exact, size in zip(found, expected, largest, strict=True):
-        assert (np.abs(ours - exact) / size).max() < 5e-7
-
-
 def test_the_sums_in_gradients_are_exact(backend: str) -> None:
     """Of biases, of β and γ, and of a frozen layer's: 200,704 values a channel, all near 0.1."""
     ops, F = backends.get(backend), 3

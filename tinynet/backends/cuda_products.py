@@ -86,7 +86,8 @@ class TileProducts(Neighbours):
         M, C = x.shape
         chunks, groups = -(-M // rows), -(-C // CHANNELS)
         sums = [self.memory.scratch(f"column sums {i}", (chunks, C), F64) for i in range(2)]
-        mean, variance = (self.memory.own(f"column {role}", (C,), x.dtype) for role in ("mean", "variance"))
+        mean = self.memory.own("column mean", (2, C), x.dtype)
+        variance = self.memory.own("column variance", (C,), x.dtype)
         counters = self._counters("columns", groups * (chunks + tiles.MORE_COUNTERS))
         return sums, (mean, variance, counters)
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -376,30 +377,30 @@ class CupyBackend(TileProducts):
         if found is None:
             size, partial, (*found, counters), sizes = self._of_columns(x)
             self.device.launch("batch_statistics", size, x, *partial, *found, counters, *sizes)
-        mean, variance = found
-        y = self._normalized("batchnorm", x, mean, variance, gamma, beta, epsilon, running)
-        return y, mean, variance, (x, mean, variance, epsilon)
+        (mean, rest), variance = found
+        y = self._normalized("batchnorm", x, (mean, rest, variance, gamma, beta), epsilon, running)
+        return y, mean, variance, (x, mean, rest, variance, epsilon)
 
     def batchnorm_inference(
         self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float
     ) -> Array:
-        return self._normalized("batchnorm inference", x, mean, variance, gamma, beta, epsilon, None)
+        zeros = replace(self.memory, allocate=self.device.zeros)  # nothing writes there
+        rest = zeros.own("batchnorm inference rest", mean.shape, mean.dtype)
+        return self._normalized("batchnorm inference", x, (mean, rest, variance, gamma, beta), epsilon, None)
 
     def _normalized(
         self,
         role: str,
         x: Array,
-        mean: Array,
-        variance: Array,
-        gamma: Array,
-        beta: Array,
+        channels: tuple[Array, ...],
         epsilon: float,
         running: Running | None,
     ) -> Array:
+        """The kernel's y; channels (C,): the mean, what rounding took from it, the variance, γ and β."""
         x, y = self._contiguous(x), self.memory.own(role, x.shape, x.dtype)
-        channels = [self._contiguous(each) for each in (mean, variance, gamma, beta)]
-        *averages, keep, unbias = running or (*channels[:2], 1.0, 1.0)
-        settings = (*channels, *averages, epsilon, self.fusion.floor, keep, unbias)
+        settled = [self._contiguous(each) for each in channels]
+        *averages, keep, unbias = running or (*settled[:2], 1.0, 1.0)
+        settings = (*settled, *averages, epsilon, self.fusion.floor, keep, unbias)
         if self.fusion.pool and self.memory.is_training:
             H, W, C = self.fusion.image
             pooled, winner = self._pooled(x.size // (H * W * C), x.dtype)
@@ -414,13 +415,13 @@ class CupyBackend(TileProducts):
         if shard.group.size > 1:
             self.device.break_recording()
             return super().batchnorm_backward(dy, saved, gamma, dgamma, dbeta, shard)
-        x, mean, variance, epsilon = saved
+        x, *statistics, epsilon = saved
         dy, gamma = self._contiguous(dy), self._contiguous(gamma)
         size, sums, (*_, counters), sizes = self._of_columns(x)
-        given, into = (dy, x, mean, variance), (dgamma, dbeta)
+        given, into = (dy, x, *statistics), (dgamma, dbeta)
         self.device.launch("batch_gradients", size, *given, *sums, *into, counters, *sizes, epsilon)
         dx = self.memory.own("batchnorm dx", x.shape, x.dtype)
-        channels = (mean, variance, gamma, dgamma, dbeta)
+        channels = (*statistics, gamma, dgamma, dbeta)
         self.device.launch("normalize_backward", x.size, dy, x, dx, *channels, *x.shape, epsilon)
         return dx
 
