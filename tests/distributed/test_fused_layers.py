@@ -30,6 +30,12 @@ FUSED: dict[str, Callable[[], list[Layer]]] = {
 }
 """A layer with a ReLU, and where they may be pictures a pooling, which applies the ReLU's mask."""
 
+POOLED: dict[str, Callable[[], list[Layer]]] = {
+    "a convolution pools": lambda: [tn.Conv2D(3, 4), tn.ReLU(), tn.MaxPool2D(), tn.BatchNorm(), tn.Flatten()],
+    "BatchNorm pools": lambda: [tn.Conv2D(3, 4), tn.BatchNorm(), tn.ReLU(), tn.MaxPool2D(), tn.Flatten()],
+}
+"""Images of 4 x 4 are pooled by a layer before; statistics that it finds are of a shard alone."""
+
 
 def learned(front: list[Layer], ops: Backend, group: Group) -> np.ndarray:
     net = tn.Sequential([tn.Rescale(), *front, tn.Dense(10)], (7, 7, 1), backend=ops, dtype="float64", seed=1)
@@ -38,10 +44,11 @@ def learned(front: list[Layer], ops: Backend, group: Group) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", [NumbaBackend, HostBackend])
-@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("name", FUSED | POOLED)
 def test_two_processes_learn_what_the_reference_does_alone(name: str, kind: type[Backend]) -> None:
-    alone = learned(FUSED[name](), NumpyBackend(), ALONE)
-    for one in in_each(2, lambda member: learned(FUSED[name](), kind(), member)):
+    make = (FUSED | POOLED)[name]
+    alone = learned(make(), NumpyBackend(), ALONE)
+    for one in in_each(2, lambda member: learned(make(), kind(), member)):
         np.testing.assert_allclose(one, alone, rtol=1e-9, atol=1e-11)
 
 
