@@ -39,7 +39,7 @@ EXERCISES = (
 
 def install(monkeypatch: Any) -> None:
     """Make these the only exercises of the course."""
-    monkeypatch.setitem(sys.modules, "tinynet.learn.rung00", sys.modules[__name__])
+    monkeypatch.setitem(sys.modules, "tinynet.learn.rungs.rung00", sys.modules[__name__])
     monkeypatch.setattr(ladder, "RUNGS", ladder.RUNGS[:1])
     path = os.pathsep.join([str(TESTS / "made_up"), str(TESTS), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", path.rstrip(os.pathsep))

@@ -53,6 +53,7 @@ TESTED_BY = {
     "tinynet/layers/stack.py": ("test_model.py", "a model is such a stack"),
     "tinynet/losses/*.py": ("losses/test_cross_entropy.py", "what all of them have in common"),
     "tinynet/learn/*.py": ("learn/test_ladder.py", "right and wrong answers to every exercise"),
+    "tinynet/learn/drawings/*.py": ("learn/test_notebooks.py", "drawn by the notebooks that tests run"),
     "tinynet/learn/trial.py": ("cli/test_cli_learn.py", "a process of its own for each exercise"),
     "tinynet/plots/reading.py": ("cli/test_cli_predict.py", "what predict draws of those steps"),
     "tinynet/runs/audit.py": ("cli/test_cli_audit.py", "needs whole runs"),

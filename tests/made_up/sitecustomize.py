@@ -4,4 +4,4 @@ import sys
 
 import made_up_rung
 
-sys.modules["tinynet.learn.rung00"] = made_up_rung
+sys.modules["tinynet.learn.rungs.rung00"] = made_up_rung

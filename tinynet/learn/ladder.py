@@ -24,8 +24,8 @@ class Rung:
     """The name of its file."""
 
     def exercises(self) -> tuple[Exercise, ...]:
-        """Its exercises, from tinynet/learn/rungNN.py."""
-        found: tuple[Exercise, ...] = import_module(f"tinynet.learn.rung{self.number:02}").EXERCISES
+        """Its exercises, from tinynet/learn/rungs/rungNN.py."""
+        found: tuple[Exercise, ...] = import_module(f"tinynet.learn.rungs.rung{self.number:02}").EXERCISES
         return found
 
 

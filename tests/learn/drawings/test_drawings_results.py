@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from tinynet.learn import drawing_results
+from tinynet.learn.drawings import results as drawing_results
 
 
 def test_intervals_that_miss_the_truth_are_told_apart() -> None:

@@ -1,10 +1,10 @@
-"""tinynet.learn.drawing_shapes: what an equation of boxes says, and how large its boxes are."""
+"""tinynet.learn.drawings.shapes: what an equation of boxes says, and how large its boxes are."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from tinynet.learn.drawing_shapes import CELL, MAX_CELLS, Box, equation
+from tinynet.learn.drawings.shapes import CELL, MAX_CELLS, Box, equation
 
 N, I, O = ("N", 3), ("I", 784), ("O", 2)
 

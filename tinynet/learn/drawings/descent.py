@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinynet.learn.drawing_layers import SERIES
+from tinynet.learn.drawings.layers import SERIES
 from tinynet.learn.pictures import drawing
 from tinynet.plots.style import INK
 from tinynet.types import Array

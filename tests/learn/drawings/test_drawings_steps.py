@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from tinynet.learn import drawing_steps
+from tinynet.learn.drawings import steps as drawing_steps
 
 
 def test_a_step_has_its_nets_their_mean_and_its_interval_in_percent() -> None:

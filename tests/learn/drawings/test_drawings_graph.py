@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import pytest
 
-from tinynet.learn.drawing_graph import Edge, Node, computational_graph
+from tinynet.learn.drawings.graph import Edge, Node, computational_graph
 
 pytest.importorskip("matplotlib")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinynet.learn.drawing_layers import Panel, histograms, regions, spreads
+from tinynet.learn.drawings.layers import Panel, histograms, regions, spreads
 
 pytest.importorskip("matplotlib")
 

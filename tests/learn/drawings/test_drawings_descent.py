@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinynet.learn.drawing_descent import descents, lines
+from tinynet.learn.drawings.descent import descents, lines
 from tinynet.types import Array
 
 pytest.importorskip("matplotlib")

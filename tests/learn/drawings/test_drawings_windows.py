@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.geometry import Window
-from tinynet.learn import drawing_windows as draw
+from tinynet.learn.drawings import windows as draw
 from tinynet.types import Array
 
 OPS = NumpyBackend()

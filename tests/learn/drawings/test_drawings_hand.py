@@ -1,4 +1,4 @@
-"""tinynet.learn.drawing_hand: strokes on pads, and shares with their intervals."""
+"""tinynet.learn.drawings.hand: strokes on pads, and shares with their intervals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 
-from tinynet.learn.drawing_hand import pads, shares
+from tinynet.learn.drawings.hand import pads, shares
 from tinynet.metrics import wilson_interval
 
 

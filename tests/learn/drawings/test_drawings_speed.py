@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from tinynet.learn import drawing_speed
+from tinynet.learn.drawings import speed as drawing_speed
 
 
 def test_bars_are_as_long_as_the_rates_and_the_limit_is_a_line() -> None:

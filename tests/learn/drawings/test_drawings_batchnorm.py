@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.patches import FancyArrowPatch
 
-from tinynet.learn import drawing_batchnorm as draw
-from tinynet.learn.drawing_batchnorm import EDGES, NODES
+from tinynet.learn.drawings import batchnorm as draw
+from tinynet.learn.drawings.batchnorm import EDGES, NODES
 
 VALUES = {name: np.array([number, -0.001]) for number, name in enumerate(NODES)}
 

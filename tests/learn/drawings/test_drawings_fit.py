@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.patches import StepPatch
 
-from tinynet.learn import drawing_fit
+from tinynet.learn.drawings import fit as drawing_fit
 
 
 def test_the_least_loss_on_unseen_images_is_marked() -> None:
