@@ -55,11 +55,11 @@ __global__ void __launch_bounds__(THREADS, 2)
     using Product = PlainTile<Real, true, false>;
     __shared__ Vector<Real> memory[Product::VECTORS];
     __shared__ Corner corners[Product::ROWS];
-    __shared__ int pixels[Product::ROWS];
+    __shared__ int lines[Product::ROWS];
     const Sizes sizes = {H, W, C, OH, OW, F, KH, KW, down, across, top, left};
     const Behind<Real> behind = {is_pooled, pooled, winner, finds_statistics,
                                  {means, squares, mean, variance, statistics_counters}};
-    forward(Product(), (Real *)memory, corners, pixels, x, K, b, y, sums, counters, length, alpha, behind, N, sizes);
+    forward(Product(), (Real *)memory, corners, lines, x, K, b, y, sums, counters, length, alpha, behind, N, sizes);
 }
 
 // dK = Σ x · dy over all windows, db = Σ dy, by the first `dK_blocks`; by the others

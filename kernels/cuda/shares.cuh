@@ -59,21 +59,24 @@ __device__ inline bool add_parts(const Share<Tile> &share, typename Tile::Real *
     });
 }
 
-// Multiplies a share up (see multiply_up). Where `is_direct` (in one part), finish(column, sum) of each is written at
-// once to y[place(row, column)]; else by way of `sums`: their parts are added up, and write(row, column, sum) is called.
+// Multiplies a share up (see multiply_up). Where `is_direct` (in one part), finish(column, sum) of each is written to
+// y (rows, columns) at once; else by way of `sums`: their parts are added up, and write(row, column, sum) is called.
+// A row is line lines[row - first_row] of y or of its part of the sums, if there are `lines`, else line `row`.
 // Whether this block has finished its tile; what other threads of it have written is there after a barrier.
-template <typename Tile, typename CopyFirst, typename CopySecond, typename Place, typename Finish, typename Write>
+template <typename Tile, typename CopyFirst, typename CopySecond, typename Finish, typename Write>
 __device__ inline bool multiply_share(const Tile &empty, typename Tile::Real *memory, const Share<Tile> &share,
                                       bool is_direct, typename Tile::Real *y, typename Tile::Real *sums,
                                       unsigned *counters, CopyFirst copy_first, CopySecond copy_second,
-                                      Place place, Finish finish, Write write) {
+                                      const int *lines, Finish finish, Write write) {
     using Real = typename Tile::Real;
     if (!is_direct) y = sums + share.place(share.part, 0, 0);
     multiply_up(empty, memory, share.end - share.begin, copy_first, copy_second,
                 [&](int row, int column, Real sum, bool is_first, bool is_last) {
+                    // forgotten: else it is kept in registers all the time
+                    const int line = lines ? lines[forgotten(row)] : share.first_row + row;
                     row += share.first_row, column += share.first_column;
                     if (row >= share.rows || column >= share.columns) return;
-                    Real *there = y + (is_direct ? place(row, column) : row * share.columns + column);
+                    Real *there = y + line * share.columns + column;
                     if (!is_first) sum += *there;
                     *there = is_direct && is_last ? finish(column, sum) : sum;
                 });

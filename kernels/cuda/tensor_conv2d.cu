@@ -21,11 +21,11 @@ __global__ void __launch_bounds__(THREADS, 2)
     using Product = TensorTile<true, false>;
     __shared__ Vector<float> memory[Product::VECTORS];
     __shared__ Corner corners[Product::ROWS];
-    __shared__ int pixels[Product::ROWS];
+    __shared__ int lines[Product::ROWS];
     const Sizes sizes = {H, W, C, OH, OW, F, KH, KW, down, across, top, left};
     const Behind<float> behind = {is_pooled, pooled, winner, finds_statistics,
                                   {means, squares, mean, variance, statistics_counters}};
-    forward(Product(precision), (float *)memory, corners, pixels, x, K, b, y, sums, counters, length, alpha, behind, N,
+    forward(Product(precision), (float *)memory, corners, lines, x, K, b, y, sums, counters, length, alpha, behind, N,
             sizes);
 }
 

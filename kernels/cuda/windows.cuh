@@ -89,23 +89,28 @@ __device__ inline void copy_filters(typename Tile::Real *piece, const typename T
     }
 }
 
-// The first pixel of each window, of those that a tile's rows are. IS_GRADIENT: as in copy_windows; else also the
-// number of each window's pixel of y. Where y is pooled, the four of each 2 x 2 are neighbours.
+// The image, line and column of the result that is row number `row` of a product. Where results are pooled, the four
+// of each 2 x 2 are neighbours.
+__device__ inline Counter result_of(int row, bool is_pooled, int rows, int columns) {
+    if (!is_pooled) return counter(row, rows, columns);
+    const Counter at = counter(row / 4, rows / 2, columns / 2);
+    return {at.high, 2 * at.middle + row / 2 % 2, 2 * at.low + row % 2};
+}
+__device__ inline int pixel_of(int row, bool is_pooled, const Sizes &s) {
+    const Counter at = result_of(row, is_pooled, s.OH, s.OW);
+    return (at.high * s.OH + at.middle) * s.OW + at.low;
+}
+
+// The first pixel of each window, of those that a tile's rows are. IS_GRADIENT: as in copy_windows.
 template <typename Tile, bool IS_GRADIENT>
-__device__ inline void find_corners(Corner *corners, int *pixels, int first_row, bool is_pooled, int N,
-                                    const Sizes &s) {
+__device__ inline void find_corners(Corner *corners, int first_row, bool is_pooled, int N, const Sizes &s) {
     const int rows = IS_GRADIENT ? s.H : s.OH, columns = IS_GRADIENT ? s.W : s.OW;
     for (int row = threadIdx.x; row < Tile::ROWS; row += THREADS) {
-        Counter at = counter(first_row + row, rows, columns);
-        if (is_pooled) {
-            at = counter((first_row + row) / 4, rows / 2, columns / 2);
-            at = {at.high, 2 * at.middle + row / 2 % 2, 2 * at.low + row % 2};
-        }
+        const Counter at = result_of(first_row + row, is_pooled, rows, columns);
         const int far = 1 << 29;  // no window reaches an image from there
         corners[row].h = at.high >= N ? -far : IS_GRADIENT ? at.middle + s.top : at.middle * s.down - s.top;
         corners[row].w = IS_GRADIENT ? at.low + s.left : at.low * s.across - s.left;
         corners[row].image = at.high * (IS_GRADIENT ? s.OH * s.OW : s.H * s.W);
-        if (!IS_GRADIENT) pixels[row] = (at.high * rows + at.middle) * columns + at.low;
     }
     __syncthreads();
 }
@@ -129,17 +134,18 @@ struct Behind {
 
 // A tile of y (rows, columns), finished by this block, is pooled.
 template <typename Tile>
-__device__ inline void pool_tile(const Share<Tile> &share, const typename Tile::Real *y, const int *pixels,
+__device__ inline void pool_tile(const Share<Tile> &share, const typename Tile::Real *y, const Sizes &s,
                                  const Behind<typename Tile::Real> &behind) {
     using Real = typename Tile::Real;
     __syncthreads();  // all of the tile is there
     for (int i = threadIdx.x; i < Tile::ROWS / 4 * Tile::COLUMNS; i += THREADS) {
         const int row = i / Tile::COLUMNS * 4, column = share.first_column + i % Tile::COLUMNS;
         if (share.first_row + row >= share.rows || column >= share.columns) continue;
+        const int pixel = pixel_of(share.first_row + row, true, s);
         int place = 0;
-        Real best = y[pixels[row] * share.columns + column];
+        Real best = y[pixel * share.columns + column];
         for (int n = 1; n < 4; n++) {
-            const Real value = y[pixels[row + n] * share.columns + column];
+            const Real value = y[(pixel + n / 2 * s.OW + n % 2) * share.columns + column];
             if (is_better(value, best)) best = value, place = n;
         }
         const int there = (share.first_row + row) / 4 * share.columns + column;
@@ -163,20 +169,22 @@ __device__ inline void statistics_of_tile(const Share<Tile> &share, const typena
 // y (N, OH, OW, F) = windows of x (N, H, W, C) · K (KH, KW, C, F) + b (F), with the activation behind, and what else
 // there is `behind`. The sum over KH · KW · C is cut into parts of `length`, if it is longer.
 template <typename Tile>
-__device__ inline void forward(const Tile &empty, typename Tile::Real *memory, Corner *corners, int *pixels,
+__device__ inline void forward(const Tile &empty, typename Tile::Real *memory, Corner *corners, int *lines,
                                const typename Tile::Real *x, const typename Tile::Real *K,
                                const typename Tile::Real *b, typename Tile::Real *y, typename Tile::Real *sums,
                                unsigned *counters, int length, typename Tile::Real alpha,
                                const Behind<typename Tile::Real> &behind, int N, const Sizes &s) {
     using Real = typename Tile::Real;
     const Share<Tile> share(blockIdx.x, N * s.OH * s.OW, s.F, s.KH * s.KW * s.C, length);
-    find_corners<Tile, false>(corners, pixels, share.first_row, behind.is_pooled, N, s);
+    const bool is_direct = share.parts == 1;  // else sums are in order, and y is written later
+    for (int row = threadIdx.x; row < Tile::ROWS; row += THREADS)
+        lines[row] = pixel_of(share.first_row + row, behind.is_pooled && is_direct, s);
+    find_corners<Tile, false>(corners, share.first_row, behind.is_pooled, N, s);
     const bool x_has_vectors = are_vectors(x, s.C), K_has_vectors = are_vectors(K, s.F);
     Counter tap = first_tap<Tile>(share.begin, x_has_vectors, s.KW, s.C);
-    auto place = [&](int row, int f) { return pixels[row % Tile::ROWS] * s.F + f; };
     auto finish = [&](int f, Real sum) { return activated(sum + b[f], alpha); };
     const bool is_finished = multiply_share(
-        empty, memory, share, share.parts == 1, y, sums, counters,
+        empty, memory, share, is_direct, y, sums, counters,
         [&](Real *piece, int) {
             x_has_vectors ? copy_windows<Tile, Tile::WIDTH, false>(piece, x, corners, tap, s.H, s.W, s.C, s)
                           : copy_windows<Tile, 1, false>(piece, x, corners, tap, s.H, s.W, s.C, s);
@@ -187,9 +195,10 @@ __device__ inline void forward(const Tile &empty, typename Tile::Real *memory, C
             K_has_vectors ? copy_rows<Tile, Tile::WIDTH>(piece, K, k, share.end, share.first_column, s.F)
                           : copy_rows<Tile, 1>(piece, K, k, share.end, share.first_column, s.F);
         },
-        place, finish, [&](int row, int f, Real sum) { y[place(row, f)] = finish(f, sum); });
+        lines, finish,
+        [&](int row, int f, Real sum) { y[pixel_of(row, behind.is_pooled, s) * s.F + f] = finish(f, sum); });
     if (!is_finished) return;
-    if (behind.is_pooled) pool_tile(share.again(), y, pixels, behind);
+    if (behind.is_pooled) pool_tile(share.again(), y, s, behind);
     if (behind.finds_statistics)
         statistics_of_tile(share.again(), behind.is_pooled ? behind.y : y, behind.is_pooled ? 4 : 1, memory,
                            behind.found);
@@ -205,7 +214,7 @@ __device__ inline void gradient_of_images(const Tile &empty, typename Tile::Real
                                           const Sizes &s) {
     using Real = typename Tile::Real;
     const Share<Tile> share(block, N * s.H * s.W, s.C, s.KH * s.KW * s.F, length);
-    find_corners<Tile, true>(corners, nullptr, share.first_row, false, N, s);
+    find_corners<Tile, true>(corners, share.first_row, false, N, s);
     const bool are_both_vectors = are_vectors(dy, s.F) && are_vectors(K, s.F);
     Counter tap = first_tap<Tile>(share.begin, are_both_vectors, s.KW, s.F);
     multiply_share(
@@ -220,7 +229,7 @@ __device__ inline void gradient_of_images(const Tile &empty, typename Tile::Real
                              : copy_filters<Tile, 1>(piece, K, share.first_column, tap, s);
             advance(tap, Tile::DEPTH, s.KW, s.F);
         },
-        [&](int row, int c) { return row * s.C + c; }, [](int, Real sum) { return sum; },
+        nullptr, [](int, Real sum) { return sum; },
         [&](int row, int c, Real sum) { dx[row * s.C + c] = before.back(sum, row * s.C + c); });
     if (share.parts > 1 || !before.is_there()) return;
     __syncthreads();  // while sums take all registers there is no room for this; they are in cache
@@ -280,7 +289,7 @@ __device__ inline void gradient_of_weights(const Tile &empty, typename Tile::Rea
             dy_has_vectors ? copy_rows<Tile, Tile::WIDTH>(piece, dy, k, share.end, share.first_column, s.F)
                            : copy_rows<Tile, 1>(piece, dy, k, share.end, share.first_column, s.F);
         },
-        [&](int row, int f) { return row * s.F + f; }, [](int, Real sum) { return sum; },
+        nullptr, [](int, Real sum) { return sum; },
         [&](int row, int f, Real sum) { (row < taps ? dK[row * s.F + f] : db[f]) = sum; });
 }
 

@@ -350,13 +350,13 @@ MISTAKES = {
     ),
     "rows of windows in each other's place": (
         "convolved, pooled and normalised",
-        "2 * at.middle + row / 2 % 2, 2 * at.low + row % 2",
-        "2 * at.middle + row % 2, 2 * at.low + row / 2 % 2",
+        "n / 2 * s.OW + n % 2",
+        "n % 2 * s.OW + n / 2",
     ),
     "results in the order of the tile": (
         "convolved, pooled and normalised",
-        "pixels[row % Tile::ROWS] * s.F",
-        "row * s.F",
+        "y[pixel_of(row, behind.is_pooled, s) * s.F + f]",
+        "y[row * s.F + f]",
     ),
     "windows of another tile": (
         "convolved, pooled and normalised",
