@@ -312,7 +312,9 @@ def test_the_page(tmp_path: Path) -> None:
         Result(row.name, "torch", "ms", compare(*turns, 0.05), "", *turns),
         Result(row.name, "jax", "ms", None, "failed: no device"),
     ]
-    about: dict[str, Any] = dict.fromkeys(("date", "device", "machine", "threads", "dataset"), "?")
+    about: dict[str, Any] = dict.fromkeys(
+        ("date", "device", "machine", "threads", "dataset", "precision"), "?"
+    )
     about |= {"samples": 60_000, "goal": 99.0, "seeds": 2, "race": "race", "versions": {"torch": ["torch 1"]}}
     report = gpu_report.Report(tmp_path, "gpu-timings", about)
     report.roofs = Roofs(5e13, 3e12, 2e-6)
