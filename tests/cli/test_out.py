@@ -48,10 +48,14 @@ def test_files_of_a_run_are_refused_and_others_in_its_folder_are_not(tmp_path: P
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(b"weights")
     (tmp_path / "link").symlink_to(weights)
-    for path in (weights, tmp_path / "link", tmp_path / "report.md"):
+    for path in (weights, tmp_path / "link", tmp_path / "report.md", tmp_path / "confusion-matrix.png"):
         with pytest.raises(click.BadParameter, match="is a file of a run"):
             Out().convert(str(path), None, None)
     assert Out().convert(str(tmp_path / "digits.html"), None, None) == tmp_path / "digits.html"
+    with pytest.raises(
+        click.BadParameter, match=r"a run's folder, with pictures of its own: name .*evaluation"
+    ):
+        Out(is_own=True).convert(str(tmp_path), None, None)
     (tmp_path / "elsewhere").mkdir()
     assert Out().convert(str(tmp_path / "elsewhere" / "report.md"), None, None)
 

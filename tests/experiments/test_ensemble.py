@@ -60,7 +60,10 @@ def test_each_net_stands_beside_all_together_with_its_interval() -> None:
     assert [net["tta"]["gain"] for net in found["nets"]] == [1 / 3, 1 / 3]
     assert found["mean"] == pytest.approx(0.5)
     assert found["standard_deviation"] == pytest.approx(np.sqrt(2) / 6)
-    assert found["half_width"] == pytest.approx(12.7062 / 6, rel=1e-4)  # Student's t of one degree
+    assert found["half_width"] is None  # Student's t of one degree of freedom is 12.7
+    three = ensemble.figures(["a", "b", "c"], LABELS, [*NETS, NETS[0]])
+    assert three["half_width"] == pytest.approx(4.30265 / 9, rel=1e-4)
+    assert "95 % interval of the mean ± 47.81)" in ensemble.sentence(three)
     together = found["together"]
     assert (together["errors"], together["tta"]["put_right"]) == (1, 1)
     assert together["interval"] == metrics.wilson_interval(2, 3)
@@ -77,6 +80,10 @@ def test_one_net_or_one_net_twice_is_no_ensemble(tmp_path: Path) -> None:
     for paths in ([path], [path, path]):
         with pytest.raises(RunError, match="takes several nets"):
             ensemble.load_members(paths)
+    copied = tmp_path / "b.safetensors"
+    copied.write_bytes(path.read_bytes())
+    with pytest.raises(RunError, match="are the same net"):
+        ensemble.load_members([path, copied])
 
 
 def test_nets_of_other_classes_do_not_go_together(tmp_path: Path) -> None:

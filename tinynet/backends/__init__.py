@@ -41,11 +41,12 @@ def get(name: str | None = None, *, convolution: str = "auto", precision: str = 
     kind = find(name)
     for setting, value in (("convolution", convolution), ("precision", precision)):
         if value not in kind.settings[setting]:
+            able = [each for each in NAMES if value in find(each).settings[setting]]
             raise ConfigError(
                 f"the {name} backend has no {setting} {value!r}",
                 expected=", ".join(kind.settings[setting]),
                 received=repr(value),
-                fix="choose another backend for it, or leave it out",
+                fix=f"choose a backend that has it ({', '.join(able)}), or leave it out",
             )
     return kind(convolution, precision)
 

@@ -23,7 +23,7 @@ from tinynet.cli.out import Out
 )
 @click.option(
     "--out",
-    type=Out(),
+    type=Out(is_own=True),
     help="Write all figures (JSON), a page (Markdown) and the plots of the ensemble into this folder, with a "
     "sheet of the images that all nets call otherwise than their label; with "
     "--file, all predictions into this CSV file.",

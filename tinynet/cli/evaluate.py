@@ -17,7 +17,7 @@ from tinynet.printable import counted
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--out",
-    type=Out(file_okay=False),
+    type=Out(file_okay=False, is_own=True),
     help="Write all figures (JSON), a page (Markdown), each image's prediction (CSV) and the plots into this "
     "folder.",
 )

@@ -18,18 +18,22 @@ OF_A_RUN = (
     "report.json",
     "report.md",
     "predictions.csv",
+    "confusion-matrix.png",
+    "learning-curve.png",
+    "health.png",
 )
 
 
 class Out(click.Path):
     """A path to be written, as a pathlib.Path; takes what click.Path does.
 
-    With `in_folder` the folder it lies in must be there already.
+    With `in_folder` the folder it lies in must be there already; with `is_own` it is a folder for pictures of
+    the command's own, and not that of a run, which has some by the same names.
     """
 
-    def __init__(self, *, in_folder: bool = False, **options: Any) -> None:
+    def __init__(self, *, in_folder: bool = False, is_own: bool = False, **options: Any) -> None:
         super().__init__(path_type=Path, **options)
-        self.in_folder = in_folder
+        self.in_folder, self.is_own = in_folder, is_own
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if os.fspath(value) == "":
@@ -39,6 +43,9 @@ class Out(click.Path):
         path = Path(os.path.realpath(value))
         if path.name in OF_A_RUN and path.parent.joinpath("config.json").is_file():
             self.fail(f"{value} is a file of a run, which it would replace: name another.", param, ctx)
+        if self.is_own and path.joinpath("config.json").is_file():
+            other = Path(value, "evaluation")
+            self.fail(f"{value} is a run's folder, with pictures of its own: name {other}.", param, ctx)
         if self.in_folder and not path.parent.is_dir():
             self.fail(
                 f"there is no folder {path.parent}: make the folder first, or name another.", param, ctx

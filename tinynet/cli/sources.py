@@ -171,7 +171,7 @@ class Sources:
         _, held_out = provenance.train_and_validation(settings, data)
         if not len(held_out):
             raise RunError(
-                f"the run {settings.name} held no images out of its training",
+                f"the run of {settings.name} with seed {settings.seed} held no images out of its training",
                 expected="a run with validation images",
                 received="a recipe without",
                 fix="measure the test images: --split test",

@@ -108,8 +108,8 @@ def command(
     distributed: bool,
     **asked: Any,
 ) -> None:
-    """Train ARCHITECTURE: a TOML file, or a name (linear, mlp, lenet, cnn, resnet, best, kaggle-cnn,
-    freehand).
+    """Train ARCHITECTURE: a TOML file, or a name (linear, mlp, lenet, cnn, race, resnet, best,
+    kaggle-cnn, freehand).
 
     Without ARCHITECTURE it is cnn.
 

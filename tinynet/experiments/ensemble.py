@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,10 +27,15 @@ RULE = (
 )
 
 
+ENOUGH = 3
+"""Nets whose mean has an interval of use: for two, Student's t is 12.7."""
+
+
 def load_members(paths: Sequence[Path], *, backend: str | None = None) -> list[Loaded]:
     """The models of these runs or safetensors files, all for the same images and classes.
 
-    Raises RunError for fewer than two, for one named twice, and where they do not go together.
+    Raises RunError for fewer than two, for one named twice, and where two are the same net or do not go
+    together.
     """
     if len({path.resolve() for path in paths}) < max(2, len(paths)):
         raise RunError(
@@ -45,7 +51,25 @@ def load_members(paths: Sequence[Path], *, backend: str | None = None) -> list[L
             raise RunError(
                 f"{path} does not go with {paths[0]}", expected=first, received=kind, fix="leave one out"
             )
+    seen: dict[bytes, Path] = {}
+    for path, member in zip(paths, members, strict=True):
+        if (twin := seen.setdefault(_weights(member), path)) is not path:
+            raise RunError(
+                f"{path} and {twin} are the same net: its answers would only count twice",
+                expected="nets of different weights",
+                received="the same numbers",
+                fix="leave one out",
+            )
     return members
+
+
+def _weights(member: Loaded) -> bytes:
+    """A digest of all its numbers."""
+    store = member.model.store
+    digest = hashlib.sha256()
+    for flat in (store.values.flat, store.state.flat):
+        digest.update(member.model.backend.to_host(flat).tobytes())
+    return digest.digest()
 
 
 def _kind(member: Loaded) -> str:
@@ -72,7 +96,8 @@ def figures(names: Sequence[str], labels: Array, said: Sequence[Predictions]) ->
     """How good the members and their mean are, one after another: `evaluation.share_right` of each of `nets`
     and of them `together`, with what shifted images gain (`shifting.gain`) as `tta`, where they were averaged
     over some; of the accuracies of single nets the `mean`, the `half_width` of its 95 % interval (Student's
-    t), and the `standard_deviation`; and the `rule` of the ensemble.
+    t; None for fewer than three nets, which say too little of others), and the `standard_deviation`; and
+    the `rule` of the ensemble.
 
     names: of the nets   labels (N,)   said: what `predict` returns for the N images, two nets or more
     """
@@ -83,7 +108,7 @@ def figures(names: Sequence[str], labels: Array, said: Sequence[Predictions]) ->
         "rule": RULE,
         "nets": rows,
         "mean": average.value,
-        "half_width": average.half_width,
+        "half_width": average.half_width if len(rows) >= ENOUGH else None,
         "standard_deviation": statistics.stdev(accuracies),
         "together": _figures(labels, mean(said)),
     }
@@ -117,9 +142,10 @@ def _cells_of_tta(found: Mapping[str, Any]) -> tuple[str, ...]:
 
 def sentence(found: Mapping[str, Any]) -> str:
     """The `figures` in words: single nets beside all together."""
-    together = found["together"]
+    together, half = found["together"], found["half_width"]
+    of_the_mean = "" if half is None else f"; 95 % interval of the mean ± {100 * half:.2f}"
     return (
         f"Single nets: {100 * found['mean']:.2f} ± {100 * found['standard_deviation']:.2f} % (mean and "
-        f"standard deviation; 95 % interval of the mean ± {100 * found['half_width']:.2f}). Together: "
+        f"standard deviation{of_the_mean}). Together: "
         f"{percent(together['accuracy'])} (95 % interval {interval(together)})."
     )

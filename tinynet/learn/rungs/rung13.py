@@ -151,7 +151,7 @@ def _net(shape: tuple[int, ...], K: int, rng: Any) -> Callable[[Array], Array]:
             raise Wrong(
                 "the net was given something else\n"
                 f"  expected: images (N, {', '.join(map(str, shape))})\n  received: {images.shape}\n"
-                "  likely slip: a border was added or cut off; the image's size stays what it was"
+                "  likely slip: a border was added or cut off, or the size is fixed: images.shape says it"
             )
         scores = np.tanh(images.reshape(len(images), -1) / 128 - 1) @ rows
         raised = np.exp(scores - scores.max(axis=1, keepdims=True))
