@@ -248,6 +248,7 @@ class Trainer:
             size, step = self.train.batch_size, self.state.step
             clear_frames(error.__traceback__)  # what had been computed so far lies in their variables
             self.learner.release_memory()
+            self.train.release_memory()
             raise out_of_memory.shortage(self.model, size, step, error) from error
         if self.state.stopped != "interrupted":
             self._is_over = True

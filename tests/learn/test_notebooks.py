@@ -106,7 +106,7 @@ def test_the_command_line_finds_the_same_starters_and_solutions(rung: Rung, tmp_
 def test_every_notebook_is_a_rung_and_has_tests_of_its_exercises() -> None:
     known = {rung.notebook for rung in RUNGS}
     assert {path.name for path in EXAMPLES.glob("*.ipynb")} == known
-    tests = {path.name for path in Path(__file__).parent.glob("test_rung*.py")}
+    tests = {path.name for path in Path(__file__).parent.glob("rungs/test_rung*.py")}
     assert {f"test_rung{rung.number:02}.py" for rung in RUNGS} <= tests
 
 

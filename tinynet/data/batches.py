@@ -123,7 +123,8 @@ class Batches:
             augmentation.check(inputs)
         batch_size = whole(batch_size, "training", "batch_size", least=1)
         self.augmentation, self.group, self.classes = augmentation, group, classes
-        self.backend = backend.bound_to(Workspace(), "batches")
+        self._workspace = Workspace()
+        self.backend = backend.bound_to(self._workspace, "batches")
         self.batch_size = batch_size
         self.samples = len(inputs)
         self._count = -(-self.samples // batch_size)
@@ -143,6 +144,10 @@ class Batches:
         """Batches in an epoch."""
         return self._count
 
+    def release_memory(self) -> None:
+        """Let go of the memory that batches are gathered in; what is needed of it is allocated anew."""
+        self._workspace.release()
+
     def shard(self, number: int) -> Shard:
         """What this process gets of batch `number` (from 0) of an epoch."""
         return self._last_shard if number == self._count - 1 else self._shard
@@ -161,7 +166,7 @@ class Batches:
             return
         key = Key(seed, Stream.MIXING, step=epoch)
         if self._partners is None:
-            ops = self.backend.bound_to(Workspace(), "partners")
+            ops = self.backend.bound_to(self._workspace, "partners")
             self._partners = Order(self.arrays, self.augmentation, ops)
         self._partners.shuffle(key._replace(layer=2), key)
         chosen, (height, width) = self.augmentation, self.inputs.shape[1:3]

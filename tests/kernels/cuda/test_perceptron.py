@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from tinynet.backends.numpy_ import NumpyBackend
 from tinynet.kernels.cuda.device import THREADS
 from tinynet.kernels.cuda.source import text
+from tinynet.stretch import Row
 from tinynet.types import Array
 
 SAMPLES = 256
@@ -80,11 +81,11 @@ def state_of(problem: Problem, dtype: str) -> State:
     kinds = {"unsigned char": np.uint8, "float": np.float32, "double": np.float64}
     images = random.integers(0, 256, (SAMPLES, problem.I)).astype(kinds[problem.pixel])
     steps = sum(problem.launches)
-    plan = np.zeros((2 + steps, 6))
+    plan = np.zeros((2 + steps, len(Row._fields)))
     plan[0, 0] = 2  # a row in front is another stretch's
     for step in range(steps):
         first = random.integers(0, SAMPLES - problem.N + 1)
-        plan[2 + step] = step, 1 + step, RATE * (1 + step), 0, first, step
+        plan[2 + step] = step, 1 + step, RATE * (1 + step), 0, first, step, 0
     values = np.zeros(problem.places[-1])
     for parameter in views(problem, values):
         parameter[...] = 0.3 * random.standard_normal(parameter.shape)
@@ -116,7 +117,7 @@ def by_reference(problem: Problem) -> State:
     decayed = problem.places[len(problem.shapes) // 2]
     parameters, gradients = (views(problem, flat) for flat in (state.values, grads))
     for row in state.plan[2:]:
-        _, update, rate, _, first, _ = row
+        _, update, rate, _, first, *_ = row
         batch = state.order[int(first) : int(first) + problem.N]
         x, labels = SCALE * state.images[batch].astype(np.float64) + OFFSET, state.labels[batch]
         if problem.has_hidden:
