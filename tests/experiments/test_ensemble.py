@@ -80,10 +80,14 @@ def test_one_net_or_one_net_twice_is_no_ensemble(tmp_path: Path) -> None:
     for paths in ([path], [path, path]):
         with pytest.raises(RunError, match="takes several nets"):
             ensemble.load_members(paths)
-    copied = tmp_path / "b.safetensors"
+
+
+def test_a_net_under_two_names_is_told(tmp_path: Path) -> None:
+    path, copied = saved(tmp_path / "a.safetensors", 1), tmp_path / "b.safetensors"
     copied.write_bytes(path.read_bytes())
-    with pytest.raises(RunError, match="are the same net"):
-        ensemble.load_members([path, copied])
+    paths = [path, saved(tmp_path / "c.safetensors", 2), copied]
+    [said] = ensemble.twins(paths, ensemble.load_members(paths))
+    assert said.startswith(f"{copied} is the same net as {path}:")
 
 
 def test_nets_of_other_classes_do_not_go_together(tmp_path: Path) -> None:

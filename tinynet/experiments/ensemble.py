@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,8 +33,7 @@ ENOUGH = 3
 def load_members(paths: Sequence[Path], *, backend: str | None = None) -> list[Loaded]:
     """The models of these runs or safetensors files, all for the same images and classes.
 
-    Raises RunError for fewer than two, for one named twice, and where two are the same net or do not go
-    together.
+    Raises RunError for fewer than two, for one named twice, and where they do not go together.
     """
     if len({path.resolve() for path in paths}) < max(2, len(paths)):
         raise RunError(
@@ -51,25 +49,21 @@ def load_members(paths: Sequence[Path], *, backend: str | None = None) -> list[L
             raise RunError(
                 f"{path} does not go with {paths[0]}", expected=first, received=kind, fix="leave one out"
             )
-    seen: dict[bytes, Path] = {}
-    for path, member in zip(paths, members, strict=True):
-        if (twin := seen.setdefault(_weights(member), path)) is not path:
-            raise RunError(
-                f"{path} and {twin} are the same net: its answers would only count twice",
-                expected="nets of different weights",
-                received="the same numbers",
-                fix="leave one out",
-            )
     return members
 
 
-def _weights(member: Loaded) -> bytes:
-    """A digest of all its numbers."""
-    store = member.model.store
-    digest = hashlib.sha256()
-    for flat in (store.values.flat, store.state.flat):
-        digest.update(member.model.backend.to_host(flat).tobytes())
-    return digest.digest()
+def twins(paths: Sequence[Path], members: Sequence[Loaded]) -> list[str]:
+    """A sentence for each net that has the very weights of one named before it."""
+    seen: dict[str, Path] = {}
+    first = [
+        seen.setdefault(checkpoint.weights_sha256(member.model), path)
+        for path, member in zip(paths, members, strict=True)
+    ]
+    return [
+        f"{path} is the same net as {twin}: its answers count twice, and no more is learned from that."
+        for path, twin in zip(paths, first, strict=True)
+        if path is not twin
+    ]
 
 
 def _kind(member: Loaded) -> str:
