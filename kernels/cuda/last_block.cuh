@@ -60,4 +60,15 @@ __device__ inline double sum_by_block(const double *x, int N) {
     return sum_of_block(sum);
 }
 
+// Σ of `mine` over all `size` threads, by the last block, whose threads all get it as `mine`. Whether this is that
+// block. sums (blocks,): of each block. All threads of a block come.
+__device__ inline bool sum_of_all(int size, double &mine, double *sums, unsigned *counter) {
+    const int blocks = (size + THREADS - 1) / THREADS;
+    mine = sum_of_block(mine);
+    if (threadIdx.x == 0) sums[blockIdx.x] = mine;
+    if (!is_last_block(counter, blocks)) return false;
+    mine = sum_by_block(sums, blocks);
+    return true;
+}
+
 #endif

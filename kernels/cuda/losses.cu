@@ -24,15 +24,13 @@ __device__ int place_of_largest(const Real *row, int K) {
 template <typename Real>
 __device__ void conclude(int size, bool is_right, double *counts, long long *count, const double *weights,
                          bool is_weighted, Real *gradient, double *losses, double *loss, unsigned *counter, int K) {
-    int n = thread_index(), blocks = (size + THREADS - 1) / THREADS;
+    int n = thread_index();
     if (n < size && is_weighted) {
         losses[n] *= weights[n];
         for (int k = 0; k < K; k++) gradient[n * K + k] *= weights[n];
     }
-    double right = sum_of_block(is_right);
-    if (threadIdx.x == 0) counts[blockIdx.x] = right;
-    if (!is_last_block(counter, blocks)) return;
-    right = sum_by_block(counts, blocks);
+    double right = is_right;
+    if (!sum_of_all(size, right, counts, counter)) return;
     if (threadIdx.x == 0) *count = right;
     if (!losses) return;
     double sum = sum_by_block(losses, size);

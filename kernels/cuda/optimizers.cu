@@ -57,27 +57,17 @@ __global__ void moving_average(int size, Real *average, const Real *values, cons
     if (i < size) average[i] += (Real)*gain * (values[i] - average[i]);
 }
 
-// Add up what all threads have found, sums (blocks,) that of each block, and go on with that: see last_block.cuh.
-template <typename Then>
-__device__ void add_up(int size, double mine, double *sums, unsigned *counter, Then then) {
-    const int blocks = (size + THREADS - 1) / THREADS;
-    double sum = sum_of_block(mine);
-    if (threadIdx.x == 0) sums[blockIdx.x] = sum;
-    if (!is_last_block(counter, blocks)) return;
-    sum = sum_by_block(sums, blocks);
-    if (threadIdx.x == 0) then(sum);
-}
-
 // total = Σ x² over x (length,)
 //
-//     sums, counter    see `add_up`
+//     sums, counter    see `sum_of_all` (last_block.cuh)
 template <typename Real>
 __global__ void sum_of_squares(int size, const Real *x, int length, double *sums, double *total,
                                unsigned *counter) {
-    double sum = 0;
+    double all = 0;
     UNROLLED
-    for (int i = thread_index(); i < length; i += size) sum += (double)x[i] * x[i];
-    add_up(size, sum, sums, counter, [&](double all) { *total = all; });
+    for (int i = thread_index(); i < length; i += size) all += (double)x[i] * x[i];
+    if (!sum_of_all(size, all, sums, counter)) return;
+    if (threadIdx.x == 0) *total = all;
 }
 
 // grads are scaled so that their norm is at most `limit`; square: their Σ g². NaN stays.
@@ -93,20 +83,21 @@ __global__ void clip(int size, Real *grads, const double *square, double limit) 
 //     values           θ, of which each may have another λ
 //     grads            (learning,): what lies beyond its end has no gradient
 //     ends, rates      λ = rates[k] from ends[k - 1] (0 for the first) up to ends[k]; the last end is `count`
-//     sums, counter    see `add_up`
+//     sums, counter    see `sum_of_all` (last_block.cuh)
 //
 // Each thread has several values: `size` threads in all.
 template <typename Real>
 __global__ void l2_penalty(int size, const Real *values, Real *grads, int learning, const int *ends,
                            const double *rates, int count, double *sums, const double *loss, double *result,
                            unsigned *counter) {
-    double sum = 0;
+    double all = 0;
     for (int i = thread_index(), k = 0; i < count; i += size) {
         while (i >= ends[k]) k++;
         const double rate = rates[k];
         if (rate == 0) continue;
-        sum += rate * ((double)values[i] * values[i]);
+        all += rate * ((double)values[i] * values[i]);
         if (i < learning) grads[i] += (Real)(2 * rate) * values[i];
     }
-    add_up(size, sum, sums, counter, [&](double all) { *result = *loss + all; });
+    if (!sum_of_all(size, all, sums, counter)) return;
+    if (threadIdx.x == 0) *result = *loss + all;
 }

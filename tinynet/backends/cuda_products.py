@@ -10,7 +10,7 @@ import numpy as np
 from tinynet.backends.cuda_neighbours import NO_ACTIVATION, WINNER, Neighbours
 from tinynet.kernels.cuda import tiles
 from tinynet.kernels.cuda.device import THREADS, Device
-from tinynet.types import Array
+from tinynet.types import Array, Shape
 
 CHANNELS = 32
 """Channels of a block that sums over rows: columns.cuh."""
@@ -100,8 +100,11 @@ class TileProducts(Neighbours):
 
     def _counters(self, role: str, count: int) -> Array:
         """By which blocks find out who is last (last_block.cuh): 0 before each launch and behind it."""
-        zeros = replace(self.memory, allocate=self.device.zeros)
-        return zeros.own(f"counters of {role}", (count,), np.dtype(np.uint32))
+        return self._zeros(f"counters of {role}", (count,), np.dtype(np.uint32))
+
+    def _zeros(self, role: str, shape: Shape, dtype: Any) -> Array:
+        """An array of this layer's that was 0 at the beginning, and stays so where nobody writes into it."""
+        return replace(self.memory, allocate=self.device.zeros).own(role, shape, dtype)
 
     def _by_tiles(self, plain: str, by_tensor_cores: str, blocks: int, arguments: tuple[Any, ...]) -> None:
         """Run the faster of two kernels that compute the same, but for what `precision` allows to round."""

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -384,8 +383,7 @@ class CupyBackend(TileProducts):
     def batchnorm_inference(
         self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float
     ) -> Array:
-        zeros = replace(self.memory, allocate=self.device.zeros)  # nothing writes there
-        rest = zeros.own("batchnorm inference rest", mean.shape, mean.dtype)
+        rest = self._zeros("batchnorm inference rest", mean.shape, mean.dtype)
         return self._normalized("batchnorm inference", x, (mean, rest, variance, gamma, beta), epsilon, None)
 
     def _normalized(
@@ -494,11 +492,10 @@ class CupyBackend(TileProducts):
         self, loss: float | Array, values: Array, grads: Array, penalties: Sequence[Penalty]
     ) -> float | Array:
         ends, rates = map(self.asarray, _gapless(penalties))
-        count = penalties[-1].stop
-        blocks = min(-(-count // (OF_A_SUM * THREADS)), MOST_BLOCKS)
-        sums, result = (self.device.empty(size, F64) for size in (blocks, 1))
-        parts = (ends, rates, count, sums, self._on_device("loss", loss), result, self._counters("l2", 1))
-        self.device.launch("l2_penalty", blocks * THREADS, values, grads, len(grads), *parts)
+        count, result = penalties[-1].stop, self.device.empty(1, F64)
+        size, sums, counter = self._adding_up(count)
+        parts = (ends, rates, count, sums, self._on_device("loss", loss), result, counter)
+        self.device.launch("l2_penalty", size, values, grads, len(grads), *parts)
         return result.reshape(())
 
     # --- optimisers --------------------------------------------------------------------------------------
@@ -541,10 +538,9 @@ class CupyBackend(TileProducts):
         self.device.launch("moving_average", average.size, average, values, there)
 
     def clip_global_norm(self, grads: Array, limit: float) -> None:
-        blocks = min(-(-grads.size // (OF_A_SUM * THREADS)), MOST_BLOCKS)
-        sums, square = (self.device.empty(size, F64) for size in (blocks, 1))
-        parts = (sums, square, self._counters("squares", 1))
-        self.device.launch("sum_of_squares", blocks * THREADS, grads, grads.size, *parts)
+        square = self.device.empty(1, F64)
+        size, sums, counter = self._adding_up(grads.size)
+        self.device.launch("sum_of_squares", size, grads, grads.size, sums, square, counter)
         self.device.launch("clip", grads.size, grads, square, limit)
 
     # --- buffers and sums --------------------------------------------------------------------------------
@@ -570,6 +566,11 @@ class CupyBackend(TileProducts):
         chunks = self.memory.scratch("chunk sums", (-(-len(x) // rows), x.shape[1]), F64)
         self.device.launch("column_sums", chunks.size, x, chunks, *x.shape, rows)
         self.device.launch("add_chunks", len(sums), chunks, sums, len(chunks))
+
+    def _adding_up(self, count: int) -> tuple[int, Array, Array]:
+        """For a kernel that adds up `count` values: threads, and `sums` and `counter` of last_block.cuh."""
+        blocks = min(-(-count // (OF_A_SUM * THREADS)), MOST_BLOCKS)
+        return blocks * THREADS, self.device.empty(blocks, F64), self._counters("sums", 1)
 
     def _on_device(self, role: str, value: float | Array) -> Array:
         """A number as a 0-d float64 array: itself, where it is one."""

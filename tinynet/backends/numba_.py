@@ -437,7 +437,7 @@ class NumbaBackend(CompiledBackend):
     ) -> float | Array:
         total, least = 0.0, MIN_ELEMENTS_PER_PART // CHUNK_ELEMENTS
         for first, stop, rate in penalties:
-            W, gradient = values[first:stop], grads[first : stop if stop <= len(grads) else first]
+            W, gradient = values[first:stop], grads[first:stop]
             sums, factor = np.empty(-(-len(W) // CHUNK_ELEMENTS)), W.dtype.type(2.0 * rate)
             parts = (len(sums), W, gradient, factor, CHUNK_ELEMENTS, sums)
             threads.over(optimizers.l2_penalty, *parts, least=least)

@@ -411,9 +411,8 @@ class NumpyBackend(Backend):
     ) -> float | Array:
         total: Any = 0.0
         for first, stop, rate in penalties:
-            W = values[first:stop]
-            if stop <= len(grads):
-                grads[first:stop] += 2.0 * rate * W
+            W, gradient = values[first:stop], grads[first:stop]
+            gradient += 2.0 * rate * W[: len(gradient)]
             total = total + rate * self.xp.square(W, dtype="float64").sum()
         sum_of_both: float | Array = loss + total
         return sum_of_both

@@ -99,8 +99,8 @@ def command(
     if out and not files and out.is_file():
         raise click.UsageError(f"--out: {out} is a file, and figures and plots need a folder.")
     members = ensemble.load_members(runs, backend=backend)
-    for said in ensemble.twins(runs, members):
-        console.print(f"NOTE: {said}", style="bold yellow")
+    for note in ensemble.twins(runs, members):
+        console.print(f"NOTE: {note}", style="bold yellow")
     sources = Sources(dataset, data_dir, skip_broken)
     if files:
         answer(files, runs, members, sources, shifts=shifts, out=out, submission=submission)
