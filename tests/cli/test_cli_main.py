@@ -98,6 +98,14 @@ def test_an_option_given_twice_is_refused_unless_it_can_be_repeated(
             assert f"{name}' is given 2 times" in tinynet(*command, name, "1", name, "2", code=2)
 
 
+@pytest.mark.parametrize("command", SUBCOMMANDS, ids=" ".join)
+def test_an_option_that_takes_a_word_wants_one(tinynet: Command, command: list[str]) -> None:
+    """An empty one, as of a shell's unset variable, used to be taken for none."""
+    for option in resolve(*command)[0].params:
+        if isinstance(option, click.Option) and option.type is click.STRING:
+            assert f"{option.opts[0]}' is empty" in tinynet(*command, option.opts[0], "", code=2)
+
+
 def test_no_line_of_the_overview_is_cut_short(tinynet: Command) -> None:
     assert not re.search(r"[^]]\.\.\.", tinynet("--help") + tinynet("data", "--help"))
 

@@ -9,7 +9,9 @@ from commands import Command, Trained
 from cuda_host import HostBackend
 
 from tinynet import backends
+from tinynet.cli import main
 from tinynet.runs import recipe
+from tinynet.runs.settings import read_settings
 
 
 @pytest.mark.parametrize("name", recipe.names())
@@ -54,6 +56,16 @@ def test_layers_inside_another_stand_below_it(tinynet: Command) -> None:
 def test_a_file_a_run_and_its_model(tinynet: Command, tiny: Path, trained: Trained) -> None:
     for what in (tiny, trained.folder, trained.folder / "best.safetensors"):
         assert "7,850 parameters (7,850 trainable), 7,840 multiply-adds" in tinynet("summary", what)
+
+
+def test_the_recipe_of_a_name_and_of_a_run_is_one_to_train_with(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.toml"
+    for what, its in (("best", recipe.load("best")), (trained.folder, read_settings(trained.folder).recipe)):
+        main(["summary", str(what), "--show-recipe"], standalone_mode=False)
+        mine.write_text(capsys.readouterr().out, "utf-8")
+        assert recipe.load(str(mine)) == its
 
 
 def test_what_is_none_of_these(tinynet: Command, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""A command that refuses an option given twice, instead of taking the last one in silence."""
+"""A command that refuses an option given twice or without a value, instead of taking something in silence."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from typing import Any
 
 import click
 
@@ -11,16 +12,20 @@ GIVEN = "tinynet.given"
 
 
 class Command(click.Command):
-    """A click command whose options are given once, but for flags and those that can be repeated."""
+    """A click command whose options are given once, but for flags and those that can be repeated, and whose
+    words are not empty."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:  # else a shell asks for completions
             ctx.meta[GIVEN], _, order = self.make_parser(ctx).parse_args([*args])
             for parameter, times in Counter(order).items():
-                if times > 1 and isinstance(parameter, click.Option) and _takes_one(parameter):
-                    raise click.UsageError(
-                        f"{parameter.get_error_hint(ctx)} is given {times} times; it takes one value.", ctx
-                    )
+                if not isinstance(parameter, click.Option):
+                    continue
+                hint = parameter.get_error_hint(ctx)
+                if times > 1 and _takes_one(parameter):
+                    raise click.UsageError(f"{hint} is given {times} times; it takes one value.", ctx)
+                if parameter.type is click.STRING and "" in _values(parameter, ctx):
+                    raise click.UsageError(f"{hint} is empty: give it a value, or leave it out.", ctx)
         return super().parse_args(ctx, args)
 
 
@@ -29,10 +34,15 @@ def given_options(ctx: click.Context, *, without: Collection[str] = ()) -> list[
     words = []
     for option in ctx.command.params:
         if isinstance(option, click.Option) and option.name in ctx.meta[GIVEN].keys() - without:
-            value = ctx.meta[GIVEN][option.name]
-            for each in value if option.multiple else [value]:
+            for each in _values(option, ctx):
                 words += [option.opts[0]] if option.is_flag else [option.opts[0], str(each)]
     return words
+
+
+def _values(option: click.Option, ctx: click.Context) -> list[Any]:
+    """What the option was given, as it was written."""
+    value = ctx.meta[GIVEN][option.name]
+    return [*value] if option.multiple else [value]
 
 
 def _takes_one(option: click.Option) -> bool:

@@ -32,8 +32,11 @@ KINDS = {
 @click.argument("what", default="cnn")
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images in a batch.")
 @click.option("--out", type=Out(dir_okay=False, in_folder=True), help="Draw the net here, .png or .svg.")
+@click.option("--show-recipe", is_flag=True, help="Print the net and its training as a TOML file, and stop.")
 @options.together(options.backend, options.convolution, options.layers)
-def command(what: str, batch: int, out: Path | None, backend: str, convolution: str) -> None:
+def command(
+    what: str, batch: int, out: Path | None, show_recipe: bool, backend: str, convolution: str
+) -> None:
     """Show the layers of WHAT: an architecture's name, a TOML file, a run's folder or a safetensors file.
 
     Multiply-adds and activation memory are for the forward pass of one image. "computed" is the backend's
@@ -44,15 +47,22 @@ def command(what: str, batch: int, out: Path | None, backend: str, convolution: 
       tinynet summary kaggle-cnn
       tinynet summary runs/cnn-1 --out net.png
       tinynet summary lenet --batch 1 --conv direct
+      tinynet summary best --show-recipe > mine.toml
     """
     from rich.table import Table
 
     from tinynet import backends, checkpoint, persistent, plots
     from tinynet.cli.screen import console
     from tinynet.runs import recipe
+    from tinynet.runs.settings import read_settings
 
+    named = what in recipe.names() or what.endswith(".toml")
+    if show_recipe:
+        plan = recipe.load(what) if named else read_settings(Path(what)).recipe
+        click.echo(recipe.to_toml(plan), nl=False)
+        return
     ops = backends.get(backend, convolution=convolution)
-    if what in recipe.names() or what.endswith(".toml"):
+    if named:
         plan = recipe.load(what)
         model, training = plan.build_model(backend=ops), plan.training
     else:
