@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tinynet import data
+from tinynet.callbacks.log import as_lines
 from tinynet.callbacks.monitors import EarlyStopping, ReduceOnPlateau
 from tinynet.errors import RunError
 from tinynet.experiments import reproduce
@@ -106,7 +107,21 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, digits: data.Dataset, short:
     with pytest.raises(KeyboardInterrupt):
         run(entry, digits, tmp_path / "a", Interrupt())
     resumed, whole = run(entry, digits, tmp_path / "a"), run(entry, digits, tmp_path / "b")
-    assert (resumed.accuracies, resumed.losses) == (whole.accuracies, whole.losses)
+    for figure in ("accuracies", "losses", "weights", "logs"):
+        assert getattr(resumed, figure) == getattr(whole, figure)
+
+
+def test_the_hash_of_a_log_is_of_what_was_learned(tmp_path: Path) -> None:
+    def hashed(seconds: float, loss: float, command: str) -> str:
+        lines = [
+            {"event": "start", "step": 0, "command": command},
+            {"event": "step", "step": 50, "loss": loss},
+            {"event": "epoch", "step": 60, "epoch": 1, "loss": 0.5, "seconds": seconds},
+        ]
+        (tmp_path / "log.jsonl").write_text(as_lines(lines))
+        return reproduce.log_sha256(tmp_path / "log.jsonl")
+
+    assert hashed(7.5, 0.4, "train") == hashed(9.5, 0.4, "reproduce") != hashed(7.5, 0.3, "train")
 
 
 def test_a_run_of_other_settings_is_not_taken_for_ours(
@@ -120,9 +135,8 @@ def test_a_run_of_other_settings_is_not_taken_for_ours(
 
 def outcome(goal: float | None, *accuracies: float) -> Outcome:
     count = len(accuracies)
-    return Outcome(
-        Entry("mlp", False, count, goal), list(accuracies), [0.1] * count, [60.0] * count, ["f" * 64] * count
-    )
+    hashes = ["e" * 64] * count, ["f" * 64] * count
+    return Outcome(Entry("mlp", False, count, goal), list(accuracies), [0.1] * count, [60.0] * count, *hashes)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +157,8 @@ def test_the_report(tmp_path: Path, digits: data.Dataset) -> None:
     text = (tmp_path / "report.md").read_text()
     assert "| mlp, our recipe | 2 | 98.50 ± 0.71 % | 98.4 % reached | 60 |" in text
     assert "Theirs: test 97.65 %" in text
+    assert f"of the weights, seed by seed:\n\n- mlp, our recipe: {'e' * 16}, {'e' * 16}\n" in text
+    assert f"without the seconds in them, seed by seed:\n\n- mlp, our recipe: {'f' * 16}," in text
     found = json.loads((tmp_path / "report.json").read_text())
     assert found["outcomes"][0]["mean"] == 0.985
 

@@ -10,21 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tinynet import machine
-from tinynet.callbacks.log import MAX_BYTES
+from tinynet.callbacks.log import as_lines, read_log
 from tinynet.data import kaggle
 from tinynet.data.datasets import Dataset, load
-from tinynet.errors import RunError
 from tinynet.experiments import classical
 from tinynet.experiments.systems import SYSTEMS, Entry
 from tinynet.io.markdown import markdown_table, run_section, warning, write_json, write_page
-from tinynet.io.reading import read_regular, reason
 from tinynet.runs import recipe
 from tinynet.runs.predictions import read_predictions
 from tinynet.runs.run import train_once
@@ -37,12 +35,15 @@ BESIDE_CLASSICAL = ("mlp", "cnn")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the runs of an entry came to: accuracies on the test images, seconds of training, log hashes."""
+    """What the runs of an entry came to: accuracies on the test images, seconds of training, and two hashes
+    that are the same when they are made again, interrupted or not: of the weights, and of what the log says
+    of steps and epochs but for the seconds they took."""
 
     entry: Entry
     accuracies: list[float]
     losses: list[float]
     seconds: list[float]
+    weights: list[str]
     logs: list[str]
 
     @property
@@ -106,6 +107,7 @@ def run_entry(
         [each["test"]["accuracy"] for each in reports],
         [each["training"]["final_loss"] for each in reports],
         [each["training"]["seconds_total"] for each in reports],
+        [each["facts"]["weights_sha256"] for each in reports],
         [each["log_sha256"] for each in reports],
     )
 
@@ -148,19 +150,20 @@ def train_with_submission(
 ) -> dict[str, Any]:
     """`train_once` in the folder `place`, and beside its report a submission for Kaggle.
 
-    Returns the run's report, with the hash of its log.
+    Returns the run's report, with the hash of its log: see `Outcome`.
     """
     found = train_once(place, asked, dataset, listen=partial(listen, place.name), threads=threads)
-    submission, log = place / "submission.csv", place / "log.jsonl"
+    submission = place / "submission.csv"
     if not submission.exists():
         kaggle.write_submission(submission, read_predictions(place).predicted)
-    try:
-        lines = read_regular(log, MAX_BYTES)
-    except OSError as error:
-        raise RunError(
-            f"{log} cannot be read", received=reason(error), fix=f"delete {place}, and repeat the command"
-        ) from error
-    return {**found, "log_sha256": hashlib.sha256(lines).hexdigest()}
+    return {**found, "log_sha256": log_sha256(place / "log.jsonl")}
+
+
+def log_sha256(path: Path) -> str:
+    """The hash of what a log says was learned: its steps and epochs without the seconds they took."""
+    lines = [line for line in read_log(path) if line["event"] in ("step", "epoch")]
+    timeless = [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+    return hashlib.sha256(as_lines(timeless).encode()).hexdigest()
 
 
 def write_report(
@@ -184,8 +187,8 @@ def write_report(
         f"Theirs: {system.theirs}.",
         f"Ours, on {dataset.name} ({len(dataset.test):,} test images):",
         markdown_table(COLUMNS, [each.cells() for each in outcomes]),
-        "SHA-256 of the runs' logs, seed by seed:",
-        "\n".join(f"- {each.entry.name}: {', '.join(log[:16] for log in each.logs)}" for each in outcomes),
+        *_hashes("weights", {each.entry.name: each.weights for each in outcomes}),
+        *_hashes("logs, without the seconds in them", {each.entry.name: each.logs for each in outcomes}),
         *run_section(
             [
                 ("hash of the data", dataset.sha256),
@@ -195,3 +198,9 @@ def write_report(
         ),
     ]
     write_page(folder / "report.md", blocks)
+
+
+def _hashes(what: str, found: Mapping[str, Sequence[str]]) -> list[str]:
+    """A sentence and a list: the beginning of each hash, by the names of the nets."""
+    lines = [f"- {name}: {', '.join(each[:16] for each in hashes)}" for name, hashes in found.items()]
+    return [f"SHA-256 of the {what}, seed by seed:", "\n".join(lines)]
