@@ -4,7 +4,7 @@
     python bench/last_percent.py together --trial trials/mild --trial trials/strong
 
 Run both in one folder: where the runs lie is read from what the first has written.
-Writes tinynet/learn/last_percent.json. Every figure comes from the ensemble's evaluation.json and the trials'
+Writes tinynet/learn/last_percent.json, and keeps the trials that are in it already. Every figure comes from the ensemble's evaluation.json and the trials'
 reports; the images that all nets miss come from the data set.
 """
 
@@ -37,13 +37,15 @@ DATA = re.compile(r"([\d,]+) test images? of ([\w-]+)")
     "trials",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A run that was compared on validation images. Can be repeated.",
+    help="One more run that was compared on validation images. Can be repeated.",
 )
 @click.option("--out", type=click.Path(path_type=Path), default=FILE, help="The file to write.")
 def main(together: Path, trials: tuple[Path, ...], out: Path) -> None:
     """Write tinynet/learn/last_percent.json of what `tinynet ensemble --out TOGETHER` wrote."""
     evaluation = json.loads((together / "evaluation.json").read_text("utf-8"))
-    found = record(evaluation, [trial(folder) for folder in trials])
+    before = json.loads(out.read_text("utf-8"))["trials"] if out.exists() else []
+    told = {each["trial"]: each for each in (*before, *map(trial, trials))}
+    found = record(evaluation, [*told.values()])
     write_atomic(out, f"{json.dumps(found, indent=1, ensure_ascii=False)}\n".encode())
     click.echo(f"{len(found['nets'])} nets, {len(found['missed'])} images that all miss: {out}")
 

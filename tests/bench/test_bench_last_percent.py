@@ -70,6 +70,17 @@ def test_the_file_has_every_figure_and_the_images_that_all_nets_miss(folder: Pat
         assert all(net["says"] != row["label"] for net in row["nets"])
 
 
+def test_a_trial_that_was_told_once_is_told_again(folder: Path, out: Path, tmp_path: Path) -> None:
+    """Runs are deleted, and what they came to is not."""
+    again = tmp_path / "again.json"
+    again.write_bytes(out.read_bytes())
+    command = [str(folder / "together"), "--trial", str(folder / "two"), "--out", str(again)]
+    for _ in range(2):
+        assert CliRunner().invoke(last_percent.main, command).exit_code == 0
+    assert [each["trial"] for each in read(again)["trials"]] == ["one", "two"]
+    assert read(again)["trials"][0] == read(out)["trials"][0]
+
+
 def test_figures_of_other_images_than_test_images_are_refused() -> None:
     with pytest.raises(Exception, match="where test images are asked for"):
         last_percent.record({"data": "500 validation images of sample"}, [])
