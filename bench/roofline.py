@@ -44,7 +44,8 @@ from tinynet.layers import Dropout, Layer
 from tinynet.training import StepEnd
 
 RESULTS = Path(__file__).parent / "results"
-NETS = ("mlp", "lenet", "kaggle-cnn", *OTHER_BATCH)
+BATCHES = BATCH | {"best": 64} | OTHER_BATCH
+NETS = ("mlp", "lenet", "kaggle-cnn", "best", *OTHER_BATCH)
 SKIPPED = 5
 """Steps before those that are measured."""
 NUMBER = 4
@@ -571,7 +572,7 @@ def main(nets: str, count: int, seconds: float, number: int | None, out: Path, d
     number = number or threads.budget()
     roofs = [measure_roofs(each, seconds) for each in sorted({1, number})]
     with threads.limit(number):
-        steps = [measure_step(net, (BATCH | OTHER_BATCH)[net], count) for net in nets.split(",")]
+        steps = [measure_step(net, BATCHES[net], count) for net in nets.split(",")]
         inferences = [measure_inference(net, n, count) for net in nets.split(",") for n in (1, 256)]
     report = {"date": date, "machine": machine.summary(), "threads": number, "measured_steps": count}
     write(out, report, roofs, steps, inferences)
