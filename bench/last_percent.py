@@ -4,8 +4,8 @@
     python bench/last_percent.py together --trial trials/mild --trial trials/strong
 
 Run both in one folder: where the runs lie is read from what the first has written.
-Writes tinynet/learn/last_percent.json, and keeps the trials that are in it already. Every figure comes from the ensemble's evaluation.json and the trials'
-reports; the images that all nets miss come from the data set.
+Writes tinynet/learn/last_percent.json, and keeps the trials that are in it already. Every figure comes from
+the ensemble's evaluation.json and the trials' reports; the images that all nets miss come from the data set.
 """
 
 from __future__ import annotations

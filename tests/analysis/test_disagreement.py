@@ -76,7 +76,9 @@ def test_the_sheet_and_the_table_show_the_first_and_count_the_rest(tmp_path: Pat
     text = re.findall("<!-- (.*?) -->", path.read_text(encoding="utf-8"), re.DOTALL)
     assert [name for name in text if name.startswith("#")] == [f"#{n}" for n in range(MOST)]
     assert text.count("label a") == text.count("7 say b") == text.count("10.0 %") == MOST
-    assert "3 more, whose label the nets find more probable, are in evaluation.json." in path.read_text(encoding="utf-8")
+    assert "3 more, whose label the nets find more probable, are in evaluation.json." in path.read_text(
+        encoding="utf-8"
+    )
     assert "All 7 nets call 51 of 51 images of x otherwise than their label" in text
     _, sentence, picture, table = disagreement.section(found, said)
     assert f"The first {MOST} are shown" in sentence

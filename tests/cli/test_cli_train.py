@@ -88,7 +88,7 @@ def test_a_folder_that_is_taken(train: Command, trained: Trained) -> None:
 
 def test_a_folder_that_cannot_be_made(train: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert "cannot be used: Not a directory" in train("--out", tmp_path / "file" / "run", code=1)
+    assert "no folder can lie in it" in train("--out", tmp_path / "file" / "run", code=2)
 
 
 @pytest.mark.parametrize(

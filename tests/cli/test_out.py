@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,3 +71,14 @@ def test_a_file_in_a_folder_that_does_not_exist_is_refused_before_any_work(
     assert result.exit_code == 2
     assert "make the folder first" in result.output
     assert not (tmp_path / "no").exists()
+
+
+def test_a_place_where_nothing_can_be_written_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(click.BadParameter, match=r"file is a file, and no folder can lie in it"):
+        Out().convert(str(tmp_path / "file" / "deep" / "together"), None, None)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(click.BadParameter, match="nothing can be written in"):
+        Out().convert(str(tmp_path / "deep" / "together"), None, None)

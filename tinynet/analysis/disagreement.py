@@ -83,7 +83,8 @@ def draw(images: Array, rows: Sequence[Row], said: str, path: Path) -> None:
         f"\nBelow: {below} probability. #: the image's number among all measured, counted from 0."
     )
     if len(rows) > MOST:
-        caption += f"\n{count(len(rows) - MOST)} more, whose label the nets find more probable, are in evaluation.json."
+        more = count(len(rows) - MOST)
+        caption += f"\n{more} more, whose label the nets find more probable, are in evaluation.json."
     plots.disagreement(cards, path, title=said.rstrip("."), caption=caption)
 
 

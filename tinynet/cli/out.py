@@ -1,4 +1,5 @@
-"""Paths that commands write to: what is no name, and the files of a run, are refused before any work."""
+"""Paths that commands write to. Refused before any work: what is no name or no place to write in, and the
+files of a run."""
 
 from __future__ import annotations
 
@@ -50,4 +51,9 @@ class Out(click.Path):
             self.fail(
                 f"there is no folder {path.parent}: make the folder first, or name another.", param, ctx
             )
+        place = next((folder for folder in path.parents if folder.exists()), path)
+        if not place.is_dir():
+            self.fail(f"{place} is a file, and no folder can lie in it: name another place.", param, ctx)
+        if not os.access(place, os.W_OK):
+            self.fail(f"nothing can be written in {place}: name another place.", param, ctx)
         return super().convert(value, param, ctx)
