@@ -54,7 +54,7 @@ def command(
     R2    one hidden layer, 128 units  some minutes
     R3    a deep CNN from Kaggle       an hour or more
     R4    forests, PCA, k-means        minutes; our mlp and cnn on the same rows (see tinynet classical)
-    best  our most accurate net        hours
+    best  our most accurate net        three hours
     Finished runs in the folder are kept. Ctrl-C saves, and the same command continues.
     Exits with 1 if a mean misses its goal.
 
