@@ -100,6 +100,6 @@ def test_the_rung_shows_any_such_file(
     for source in (sources[0], *sources[-2:]):
         exec(source, names)  # noqa: S102 (cells of our own notebook)
     said = capsys.readouterr().out
-    assert f"{found['nets'][0]['unshifted']} wrong with one view" in said
+    assert f"with one view {found['nets'][0]['unshifted']} wrong" in said
     assert f"Both nets call {len(found['missed'])} of 1,000 test images otherwise" in said
     assert (tmp_path / "mnist.png").stat().st_size > 0

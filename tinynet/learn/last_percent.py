@@ -24,12 +24,11 @@ def read(path: Path | None = None) -> dict[str, Any]:
     `together`, the errors of the mean of their probabilities, likewise;
     `trials`, of each its name `trial`, how many validation images were `right`, and of how many `images`;
     `missed`: the test images that every net calls otherwise than their label, as
-    `analysis.disagreement.against_label` gives them, each with its `image` (H, W, C) uint8; None where that
-    was not recorded.
+    `analysis.disagreement.against_label` gives them, each with its `image` (H, W, C) uint8.
     """
     file = path or resources.files(__package__).joinpath(NAME)
     found: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    for row in found["missed"] or ():
+    for row in found["missed"]:
         row["image"] = decoded(row["image"])
     return found
 
