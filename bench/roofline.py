@@ -395,6 +395,8 @@ KINDS = {
     "all others": ("D", "#999999"),
 }
 """Mark and colour (of Okabe and Ito) of each kind of operation."""
+PANELS = 4
+"""Of a row of the picture."""
 
 
 def kind_of(operation: Operation) -> str:
@@ -494,17 +496,22 @@ def cells(operation: Operation, roofs: Roofs) -> tuple[str, ...]:
 
 
 def draw(path: Path, roofs: Roofs, steps: list[MeasuredStep]) -> None:
-    """A panel for each net: GFLOP/s over FLOPs a byte, under the roofs."""
+    """A panel for each net, PANELS in a row: GFLOP/s over FLOPs a byte, under the roofs."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
+    columns = min(len(steps), PANELS)
+    rows = math.ceil(len(steps) / columns)
+    size = (4.2 * columns, 1 + 3.6 * rows)
     figure, panels = plt.subplots(
-        1, len(steps), figsize=(4.2 * len(steps), 4.6), sharey=True, squeeze=False, layout="constrained"
+        rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained"
     )
+    for unused in panels.flat[len(steps) :]:
+        unused.axis("off")
     intensity = np.geomspace(0.05, 2000, 200)
-    for axes, step in zip(panels[0], steps, strict=True):
+    for axes, step in zip(panels.flat, steps, strict=False):
         for bandwidth, style, name in (
             (roofs.cache, "-", "second-level caches"),
             (roofs.memory, "--", "memory"),
@@ -521,7 +528,8 @@ def draw(path: Path, roofs: Roofs, steps: list[MeasuredStep]) -> None:
         axes.grid(alpha=0.3)
         axes.set_axisbelow(True)
     figure.suptitle("How far each operation is below its roof, the speed that the machine allows")
-    panels[0][0].set_ylabel(f"GFLOP/s, {thread_count(roofs)}")
+    for first in panels[:, 0]:
+        first.set_ylabel(f"GFLOP/s, {thread_count(roofs)}")
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(path, dpi=120)
