@@ -1,6 +1,6 @@
 """What the last rung of the course shows of all of MNIST: the nets of an ensemble, the trials, what all miss.
 
-    tinynet ensemble best/best-ours-* --out together
+    tinynet ensemble best/best-ours-* --tta 1 --out together
     python bench/last_percent.py together --trial trials/mild --trial trials/strong
 
 Run both in one folder: where the runs lie is read from what the first has written.

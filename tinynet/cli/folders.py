@@ -15,12 +15,17 @@ def writable(folder: Path, fix: str) -> tuple[bool, str, str]:
 
     A folder that does not exist yet is judged by the nearest one above it.
     """
-    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    nearest = nearest_existing(folder)
     try:
         with tempfile.TemporaryFile(dir=nearest):
             return True, f"{folder}{'' if nearest == folder else ' (made when needed)'}, can be written", ""
     except OSError as error:
         return False, f"{folder} cannot be written: {error.strerror}", fix
+
+
+def nearest_existing(path: Path) -> Path:
+    """`path` if it exists, else the nearest above it that does."""
+    return next(place for place in (path, *path.absolute().parents) if place.exists())
 
 
 def kernel_cache_contents() -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from tinynet.cli.folders import nearest_existing
+
 OF_A_RUN = (
     "config.json",
     "log.jsonl",
@@ -51,7 +53,7 @@ class Out(click.Path):
             self.fail(
                 f"there is no folder {path.parent}: make the folder first, or name another.", param, ctx
             )
-        place = next((folder for folder in path.parents if folder.exists()), path)
+        place = nearest_existing(path.parent)
         if not place.is_dir():
             self.fail(f"{place} is a file, and no folder can lie in it: name another place.", param, ctx)
         if not os.access(place, os.W_OK):
