@@ -82,3 +82,12 @@ def test_a_place_where_nothing_can_be_written_is_refused_before_any_work(
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
     with pytest.raises(click.BadParameter, match="nothing can be written in"):
         Out().convert(str(tmp_path / "deep" / "together"), None, None)
+
+
+def test_a_picture_of_another_kind_is_refused_before_any_work() -> None:
+    drawing = [(name, option.type) for name, option in outputs() if ".png or .svg" in (option.help or "")]
+    assert len(drawing) == 5
+    assert [name for name, kind in drawing if not (isinstance(kind, Out) and kind.is_picture)] == []
+    assert Out(is_picture=True).convert("NET.SVG", None, None) == Path("NET.SVG")
+    result = CliRunner().invoke(main, ["predict", "no-such-run", "no-such-file", "--seen", "seen.pdf"])
+    assert (result.exit_code, result.stdout) == (1, "")

@@ -129,7 +129,7 @@ COLUMNS = 8
 @options.seed
 @click.option(
     "--out",
-    type=Out(dir_okay=False),
+    type=Out(dir_okay=False, is_picture=True),
     default=Path("images.png"),
     show_default=True,
     help="The picture, .png or .svg.",

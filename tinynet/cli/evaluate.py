@@ -23,7 +23,7 @@ from tinynet.printable import counted
 )
 @click.option(
     "--mistakes",
-    type=Out(dir_okay=False),
+    type=Out(dir_okay=False, is_picture=True),
     help="Draw the most confident mistakes here, .png or .svg.",
 )
 @options.together(

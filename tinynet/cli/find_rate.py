@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 @options.dtype
 @click.option(
     "--out",
-    type=Out(dir_okay=False, in_folder=True),
+    type=Out(dir_okay=False, in_folder=True, is_picture=True),
     default=Path("rates.png"),
     show_default=True,
     help="Draw the losses here, .png or .svg.",
@@ -103,11 +103,9 @@ def command(
     from tinynet.cli.screen import console
     from tinynet.cli.sources import load_for
     from tinynet.data.datasets import Choices
-    from tinynet.plots.style import file_kind
     from tinynet.runs import recipe
     from tinynet.runs.trainers import split_train_validation
 
-    file_kind(out)
     ops = backends.get(backend, convolution=convolution, precision=precision)
     plan = recipe.load(architecture, reference=variant == "reference")
     plan = changed(

@@ -30,13 +30,16 @@ OF_A_RUN = (
 class Out(click.Path):
     """A path to be written, as a pathlib.Path; takes what click.Path does.
 
-    With `in_folder` the folder it lies in must be there already; with `is_own` it is a folder for pictures of
-    the command's own, and not that of a run, which has some by the same names.
+    With `in_folder` the folder it lies in must be there already; with `is_picture` its name ends in .png or
+    .svg; with `is_own` it is a folder for pictures of the command's own, and not that of a run, which has
+    some by the same names.
     """
 
-    def __init__(self, *, in_folder: bool = False, is_own: bool = False, **options: Any) -> None:
+    def __init__(
+        self, *, in_folder: bool = False, is_picture: bool = False, is_own: bool = False, **options: Any
+    ) -> None:
         super().__init__(path_type=Path, **options)
-        self.in_folder, self.is_own = in_folder, is_own
+        self.in_folder, self.is_picture, self.is_own = in_folder, is_picture, is_own
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if os.fspath(value) == "":
@@ -58,4 +61,8 @@ class Out(click.Path):
             self.fail(f"{place} is a file, and no folder can lie in it: name another place.", param, ctx)
         if not os.access(place, os.W_OK):
             self.fail(f"nothing can be written in {place}: name another place.", param, ctx)
+        if self.is_picture:
+            from tinynet.plots.style import file_kind
+
+            file_kind(path)
         return super().convert(value, param, ctx)

@@ -19,7 +19,11 @@ from tinynet.cli.out import Out
 @click.option(
     "--top", type=click.IntRange(min=1), default=2, show_default=True, help="Show so many classes an image."
 )
-@click.option("--seen", type=Out(), help="Draw what the net saw in each picture (PNG or SVG).")
+@click.option(
+    "--seen",
+    type=Out(dir_okay=False, is_picture=True),
+    help="Draw what the net saw in each picture here, .png or .svg.",
+)
 @options.together(
     options.shifts, options.own_dataset, options.data_dir, options.backend, options.layers, options.threads
 )

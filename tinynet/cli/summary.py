@@ -31,7 +31,11 @@ KINDS = {
 @click.command(cls=Command, short_help="The layers of a net, and the cost of each.")
 @click.argument("what", default="cnn")
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images in a batch.")
-@click.option("--out", type=Out(dir_okay=False, in_folder=True), help="Draw the net here, .png or .svg.")
+@click.option(
+    "--out",
+    type=Out(dir_okay=False, in_folder=True, is_picture=True),
+    help="Draw the net here, .png or .svg.",
+)
 @click.option("--show-recipe", is_flag=True, help="Print the net and its training as a TOML file, and stop.")
 @options.together(options.backend, options.convolution, options.layers)
 def command(
