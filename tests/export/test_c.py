@@ -208,6 +208,19 @@ def test_probabilities_and_names(net: list[Layer], loss: Loss, int8: bool, tmp_p
     assert done.stdout[16:].decode() == "|".join(name.split("\x00")[0] for name in names) + "|"
 
 
+def test_the_order_of_small_scores_is_kept(tmp_path: Path) -> None:
+    model = Sequential([L.ReLU()], (3,), backend="numpy")
+    (tmp_path / "net.h").write_text(to_c(model, CrossEntropy(), samples=samples_of((3,))).text)
+    (tmp_path / "main.c").write_text(
+        '#include <stdio.h>\n#include "net.h"\nint main(void)\n{\n'
+        "    const float x[3] = {2e-9f, 1e-9f, 1e-9f};\n    float p[3];\n"
+        "    net_probabilities(net_run(x), p);\n    fwrite(p, 4, 3, stdout);\n    return 0;\n}\n"
+    )
+    run(["gcc", *STRICT, "main.c", "-o", "main", "-lm"], tmp_path)
+    done = subprocess.run([tmp_path / "main"], capture_output=True, check=True)
+    np.testing.assert_allclose(np.frombuffer(done.stdout, np.float32), [0.5, 0.25, 0.25])
+
+
 @pytest.mark.parametrize("end", [[], [L.Sigmoid]])
 @pytest.mark.parametrize("int8", [False, True])
 def test_two_classes_of_a_single_score(end: list[type[Layer]], int8: bool, tmp_path: Path) -> None:

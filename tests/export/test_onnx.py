@@ -151,6 +151,12 @@ def test_the_output_has_a_name_and_the_batch_none_in_particular(loss: Loss, name
     assert sizes == ["batch", 3]
 
 
+def test_the_order_of_small_scores_is_kept() -> None:
+    model = Sequential([L.ReLU()], (3,), backend="numpy")
+    scores = np.array([[2e-9, 1e-9, 1e-9]], np.float32)
+    np.testing.assert_allclose(computed(to_onnx(model, CrossEntropy()), scores), [[0.5, 0.25, 0.25]])
+
+
 def test_a_layer_of_ones_own_is_refused_by_its_name() -> None:
     class Mine(L.ReLU):
         """Not one of tinynet's."""

@@ -28,7 +28,7 @@ from tinynet.version import VERSION
 
 TOLERANCE = 1e-4
 """By how much a score may differ from Python's, of 1 + its size: sums are added in another order."""
-INCLUDES = {"float.h": "FLT_MAX", "limits.h": "", "math.h": "expf(", "stdint.h": ""}
+INCLUDES = {"float.h": "FLT_", "limits.h": "", "math.h": "expf(", "stdint.h": ""}
 """Files of the C library, and the name for which one is needed."""
 BELIEFS = {SoftmaxCrossEntropy: "softmax", CrossEntropy: "normalize", BinaryCrossEntropy: "sigmoid"}
 """The function by which a loss makes probabilities of a net's outputs."""

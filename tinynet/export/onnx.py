@@ -174,7 +174,7 @@ class Graph:
         if isinstance(loss, SoftmaxCrossEntropy):
             self.add("Softmax", axis=-1)
         elif isinstance(loss, CrossEntropy):
-            self.add("Max", self.keep("floor", np.float32(loss.FLOOR)))
+            self.add("Max", self.keep("floor", np.finfo(np.float32).tiny))
             raised = self.value
             self.add("ReduceSum", self.keep("axes", [-1], np.int64))
             total, self.value = self.value, raised

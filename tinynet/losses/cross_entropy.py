@@ -107,6 +107,9 @@ class CrossEntropy(Loss):
     Keras' sparse categorical cross-entropy does. Scores are taken as at least 1e-7, so log never sees 0.
 
         ∂L/∂sₖ = ( 1/Σⱼ sⱼ  -  [k = label] / sₖ ) / N        (0 where sₖ was raised to 1e-7)
+
+    `probabilities` raises them to the least normal number of their dtype alone: the largest of small scores
+    has the largest probability, too.
     """
 
     FLOOR = 1e-7
@@ -124,5 +127,5 @@ class CrossEntropy(Loss):
 
     def probabilities(self, outputs: Array) -> Array:
         check_several(self, outputs.shape[1:])
-        scores = self.ops.xp.maximum(outputs, outputs.dtype.type(self.FLOOR))
+        scores = self.ops.xp.maximum(outputs, np.finfo(outputs.dtype).tiny)
         return scores / scores.sum(axis=-1, keepdims=True)

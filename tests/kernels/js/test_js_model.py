@@ -239,6 +239,11 @@ def test_what_a_net_cannot_answer_is_refused(code: str, message: str) -> None:
         node.run(f"const net = tinynet.load(data); {code}", table())
 
 
+def test_the_order_of_small_scores_is_kept() -> None:
+    made = {**table(), "loss": to_table(CrossEntropy())}
+    assert node.run("return tinynet.load(data).probabilities([2e-9, 1e-9, 1e-9])", made) == [0.5, 0.25, 0.25]
+
+
 def test_a_loss_without_classes_has_no_probabilities() -> None:
     made = {**table(), "loss": to_table(MeanSquaredError())}
     with pytest.raises(AssertionError, match="MeanSquaredError has no class probabilities"):
