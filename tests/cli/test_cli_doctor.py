@@ -101,8 +101,7 @@ def test_the_kernel_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 def test_data_sets_that_are_there(monkeypatch: pytest.MonkeyPatch, mnist_dir: Path, tmp_path: Path) -> None:
     monkeypatch.setenv("TINYNET_DATA", str(mnist_dir))
     assert finding("mnist")[0]
-    good, _, fix = finding("fashion-mnist")
-    assert not good
-    assert fix
+    fetch = f"tinynet data fetch fashion-mnist --data-dir {mnist_dir / 'fashion-mnist'}"
+    assert finding("fashion-mnist") == (False, f"{mnist_dir} has the files of mnist", fetch)
     monkeypatch.setenv("TINYNET_DATA", str(tmp_path))
     assert "lacks files of mnist" in finding("mnist")[1]

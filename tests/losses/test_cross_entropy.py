@@ -100,7 +100,9 @@ def test_cross_entropy_keeps_the_order_of_small_scores(backend: str) -> None:
     loss = _on(CrossEntropy(), backend)
     scores = np.array([[2e-9, 1e-9, 1e-9], [0, 0, 0], [0, 1e-30, 0]], np.float32)
     found = loss.ops.to_host(loss.probabilities(loss.ops.asarray(scores)))
-    np.testing.assert_allclose(found, [[0.5, 0.25, 0.25], [1 / 3] * 3, [0, 1, 0]], rtol=1e-6, atol=2e-8)
+    np.testing.assert_allclose(
+        found, np.array([[0.5, 0.25, 0.25], [1 / 3, 1 / 3, 1 / 3], [0, 1, 0]]), rtol=1e-6, atol=2e-8
+    )
 
 
 def test_mean_squared_error_is_scikit_learns(backend: str) -> None:

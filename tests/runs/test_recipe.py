@@ -60,10 +60,11 @@ def test_a_recipe_written_as_a_file_is_read_as_equal(name: str, toml: Callable[[
     assert recipe.load(toml(recipe.to_toml(wide))) == wide
 
 
-def test_what_is_at_its_default_is_not_written() -> None:
-    text = recipe.to_toml(recipe.load("lenet"))
+def test_a_written_recipe_says_all_of_the_training_and_of_layers_what_is_not_at_its_default() -> None:
+    text = recipe.to_toml(dataclasses.replace(recipe.load("lenet"), training=Training(epochs=12)))
     assert '  { type = "Conv2D", filters = 32 },' in text
-    assert "epochs = 12" in text
+    assert "epochs = 12\nmin_steps = 0\nbatch_size = 64\n" in text
+    assert 'optimizer = { type = "Adam", learning_rate = 0.001, weight_decay = 0.0,' in text
     assert "monitor" not in text
     assert "input_shape" not in text
 

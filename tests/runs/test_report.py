@@ -139,7 +139,7 @@ def test_figures_of_the_training(tmp_path: Path) -> None:
         "final weights, of epoch": "3",
         "validation loss of the best epoch": "0.4000",
         "validation accuracy of the best epoch": "85.00 %",
-        "final training loss": "0.4000",
+        "training loss, while it learned": "0.4000",
         "final validation loss": "0.6000",
         "time per epoch, median": "1.5 s",
         "time of all epochs": "5.5 s",
@@ -182,7 +182,7 @@ def test_a_bare_run_says_what_was_not_recorded(tmp_path: Path) -> None:
     assert "WARNING" not in text
     assert "Reproduce" not in text
     assert report["training"]["final_loss"] is None
-    assert _row(text, "final training loss") == ["nan"]
+    assert _row(text, "training loss, while it learned") == ["nan"]
     for name in ("best epoch", "time per epoch, median", "seed", "data set", "parameters"):
         assert _row(text, name) == ["not recorded"]
 

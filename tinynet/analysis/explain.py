@@ -225,7 +225,9 @@ def _pictures(found: Explanation, classes: Sequence[str]) -> dict[str, Callable[
         )
     if found.filters is not None:
         name, weights = found.filters
-        title = f"Weights of {name}: purple is positive, orange with dots negative"
+        title = f"Weights of {name}: purple is positive, orange negative, with dots where far below 0"
+        if len(weights) > FILTERS:
+            title += f"; the first {FILTERS} of {len(weights)}"
         draw["filters.png"] = partial(plots.filters, weights[:FILTERS], title=title)
     draw["activations.png"] = partial(plots.activations, found.activations, CHANNELS)
     return draw

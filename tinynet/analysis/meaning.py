@@ -71,7 +71,8 @@ MEANINGS = {
     ),
     "filters.png": Meaning(
         "Filters: the weights that see the pixels",
-        "The weights of the first layer as small pictures: purple is positive, orange with dots negative.",
+        "The weights of the first layer as small pictures: purple is positive, orange negative, with dots"
+        " where they are far below 0.",
         "A unit of the first layer responds most where {under_purple} under its purple weights, and"
         " {under_orange} under its orange ones.{mean}",
         "These are the weights of one layer, the same for every image. They do not say what the net as a"
@@ -82,9 +83,10 @@ MEANINGS = {
     "activations.png": Meaning(
         "Activations: what each layer makes of this image",
         "A row for each layer, from input to output: its outputs for this image, bright where they are"
-        " strong.",
-        "Each picture is one channel: the response of one filter at every place of the image. Of each layer"
-        " the strongest channels are drawn, in one scale for the layer.",
+        " strong. Outputs of both signs are purple above 0 and orange below, dark where they are strong.",
+        "Of a convolution each picture is one channel: the response of one filter at every place of the"
+        " image. Its strongest channels are drawn, in one scale for the layer. The outputs of a dense layer"
+        " are one strip.",
         "Strong is not important: later layers may give a strong channel no weight. Rows have scales of"
         " their own, so brightness cannot be compared between layers.",
         (ZEILER,),
@@ -120,8 +122,8 @@ SANITY = (
     "A map can look convincing and say little of the net. Adebayo and others compared maps of trained nets"
     " with those of nets whose weights were random. Gradients and Grad-CAM changed with the weights; some"
     " other methods drew nearly the same map, that is, the edges of the image. So make the comparison"
-    " yourself: explain the same image by a net whose weights stay random (`tinynet train --epochs 1 --lr"
-    " 0`). What both maps show is not what the net has learned."
+    " yourself: explain the same image by a net of the same recipe whose weights stay random (`tinynet"
+    " train RECIPE --epochs 1 --lr 0`). What both maps show is not what the net has learned."
 )
 LIMITS = (
     "All of this tells of one net and one image. It describes how the net computes, not why the image is"

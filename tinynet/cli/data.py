@@ -11,7 +11,7 @@ import click
 from tinynet.cli import options
 from tinynet.cli.command import Group
 from tinynet.cli.out import Out
-from tinynet.printable import counted
+from tinynet.printable import counted, quoted
 
 if TYPE_CHECKING:
     from tinynet.data.augmentation import Augmentation
@@ -346,7 +346,12 @@ def verify(name: str, data_dir: Path | None) -> None:
     wrong = [file for file, status, _ in results if status != "ok"]
     if wrong:
         console.print(f"{len(wrong)} of {len(results)} files are wrong or missing.")
-        console.print(f"Delete what is wrong, then: tinynet data fetch {name}{into}")
+        if other := datasets.found_instead(folder, name):
+            again = f"These are the files of {other}. Fetch those of {name} into a folder of their own"
+            into = f" --data-dir {quoted(folder / name)}"
+        else:
+            again = "Delete what is wrong, then"
+        console.print(f"{again}: tinynet data fetch {name}{into}", soft_wrap=True)
         sys.exit(1)
     console.print(f"All {len(results)} files are genuine.")
 

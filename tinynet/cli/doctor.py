@@ -13,7 +13,7 @@ import click
 
 from tinynet.cli.command import Command
 from tinynet.cli.folders import KERNEL_CACHE_FIX, kernel_cache_contents, writable
-from tinynet.printable import counted
+from tinynet.printable import counted, quoted
 
 Finding: TypeAlias = tuple[str, bool, str, str]
 """What was looked at, whether all is well, what was found, and the fix if there is one."""
@@ -57,6 +57,9 @@ def command() -> None:
     }
     for title, rows in sections.items():
         table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 1))
+        table.add_column()
+        table.add_column()
+        table.add_column(overflow="fold")  # a command is to be copied whole
         for what, good, found, fix in rows:
             mark = Text(" ok", "green") if good else Text(" --", "yellow")
             table.add_row(mark, what, found + (f"\n→ {fix}" if fix else ""))
@@ -166,6 +169,9 @@ def _data_set(name: str, cached: Path) -> tuple[bool, str, str]:
         return True, f"verified, in {folder}", ""
     if states == {"missing"}:
         return False, "not fetched yet", f"tinynet data fetch {name}"
+    if other := datasets.found_instead(folder, name):
+        own = quoted(folder / name)
+        return False, f"{folder} has the files of {other}", f"tinynet data fetch {name} --data-dir {own}"
     return False, f"files wrong or missing in {folder}", f"tinynet data verify {name}"
 
 

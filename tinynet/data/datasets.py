@@ -185,6 +185,13 @@ def verify(folder: str | Path, name: str = "mnist") -> list[tuple[str, str, str]
     return [(stem, *_verify_file(name, folder, stem)) for stem in FILES]
 
 
+def found_instead(folder: str | Path, name: str) -> str | None:
+    """The other data set whose four files, all genuine, lie where those of `name` are looked for."""
+    folder = _with_subfolder(name, Path(folder))
+    others = [other for other in PAYLOAD_SHA256 if other != name]
+    return next((o for o in others if all(_verify_file(o, folder, stem)[0] == "ok" for stem in FILES)), None)
+
+
 def info(dataset: Dataset) -> dict[str, object]:
     """The facts of a data set: name, source, hash, and of each split the shape and the label counts."""
     return {

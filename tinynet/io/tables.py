@@ -116,27 +116,34 @@ def _read(value: Any, hint: Any, key: str, what: str, families: Families) -> Any
     return _as_hinted(value, hint)
 
 
-def to_table(thing: object) -> dict[str, Any]:
-    """The table that `from_table` turns back into an equal object; fields at their default are left out."""
-    return {"type": type(thing).__name__, **to_arguments(thing)}
+def to_table(thing: object, *, defaults: bool = False) -> dict[str, Any]:
+    """The table that `from_table` turns back into an equal object; `defaults` as for `to_arguments`."""
+    return {"type": type(thing).__name__, **to_arguments(thing, defaults=defaults)}
 
 
-def to_arguments(thing: object) -> dict[str, Any]:
-    """The plain values from which `from_arguments` makes an equal object; defaults are left out."""
+def to_arguments(thing: object, *, defaults: bool = False) -> dict[str, Any]:
+    """The plain values from which `from_arguments` makes an equal object. With `defaults` all that are not
+    None; else those alone that are not at their default."""
     hints = typing.get_type_hints(type(thing))
-    return {
-        field.name: _write(getattr(thing, field.name), hints[field.name])
+    values = {
+        field: getattr(thing, field.name)
         for field in dataclasses.fields(thing)  # type: ignore[arg-type]
-        if field.init and not _is_default(field, getattr(thing, field.name))
+        if field.init
+    }
+    return {
+        field.name: _write(value, hints[field.name], defaults)
+        for field, value in values.items()
+        if (value is not None if defaults else not _is_default(field, value))
     }
 
 
-def _write(value: Any, hint: Any) -> Any:
+def _write(value: Any, hint: Any, defaults: bool = False) -> Any:
     """A field's value in plain types: a table says its type only where the hint does not."""
     if dataclasses.is_dataclass(value):
-        return to_arguments(value) if _dataclass_in(hint) is type(value) else to_table(value)
+        write = to_arguments if _dataclass_in(hint) is type(value) else to_table
+        return write(value, defaults=defaults)
     if isinstance(value, list | tuple):
-        return [_write(each, Any) for each in value]
+        return [_write(each, Any, defaults) for each in value]
     return value
 
 

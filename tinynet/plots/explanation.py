@@ -84,7 +84,9 @@ def activations(outputs: Sequence[tuple[str, Array]], channels: int, path: str |
     """
     heights = [1.6 if values.ndim == 3 else 0.8 for _, values in outputs]
     with figure_at(path, 1.1 * channels + 0.9, sum(heights) + 0.5) as figure:
-        title = "Activations, layer by layer: bright is strong; where signed, dots are below 0"
+        title = (
+            "Activations: bright is strong; of both signs, purple is above 0, orange below, dots far below"
+        )
         headline(figure, title)
         rows = figure.subfigures(len(outputs), 1, squeeze=False, height_ratios=heights)[:, 0]
         for row, (name, values) in zip(rows, outputs, strict=True):

@@ -238,11 +238,15 @@ def from_table(table: Mapping[str, Any]) -> Recipe:
 
 
 def to_toml(recipe: Recipe) -> str:
-    """The text of a file from which `load` reads an equal recipe; what is at its default is left out."""
+    """The text of a file from which `load` reads an equal recipe: all of its training, and of its layers what
+    is not at its default."""
     table = tables.to_arguments(recipe)
     shape = [f"input_shape = {toml.inline(table['input_shape'])}"] if "input_shape" in table else []
     layers = [f"  {toml.inline(layer)}," for layer in table["layers"]]
-    training = [f"{name} = {toml.inline(value)}" for name, value in table.get("training", {}).items()]
+    training = [
+        f"{name} = {toml.inline(value)}"
+        for name, value in tables.to_arguments(recipe.training, defaults=True).items()
+    ]
     return "\n".join([*shape, "layers = [", *layers, "]", "", "[training]", *training]) + "\n"
 
 

@@ -216,8 +216,8 @@ def training_rows(training: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ("final weights, of epoch", training["final_epoch"]),
         ("final validation accuracy", percent(training["final_val_accuracy"])),
         ("final validation loss", figure(training["final_val_loss"])),
-        ("final training accuracy", percent(training["final_accuracy"])),
-        ("final training loss", figure(training["final_loss"])),
+        ("training accuracy, while it learned", percent(training["final_accuracy"])),
+        ("training loss, while it learned", figure(training["final_loss"])),
         ("time per epoch, median", duration(training["seconds_per_epoch"])),
         ("time of all epochs", duration(training["seconds_total"])),
     ]
