@@ -80,6 +80,8 @@ def test_the_sheet_and_the_table_show_the_first_and_count_the_rest(tmp_path: Pat
         encoding="utf-8"
     )
     assert "All 7 nets call 51 of 51 images of x otherwise than their label" in text
+    disagreement.draw(images, disagreement.against_label(labels, nets[:2], "ab"), said, path, nets=["x", "y"])
+    assert "The nets, in the order of their answers: x, y." in path.read_text(encoding="utf-8")
     _, sentence, picture, table = disagreement.section(found, said)
     assert f"The first {MOST} are shown" in sentence
     assert "(disagreement.png)" in picture

@@ -152,6 +152,17 @@ def test_nets_of_classes_without_names_go_by_their_number(tinynet: Command, tmp_
     assert "received: images (28, 28, 1), classes 3 without names" in said
 
 
+def test_a_net_without_names_takes_those_of_another_of_as_many_classes(
+    tinynet: Command, tmp_path: Path
+) -> None:
+    named = save(tmp_path / "named.safetensors", 0, classes="0123456789", units=10)
+    nameless = save(tmp_path / "nameless.safetensors", 1, classes="", units=10)
+    for nets in ((named, nameless), (nameless, named)):
+        assert "all together" in tinynet("ensemble", *nets, "--dataset", "sample")
+    three = save(tmp_path / "three.safetensors", 2, classes="", units=3)
+    assert "classes 3 without names" in tinynet("ensemble", named, three, "--dataset", "sample", code=1)
+
+
 def test_nets_of_other_classes_than_the_images_are_pointed_out(tinynet: Command, tmp_path: Path) -> None:
     letters = [save(tmp_path / f"{seed}.safetensors", seed, classes="abcdefghij") for seed in (0, 1)]
     said = tinynet("ensemble", *letters, "--dataset", "sample")

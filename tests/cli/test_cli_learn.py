@@ -232,3 +232,7 @@ def test_copy_leaves_a_link_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         learn.copy(ladder.RUNGS[0], tmp_path / "link.ipynb")
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_rung_without_a_word_of_what_to_do(tinynet: Command) -> None:
+    assert "fix: tinynet learn start 13" in tinynet("learn", "13", code=2)

@@ -25,6 +25,7 @@ def test_a_system_on_the_sample_misses_the_goal_for_mnist(tinynet: Command, tmp_
     said = tinynet(*asked, "--recipe", "ours", "--out", tmp_path, code=1)
     assert "linear, our recipe" in said
     assert "92.4 % MISSED" in said
+    assert "the goals are those for MNIST" in said
     assert "softmax regression is known at 91.8 to 92.6 %" in said
     found = json.loads((tmp_path / "report.json").read_text())["outcomes"][0]
     each = [

@@ -58,10 +58,11 @@ def sentence(rows: Sequence[Row], nets: int, what: str) -> str:
     return f"{who} nets call {count(len(rows)) if rows else 'none'} of {what} otherwise than their label."
 
 
-def draw(images: Array, rows: Sequence[Row], said: str, path: Path) -> None:
+def draw(images: Array, rows: Sequence[Row], said: str, path: Path, *, nets: Sequence[str] = ()) -> None:
     """The sheet: the first images of `rows`, at least one, with what the nets say of each.
 
     images (N, H, W, C) uint8: all that were asked about   said: the `sentence`
+    nets: their names, to be told where each one's answer is shown
     """
     cards = [
         Card(
@@ -73,15 +74,13 @@ def draw(images: Array, rows: Sequence[Row], said: str, path: Path) -> None:
         for row in rows[:MOST]
     ]
     few = len(rows[0]["nets"]) <= EACH
-    below = (
-        "what each net says, in the order named, with its"
-        if few
-        else "what so many nets say, with their mean"
-    )
+    below = "what each net says, with its" if few else "what so many nets say, with their mean"
     caption = (
         "Blue: the label, with the mean of the probabilities that the nets give it."
         f"\nBelow: {below} probability. #: the image's number among all measured, counted from 0."
     )
+    if few and nets:
+        caption += f"\nThe nets, in the order of their answers: {', '.join(nets)}."
     if len(rows) > MOST:
         more = count(len(rows) - MOST)
         caption += f"\n{more} more, whose label the nets find more probable, are in evaluation.json."

@@ -167,7 +167,8 @@ def _write(
 def draw_mistakes(
     images: Array, labels: Array, probabilities: Array, classes: Sequence[str], path: Path
 ) -> None:
-    """Draw the wrong predictions of which the model was surest; there must be at least one.
+    """Draw the wrong predictions of which the model was surest, at least one, each with the image's number
+    among all, counted from 0.
 
     images (N, H, W, C) uint8, C 1 or 3   labels (N,)   probabilities (N, K)   classes: K names
     """
@@ -175,11 +176,13 @@ def draw_mistakes(
     wrong = np.flatnonzero(labels != predicted)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
     titles = [
-        f"{classes[labels[i]]}, predicted\n{classes[predicted[i]]} ({100 * confidence[i]:.0f} %)"
+        f"#{i}: {classes[labels[i]]}, predicted\n{classes[predicted[i]]} ({100 * confidence[i]:.0f} %)"
         for i in worst
     ]
     shown = "all" if len(wrong) == len(worst) else f"the most confident {len(worst)} of"
-    plots.digits(images[worst], titles, path, title=f"Mistakes: {shown} {len(wrong):,}")
+    plots.digits(
+        images[worst], titles, path, title=f"Mistakes: {shown} {len(wrong):,} (#: number of the image)"
+    )
 
 
 def class_table(found: Mapping[str, Any]) -> list[tuple[str, ...]]:

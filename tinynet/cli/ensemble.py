@@ -98,6 +98,8 @@ def command(
         raise click.UsageError("--split is for a data set, and --file names the images.")
     if out and not files and out.is_file():
         raise click.UsageError(f"--out: {out} is a file, and figures and plots need a folder.")
+    if out and files and out.is_dir():
+        raise click.UsageError(f"--out: {out} is a folder, and predictions go into a file (CSV).")
     members = ensemble.load_members(runs, backend=backend)
     for note in ensemble.twins(runs, members):
         console.print(f"NOTE: {note}", style="bold yellow")
@@ -161,7 +163,11 @@ def command(
                 " ".join(lines),
                 *disagreement.section(against, otherwise),
             ],
-            pictures={evaluation.SHEET: partial(disagreement.draw, images, against, otherwise)}
+            pictures={
+                evaluation.SHEET: partial(
+                    disagreement.draw, images, against, otherwise, nets=[*map(str, runs)]
+                )
+            }
             if against
             else {},
         )

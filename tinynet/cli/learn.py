@@ -20,7 +20,20 @@ if TYPE_CHECKING:
 rung_argument = click.argument("rung")
 
 
-@click.group(cls=Group, invoke_without_command=True, short_help="The course: notebooks and exercises.")
+class Course(Group):
+    """Tells who names a rung alone how to begin it."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0].isdecimal():
+            raise click.UsageError(
+                f"say what to do with rung {args[0]}.\n  fix: tinynet learn start {args[0]}", ctx
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Course, invoke_without_command=True, short_help="The course: notebooks and exercises.")
 @click.pass_context
 def command(context: click.Context) -> None:
     """List the rungs of the course, their exercises, and which of them you have right.

@@ -123,7 +123,7 @@ def command(
         "notice": data.notice,
     }
     reproduce.write_report(folder, system, data, outcomes, facts)
-    _show(system, outcomes)
+    _show(system, outcomes, data.name)
     console.print(f"Report: {folder / 'report.md'}")
     if any(outcome.reached is False for outcome in outcomes):
         sys.exit(1)
@@ -153,14 +153,15 @@ def _beside_the_classical(
     )
 
 
-def _show(system: str, outcomes: list[Outcome]) -> None:
+def _show(system: str, outcomes: list[Outcome], data: str) -> None:
     from rich.table import Table
 
     from tinynet.cli.screen import console
     from tinynet.experiments import reproduce
     from tinynet.experiments.systems import SYSTEMS
 
-    table = Table(title=f"{system}: {SYSTEMS[system].title}")
+    whose = reproduce.goals_of_other_data(data)
+    table = Table(title=f"{system}: {SYSTEMS[system].title}, on {data}{whose}")
     for column in reproduce.COLUMNS:
         table.add_column(column, justify="left" if column in ("net", "goal") else "right")
     for outcome in outcomes:

@@ -43,9 +43,10 @@ def load_members(paths: Sequence[Path], *, backend: str | None = None) -> list[L
             fix="name the runs of other seeds, too",
         )
     members = [checkpoint.load_model(path, backend=backend) for path in paths]
-    first = _kind(members[0])
+    named = next(filter(None, (member.about.get("classes") for member in members)), ())
+    first = _kind(members[0], named)
     for path, member in zip(paths, members, strict=True):
-        if (kind := _kind(member)) != first:
+        if (kind := _kind(member, named)) != first:
             raise RunError(
                 f"{path} does not go with {paths[0]}", expected=first, received=kind, fix="leave one out"
             )
@@ -66,10 +67,11 @@ def twins(paths: Sequence[Path], members: Sequence[Loaded]) -> list[str]:
     ]
 
 
-def _kind(member: Loaded) -> str:
-    classes = member.about.get("classes", [])
-    names = ", ".join(map(str, classes)) or f"{member.model.output_shape[-1]} without names"
-    return f"images {member.model.input_shape}, classes {names}"
+def _kind(member: Loaded, named: Sequence[str]) -> str:
+    """The images and classes in words; where a net has no names, those `named` by another of as many."""
+    count = member.loss.classes(member.model.output_shape[-1])
+    known = member.about.get("classes") or (named if len(named) == count else ())
+    return f"images {member.model.input_shape}, classes {', '.join(known) or f'{count} without names'}"
 
 
 def predict(members: Sequence[Loaded], images: Array, *, shifts: int = 0) -> list[Predictions]:

@@ -166,6 +166,11 @@ def log_sha256(path: Path) -> str:
     return hashlib.sha256(as_lines(timeless).encode()).hexdigest()
 
 
+def goals_of_other_data(name: str) -> str:
+    """Words for a data set that the goals are not for; none for MNIST."""
+    return "" if name == "mnist" else "; the goals are those for MNIST"
+
+
 def write_report(
     folder: Path, name: str, dataset: Dataset, outcomes: Sequence[Outcome], facts: dict[str, Any]
 ) -> None:
@@ -185,7 +190,7 @@ def write_report(
         f"# {name}: {system.title}",
         *warning(facts.get("notice")),
         f"Theirs: {system.theirs}.",
-        f"Ours, on {dataset.name} ({len(dataset.test):,} test images):",
+        f"Ours, on {dataset.name} ({len(dataset.test):,} test images{goals_of_other_data(dataset.name)}):",
         markdown_table(COLUMNS, [each.cells() for each in outcomes]),
         *_hashes("weights", {each.entry.name: each.weights for each in outcomes}),
         *_hashes("logs, without the seconds in them", {each.entry.name: each.logs for each in outcomes}),

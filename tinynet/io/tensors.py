@@ -39,7 +39,7 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
             f"there is no file {path}",
             expected="the folder of a run, or a safetensors file that tinynet wrote",
             received="nothing of that name",
-            fix="check the path; `tinynet train` prints it",
+            fix="name the folder that `tinynet train` printed, such as runs/cnn-1",
         ) from error
     except PermissionError as error:
         raise CheckpointError(

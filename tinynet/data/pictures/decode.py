@@ -114,7 +114,7 @@ def _unreadable(name: object, received: object, formats: tuple[str, ...] = FORMA
         f"{name} cannot be read",
         expected="a whole picture: " + ", ".join(formats),
         received=received,
-        fix="check the path, or save the picture again as PNG",
+        fix="save the picture again as PNG",
     )
 
 
@@ -126,6 +126,8 @@ def _head(source: Path | bytes) -> bytes:
     try:
         with open(source, "rb") as file:
             return file.read(12)
+    except FileNotFoundError as error:
+        raise DataError(f"{source} cannot be read", received=error.strerror, fix="check the path") from error
     except OSError as error:
         raise _unreadable(source, error.strerror or error) from error
 
