@@ -161,12 +161,13 @@ def images() -> dict[str, Operation]:
 def augmentations() -> dict[str, Operation]:
     """A batch of digits, distorted in every way."""
     x, shape, key = (normal(BATCH, 28, 28, 1) * 50 + 128).astype(np.uint8), (BATCH, 28, 28), Key(1, 2, 3, 4)
-    every = Augmentation(rotation=10, shift=0.1, scale=0.1, shear=5, contrast=0.2, erase=0.1)
+    every = Augmentation(rotation=10, shift=0.1, scale=0.1, shear=5, contrast=0.2, erase=0.1, stroke=1)
     drawn, taps = every.draw(key, BATCH, (28, 28), NumpyBackend()), gaussian(4.0)
     field = NumpyBackend().displacement(key, shape, taps, 0.1)
     return {
         "displacement, 28x28": lambda ops: ops.displacement(key, shape, taps, 0.1),
-        "warp, 28x28x1 of uint8": lambda ops: ops.warp(x, *drawn, field),
+        "warp, 28x28x1 of uint8": lambda ops: ops.warp(x, *drawn[:3], field),
+        "grow, 28x28x1 of uint8": lambda ops: ops.grow(x, drawn.growth, 1),
     }
 
 

@@ -19,7 +19,7 @@ from tinynet.rng import Key, Stream, uniform
 
 IMAGES = (uniform(Key(1, Stream.CHECK), (40, 7, 7, 1)) * 256).astype(np.uint8)
 LABELS = np.arange(40) * 7 % 10
-STRONG = Augmentation(rotation=20, shift=0.1, elastic=1.0, contrast=0.2, erase=0.1)
+STRONG = Augmentation(rotation=20, shift=0.1, elastic=1.0, contrast=0.2, erase=0.1, stroke=1)
 MIXED = dataclasses.replace(STRONG, mixup=0.4, cutmix=1.0)
 BATCH = 13
 """The fourth batch has one sample: fewer than there are processes."""

@@ -240,7 +240,7 @@ def argmax(ops: Backend, draw: Draw) -> list[Any]:
 
 def distortions(ops: Backend, draw: Draw) -> list[Any]:
     N, H, W, _ = draw.images().shape
-    key, most, found = KEY._replace(seed=draw.g.seed), (180, 1, 0.9, 60, 1, 0.9), []
+    key, most, found = KEY._replace(seed=draw.g.seed), (180, 1, 0.9, 60, 1, 0.9, 4), []
     for first, share in ((0, 1.0), (3, 0.1), (2**20, 0.0)):
         limits, step = Limits(*(share * limit for limit in most)), cast(Any, draw.number(4.0))
         drawn = ops.distortions(key._replace(step=4), first, N, (H, W), limits)
@@ -263,7 +263,13 @@ def warp(ops: Backend, draw: Draw) -> list[Any]:
     drawn = settings.draw(KEY._replace(seed=draw.g.seed), N, (H, W), ops)
     bend = (90_000 * draw(N, 2, H, W)).astype(np.int32)
     pixels, fields = as_pixels(x), (bend, None)
-    return [ops.warp(old, *drawn, field).copy() for old in (x, pixels) for field in fields]
+    return [ops.warp(old, *drawn[:3], field).copy() for old in (x, pixels) for field in fields]
+
+
+def grow(ops: Backend, draw: Draw) -> list[Any]:
+    x = draw.images()
+    growth = draw.place(np.arange(len(x), dtype=np.int64) * 271 % 1025 - 512)  # -2 to 2 pixels
+    return [ops.grow(old, growth, passes).copy() for old in (x, as_pixels(x)) for passes in (2, 3)]
 
 
 def softmax(ops: Backend, draw: Draw) -> list[Any]:
@@ -376,6 +382,7 @@ CASES: dict[str, Callable[[Backend, Draw], list[Any]]] = {
     "distortions": distortions,
     "displacement": displacement,
     "warp": warp,
+    "grow": grow,
     "softmax": softmax,
     "softmax_cross_entropy": softmax_cross_entropy,
     "softmax_cross_entropy_weighted": softmax_cross_entropy_weighted,

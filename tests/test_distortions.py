@@ -16,7 +16,7 @@ from tinynet.runs import recipe
 from tinynet.types import Array
 
 KEY = Key(5, Stream.AUGMENTATION, layer=1, step=7)
-NONE = Limits(0, 0, 0, 0, 0, 0)
+NONE = Limits(0, 0, 0, 0, 0, 0, 0)
 
 
 def drawn(size: tuple[int, int], **limits: float) -> Distortions:
@@ -46,13 +46,14 @@ def assert_fills(values: Array, low: float, high: float) -> None:
 
 def test_the_settings_are_the_limits() -> None:
     limits = {"rotation": 15.0, "scale": 0.3, "shear": 12.0}
-    places, contrast, _ = drawn((40, 20), shift=0.2, contrast=0.4, erase=0.25, **limits)
+    places, contrast, _, growth = drawn((40, 20), shift=0.2, contrast=0.4, erase=0.25, stroke=2, **limits)
     found = unpicked(places)
     for name, values in found.items():
         assert_fills(values, -limits[name], limits[name])
     assert_fills(contrast / 256, 0.6, 1.4)
-    correlations = np.corrcoef([*found.values(), contrast])
-    assert np.abs(correlations - np.eye(4)).max() < 0.06
+    assert_fills(growth / 256, -1, 2)
+    correlations = np.corrcoef([*found.values(), contrast, growth])
+    assert np.abs(correlations - np.eye(5)).max() < 0.06
 
 
 def test_shifts_are_shares_of_each_side() -> None:
@@ -88,14 +89,14 @@ def test_no_rectangle_leaves_the_image(area: float, ratio: float, place: float, 
     assert 0 <= left <= right <= size[1]
 
 
-MOST = Limits(180, 1, 0.9, 60, 1, 0.9)
+MOST = Limits(180, 1, 0.9, 60, 1, 0.9, 4)
 BEFORE = {
     "lenet": "7c8ad8d0cad83d5c",
     "kaggle-cnn": "73358d2bc7f47391",
     "freehand": "343b60cfe79659bb",
     "most": "c0035fb72c45f5cb",
 }
-"""What was drawn before tinynet had a sine of its own, as NumPy's functions gave it."""
+"""What was drawn before tinynet had a sine of its own, as NumPy's functions gave it, but for growth."""
 
 
 @pytest.mark.parametrize("name", BEFORE)
@@ -106,7 +107,7 @@ def test_what_is_drawn_is_what_always_was(name: str) -> None:
         chosen = recipe.load(name).training.augmentation
         assert chosen is not None
         limits = Limits(*(getattr(chosen, each) for each in Limits._fields))
-    found = draw(KEY, 0, 50_000, (28, 28), limits)
+    found = draw(KEY, 0, 50_000, (28, 28), limits)[:3]
     digest = hashlib.sha256(b"".join(each.astype("<i8").tobytes() for each in found)).hexdigest()
     assert digest[:16] == BEFORE[name]
 

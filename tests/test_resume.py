@@ -41,7 +41,7 @@ ema_decay = 0.9
 early_stopping = { patience = 20 }
 reduce_on_plateau = { patience = 2 }
 schedule = { type = "Cosine" }
-augmentation = { rotation = 10, shift = 0.1, elastic = 1, contrast = 0.2, erase = 0.1 }
+augmentation = { rotation = 10, shift = 0.1, elastic = 1, contrast = 0.2, erase = 0.1, stroke = 1 }
 """
 
 

@@ -22,7 +22,11 @@ WHOLE = 256
 RATIO = 3.0
 """The sides of an erased rectangle are at most so many times as long as each other."""
 NUMBERS = 10
-"""Random numbers that an image takes."""
+"""Random numbers that an image takes of its key, for all but the growth of its strokes …"""
+GROWTH_LAYER = 2
+"""… for which there is one, of the key with this `layer`."""
+FINE = 256
+"""Units of growth in a pixel."""
 
 
 class Distortions(NamedTuple):
@@ -34,6 +38,8 @@ class Distortions(NamedTuple):
     """int64 (N,): the factor, in 256ths."""
     erased: Array
     """int64 (N, 4): the rectangle [top, bottom) × [left, right)."""
+    growth: Array
+    """int64 (N,): by how much strokes grow on each side, in 256ths of a pixel; below 0 they shrink."""
 
     def rows(self, first: int, stop: int) -> Distortions:
         """Those of the images [first, stop)."""
@@ -55,6 +61,8 @@ class Limits(NamedTuple):
     """0.2: factors from 0.8 to 1.2."""
     erase: float
     """Share of the image's area."""
+    stroke: float
+    """Pixels by which strokes grow on each side; half as many by which they shrink."""
 
 
 def draw(key: Key, first: int, count: int, size: tuple[int, int], limits: Limits) -> Distortions:
@@ -64,6 +72,7 @@ def draw(key: Key, first: int, count: int, size: tuple[int, int], limits: Limits
     """
     u = uniform(key._replace(first=NUMBERS * first), (count, NUMBERS)).T.copy()
     either = 2 * u - 1
+    wider = uniform(key._replace(layer=GROWTH_LAYER, first=first), (count,))
     return Distortions(
         affine(
             size,
@@ -75,6 +84,7 @@ def draw(key: Key, first: int, count: int, size: tuple[int, int], limits: Limits
         ),
         _whole(WHOLE * (1 + limits.contrast * either[5])),
         rectangles(size, limits.erase * u[6], exponential(math.log(RATIO) * either[7]), u[8], u[9]),
+        _whole(FINE * (limits.stroke * (1.5 * wider - 0.5))),
     )
 
 

@@ -73,6 +73,55 @@ def flat_size(height, width, reach):
 
 
 @jit
+def grow(start, stop, slot, x, growth, y, C, is_whole, grown, wide):
+    """Images [start, stop) of y, those of x with strokes that have grown: see `Backend.grow`.
+
+    slot     the number of this thread
+    x        (N, H, W·C)
+    growth   (N,) int64, in 256ths of a pixel
+    y        (N, H, W·C), written
+    C        channels
+    is_whole   whether pixels are rounded to whole numbers
+    grown, wide   (slots, H, W·C) scratch: float32 for uint8 pixels, else of the dtype of x
+
+    The image that shrinks is negated: then it grows, too. The largest of nine is that of three rows, each
+    the largest of three columns.
+    """
+    _, H, length = x.shape
+    now, wide, number = grown[slot], wide[slot], grown.dtype.type
+    for n in range(start, stop):
+        left, sign = abs(growth[n]), number(1 if growth[n] > 0 else -1)
+        for i in range(H):
+            for p in range(length):
+                now[i, p] = sign * x[n, i, p]
+        while left > 0:
+            share = number(min(left, 256) / 256)
+            for i in range(H):
+                widen(now[i], C, wide[i])
+            for i in range(H):
+                above, here, below = wide[max(i - 1, 0)], wide[i], wide[min(i + 1, H - 1)]
+                for p in range(length):
+                    way = share * (max(above[p], here[p], below[p]) - now[i, p])
+                    now[i, p] += np.floor(way + number(0.5)) if is_whole else way
+            left -= 256
+        for i in range(H):
+            for p in range(length):
+                y[n, i, p] = sign * now[i, p]
+
+
+@jit
+def widen(x, C, y):
+    """y[p]: the largest of the values of x (W·C,) at p and, in the same channel, beside it."""
+    length = len(x)
+    for p in range(length):
+        y[p] = x[p]
+    for p in range(length - C):
+        y[p] = max(y[p], x[p + C])
+    for p in range(C, length):
+        y[p] = max(y[p], x[p - C])
+
+
+@jit
 def warp(start, stop, slot, x, places, contrast, erased, field, limits, y, padded, corners, weights):
     """Images [start, stop) of y, each pixel gathered from elsewhere in x: see `Backend.warp`.
 

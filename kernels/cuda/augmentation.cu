@@ -40,13 +40,14 @@ __device__ inline void rectangle(long long *erased, int H, int W, Rounded area, 
 // What is done to images `first`, first + 1, … of those that the key draws for; one thread an image.
 //
 //     places, contrast, erased   (N, 6), (N,) and (N, 4): see `warp`
+//     growth                     (N,): see `grow`
 //     low … stream               the key, as in philox.cu
 //     first                      on the device, like the step
-//     rotation … erase           the limits: tinynet/distortions.py
-__global__ void distortions(int size, long long *places, long long *contrast, long long *erased, unsigned low,
-                            unsigned high, const double *step, unsigned layer, unsigned stream,
-                            const double *first, int H, int W, double rotation, double shift, double scale,
-                            double shear, double stretch, double erase) {
+//     rotation … stroke          the limits: tinynet/distortions.py
+__global__ void distortions(int size, long long *places, long long *contrast, long long *erased,
+                            long long *growth, unsigned low, unsigned high, const double *step, unsigned layer,
+                            unsigned stream, const double *first, int H, int W, double rotation, double shift,
+                            double scale, double shear, double stretch, double erase, double stroke) {
     const int n = thread_index();
     if (n >= size) return;
     const unsigned begin = 10 * ((unsigned)*first + n);  // an even number: the ten words lie in three blocks
@@ -63,6 +64,40 @@ __global__ void distortions(int size, long long *places, long long *contrast, lo
     contrast[n] = whole((Rounded(stretch) * either[5] + 1) * 256);
     rectangle(erased + 4 * n, H, W, Rounded(erase) * u[6], exponential(Rounded(LOG_RATIO) * either[7]), u[8],
               u[9]);
+    constexpr unsigned GROWTH_LAYER = 2;
+    const unsigned at = (unsigned)*first + n;
+    draw(at / 4, low, high, (unsigned)*step, GROWTH_LAYER, stream, words);
+    const Rounded wider = Rounded(words[at % 4] >> 8) * (1.0 / (1 << 24));
+    growth[n] = whole((Rounded(1.5) * wider - 0.5) * stroke * 256);
+}
+
+// A pass of growth: each pixel goes towards the largest (of an image that shrinks, the smallest) of itself and
+// its eight neighbours, by the share of a pixel that is left after the passes before.
+//
+//     x, y       (N, H, W, C)
+//     growth     (N,), in 256ths of a pixel
+//     before     the passes before
+//     is_whole   pixels are rounded to 0 … 255
+template <typename Pixel>
+__global__ void grow(int size, const Pixel *x, const long long *growth, Pixel *y, int H, int W, int C, int before,
+                     bool is_whole) {
+    int index = thread_index();
+    if (index >= size) return;
+    int c = index % C, j = index / C % W, i = index / C / W % H;
+    int n = index / C / W / H;
+    bool grows = growth[n] > 0;
+    long long left = (grows ? growth[n] : -growth[n]) - 256 * before;
+    const Pixel here = x[index];
+    Pixel extreme = here;
+    for (int u = i > 0 ? i - 1 : 0; u <= (i < H - 1 ? i + 1 : i); u++)
+        for (int v = j > 0 ? j - 1 : 0; v <= (j < W - 1 ? j + 1 : j); v++) {
+            Pixel other = x[((n * H + u) * W + v) * C + c];
+            if (grows ? other > extreme : other < extreme) extreme = other;
+        }
+    double share = (left < 0 ? 0 : left > 256 ? 256 : left) / 256.0;
+    double way = share * ((double)extreme - (double)here);
+    if (is_whole) way = grows ? floor(way + 0.5) : -floor(0.5 - way);
+    y[index] = (Pixel)(here + way);
 }
 
 // A random field, smoothed along columns, then along rows.

@@ -58,7 +58,9 @@ def trainer(
     targets = {MeanSquaredError: rng.normal(size=(30, 5)), BinaryCrossEntropy: rng.integers(0, 2, 30)}
     samples = images, targets.get(loss, rng.integers(0, 5, 30))
     model = Sequential(layers, (8, 8, 1), backend=backend)
-    augmentation = Augmentation(rotation=10, elastic=1, contrast=0.2, erase=0.1, mixup=mixed, cutmix=mixed)
+    augmentation = Augmentation(
+        rotation=10, elastic=1, contrast=0.2, erase=0.1, stroke=1, mixup=mixed, cutmix=mixed
+    )
     settings: dict[str, Any] = {"augmentation": augmentation, "ema_decay": 0.9}
     if weighted:
         settings["sample_weight"] = rng.random(30)

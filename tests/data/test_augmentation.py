@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import maximum_filter, minimum_filter
 
 import tinynet as tn
 from tinynet import backends, threads
@@ -33,7 +34,15 @@ from tinynet.types import Array
 DTYPES = ("uint8", "float32", "float64")
 KEY = Key(5, Stream.AUGMENTATION, layer=1, step=7)
 STRONG = Augmentation(
-    rotation=20, shift=0.1, scale=0.2, shear=10, elastic=1.5, smoothness=3, contrast=0.3, erase=0.2
+    rotation=20,
+    shift=0.1,
+    scale=0.2,
+    shear=10,
+    elastic=1.5,
+    smoothness=3,
+    contrast=0.3,
+    erase=0.2,
+    stroke=1.5,
 )
 
 
@@ -153,6 +162,36 @@ def test_the_rectangle_is_blank_and_nothing_else(ops: Backend, dtype: str) -> No
     assert not y[:, 2:5, 1:8].any()
     x[:, 2:5, 1:8] = 0
     np.testing.assert_array_equal(y, x)
+
+
+# --- strokes that grow -------------------------------------------------------------------------------------
+
+
+def grown(ops: Backend, x: Array, *pixels: float, passes: int = 2) -> Array:
+    growth = np.array([round(256 * each) for each in pixels])
+    return ops.to_host(ops.grow(ops.asarray(x), ops.asarray(growth), passes)).copy()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_whole_pixel_is_the_largest_or_the_smallest_of_nine(ops: Backend, dtype: str) -> None:
+    x, size = images(dtype, count=5), (3, 3, 1)
+    found = grown(ops, x, 1, -1, 0, 2, -2)
+    wide, narrow = maximum_filter, minimum_filter
+    expected = [wide(x[0], size), narrow(x[1], size), x[2], wide(wide(x[3], size), size)]
+    np.testing.assert_allclose(found[:4], expected, rtol=1e-6)
+    np.testing.assert_allclose(found[4], narrow(narrow(x[4], size), size), rtol=1e-6)
+
+
+def test_a_part_of_a_pixel_is_that_part_of_the_way(ops: Backend) -> None:
+    dot = np.zeros((4, 5, 5, 1), np.uint8)
+    dot[:, 2, 2] = 201
+    half, shrunk, more, faint = grown(ops, dot, 0.5, -0.5, 1.25, 1 / 256)[..., 0]
+    assert half[2].tolist() == [0, 101, 201, 101, 0]  # 100.5, rounded up
+    assert shrunk[2].tolist() == [0, 0, 100, 0, 0]  # as far as that towards 0
+    assert more[2].tolist() == [50, 201, 201, 201, 50]  # a pixel, then a fourth of the next
+    assert faint[2].tolist() == [0, 1, 201, 1, 0]
+    floats = grown(ops, dot / np.float32(255), 0.5, -0.5, 1.25, 1 / 256)
+    np.testing.assert_allclose(255 * floats[..., 0], [half, shrunk, more, faint], atol=0.51)
 
 
 # --- the smooth field ---------------------------------------------------------------------------------------

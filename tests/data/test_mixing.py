@@ -23,7 +23,9 @@ from tinynet.types import Array
 
 KEY = Key(3, Stream.MIXING, layer=3, step=2)
 BOTH = Augmentation(mixup=0.4, cutmix=1.0)
-ALL = Augmentation(rotation=20, shift=0.1, elastic=1.0, contrast=0.2, erase=0.1, mixup=0.4, cutmix=1.0)
+ALL = Augmentation(
+    rotation=20, shift=0.1, elastic=1.0, contrast=0.2, erase=0.1, stroke=1, mixup=0.4, cutmix=1.0
+)
 
 
 @pytest.fixture

@@ -187,7 +187,7 @@ class CupyBackend(TileProducts):
     def distortions(
         self, key: Key, first: int | Array, count: int, size: tuple[int, int], limits: Limits
     ) -> Distortions:
-        shapes = {"places": (count, 6), "contrast": (count,), "erased": (count, 4)}
+        shapes = {"places": (count, 6), "contrast": (count,), "erased": (count, 4), "growth": (count,)}
         own, number = self.memory.own, np.dtype(np.int64)
         drawn = Distortions(*(own(role, shape, number) for role, shape in shapes.items()))
         *words, _ = self._words(key)
@@ -204,6 +204,14 @@ class CupyBackend(TileProducts):
         field = self.memory.own("displacement", (N, 2, H, W), np.dtype(np.int32))
         self.device.launch("weigh_rows", count, between, taps, field, W, reach, gain)
         return field
+
+    def grow(self, x: Array, growth: Array, passes: int) -> Array:
+        x, growth = self._contiguous(x), self._contiguous(growth)
+        for before in range(passes):
+            y = self.memory.own(f"grow {before % 2}", x.shape, x.dtype)
+            self.device.launch("grow", x.size, x, growth, y, *x.shape[1:], before, x.dtype == np.uint8)
+            x = y
+        return x
 
     def warp(
         self, x: Array, places: Array, contrast: Array, erased: Array, displacement: Array | None

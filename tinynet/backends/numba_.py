@@ -155,6 +155,18 @@ class NumbaBackend(CompiledBackend):
         threads.over(augmentation.displacement, N, *arguments, least=least, slots=slots)
         return field
 
+    def grow(self, x: Array, growth: Array, passes: int) -> Array:
+        N, H, W, C = x.shape
+        y = self.memory.own("grow", x.shape, x.dtype)
+        slots, is_whole = threads.size(), x.dtype == np.uint8
+        number = np.dtype(np.float32) if is_whole else x.dtype
+        scratch = [self.memory.scratch(role, (slots, H, W * C), number) for role in ("grown", "wide")]
+        rows, pixels = (_contiguous(array).reshape(N, H, W * C) for array in (x, y))
+        arguments = (rows, _contiguous(growth), pixels, C, is_whole, *scratch)
+        least = -(-MIN_ELEMENTS_PER_PART // (8 * H * W * C))
+        threads.over(augmentation.grow, N, *arguments, least=least, slots=slots)
+        return y
+
     def warp(
         self, x: Array, places: Array, contrast: Array, erased: Array, displacement: Array | None
     ) -> Array:

@@ -101,6 +101,19 @@ class NumpyBackend(Backend):
         last = len(taps) - 1
         return taps[self.xp.minimum(distance, last)] * (distance <= last)
 
+    def grow(self, x: Array, growth: Array, passes: int) -> Array:
+        xp, (_, H, W, _) = self.xp, x.shape
+        is_whole = x.dtype == "uint8"
+        y, grows = x.astype("float32") if is_whole else x, (growth > 0)[:, None, None, None]
+        for done in range(passes):
+            share = xp.clip(abs(growth) - 256 * done, 0, 256).astype(y.dtype)[:, None, None, None] / 256
+            padded = xp.pad(y, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+            around = xp.stack([padded[:, i : i + H, j : j + W] for i in range(3) for j in range(3)])
+            way = share * xp.where(grows, around.max(axis=0) - y, y - around.min(axis=0))
+            way = xp.floor(way + 0.5) if is_whole else way
+            y = xp.where(grows, y + way, y - way)
+        return y.astype(x.dtype)
+
     def warp(
         self, x: Array, places: Array, contrast: Array, erased: Array, displacement: Array | None
     ) -> Array:

@@ -124,6 +124,7 @@ COLUMNS = 8
 )
 @click.option("--contrast", type=options.Finite(0, 1), help="0.2: 0.8 to 1.2 times the contrast.")
 @click.option("--erase", type=options.Finite(0, 0.9), help="Largest share of the area to blank out.")
+@click.option("--stroke", type=options.Finite(0, 4), help="Pixels by which strokes grow; half to shrink.")
 @options.together(options.mixup, options.cutmix)
 @click.option("--rows", type=click.IntRange(1, 20), default=5, show_default=True, help="Rows of images.")
 @options.seed

@@ -1,7 +1,8 @@
 """Augmentation: every training image is turned, moved and bent a little, each time differently.
 
-What is drawn for an image (`tinynet.distortions`) says, for each of its new pixels, where in the old image
-that comes from:
+What is drawn for an image (`tinynet.distortions`) says by how much its strokes first grow, or shrink: each
+pixel goes towards the largest, or the smallest, of itself and its eight neighbours. It then says, for each
+new pixel, where in the old image that comes from:
 
     (row, column) = M⁻¹ (p - centre - shift) + centre + displacement(p)
 
@@ -43,6 +44,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "smoothness": (0.5, 16),
     "contrast": (0, 1),
     "erase": (0, 0.9),
+    "stroke": (0, 4),
     "mixup": (0, 100),
     "cutmix": (0, 100),
 }
@@ -55,7 +57,8 @@ class Augmentation(Checked):
     """How far images are distorted, at the most; 0 is not at all. Each image draws evenly within the limits.
 
     Sources: Simard, Steinkraus, Platt, "Best practices for convolutional neural networks", ICDAR 2003
-    (elastic); Zhong et al., "Random erasing data augmentation", AAAI 2020 (erase).
+    (elastic); Zhong et al., "Random erasing data augmentation", AAAI 2020 (erase); Sternberg, "Grayscale
+    morphology", Computer Vision, Graphics, and Image Processing 35, 1986 (stroke: dilation and erosion).
     """
 
     rotation: float = 0.0
@@ -77,6 +80,8 @@ class Augmentation(Checked):
     """0.2: differences from the image's mean are multiplied by 0.8 to 1.2; uint8 pixels stay in 0 … 255."""
     erase: float = 0.0
     """Largest share of the area that is blanked out, one rectangle an image, to whole rows and columns."""
+    stroke: float = 0.0
+    """Pixels by which bright strokes grow on each side, at the most; they shrink by up to half as many."""
     mixup: float = 0.0
     """The α of Beta(α, α), by which each image is blended with another one, and its target: see `mixing`."""
     cutmix: float = 0.0
@@ -130,14 +135,16 @@ class Augmentation(Checked):
 
         The result may be in a buffer of the backend's, which is written anew the next time.
         """
-        bend = None
+        bend, (places, contrast, erased, growth) = None, drawn
+        if self.stroke:
+            images = backend.grow(images, growth, math.ceil(self.stroke))
         if self.elastic:
             taps, gain = self._blur
             N, H, W = images.shape[:3]
             odd = before % 2  # an image takes 2 H W bytes, two of them whole words
             key = key._replace(first=(before - odd) * H * W // 2)
             bend = backend.displacement(key, (odd + N, H, W), backend.asarray(taps), gain)[odd:]
-        return backend.warp(images, *drawn, bend)
+        return backend.warp(images, places, contrast, erased, bend)
 
     @cached_property
     def _blur(self) -> tuple[Array, float]:

@@ -132,7 +132,7 @@ def reliability(calibration: Calibration, path: str | Path) -> None:
         rates.bar(lefts, accuracy, widths, align="edge", color="#B5D3E7", edgecolor="white", label="accuracy")
         rates.vlines(confidence, accuracy, confidence, color=RED, lw=3, label="gap to the confidence")
         rates.plot([0, 1], [0, 1], color=INK, lw=1, ls="--", label="perfectly calibrated")
-        rates.plot(confidence, accuracy, "o", color=BLUE)
+        rates.plot(confidence, accuracy, "o", color=BLUE, clip_on=False)
         rates.set(ylabel="accuracy", ylim=(0, 1.02), xlim=(0, 1), title=_reliability_title(calibration))
         rates.legend(loc="upper left")
         counts.bar(lefts, calibration.count[filled], widths, align="edge", color=BLUE, edgecolor="white")

@@ -21,8 +21,8 @@ from tinynet.kernels.cuda.source import INCLUDE, read
 from tinynet.rng import Key, Stream
 from tinynet.types import Array
 
-MOST = Limits(180, 1, 0.9, 60, 1, 0.9)
-MILD = Limits(rotation=15, shift=0.1, scale=0.15, shear=10, contrast=0.2, erase=0.2)
+MOST = Limits(180, 1, 0.9, 60, 1, 0.9, 4)
+MILD = Limits(rotation=15, shift=0.1, scale=0.15, shear=10, contrast=0.2, erase=0.2, stroke=1)
 
 
 class Planted:
@@ -96,6 +96,9 @@ MISTAKES = {
     "a rectangle as high as wide": ("(pixels * ratio)", "(pixels)"),
     "never at the end": ("- height + 1)", "- height)"),
     "the middle, not the top": ("(long long)(top + height)", "(long long)top"),
+    "growth by the words of the rest": ("*step, GROWTH_LAYER,", "*step, layer,"),
+    "growth of the next image": ("words[at % 4]", "words[(at + 1) % 4]"),
+    "growth as much as shrinking": ("wider - 0.5)", "wider - 0.75)"),
     "a fourth of a row": ("rectangle(erased + 4 * n", "rectangle(erased + n"),
 }
 
