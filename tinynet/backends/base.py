@@ -307,7 +307,7 @@ class Backend(ABC):
     @abstractmethod
     def grow(self, x: Array, growth: Array, passes: int) -> Array:
         """Images like x (N, H, W, C), uint8 or floating, whose bright parts have grown by `growth` (N,), in
-        256ths of a pixel, on each side; below 0 they have shrunk. None by more pixels than there are `passes`.
+        256ths of a pixel, on each side; below 0 they have shrunk. By no more pixels than `passes`.
 
         In each pass a pixel x goes towards e, the largest (the smallest) of itself and its eight neighbours,
         by the share s of a pixel that is left of the growth: by s·|e - x|, rounded where x is uint8.
