@@ -44,6 +44,11 @@ def test_a_better_accuracy_in_the_json(tinynet: Command, run: Path) -> None:
     assert f"test.accuracy: 0.999 is reported, {accuracy} follows" in said
 
 
+def test_a_claim_that_no_report_makes(tinynet: Command, run: Path) -> None:
+    change(run / "report.json", "{", '{"claim": "99.9 %",')
+    assert "report.json: claim is no part of a report" in tinynet("audit", run, code=1)
+
+
 def test_a_better_figure_on_the_page(tinynet: Command, run: Path) -> None:
     row = "| validation accuracy of the best epoch | "
     change(run / "report.md", row, f"{row}9")

@@ -32,6 +32,9 @@ def test_a_state_dict_needs_a_recipe(tinynet: Command, tiny: Path, tmp_path: Pat
     tinynet("import", file, "--recipe", tiny, "-o", out, "--classes", "a,b,c,d,e,f,g,h,i,j")
     assert checkpoint.load_model(out).about["classes"] == list("abcdefghij")
     assert "10 names" in tinynet("import", file, "--recipe", tiny, "-o", out, "--classes", "a,b", code=1)
+    for names in ("a,b,c,d,e,f,g,h,i,i", "a,b,c,d,e,f,g,h,i,"):
+        said = tinynet("import", file, "--recipe", tiny, "-o", tmp_path / "no", "--classes", names, code=1)
+        assert "the names do not tell the classes apart" in said
     assert "has other modules" in tinynet("import", file, "--recipe", "cnn", "-o", tmp_path / "no", code=1)
     assert not (tmp_path / "no").exists()
 

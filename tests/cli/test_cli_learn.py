@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import made_up_rung
@@ -169,6 +170,11 @@ def test_without_a_file_it_is_the_rungs_notebook_here(
         ("def double(x):\n    exit('bye')", "SystemExit: bye in line 2 of mine.py: exit('bye')"),
         ("import os\ndef double(x):\n    os._exit(7)", "Python ended while your function ran (exit code 7)"),
         ("def double(x):\n    input()", "EOFError"),
+        ("def double(x):\n    raise KeyboardInterrupt", "KeyboardInterrupt was raised"),
+        (
+            "class E(Exception):\n    def __str__(self): return 1 / 0\ndef double(x):\n    raise E",
+            "E: its text cannot be had in line 4 of mine.py: raise E",
+        ),
         ("double = 3", "this is no function expected: check(name, function) received: int"),
         ("n = 1 / 0\ndef double(x):\n    return n * x", "ZeroDivisionError: division by zero in line 1"),
         ("def duble(x):\n    return 2 * x", "likely slip: did you mean 'duble'?"),
@@ -176,7 +182,7 @@ def test_without_a_file_it_is_the_rungs_notebook_here(
         ("\x00", "mine.py is not Python"),
         ("(" * 5000, "a syntax error: too many nested parentheses"),
     ],
-    ids=range(20),
+    ids=range(22),
 )
 def test_a_wrong_answer_gets_a_sentence_that_teaches(
     tinynet: Command, tmp_path: Path, text: str, says: str
@@ -196,6 +202,23 @@ def test_what_never_ends_is_stopped_at_its_line(tinynet: Command, tmp_path: Path
     said = answers(tinynet, written(tmp_path, endless), "--seconds", "0.5")
     assert "it did not end within 0.5 seconds likely slip: a loop whose condition stays true" in said
     assert "of mine.py: " in said
+
+
+def test_of_much_that_is_printed_the_beginning_is_shown(tinynet: Command, tmp_path: Path) -> None:
+    said = answers(tinynet, written(tmp_path, "def double(x):\n    print('y' * 1_000_000)\n    return x"))
+    assert "… and more that is printed, left out" in said
+    assert said.count("y") < 30_000
+
+
+def test_what_a_function_starts_ends_with_it(tinynet: Command, tmp_path: Path) -> None:
+    late = tmp_path / "late"
+    forks = (
+        "import os, time\ndef double(x):\n    if os.fork() == 0:\n"
+        f"        time.sleep(2); open({str(late)!r}, 'w')\n        os._exit(0)\n    while True: pass\n"
+    )
+    answers(tinynet, written(tmp_path, forks), "--seconds", "0.5")
+    time.sleep(2)
+    assert not late.exists()
 
 
 def test_what_does_not_hear_its_own_clock_is_ended(

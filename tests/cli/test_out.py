@@ -91,3 +91,18 @@ def test_a_picture_of_another_kind_is_refused_before_any_work() -> None:
     assert Out(is_picture=True).convert("NET.SVG", None, None) == Path("NET.SVG")
     result = CliRunner().invoke(main, ["predict", "no-such-run", "no-such-file", "--seen", "seen.pdf"])
     assert (result.exit_code, result.stdout) == (1, "")
+
+
+def test_what_a_command_reads_it_does_not_replace(tmp_path: Path) -> None:
+    table, link = tmp_path / "table.csv", tmp_path / "link.csv"
+    table.write_text("label,pixel0\n")
+    link.symlink_to(table)
+    for words in (
+        ["predict", "run", str(table), "--out", str(link)],
+        ["ensemble", "run", "other", "--file", str(table), "--submission", str(table)],
+        ["import", str(table), "-o", str(table)],
+    ):
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 2
+        assert "is read, too, and would be lost: name another" in result.output
+    assert table.read_text() == "label,pixel0\n"

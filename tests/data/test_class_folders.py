@@ -57,6 +57,21 @@ def test_labels_belong_to_their_pictures(folder: Path) -> None:
         assert np.array_equal(reddish, split.labels == 0)
 
 
+def test_names_that_a_terminal_would_obey(folder: Path) -> None:
+    for n, name in enumerate(("a\tb", "zero\u200bwidth", "\x1b[31mred", "\u202eleft")):
+        save(folder / name / "0.png", (0, 0, 10 * n))
+    data = load(str(folder))
+    assert data.classes == ("\\x1b[31mred", "a\\tb", "cat", "dog", "zero\\u200bwidth", "\\u202eleft")
+    assert np.bincount(np.concatenate([data.train.labels, data.test.labels])).tolist() == [1, 1, 10, 5, 1, 1]
+
+
+def test_pictures_in_deeper_folders_are_counted(folder: Path) -> None:
+    save(folder / "cat" / "kittens" / "young" / "0.png")
+    said = load(str(folder)).parts
+    assert said is not None
+    assert said.endswith("; 1 in folders within those of the classes left out.")
+
+
 def test_the_share_can_be_chosen_and_none_is_one(folder: Path) -> None:
     half = load(str(folder), choices=Choices(test=0.5))
     assert (len(half.train), len(half.test)) == (8, 7)

@@ -52,6 +52,9 @@ def command(
     their pixels. If RUN started from the weights of other runs, their training images count as well. Exits
     with 1 if a check fails.
 
+    Not checked, as no figure of the report comes from them: single steps in the log, plots, and the
+    checkpoint for a resume.
+
     \b
     Examples:
       tinynet audit runs/cnn-1

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import click
+
+from tinynet.cli.out import Out
 
 GIVEN = "tinynet.given"
 
@@ -26,7 +29,9 @@ class Command(click.Command):
                     raise click.UsageError(f"{hint} is given {times} times; it takes one value.", ctx)
                 if parameter.type is click.STRING and "" in _values(parameter, ctx):
                     raise click.UsageError(f"{hint} is empty: give it a value, or leave it out.", ctx)
-        return super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, args)
+        _keep_what_is_read(ctx)
+        return rest
 
 
 def given_options(ctx: click.Context, *, without: Collection[str] = ()) -> list[str]:
@@ -37,6 +42,28 @@ def given_options(ctx: click.Context, *, without: Collection[str] = ()) -> list[
             for each in _values(option, ctx):
                 words += [option.opts[0]] if option.is_flag else [option.opts[0], str(each)]
     return words
+
+
+def _keep_what_is_read(ctx: click.Context) -> None:
+    """Raise UsageError where the file to be written is one that the command reads."""
+    for option in ctx.command.params:
+        written = ctx.params.get(option.name or "")
+        if not isinstance(option.type, Out) or not written or not written.is_file():
+            continue
+        for name, value in ctx.params.items():
+            for each in value if isinstance(value, tuple) else (value,):
+                if name != option.name and isinstance(each, str | Path) and _is_same(written, each):
+                    hint = option.get_error_hint(ctx)
+                    raise click.UsageError(
+                        f"{hint}: {written} is read, too, and would be lost: name another.", ctx
+                    )
+
+
+def _is_same(file: Path, other: str | Path) -> bool:
+    try:
+        return file.samefile(other)
+    except (OSError, ValueError):  # no file, or no name of one
+        return False
 
 
 def _values(option: click.Option, ctx: click.Context) -> list[Any]:

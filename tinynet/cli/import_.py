@@ -66,6 +66,12 @@ def command(file: Path, out: Path, recipe: str | None, order: str, classes: str)
             expected=f"{count} names",
             received=", ".join(names),
         )
+    if len({*names} - {""}) < len(names):
+        raise ConfigError(
+            "the names do not tell the classes apart",
+            expected="names that are not empty, each once",
+            received=", ".join(map(repr, names)),
+        )
     checkpoint.save_model(
         out, model, loss, {"name": file.stem, "classes": names} if names else {"name": file.stem}
     )

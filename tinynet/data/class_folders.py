@@ -143,7 +143,7 @@ def read(
             part: Part(*(column[rows] for column in cut["train"]))
             for part, rows in (("train", ~tests), ("test", tests))
         }
-    said = _sentence(folder, cut, len(broken), "test" in parts)
+    said = _sentence(folder, cut, len(broken), "test" in parts) + _deeper(parts)
     return Pictures(cut["train"], cut["test"], names, said, _hash(names, cut))
 
 
@@ -162,9 +162,10 @@ def _parts(folder: Path) -> dict[str, Files]:
 
 
 def _files(folder: Path) -> Files:
-    files = {
-        each.name: [path for path in sorted(each.iterdir()) if is_picture(path)] for each in _folders(folder)
-    }
+    files: Files = {}
+    for each in _folders(folder):  # two may have names that look alike
+        there = [path for path in sorted(each.iterdir()) if is_picture(path)]
+        files[printable(each.name)] = [*files.get(printable(each.name), ()), *there]
     empty = [name for name, paths in files.items() if not paths]
     if empty or len(files) < 2:
         raise DataError(
@@ -235,6 +236,13 @@ def _sentence(folder: Path, cut: Mapping[str, Part], broken: int, own_test: bool
         f"pictures in {folder}, {kind}, scaled to {train.shape[1]} × {train.shape[2]}:"
         f" {len(train):,} to train with, {tested}{left}"
     )
+
+
+def _deeper(parts: Mapping[str, Files]) -> str:
+    """Words on pictures in folders within those of the classes; none where there are none."""
+    folders = {path.parent for files in parts.values() for paths in files.values() for path in paths}
+    count = sum(is_picture(path) for folder in folders for path in folder.glob("*/**/*"))
+    return f"; {count:,} in folders within those of the classes left out" if count else ""
 
 
 def _hash(names: Sequence[str], cut: Mapping[str, Part]) -> str:

@@ -119,7 +119,10 @@ def _said(error: BaseException) -> str:
         return str(error)
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
-    said = printable(str(error).strip())
+    try:
+        said = printable(str(error).strip())
+    except Exception:  # it is the student's own, and so is its __str__
+        said = "its text cannot be had"
     said = said[:LONGEST] + "…" * (len(said) > LONGEST)
     named = f"{type(error).__name__}: {said}" if said else type(error).__name__
     slips = [f"\n  likely slip: {slip}" for words, slip in SLIPS.items() if words in said]

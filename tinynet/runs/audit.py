@@ -61,8 +61,9 @@ def audit(
     backend   the one it was trained on, unless another is named
 
     Not checked, since nothing is left to compute them from: the time of the evaluation, the number of
-    threads, the machine, the versions and the place of the data. Raises RunError for a folder without a
-    report, for other data, and where the run started from weights whose training data are unknown.
+    threads, the machine, the versions and the place of the data; and, as no figure of the report comes from
+    them, the single steps in the log, the plots and the checkpoint for a resume. Raises RunError for a folder
+    without a report, for other data, and where the run started from weights whose training data are unknown.
     """
     settings = read_settings(folder)
     trained, held_out = provenance.train_and_validation(settings, dataset)
@@ -167,7 +168,8 @@ def _history(folder: Path, reported: Mapping[str, Any]) -> tuple[list[dict[str, 
     if damaged:
         raise RunError(f"{path} is damaged", received=f"line {damaged[0]} is none of ours")
     lines = [(line["event"], line) for line in whole]
-    faults = list(differences(reported["config"], config, "config"))
+    faults = [f"report.json: {key} is no part of a report" for key in sorted({*reported} - {*report.KEYS})]
+    faults += differences(reported["config"], config, "config")
     starts = [line for event, line in lines if event == "start"]
     if not starts:
         faults.append("log.jsonl: no line says how the run was started")
