@@ -14,11 +14,11 @@ from tinynet.io.markdown import count, duration, figure, markdown_table, percent
 
 
 def test_a_table_keeps_its_cells_on_one_line_and_apart() -> None:
-    table = markdown_table(("name", "a|b", "c"), [("two\nlines", None, 1)])
+    table = markdown_table(("name", "a|b", "c"), [("two\nlines", None, "<b>")])
     assert table.splitlines() == [
         "| name | a\\|b | c |",
         "| --- | --: | --: |",
-        "| two lines | not recorded | 1 |",
+        "| two lines | not recorded | &lt;b> |",
     ]
     assert markdown_table(("", ""), []).splitlines()[1] == "| --- | --- |"
 

@@ -25,7 +25,7 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return NOT_RECORDED
-    return " ".join(str(value).replace("|", "\\|").split())
+    return " ".join(str(value).replace("|", "\\|").replace("<", "&lt;").split())
 
 
 def warning(notice: str | None) -> list[str]:
