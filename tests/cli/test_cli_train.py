@@ -295,6 +295,7 @@ def test_a_resumed_run_cannot_be_changed(train: Command, trained: Trained) -> No
     said = train("--resume", trained.folder, "--epochs", 9, code=2)
     assert "'--epochs' does not go with --resume. To train longer: --from" in said
     assert "'--seed' does not go with --resume." in train("--resume", trained.folder, "--seed", 9, code=2)
+    assert "'ARCHITECTURE' does not go with" in train("mlp", "--resume", trained.folder, code=2)
 
 
 def test_resuming_from_a_damaged_checkpoint(train: Command, trained: Trained, tmp_path: Path) -> None:

@@ -308,7 +308,8 @@ def _refuse_changes(context: click.Context, resume: Path) -> None:
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if given and name not in kept:
             longer = f" To train longer: --from {quoted(resume)} instead." if name == "epochs" else ""
-            raise click.UsageError(f"{parameter.get_error_hint(context)} does not go with --resume.{longer}")
+            hint = parameter.get_error_hint(context).replace("[ARCHITECTURE]", "ARCHITECTURE")
+            raise click.UsageError(f"{hint} does not go with --resume.{longer}")
 
 
 def _say_origin(run: Run) -> None:
