@@ -230,13 +230,17 @@ def test_other_formats_and_options_that_are_not_theirs(
     assert "--logits is for --to onnx, not for --to html" in tinynet("export", "--logits", code=2)
 
 
-def test_the_net_itself_is_not_written_over(tinynet: Command, trained: Trained, tmp_path: Path) -> None:
+def test_the_net_itself_is_not_written_over(
+    tinynet: Command, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     net = tmp_path / "net.npz"
     shutil.copy(trained.folder / "model.safetensors", net)
     (tmp_path / "link").symlink_to(net)
     before = net.read_bytes()
     for out in (net, tmp_path / "link"):
-        assert "is the net itself" in tinynet("export", net, "--to", "npz", "-o", out, code=2)
+        assert "is read, too" in tinynet("export", net, "--to", "npz", "-o", out, code=2)
+    monkeypatch.chdir(tmp_path)
+    assert "net.npz is the net itself" in tinynet("export", net, "--to", "npz", code=2)
     assert net.read_bytes() == before
 
 

@@ -188,7 +188,8 @@ def test_a_folder_or_a_storage_of_another_search(tune: Command, tmp_path: Path) 
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     assert "full is not empty" in tune("--out", tmp_path / "full", code=1)
-    assert "cannot be used" in tune("--out", tmp_path / "space.toml", code=1)
+    assert "cannot be used" in tune("--out", tmp_path / "full" / "file", code=1)
+    assert "is read, too" in tune("--out", tmp_path / "space.toml", code=2)
     assert len(report(tmp_path / "found")["trials"]) == 1
 
 
