@@ -64,6 +64,8 @@ def test_dots_of_a_large_array_do_not_touch() -> None:
     axes = Figure().add_subplot()
     dot_negative(axes, -np.ones((784, 784)), 1.0)
     assert len(np.asarray(axes.lines[0].get_xydata())) <= 32**2
+    dot_negative(axes, -np.ones((28, 28)), 1.0, across=10)
+    assert len(np.asarray(axes.lines[1].get_xydata())) == 10**2
 
 
 @pytest.mark.parametrize("kinds", [("convolution", "dense"), ("pooling", "other"), ("pooling", "dense")])

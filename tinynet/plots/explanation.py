@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SIGNED, STRONG = "PuOr", "viridis"
 """Colours of values around 0 (orange below, with dots; white; purple above), and of values from 0 up."""
+SMALL = 10
+"""Dots side by side, at most, on a picture of a filter: colours and shapes are seen between them."""
 
 
 def maps(
@@ -70,7 +72,7 @@ def filters(weights: Array, path: str | Path, *, title: str) -> None:
         for panel in panels.ravel()[len(weights) :]:
             panel.set_axis_off()
         for number, (panel, values) in enumerate(zip(panels.ravel(), weights, strict=False)):
-            drawn = _heat(panel, values, _top(weights), signed=True, interpolation="nearest")
+            drawn = _heat(panel, values, _top(weights), signed=True, dots=SMALL, interpolation="nearest")
             _bare(panel, f"#{number}", size=7)
         figure.colorbar(drawn, ax=panels, shrink=0.9)
 
@@ -121,9 +123,9 @@ def _draw_strip(axes: Axes, values: Array) -> None:
         axes.tick_params(length=0, labelsize=8)
 
 
-def _heat(axes: Axes, values: Array, top: float, signed: bool, **how: Any) -> AxesImage:
+def _heat(axes: Axes, values: Array, top: float, signed: bool, dots: int = 32, **how: Any) -> AxesImage:
     if signed:
-        dot_negative(axes, values, top, how.get("extent"))
+        dot_negative(axes, values, top, how.get("extent"), dots)
     return axes.imshow(values, cmap=SIGNED if signed else STRONG, vmin=-top if signed else 0, vmax=top, **how)
 
 

@@ -66,15 +66,17 @@ def headline(figure: Figure, title: str) -> None:
     figure.suptitle(title, x=0.02, ha="left", weight="bold", size=11, wrap=True)
 
 
-def dot_negative(axes: Axes, values: Array, top: float, extent: Sequence[float] | None = None) -> None:
+def dot_negative(
+    axes: Axes, values: Array, top: float, extent: Sequence[float] | None = None, across: int = 32
+) -> None:
     """Put a dot on values (h, w) well below 0, under -top / 5: in grey both signs look alike.
 
     extent: where the values lie, as for `imshow`. Of large arrays every so many rows and columns are looked
-    at, so that dots do not touch.
+    at: there are at most so many dots as `across` side by side, so that they do not touch.
     """
     h, w = values.shape
     left, right, bottom, top_edge = extent or (-0.5, w - 0.5, h - 0.5, -0.5)
-    step = -(-max(h, w) // 32)
+    step = -(-max(h, w) // across)
     rows, columns = np.nonzero(values[::step, ::step] < -top / 5)
     x = left + (columns * step + 0.5) * (right - left) / w
     y = top_edge + (rows * step + 0.5) * (bottom - top_edge) / h
