@@ -27,7 +27,7 @@ from tinynet.errors import CheckpointError, ConfigError, TinynetWarning
 from tinynet.history import History
 from tinynet.io import tables
 from tinynet.io.atomic import fix_for, write_atomic
-from tinynet.io.reading import parse_json
+from tinynet.io.reading import name_a_run, parse_json
 from tinynet.io.tensors import read_tensors
 from tinynet.layers import LAYER_FAMILY, LAYERS, Dense, Layer
 from tinynet.layers.stack import build_layers, walk
@@ -196,7 +196,7 @@ def _model_of_run(folder: Path) -> Path:
         f"{folder} is not the folder of a run, or nothing of the run is saved yet",
         expected=" or ".join(file.name for file in files),
         received="neither",
-        fix="check the path; `tinynet train` prints it",
+        fix=name_a_run(folder),
     )
 
 

@@ -286,7 +286,12 @@ def test_weights_for_classes(
 
 
 def test_resuming_what_is_no_run(train: Command, tmp_path: Path) -> None:
-    assert "is not the folder of a run" in train("--resume", tmp_path, code=1)
+    said = train("--resume", tmp_path, code=1)
+    assert "is not the folder of a run" in said
+    assert "check the path" in said
+    (tmp_path / "mine" / "run").mkdir(parents=True)
+    (tmp_path / "mine" / "run" / "config.json").touch()
+    assert f"name a run in it: {tmp_path / 'mine' / 'run'}" in train("--resume", tmp_path / "mine", code=1)
     (tmp_path / "config.json").write_text('{"name": ')
     assert "config.json is damaged" in train("--resume", tmp_path, code=1)
 

@@ -9,7 +9,7 @@ from typing import Any
 from tinynet.data.datasets import Choices
 from tinynet.errors import ConfigError, RunError
 from tinynet.io import tables
-from tinynet.io.reading import read_json, reason
+from tinynet.io.reading import name_a_run, read_json, reason
 from tinynet.printable import printable, quoted
 from tinynet.runs.recipe import FAMILIES, Recipe
 
@@ -90,7 +90,7 @@ def read_settings(folder: Path) -> Settings:
         raise RunError(
             f"{folder} is not the folder of a run",
             expected="a folder with a config.json, which `tinynet train` made",
-            fix="check the path; `tinynet train` prints it",
+            fix=name_a_run(folder),
         ) from error
     except (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
         raise RunError(f"{path} is damaged", received=reason(error), fix="start the run again") from error
