@@ -72,7 +72,8 @@ def draw(key: Key, first: int, count: int, size: tuple[int, int], limits: Limits
     """
     u = uniform(key._replace(first=NUMBERS * first), (count, NUMBERS)).T.copy()
     either = 2 * u - 1
-    wider = uniform(key._replace(layer=GROWTH_LAYER, first=first), (count,))
+    own = key._replace(layer=GROWTH_LAYER, first=first)
+    wider = uniform(own, (count,)) if limits.stroke else np.zeros(count)
     return Distortions(
         affine(
             size,

@@ -227,7 +227,7 @@ tinynet.Net = class {
       return this.isBinary ? Float32Array.of(1 - yes[0], yes[0]) : yes;
     }
     if (this.loss !== "CrossEntropy") throw new Error(`${this.loss} has no class probabilities`);
-    const scores = Float64Array.from(outputs, (each) => Math.max(each, 2 ** -126));
+    const scores = Float64Array.from(outputs, (each) => Math.max(each, 2 ** -126)); // float32's least
     const sum = scores.reduce((a, b) => a + b);
     return Float32Array.from(scores, (each) => each / sum);
   }

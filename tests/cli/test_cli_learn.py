@@ -168,7 +168,10 @@ def test_without_a_file_it_is_the_rungs_notebook_here(
         ("def double():\n    return 1", "TypeError: double() takes 0 positional arguments but 1 was given"),
         ("def double(x):\n    return double(x)", "RecursionError: maximum recursion depth exceeded"),
         ("def double(x):\n    exit('bye')", "SystemExit: bye in line 2 of mine.py: exit('bye')"),
-        ("import os\ndef double(x):\n    os._exit(7)", "Python ended while your function ran (exit code 7)"),
+        (
+            "import os\ndef double(x):\n    print('here')\n    os._exit(7)",
+            "here 00.double: Python ended while your function ran (exit code 7)",
+        ),
         ("def double(x):\n    input()", "EOFError"),
         ("def double(x):\n    raise KeyboardInterrupt", "KeyboardInterrupt was raised"),
         (

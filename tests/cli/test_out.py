@@ -106,3 +106,10 @@ def test_what_a_command_reads_it_does_not_replace(tmp_path: Path) -> None:
         assert result.exit_code == 2
         assert "is read, too, and would be lost: name another" in result.output
     assert table.read_text() == "label,pixel0\n"
+
+
+def test_a_file_named_for_two_outputs_is_not_said_to_be_read(tmp_path: Path) -> None:
+    (tmp_path / "same.csv").touch()
+    same = str(tmp_path / "same.csv")
+    result = CliRunner().invoke(main, ["predict", "run", "file", "--out", same, "--submission", same])
+    assert "is read, too" not in result.output

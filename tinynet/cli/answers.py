@@ -101,7 +101,7 @@ def answer(
     if submission and submission == out:
         raise click.UsageError("--out and --submission name the same file.")
     model, loss, about = members[0]
-    names = class_names(about.get("classes", []), loss.classes(model.output_shape[-1]))
+    names = class_names(ensemble.class_names(members), loss.classes(model.output_shape[-1]))
     if submission and names != DIGITS:
         raise ConfigError(
             "a submission is for models of the ten digits",

@@ -46,23 +46,21 @@ def given_options(ctx: click.Context, *, without: Collection[str] = ()) -> list[
 
 def _keep_what_is_read(ctx: click.Context) -> None:
     """Raise UsageError where the file to be written is one that the command reads."""
-    for option in ctx.command.params:
-        written = ctx.params.get(option.name or "")
-        if not isinstance(option.type, Out) or not written or not written.is_file():
-            continue
-        for name, value in ctx.params.items():
-            for each in value if isinstance(value, tuple) else (value,):
-                if name != option.name and isinstance(each, str | Path) and _is_same(written, each):
-                    hint = option.get_error_hint(ctx)
-                    raise click.UsageError(
-                        f"{hint}: {written} is read, too, and would be lost: name another.", ctx
-                    )
+    outputs = {each.name: each for each in ctx.command.params if isinstance(each.type, Out)}
+    others = [value for name, value in ctx.params.items() if name not in outputs]
+    read = [each for value in others for each in (value if isinstance(value, tuple) else (value,))]
+    for name, option in outputs.items():
+        written = ctx.params.get(name or "")
+        if written and written.is_file() and any(is_same_file(written, each) for each in read):
+            hint = option.get_error_hint(ctx)
+            raise click.UsageError(f"{hint}: {written} is read, too, and would be lost: name another.", ctx)
 
 
-def _is_same(file: Path, other: str | Path) -> bool:
+def is_same_file(file: Path, other: object) -> bool:
+    """Whether `other` is a path of that file, too; False for what is no path, or no file's."""
     try:
-        return file.samefile(other)
-    except (OSError, ValueError):  # no file, or no name of one
+        return isinstance(other, str | Path) and file.samefile(other)
+    except (OSError, ValueError):
         return False
 
 

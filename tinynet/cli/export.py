@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from tinynet.cli import options
-from tinynet.cli.command import Command
+from tinynet.cli.command import Command, is_same_file
 from tinynet.cli.out import Out
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def command(
         if given[name] and name not in form.options:
             raise click.UsageError(f"--{name} is for --to {other}, not for --to {kind}.")
     out = out or Path(form.file)
-    if run is not None and out.exists() and run.exists() and out.samefile(run):
+    if is_same_file(out, run):
         raise click.UsageError(f"{out} is the net itself: name another file with -o.")
     sources = Sources(dataset, data_dir)
     data, remark = form.write(Asked(run, float32, logits, sources, backend, int8, out.stem))

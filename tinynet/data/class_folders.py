@@ -165,7 +165,7 @@ def _files(folder: Path) -> Files:
     files: Files = {}
     for each in _folders(folder):  # two may have names that look alike
         there = [path for path in sorted(each.iterdir()) if is_picture(path)]
-        files[printable(each.name)] = [*files.get(printable(each.name), ()), *there]
+        files.setdefault(printable(each.name), []).extend(there)
     empty = [name for name, paths in files.items() if not paths]
     if empty or len(files) < 2:
         raise DataError(
@@ -194,7 +194,7 @@ def is_picture(path: Path) -> bool:
 
 def _class_names(folder: Path, parts: Mapping[str, Files], classes: Sequence[str] | None) -> tuple[str, ...]:
     """The names of the classes. Raises DataError for a folder that is none of them."""
-    known = tuple(classes) if classes else tuple(parts["train"])
+    known = tuple(map(printable, classes or parts["train"]))
     for part, files in parts.items():
         if strange := [name for name in files if name not in known]:
             if classes:
@@ -210,7 +210,7 @@ def _class_names(folder: Path, parts: Mapping[str, Files], classes: Sequence[str
                 received=", ".join(files),
                 fix="give the folder the name of a class, or take it away",
             )
-    return tuple(printable(name) for name in known)
+    return known
 
 
 def _check_broken(folder: Path, broken: Sequence[DataError], skip: bool) -> None:

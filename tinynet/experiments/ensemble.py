@@ -43,7 +43,7 @@ def load_members(paths: Sequence[Path], *, backend: str | None = None) -> list[L
             fix="name the runs of other seeds, too",
         )
     members = [checkpoint.load_model(path, backend=backend) for path in paths]
-    named = next(filter(None, (member.about.get("classes") for member in members)), ())
+    named = class_names(members)
     first = _kind(members[0], named)
     for path, member in zip(paths, members, strict=True):
         if (kind := _kind(member, named)) != first:
@@ -51,6 +51,11 @@ def load_members(paths: Sequence[Path], *, backend: str | None = None) -> list[L
                 f"{path} does not go with {paths[0]}", expected=first, received=kind, fix="leave one out"
             )
     return members
+
+
+def class_names(members: Sequence[Loaded]) -> Sequence[str]:
+    """The names of the classes, of the first net that has some; none where no net has."""
+    return next(filter(None, (member.about.get("classes") for member in members)), ())
 
 
 def twins(paths: Sequence[Path], members: Sequence[Loaded]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import os
@@ -23,6 +24,8 @@ from tinynet.learn.verdict import SECONDS, Verdict, judge, too_long
 
 START = 20.0
 """Seconds that the process may take besides: to start, and to be told by its own clock that time is over."""
+ENVIRONMENT = {"MPLBACKEND": "Agg", "PYTHONUNBUFFERED": "1"}
+"""Plots open no windows; what is printed comes at once, also where Python then ends."""
 MOST_PRINTED = 20_000
 """Bytes of what a function prints that are shown."""
 
@@ -37,7 +40,7 @@ def try_apart(asked: Exercise, path: Path, seconds: float = SECONDS) -> Verdict:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "MPLBACKEND": "Agg"},  # no windows
+            env={**os.environ, **ENVIRONMENT},
             start_new_session=True,  # with all that it starts it is one group, which ends as one
         )
         printed = Thread(target=show_beginning, args=(process.stdout,), daemon=True)
@@ -62,11 +65,11 @@ def try_apart(asked: Exercise, path: Path, seconds: float = SECONDS) -> Verdict:
 
 def show_beginning(printed: BufferedReader) -> None:
     """Print what comes out of a process; when it becomes too much, say so, and read the rest in silence."""
-    left = MOST_PRINTED
+    left, text = MOST_PRINTED, codecs.getincrementaldecoder("utf-8")("replace")
     with printed:
         while some := printed.read1(1 << 16):
             if left > 0:
-                sys.stdout.write(some[:left].decode(errors="replace"))
+                sys.stdout.write(text.decode(some[:left]))
                 left -= len(some)
                 sys.stdout.write("" if left > 0 else "\n… and more that is printed, left out\n")
                 sys.stdout.flush()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinynet.plots.style import INK, dot_negative, figure_at, headline
+from tinynet.plots.style import DOTS, INK, dot_negative, figure_at, headline
 from tinynet.types import Array
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _draw_strip(axes: Axes, values: Array) -> None:
         axes.tick_params(length=0, labelsize=8)
 
 
-def _heat(axes: Axes, values: Array, top: float, signed: bool, dots: int = 32, **how: Any) -> AxesImage:
+def _heat(axes: Axes, values: Array, top: float, signed: bool, dots: int = DOTS, **how: Any) -> AxesImage:
     if signed:
         dot_negative(axes, values, top, how.get("extent"), dots)
     return axes.imshow(values, cmap=SIGNED if signed else STRONG, vmin=-top if signed else 0, vmax=top, **how)

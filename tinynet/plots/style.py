@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, RED, INK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#333333"
 """Colours of Okabe and Ito, distinct to colour-blind eyes too; and the ink of the text."""
+DOTS = 32
+"""Dots side by side, at most, on a map with negative values."""
 
 
 @contextmanager
@@ -67,7 +69,7 @@ def headline(figure: Figure, title: str) -> None:
 
 
 def dot_negative(
-    axes: Axes, values: Array, top: float, extent: Sequence[float] | None = None, across: int = 32
+    axes: Axes, values: Array, top: float, extent: Sequence[float] | None = None, across: int = DOTS
 ) -> None:
     """Put a dot on values (h, w) well below 0, under -top / 5: in grey both signs look alike.
 
