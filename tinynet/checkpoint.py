@@ -27,7 +27,8 @@ from tinynet.errors import CheckpointError, ConfigError, TinynetWarning
 from tinynet.history import History
 from tinynet.io import tables
 from tinynet.io.atomic import fix_for, write_atomic
-from tinynet.io.reading import name_a_run, parse_json
+from tinynet.io.reading import parse_json
+from tinynet.io.run_folder import name_a_run
 from tinynet.io.tensors import read_tensors
 from tinynet.layers import LAYER_FAMILY, LAYERS, Dense, Layer
 from tinynet.layers.stack import build_layers, walk

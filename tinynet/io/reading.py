@@ -14,8 +14,6 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from tinynet.printable import quoted
-
 MAX_DEPTH = 100
 """Levels of tables and lists in one another. Our own have ten, and four more for each run started from."""
 
@@ -111,11 +109,3 @@ def reason(error: Exception) -> str:
 
 def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe may have come since `stat`
-
-
-def name_a_run(folder: Path) -> str:
-    """The fix where a folder is not that of a run: the names of runs that lie in it, if there are any."""
-    runs = sorted(config.parent for config in folder.glob("*/config.json"))
-    if not runs:
-        return "check the path; `tinynet train` prints it"
-    return f"name a run in it: {', '.join(map(quoted, runs[:3]))}{', …' * (len(runs) > 3)}"

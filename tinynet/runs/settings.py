@@ -9,7 +9,8 @@ from typing import Any
 from tinynet.data.datasets import Choices
 from tinynet.errors import ConfigError, RunError
 from tinynet.io import tables
-from tinynet.io.reading import name_a_run, read_json, reason
+from tinynet.io.reading import read_json, reason
+from tinynet.io.run_folder import name_a_run
 from tinynet.printable import printable, quoted
 from tinynet.runs.recipe import FAMILIES, Recipe
 
